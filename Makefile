@@ -1,0 +1,78 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Each makes .venv and installs what it needs; when that is in place, nothing is installed again.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check bench clean
+SHELL := /bin/sh
+
+# Options, each settable from the command line.
+BACKEND ?= jax
+DEMO_ARGS ?=
+LEG ?=
+PYTEST_ARGS ?=
+BENCH ?= $(sort $(wildcard benchmarks/[!_]*.py))
+BENCH_ARGS ?=
+PYTHON ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# One stamp for each set of extras, made again when what it was made from changes.
+COMMA := ,
+STAMP := $(VENV)/.installed-
+EXTRAS_jax := demo
+EXTRAS_tensorflow := demo+tensorflow-cpu
+EXTRAS_torch := demo+torch
+
+help:
+	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
+	@echo "             BACKEND=jax|tensorflow|torch, DEMO_ARGS='--help'"
+	@echo "make test    all tests, once for each Keras backend"
+	@echo "             LEG=nouns|jax|tensorflow|torch, PYTEST_ARGS='-k nadam -x'"
+	@echo "make check   lint, formatting and types"
+	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
+	@echo "make clean   remove caches and built files; .venv and runs/ stay"
+
+ifeq ($(filter $(BACKEND),jax tensorflow torch),)
+demo:
+	@echo "BACKEND=$(BACKEND) is not known: choose jax, tensorflow or torch" >&2; exit 2
+else
+demo: $(STAMP)$(EXTRAS_$(BACKEND))
+	@$(BIN)/layerwise demo --backend $(BACKEND) $(DEMO_ARGS)
+endif
+
+test: $(STAMP)test
+	@$(BIN)/python tests/run_legs.py $(LEG) -- $(PYTEST_ARGS)
+
+check: $(STAMP)dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(STAMP)test
+	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP)%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing layerwise[$(subst +,$(COMMA),$*)] into $(VENV) (minutes the first time) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		-c constraints.txt -e ".[$(subst +,$(COMMA),$*)]" </dev/null
+	@touch $@
+
+# A name alone is no proof: a version manager may own a python3.11 that does not run.
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.11 python3); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		echo "Making $(VENV) with $$("$$python" --version) ..."; \
+		"$$python" -m venv $(VENV) && $@ -m pip --version >/dev/null && \
+			rm -f $(STAMP)* && exit 0; \
+		rm -f $@; \
+		echo "$$python could not make $(VENV); on Debian and Ubuntu its venv module is a" \
+			"package of its own: python3-venv" >&2; exit 1; \
+	done; \
+	echo "Layerwise needs Python 3.11 or newer, and found none as $(or $(PYTHON),python3.11 or python3);" \
+		"name one with PYTHON=..." >&2; exit 1

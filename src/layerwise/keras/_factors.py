@@ -1,0 +1,131 @@
+"""By what each variable's learning rate is multiplied at one step.
+
+A plan gives every variable a value: a number, a schedule, or a callable of the step. Here they
+become what an update needs: Python numbers where nothing moves, tensors of the optimizer's own
+step where something does, evaluated once for each distinct value and step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import keras
+from keras import ops
+
+from layerwise.schedules import Schedule
+
+Value = float | Schedule | Callable[[Any], Any]
+
+
+def evaluate(value: Value, iterations: Any) -> Any:
+    """The value at a step that may be traced: a Python float, or a tensor of ``floatx``.
+
+    Args:
+        value: A number, a schedule (called with the whole step), or any callable, which gets the
+            step as a ``float32`` tensor so that the arithmetic of every backend takes it.
+        iterations: Optimizer updates already applied: an integer tensor or variable.
+
+    Returns:
+        A Python float for a number, and always on Torch, whose steps are not traced; otherwise
+        a scalar tensor.
+    """
+    if isinstance(value, float):
+        return value
+    step = ops.convert_to_tensor(iterations)
+    if keras.backend.backend() == "torch":
+        return evaluate_on_host(value, int(step))
+    result = value(step) if isinstance(value, Schedule) else value(ops.cast(step, "float32"))
+    return ops.cast(result, keras.backend.floatx())
+
+
+def evaluate_on_host(value: Value, step: int) -> float:
+    """The value at a known step, as a Python float."""
+    if isinstance(value, float):
+        return value
+    if isinstance(value, Schedule):
+        return float(value(step))
+    with _outside_of_graphs():
+        result = value(ops.cast(ops.convert_to_tensor(step), "float32"))
+        return float(ops.convert_to_numpy(result))
+
+
+def _outside_of_graphs() -> AbstractContextManager[Any]:
+    """TensorFlow builds an optimizer while it traces; what is computed here is known now."""
+    if keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    scope: AbstractContextManager[Any] = tf.init_scope()
+    return scope
+
+
+class Factors:
+    """The factors of an optimizer's variables while one step is built or run.
+
+    Args:
+        values: The multiplier of each variable, in the optimizer's order.
+        schedule: A factor for all of them, or None.
+    """
+
+    def __init__(self, values: Sequence[Value] = (), schedule: Value | None = None) -> None:
+        self.schedule = schedule
+        self.values: list[Value] = []
+        self._group: list[int] = []
+        numbers: dict[object, int] = {}
+        for value in values:
+            known = value if isinstance(value, float | Schedule) else id(value)
+            if known not in numbers:
+                numbers[known] = len(self.values)
+                self.values.append(value)
+            self._group.append(numbers[known])
+        self.weight_decay_factor: Any = None
+        self.seen: set[int] = set()
+        self._depth = 0
+        self._active: list[Any] = []
+        self._factor: list[Any] = []
+
+    @contextmanager
+    def at(self, iterations: Any) -> Iterator[None]:
+        """While the block runs, the factors are those of this step."""
+        common = None if self.schedule is None else evaluate(self.schedule, iterations)
+        multipliers = [evaluate(value, iterations) for value in self.values]
+        self._active = [
+            m != 0.0 if isinstance(m, float) else ops.not_equal(m, 0) for m in multipliers
+        ]
+        factors = [m if common is None else common * m for m in multipliers]
+        self._factor = [None if isinstance(f, float) and f == 1.0 else f for f in factors]
+        # The replicas of a tf.distribute strategy are in here together; the last one clears up.
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._active, self._factor = [], []
+
+    def always_frozen(self, index: int) -> bool:
+        """Whether the variable's multiplier is the number 0."""
+        return self.values[self._group[index]] == 0.0
+
+    def active(self, index: int) -> Any:
+        """True: it trains; False: frozen at this step; a boolean tensor: the step decides."""
+        return self._active[self._group[index]]
+
+    def factor(self, index: int) -> Any:
+        """What the variable's learning rate is multiplied by; None for 1."""
+        self.seen.add(index)
+        return self._factor[self._group[index]]
+
+    def key(self, index: int) -> object:
+        """Equal for variables whose factors are equal, as far as it can be known."""
+        factor = self._factor[self._group[index]]
+        return factor if factor is None or isinstance(factor, float) else self._group[index]
+
+    @contextmanager
+    def in_weight_decay(self, factor: Any) -> Iterator[None]:
+        """While the block runs, the optimizer's learning rate is this many times its own."""
+        self.weight_decay_factor = factor
+        try:
+            yield
+        finally:
+            self.weight_decay_factor = None

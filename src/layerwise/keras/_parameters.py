@@ -1,0 +1,100 @@
+"""A Keras model's variables as the parameters that rules are resolved against."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from layerwise.errors import AmbiguousRuleError
+from layerwise.keras._annotated import annotations_of
+from layerwise.keras._hooks import stages, weight_decay_of
+from layerwise.multipliers import Parameter
+
+
+def parameters_of(variables: Sequence[Any], optimizer: Any = None) -> list[Parameter]:
+    """One parameter for each variable, in order.
+
+    Keras puts the model's own name in front of every path in ``Sequential`` and subclassed
+    models (``sequential/conv/kernel``) and not in functional ones, and nested models keep the
+    paths that they were built with. A variable does not know its model, so any path of three
+    parts or more may also be written without its first.
+
+    Args:
+        variables: Keras variables.
+        optimizer: Whose weight decay is shown, if any.
+
+    Raises:
+        AmbiguousRuleError: One variable has multipliers from two layers.
+    """
+    return [
+        Parameter(
+            name=variable.path,
+            shape=tuple(variable.shape),
+            short=variable.path.split("/", 1)[1] if variable.path.count("/") >= 2 else None,
+            annotation=_annotation(variable),
+            weight_decay=weight_decay_of(optimizer, variable),
+            trainable=variable.trainable,
+        )
+        for variable in variables
+    ]
+
+
+def _annotation(variable: Any) -> Any:
+    found = annotations_of(variable)
+    if len(found) > 1:
+        layers = " and ".join(f"{layer.name!r} ({multiplier})" for layer, multiplier in found)
+        raise AmbiguousRuleError(
+            f"The weight {variable.path!r} has a multiplier from each of the layers {layers}. "
+            "Leave it to one of them: set lr_multiplier=None on the others."
+        )
+    return found[0][1] if found else None
+
+
+def layers_of(model: Any) -> tuple[tuple[str, ...], ...]:
+    """The model's layers with trainable weights, from input to output, as strategies need them.
+
+    A functional model gives its graph's order, and layers side by side in it are one level; a
+    ``Sequential`` or subclassed model the order of its layers. A nested model is opened; a layer
+    that is built of others (attention, a block of your own) is one level.
+
+    Args:
+        model: A built Keras model.
+
+    Returns:
+        A level each: the paths of its variables.
+
+    Example:
+        >>> import keras
+        >>> from layerwise.keras import layers_of
+        >>> inputs = keras.Input((4,))
+        >>> hidden = keras.layers.Dense(3, name="hidden")(inputs)
+        >>> model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
+        >>> layers_of(model)
+        (('hidden/kernel', 'hidden/bias'), ('head/kernel', 'head/bias'))
+
+    Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
+    2018).
+    """
+    return tuple(tuple(v.path for v in level) for level in _levels(model))
+
+
+def _levels(model: Any) -> list[list[Any]]:
+    levels: list[list[Any]] = []
+    for side_by_side in stages(model):
+        branches = [
+            _levels(layer) if isinstance(layer, keras.Model) else [layer.trainable_variables]
+            for layer in side_by_side
+        ]
+        branches = [branch for branch in branches if any(branch)]
+        # Branches of different length end together: what is near the output stays near it.
+        height = max((len(branch) for branch in branches), default=0)
+        for back in range(height, 0, -1):
+            levels.append([v for branch in branches if len(branch) >= back for v in branch[-back]])
+    place = {id(v): i for i, level in reversed(list(enumerate(levels))) for v in level}
+    unique: list[list[Any]] = [[] for _ in levels]
+    own = []  # weights of the model itself, such as a class token, come before its layers
+    for variable in model.trainable_variables:
+        unique[place[id(variable)]].append(variable) if id(variable) in place else own.append(
+            variable
+        )
+    return [level for level in [own, *unique] if level]

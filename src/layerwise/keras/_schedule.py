@@ -1,0 +1,67 @@
+"""A Layerwise schedule where Keras takes a learning-rate schedule."""
+
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from layerwise.errors import ScheduleError
+from layerwise.keras._functions import RegisteredFunctions
+from layerwise.schedules import Schedule, from_config
+
+
+@keras.saving.register_keras_serializable(package="layerwise")
+class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A Layerwise schedule as Keras' own kind of schedule, for any optimizer.
+
+    Its value is the learning rate itself, so a factor is scaled first: ``cosine(1000) * 3e-4``.
+    Keras counts every batch as a step here, also under gradient accumulation; inside
+    ``LRMultiplier`` applied updates are counted.
+
+    Args:
+        schedule: A Layerwise schedule whose values are learning rates.
+
+    Returns:
+        A ``keras.optimizers.schedules.LearningRateSchedule`` that is saved with the model.
+
+    Raises:
+        ScheduleError: ``schedule`` is not a Layerwise schedule.
+
+    Example:
+        >>> import keras
+        >>> from layerwise import warmup, cosine
+        >>> from layerwise.keras import LearningRateSchedule
+        >>> rate = LearningRateSchedule((warmup(10) >> cosine(90)) * 1e-3)
+        >>> optimizer = keras.optimizers.Adam(rate)
+        >>> round(float(rate(5)), 6)
+        0.0005
+
+    Source: ``keras.optimizers.schedules.LearningRateSchedule`` (Keras 3).
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        if not isinstance(schedule, Schedule):
+            raise ScheduleError(
+                f"LearningRateSchedule takes a Layerwise schedule, not {schedule!r}; "
+                "make one of a function with layerwise.from_function(f)."
+            )
+        self.schedule = schedule
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at a step: a scalar tensor of the backend."""
+        rate = self.schedule(ops.convert_to_tensor(step))
+        return ops.cast(rate, keras.backend.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """The schedule as plain data."""
+        return {"schedule": self.schedule.to_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The schedule that ``get_config`` described."""
+        return cls(from_config(config["schedule"], functions=RegisteredFunctions()))
+
+
+def as_learning_rate(value: Any) -> Any:
+    """What Keras takes as a learning rate: a Layerwise schedule is wrapped for it."""
+    return LearningRateSchedule(value) if isinstance(value, Schedule) else value

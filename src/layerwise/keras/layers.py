@@ -1,0 +1,87 @@
+"""Keras' layers that own weights, each with one more argument: ``lr_multiplier``.
+
+``lr_multiplier`` is a number, a schedule or a registered callable of the step for all of the
+layer's weights, or a dict of these by weight name. It is part of the layer's config, so it is
+saved with the model. Everything else is Keras' own class.
+
+Example:
+    >>> from layerwise.keras import layers
+    >>> layer = layers.Conv2D(16, 3, lr_multiplier={"kernel": 1e-4, "bias": 2e-4})
+    >>> layer.get_config()["filters"], layer.lr_multiplier
+    (16, {'kernel': 0.0001, 'bias': 0.0002})
+"""
+
+from typing import Any
+
+import keras
+
+from layerwise.keras._annotated import Annotated
+
+NAMES = (
+    "AdditiveAttention",
+    "Attention",
+    "BatchNormalization",
+    "Bidirectional",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+    "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "EinsumDense",
+    "Embedding",
+    "FlaxLayer",
+    "GRU",
+    "GRUCell",
+    "GroupNormalization",
+    "GroupQueryAttention",
+    "JaxLayer",
+    "LSTM",
+    "LSTMCell",
+    "LayerNormalization",
+    "MultiHeadAttention",
+    "PReLU",
+    "RMSNormalization",
+    "RNN",
+    "ReversibleEmbedding",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "STFTSpectrogram",
+    "SpectralNormalization",
+    "StackedRNNCells",
+    "TimeDistributed",
+    "TorchModuleWrapper",
+)
+
+__all__ = list(NAMES)
+
+
+def _annotated(name: str, plain: type) -> type:
+    doc = f"``keras.layers.{name}`` with ``lr_multiplier``; see :mod:`{__name__}`."
+    made = type(name, (Annotated, plain), {"__module__": __name__, "__doc__": doc})
+    keras.saving.register_keras_serializable(package="layerwise")(made)
+    return made
+
+
+# A name that an older Keras lacks is left out.
+_BY_PLAIN: dict[type, type] = {
+    plain: _annotated(name, plain) for name in NAMES if (plain := getattr(keras.layers, name, None))
+}
+globals().update({made.__name__: made for made in _BY_PLAIN.values()})
+
+
+def annotated_class(plain: type) -> type | None:
+    """The class here that stands for a Keras layer class, or None."""
+    return _BY_PLAIN.get(plain)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"layerwise.keras.layers has no {name}: it owns no weights in Keras.")

@@ -1,0 +1,185 @@
+"""Levels: the layers of a model from its input to its head, read from the parameters' names.
+
+A level is what one strategy treats as one step of depth. Without any other knowledge it is a
+layer that owns weights, in the order in which the model names them. Three shapes that nearly all
+networks have are seen in the names, too: numbered blocks, attention, and embeddings at the input.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from layerwise.errors import MultiplierError
+from layerwise.multipliers._names import common_start
+from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._winners import find_winners
+
+Layers: TypeAlias = Sequence[str | Sequence[str]]
+"""Levels from input to head: each a name, a beginning of names, or several of these."""
+
+Path: TypeAlias = tuple[str, ...]
+
+_INDEX = re.compile(r"(.*?)_?(\d+)")
+# Keras numbers its containers in the order they were made: that says nothing about depth.
+_CONTAINERS = {"functional", "model", "sequential"}
+_STACKS = {"blocks", "layers"}
+_QUERY_KEY_VALUE = (
+    {"query", "key", "value"},
+    {"q", "k", "v"},
+    {"wq", "wk", "wv"},
+    {"to_q", "to_k", "to_v"},
+)
+_FUSED = {"c_attn", "in_proj_weight", "qkv", "query_key_value", "to_qkv"}
+_OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "to_out", "wo"}
+_EMBEDDING = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
+
+
+def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple[str, ...], ...]:
+    """The levels of a model, from its input to its head, read from its parameters' names.
+
+    A level is a layer that owns weights (a name without its last part), in the order of first
+    appearance, except that
+
+    - numbered blocks are one level an index: ``encoder.layer.3.…``, ``block_0/…``; in stages of
+      numbered blocks it is the block: ``layer1.0.…``, ``stages.1.blocks.0.…``;
+    - the parts of one attention layer (query, key, value, output) are one level;
+    - the embeddings that a model begins with are one level, the deepest.
+
+    Args:
+        names: The parameters' names, in the model's order.
+        separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in Torch.
+
+    Returns:
+        The levels, each the names of its parameters.
+
+    Example:
+        >>> from layerwise.multipliers import levels_from_names
+        >>> levels_from_names(["conv/kernel", "conv/bias", "head/kernel"])
+        (('conv/kernel', 'conv/bias'), ('head/kernel',))
+    """
+    paths = {name: tuple(name.split(separator)) for name in names}
+    tree = _Tree(paths.values())
+    levels: dict[Path, list[str]] = {}
+    for name, path in paths.items():
+        levels.setdefault(tree.level_of(path), []).append(name)
+    return _embeddings_joined(list(levels.values()), paths)
+
+
+def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
+    """Levels as a caller wrote them, as tuples of names or beginnings of names.
+
+    Raises:
+        MultiplierError: They are no sequence of names, or one name is in two levels.
+    """
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise MultiplierError(
+            f"layers={layers!r} has to be a list of levels, from input to head, each a name or a "
+            "list of names."
+        )
+    levels = tuple((level,) if isinstance(level, str) else tuple(level) for level in layers)
+    seen: set[str] = set()
+    for level in levels:
+        for name in level:
+            if not isinstance(name, str) or not name:
+                raise MultiplierError(f"layers= holds {name!r}, which is no name of a layer.")
+            if name in seen:
+                raise MultiplierError(
+                    f"layers= holds {name!r} in two levels; a name stands for one. If two layers "
+                    "have that name, give them different ones."
+                )
+        seen.update(level)
+    return levels
+
+
+def find_levels(
+    layers: Sequence[Sequence[str]], parameters: Sequence[Parameter], separator: str
+) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
+    """The level of each parameter, and the names in ``layers`` that are nobody's.
+
+    Names are matched as rules by prefix are. A shared parameter is where its first name is.
+    """
+    level_of_key = {name: i for i, level in enumerate(layers) for name in level}
+    flat = [Parameter(name, short=short) for p in parameters for name, short in p.paths()]
+    winners = find_winners(dict.fromkeys(level_of_key, 1.0), flat, "prefix", separator)
+    keys = iter(winners.keys)
+    levels = []
+    for parameter in parameters:
+        found = [level_of_key[key] for _ in parameter.paths() if (key := next(keys)) is not None]
+        levels.append(found[0] if found else None)
+    return tuple(levels), winners.unmatched
+
+
+class _Tree:
+    """The layers that the names imply: who is in whom, who is numbered, who is attention."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.children: dict[Path, dict[str, None]] = {}
+        for path in paths:
+            for end in range(len(path)):
+                self.children.setdefault(path[:end], {})[path[end]] = None
+        # With sublayers: some child has children, too.
+        self.compound = {path[:-1] for path in self.children if path}
+        self.families: dict[tuple[Path, str], list[Path]] = {}
+        for path in self.compound:
+            if path and (match := _INDEX.fullmatch(path[-1])):
+                self.families.setdefault((path[:-1], match[1]), []).append(path)
+        for path in self.compound:  # Keras' first: block, block_1, block_2
+            if path and (path[:-1], path[-1]) in self.families:
+                self.families[path[:-1], path[-1]].append(path)
+        self.blocks = {
+            path
+            for (_, stem), family in self.families.items()
+            if len(family) > 1 and stem not in _CONTAINERS
+            for path in family
+        }
+        self.attention = {path: parts for path in self.children if (parts := self._parts(path))}
+
+    def level_of(self, path: Path) -> Path:
+        """The layer that stands for the level of a parameter."""
+        for end in range(1, len(path)):
+            if path[:end] in self.blocks:
+                return path[: self._innermost_block(path, end)]
+        for end in range(len(path) - 1):
+            if path[end] in self.attention.get(path[:end], ()):
+                return path[:end]
+        return path[:-1]
+
+    def _innermost_block(self, path: Path, end: int) -> int:
+        """Where the block ends that the block ``path[:end]``, perhaps a stage, is made of."""
+        while True:
+            in_stack = path[end : end + 1] and path[end] in _STACKS
+            inner = path[: end + 2] if in_stack else path[: end + 1]
+            if inner not in self.blocks or not inner[-1].isdecimal() or not self._alike(inner):
+                return end
+            end = len(inner)
+
+    def _alike(self, path: Path) -> bool:
+        """Whether a numbered layer and its siblings are the same thing several times."""
+        family = self.families[path[:-1], ""]
+        return bool(set.intersection(*(set(self.children[member]) for member in family)))
+
+    def _parts(self, path: Path) -> set[str]:
+        """The layers in a layer that are the parts of one attention layer."""
+        children = list(self.children[path])
+        bare = {child: re.sub(r"_(proj|dense|lin|linear|layer)$", "", child) for child in children}
+        known = set(bare.values()) | set(children)
+        inputs: set[str] = set().union(*(qkv for qkv in _QUERY_KEY_VALUE if qkv <= known))
+        inputs |= _FUSED & known
+        if not inputs:
+            return set()
+        parts = inputs | _OUTPUTS
+        return {child for child in children if child in parts or bare[child] in parts}
+
+
+def _embeddings_joined(
+    levels: list[list[str]], paths: dict[str, Path]
+) -> tuple[tuple[str, ...], ...]:
+    shared = len(common_start(paths.values()))  # the model's own name is not a layer's
+
+    def is_embedding(level: list[str]) -> bool:
+        return all(any(map(_EMBEDDING.search, paths[name][shared:])) for name in level)
+
+    count = next((i for i, level in enumerate(levels) if not is_embedding(level)), len(levels))
+    first = [name for level in levels[:count] for name in level]
+    rest = levels[count:]
+    return tuple(tuple(level) for level in ([first] if first else []) + rest)

@@ -1,0 +1,163 @@
+"""Which keys match which names: by prefix, substring, glob or regular expression."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from layerwise.errors import MultiplierError
+from layerwise.multipliers._names import layers_of
+
+MODES = ("prefix", "substring", "glob", "regex")
+"""The match modes that there are."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The outcome of a look-up.
+
+    Attributes:
+        best: For each name the keys that match it best: none, one, or several of equal standing.
+        hit: The keys that match at least one name, also where a better key wins.
+    """
+
+    best: tuple[tuple[str, ...], ...]
+    hit: frozenset[str]
+
+
+def find_matches(
+    keys: Sequence[str], names: Sequence[str], mode: str = "prefix", separator: str = "/"
+) -> Matches:
+    """Look up every name among the keys.
+
+    - ``prefix``: the name starts with the key, as plain text; the longest key wins.
+    - ``substring``: the name contains the key; the longest key wins, and several of that length
+      have equal standing.
+    - ``glob``: the key is a shell pattern (``*``, ``?``, ``[ab]``; case counts, ``*`` also takes
+      separators) for the whole name or for a layer that the name lies in, so that ``block_?``
+      takes ``block_1/conv/kernel``; the first key in the order written wins.
+    - ``regex``: the key is a regular expression, searched anywhere in the name; the first key in
+      the order written wins.
+
+    Args:
+        keys: The keys, in the order written, each once.
+        names: The names to look up.
+        mode: One of ``prefix``, ``substring``, ``glob``, ``regex``.
+        separator: What stands between the parts of a name.
+
+    Raises:
+        MultiplierError: The mode is unknown, a key is empty, or a regular expression is invalid.
+    """
+    check_keys(keys, mode)
+    if not keys:
+        return Matches(((),) * len(names), frozenset())
+    return _FINDERS[mode](keys, names, separator)
+
+
+def check_keys(keys: Sequence[object], mode: str) -> None:
+    """Raise unless the mode is known and every key can be looked up in it."""
+    if mode not in MODES:
+        raise MultiplierError(f"match={mode!r} is not known; it is one of {', '.join(MODES)}.")
+    for key in keys:
+        if not isinstance(key, str):
+            raise MultiplierError(
+                f"the key {key!r} of a rule is not text: it has to be part of a name."
+            )
+        if not key:
+            raise MultiplierError("a rule has the empty key '', which would match every name.")
+        if mode == "regex":
+            _compiled(key)
+
+
+def _by_prefix(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
+    """One sweep over keys and names, sorted together.
+
+    A key stands right before everything that starts with it. So the keys that the current name
+    starts with are always a stack, the longest on top, and every step looks at the top alone:
+    O((K + N) log (K + N)) to sort, O(K + N) to sweep, whatever the keys look like.
+    """
+    best: list[tuple[str, ...]] = [()] * len(names)
+    hit: set[str] = set()
+    open_keys: list[str] = []
+    waiting = iter(sorted(keys))
+    key = next(waiting, None)
+    for index in sorted(range(len(names)), key=names.__getitem__):
+        name = names[index]
+        while key is not None and key <= name:
+            _close(open_keys, key)
+            open_keys.append(key)
+            key = next(waiting, None)
+        _close(open_keys, name)
+        if open_keys:
+            best[index] = (open_keys[-1],)
+            # Below a key that was hit before, all were hit before.
+            for below in reversed(open_keys):
+                if below in hit:
+                    break
+                hit.add(below)
+    return Matches(tuple(best), frozenset(hit))
+
+
+def _close(open_keys: list[str], text: str) -> None:
+    while open_keys and not text.startswith(open_keys[-1]):
+        open_keys.pop()
+
+
+def _by_substring(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
+    by_length = sorted(keys, key=len, reverse=True)
+    best = []
+    for name in names:
+        longest = next((key for key in by_length if key in name), "")
+        best.append(tuple(k for k in keys if longest and len(k) == len(longest) and k in name))
+    return Matches(tuple(best), _hit(keys, names, best, lambda key, name: key in name))
+
+
+def _by_glob(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
+    patterns = {key: re.compile(fnmatch.translate(key)).match for key in keys}
+
+    def matches(key: str, name: str) -> bool:
+        matches = patterns[key]
+        return bool(matches(name)) or any(map(matches, layers_of(name, separator)))
+
+    return _first(keys, names, matches)
+
+
+def _by_regex(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
+    searches = {key: _compiled(key).search for key in keys}
+    return _first(keys, names, lambda key, name: searches[key](name) is not None)
+
+
+def _first(
+    keys: Sequence[str], names: Sequence[str], matches: Callable[[str, str], bool]
+) -> Matches:
+    best = []
+    for name in names:
+        first = next((key for key in keys if matches(key, name)), None)
+        best.append(() if first is None else (first,))
+    return Matches(tuple(best), _hit(keys, names, best, matches))
+
+
+def _hit(
+    keys: Sequence[str],
+    names: Sequence[str],
+    best: Sequence[tuple[str, ...]],
+    matches: Callable[[str, str], bool],
+) -> frozenset[str]:
+    won = {key for winners in best for key in winners}
+    lost = [key for key in keys if key not in won]
+    return frozenset(won.union(key for key in lost if any(matches(key, name) for name in names)))
+
+
+def _compiled(key: str) -> re.Pattern[str]:
+    try:
+        return re.compile(key)
+    except re.error as error:
+        raise MultiplierError(f"the key {key!r} is no valid regular expression: {error}.") from None
+
+
+_FINDERS = {
+    "prefix": _by_prefix,
+    "substring": _by_substring,
+    "glob": _by_glob,
+    "regex": _by_regex,
+}

@@ -1,0 +1,187 @@
+"""Rules and parameters in, a plan out."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from layerwise.errors import AmbiguousRuleError, MultiplierError
+from layerwise.multipliers._levels import (
+    Layers,
+    check_layers,
+    find_levels,
+    levels_from_names,
+)
+from layerwise.multipliers._match import check_keys
+from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._plan import Plan, PlanRow
+from layerwise.multipliers._product import product
+from layerwise.multipliers._rules import Rules, normalize_rules
+from layerwise.multipliers._strategies import Strategy
+from layerwise.multipliers._unmatched import unmatched_error
+from layerwise.multipliers._values import Override, Value, as_number, check_value
+from layerwise.multipliers._winners import find_winners
+
+
+def resolve(
+    parameters: Iterable[Parameter],
+    multipliers: Rules | None = None,
+    *,
+    match: str = "prefix",
+    strict: bool = True,
+    separator: str = "/",
+    layers: Layers | None = None,
+    learning_rate: float | None = None,
+    schedule: Value | None = None,
+    steps: Sequence[int] = (),
+    step: int = 0,
+) -> Plan:
+    """Decide which multiplier each parameter gets.
+
+    An explicit rule wins over strategies, and an annotation on the layer wins over strategies,
+    too; a rule and an annotation for one parameter are an error unless the rule is
+    ``override(...)``. Several strategies multiply. What nothing decides has the multiplier 1.
+
+    Args:
+        parameters: The model's parameters, in its order.
+        multipliers: A mapping of keys to multipliers, a strategy, or a sequence of these.
+        match: How keys match names: ``prefix`` (the longest wins), ``substring`` (the longest
+            wins), ``glob`` or ``regex`` (the first in the order written wins).
+        strict: Whether a key that matches nothing is an error.
+        separator: What stands between the parts of a name.
+        layers: Levels from input to head for the strategies, each a name, a beginning of names,
+            or several; by default :func:`levels_from_names`.
+        learning_rate: The base learning rate, for the plan's rates.
+        schedule: A factor on the base learning rate for all parameters, for the plan's rates.
+        steps: Steps to show rates at, beside ``step``.
+        step: The step that is now: optimizer updates already applied.
+
+    Returns:
+        The plan: one row a parameter.
+
+    Raises:
+        MultiplierError: A value, key, match mode, level or strategy can't be used.
+        UnmatchedRuleError: A key matches no parameter, and ``strict`` is true.
+        AmbiguousRuleError: Two rules of equal standing match one parameter, or a rule and an
+            annotation do.
+
+    Example:
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> names = ["Dense/kernel", "Dense-12/kernel", "Output/kernel"]
+        >>> plan = resolve(map(Parameter, names), {"Dense": 0.5, "Dense-1": 0.1})
+        >>> plan.multipliers(0).tolist()
+        [0.5, 0.1, 1.0]
+    """
+    known = tuple(parameters)
+    rules = normalize_rules(multipliers)
+    check_keys(list(rules.explicit), match)
+    winners = find_winners(rules.explicit, known, match, separator)
+    if strict and winners.unmatched:
+        raise unmatched_error(winners.unmatched, known, match, separator)
+    annotations = [
+        None
+        if parameter.annotation is None
+        else check_value(parameter.annotation, f"the annotation of {parameter.name!r}")
+        for parameter in known
+    ]
+    own_layers = None if layers is None else check_layers(layers)
+    defaults = _from_strategies(rules.strategies, known, own_layers, strict, separator)
+    rows = []
+    for parameter, key, annotation, default in zip(
+        known, winners.keys, annotations, defaults, strict=True
+    ):
+        rule = None if key is None else rules.explicit[key]
+        if rule is not None and annotation is not None and not isinstance(rule, Override):
+            raise AmbiguousRuleError(
+                f"{parameter.name!r} has the annotation {annotation!r} and the rule "
+                f"{key!r}: {rule!r}; keep one, or let the rule win: {key!r}: override({rule!r})."
+            )
+        if rule is not None:
+            rows.append(PlanRow(parameter, key, rule.value if isinstance(rule, Override) else rule))
+        elif annotation is not None:
+            rows.append(PlanRow(parameter, "annotation", annotation))
+        else:
+            rows.append(PlanRow(parameter, *default))
+    return Plan(
+        tuple(rows),
+        learning_rate=None if learning_rate is None else _rate(learning_rate),
+        schedule=None if schedule is None else _schedule(schedule),
+        steps=tuple(_step(s, "steps=") for s in steps),
+        step=_step(step, "step="),
+        separator=separator,
+    )
+
+
+def _from_strategies(
+    strategies: Sequence[Strategy],
+    parameters: Sequence[Parameter],
+    layers: tuple[tuple[str, ...], ...] | None,
+    strict: bool,
+    separator: str,
+) -> list[tuple[str | None, Value]]:
+    """What the strategies say of each parameter, and which of them say anything."""
+    said: list[list[tuple[str, Value]]] = [[] for _ in parameters]
+    for strategy in strategies:
+        levels, count = _levels(strategy, parameters, layers, strict, separator)
+        values = [check_value(v, f"a level of {strategy!r}") for v in strategy.multipliers(count)]
+        if len(values) != count:
+            raise MultiplierError(
+                f"{strategy!r} gives {len(values)} multipliers for {count} levels; there has to be "
+                "one for each."
+            )
+        for own, level in zip(said, levels, strict=True):
+            if level is not None:
+                own.append((repr(strategy), values[level]))
+    return [
+        (" * ".join(text for text, _ in own) or None, product(*(value for _, value in own)))
+        for own in said
+    ]
+
+
+def _levels(
+    strategy: Strategy,
+    parameters: Sequence[Parameter],
+    layers: tuple[tuple[str, ...], ...] | None,
+    strict: bool,
+    separator: str,
+) -> tuple[tuple[int | None, ...], int]:
+    """The level of each parameter for a strategy, and how many levels there are.
+
+    A level that owns no parameter of ours (only layers without weights) takes no depth.
+    """
+    written = None if strategy.layers is None else check_layers(strategy.layers)
+    if written is None and layers is None:
+        used = levels_from_names((p.name for p in parameters), separator)
+    else:
+        used = written if written is not None else layers or ()
+    levels, unmatched = find_levels(used, parameters, separator)
+    if strict and written is not None and unmatched:
+        raise unmatched_error(unmatched, parameters, "prefix", separator)
+    filled = sorted({level for level in levels if level is not None})
+    place = {level: i for i, level in enumerate(filled)}
+    return tuple(None if level is None else place[level] for level in levels), len(filled)
+
+
+def _rate(learning_rate: object) -> float:
+    number = as_number(learning_rate)
+    if number is None or not 0 <= number < math.inf:
+        raise MultiplierError(
+            f"learning_rate={learning_rate!r} has to be a finite number of at least 0; a rate that "
+            "changes belongs into schedule=."
+        )
+    return number
+
+
+def _schedule(schedule: object) -> Value:
+    try:
+        return check_value(schedule, "schedule=")
+    except MultiplierError:
+        raise MultiplierError(
+            f"schedule={schedule!r} has to be a schedule, a callable of the step, or a number of "
+            "at least 0."
+        ) from None
+
+
+def _step(step: object, where: str) -> int:
+    number = as_number(step)
+    if number is None or not 0 <= number < math.inf or number % 1:
+        raise MultiplierError(f"{where} holds {step!r}; a step is a whole number of at least 0.")
+    return int(number)

@@ -1,0 +1,78 @@
+"""The rules that a caller may hand in, brought into one form."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from layerwise.errors import AmbiguousRuleError, MultiplierError
+from layerwise.multipliers._strategies import Strategy
+from layerwise.multipliers._values import Override, Value, as_number, check_value, same_value
+
+Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]
+"""A mapping of keys to multipliers, a strategy, or a sequence of these."""
+
+_ALLOWED = "rules are a mapping of names to multipliers, a strategy, or a list of these"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in one form: one checked mapping, in the order written, and the strategies."""
+
+    explicit: Mapping[str, Value | Override]
+    strategies: tuple[Strategy, ...]
+
+
+def normalize_rules(multipliers: Rules | None) -> RuleSet:
+    """Check rules and merge them.
+
+    Args:
+        multipliers: A mapping, a strategy, a sequence of these, or None for no rules.
+
+    Raises:
+        MultiplierError: It is none of these, or a value in it is no multiplier.
+        AmbiguousRuleError: Two mappings give one key different values.
+    """
+    explicit: dict[str, Value | Override] = {}
+    strategies = []
+    for part in _parts(multipliers):
+        if isinstance(part, Strategy):
+            strategies.append(part)
+            continue
+        for key, value in part.items():
+            rule = check_rule(value, f"the rule {key!r}")
+            known = explicit.setdefault(key, rule)
+            if not _same_rule(known, rule):
+                raise AmbiguousRuleError(
+                    f"the rule {key!r} is given twice, as {known!r} and as {rule!r}; keep one."
+                )
+    return RuleSet(explicit, tuple(strategies))
+
+
+def check_rule(value: object, where: str) -> Value | Override:
+    """The value of a rule, checked; an override stays one."""
+    return value if isinstance(value, Override) else check_value(value, where)
+
+
+def _parts(multipliers: object) -> Iterator[Mapping[str, object] | Strategy]:
+    if multipliers is None:
+        return
+    if isinstance(multipliers, Mapping | Strategy):
+        yield multipliers
+    elif isinstance(multipliers, Sequence) and not isinstance(multipliers, str | bytes):
+        for part in multipliers:
+            yield from _parts(part)
+    else:
+        hint = ""
+        if as_number(multipliers) is not None:
+            hint = " For one factor on everything, change the learning rate itself."
+        elif isinstance(multipliers, type) or callable(multipliers):
+            hint = " A function belongs to a key: {'backbone': function}."
+        raise MultiplierError(f"{_ALLOWED}; got {multipliers!r}.{hint}")
+
+
+def _same_rule(one: Value | Override, other: Value | Override) -> bool:
+    if isinstance(one, Override) and isinstance(other, Override):
+        return same_value(one.value, other.value)
+    if isinstance(one, Override) or isinstance(other, Override):
+        return False
+    return same_value(one, other)

@@ -1,0 +1,200 @@
+"""A plan as a Rich table, folded so far that it fits a screen. Imported only to print."""
+
+import io
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from layerwise.multipliers._names import common_start
+from layerwise.multipliers._plan import Plan, function_text
+from layerwise.multipliers._values import Value, value_key
+from layerwise.schedules import Schedule
+
+SCREEN = 40
+"""Lines that a plan takes at most."""
+
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """Rows of a plan that share a line of the table: a label, and the places of the rows."""
+
+    label: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A title, the cells below it, and whether they are numbers."""
+
+    title: str
+    cells: list[str]
+    numeric: bool = False
+
+    @property
+    def width(self) -> int:
+        """Characters that it should have, with the gap; a long rule may take two lines."""
+        widest = max(len(text) for text in (*self.title.split("\n"), *self.cells))
+        return _GAP + (min(widest, 24) if self.title == "rule" else widest)
+
+
+def plan_table(plan: Plan, width: int | None = None) -> Table:
+    """The plan as a Rich table, for a terminal of that width, or of the width it has."""
+    lines = fold(plan)
+    columns = _columns(plan, lines[:SCREEN])
+    if sum(column.width for column in columns) > (width or _terminal()):
+        columns.pop(1)  # shapes are what is missed least, and to_dict() has them
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=Text(_caption(plan)),
+        caption_justify="left",
+    )
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        table.add_column(column.title, overflow="fold", justify=justify, no_wrap=column.numeric)
+    for i, line in enumerate(lines[:SCREEN]):
+        frozen = plan.rows[line.rows[0]].frozen
+        # Text, because a string's [brackets] would be read as markup.
+        cells = (Text(column.cells[i]) for column in columns)
+        table.add_row(*cells, style="dim" if frozen else None)
+    hidden = sum(len(line.rows) for line in lines[SCREEN:])
+    if hidden:
+        table.add_row(f"… {hidden} more parameters: see to_dict()")
+    return table
+
+
+def plan_text(plan: Plan, width: int | None = None) -> str:
+    """The table as plain text, as wide as the terminal unless a width is given."""
+    columns = width or _terminal()
+    console = Console(file=io.StringIO(), width=columns, color_system=None)
+    with console.capture() as captured:
+        console.print(plan_table(plan, columns))
+    lines = captured.get().splitlines()
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
+    members = [[plan.rows[place] for place in line.rows] for line in lines]
+    shapes = [
+        _shape(rows[0].parameter.shape) if len(rows) == 1 else f"{len(rows)} parameters"
+        for rows in members
+    ]
+    rules = [rows[0].rule or "" for rows in members]
+    long_again = [i > 0 and rule == rules[i - 1] and len(rule) > 12 for i, rule in enumerate(rules)]
+    columns = [
+        Column("parameter", [line.label for line in lines]),
+        Column("shape", shapes),
+        Column("rule", ['"' if long_again[i] else rule for i, rule in enumerate(rules)]),
+        Column("multiplier", [_values([row.value for row in rows]) for rows in members], True),
+    ]
+    for title, numbers in plan.columns_at_steps().items():
+        columns.append(Column(title, [_numbers(numbers[list(line.rows)]) for line in lines], True))
+    decays = [[row.parameter.weight_decay for row in rows] for rows in members]
+    if any(decay is not None for own in decays for decay in own):
+        cells = [_numbers(decay for decay in own if decay is not None) for own in decays]
+        columns.append(Column("weight\ndecay", cells, True))
+    if any(rows[0].frozen for rows in members):
+        columns.append(Column("", ["frozen" if rows[0].frozen else "" for rows in members]))
+    return columns
+
+
+def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
+    """The rows as lines, folded no further than a screen needs.
+
+    Parameters that share the first parts of their names and all settings share a line, first
+    with as many parts as possible. If that is not enough, lines differ in weight decay, and then
+    in the multiplier, too; they show what there is in them. What a rule decided is never mixed
+    with what another one did, nor frozen with trained.
+    """
+    paths = [tuple(row.parameter.name.split(plan.separator)) for row in plan.rows]
+    if len(paths) <= screen:
+        return [Line(row.parameter.name, (place,)) for place, row in enumerate(plan.rows)]
+    settings = [
+        (row.rule, row.frozen, value_key(row.value), row.parameter.weight_decay)
+        for row in plan.rows
+    ]
+    lines: dict[object, list[int]] = {}
+    for shared in (4, 3, 2):
+        for depth in range(max(map(len, paths)) - 1, -1, -1):
+            lines = {}
+            for place, path in enumerate(paths):
+                lines.setdefault((path[:depth], settings[place][:shared]), []).append(place)
+            if len(lines) <= screen:
+                break
+        if len(lines) <= screen:
+            break
+    return [Line(_label(plan, paths, places), tuple(places)) for places in lines.values()]
+
+
+def format_number(number: float, digits: int = 4) -> str:
+    """A number as a person writes it: ``0.75``, ``1e-3``, ``2.5e-5``; so many digits at most."""
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    if 0.00995 <= abs(number) < 99_995:
+        text = f"{number:.{digits}g}"
+        return f"{number:.0f}" if "e" in text else text
+    mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) -> str:
+    """What the names of one line have in common: ``block_0/…/bias``."""
+    if len(places) == 1:
+        return plan.rows[places[0]].parameter.name
+    own = [paths[place] for place in places]
+    last = {path[-1] for path in own}
+    parts = [*common_start(path[:-1] for path in own), "…", *(last if len(last) == 1 else ())]
+    return plan.separator.join(parts)
+
+
+def _terminal() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) if shape else "scalar"
+
+
+def _numbers(numbers: Iterable[float]) -> str:
+    known = sorted(set(numbers))
+    if len(known) > 2:
+        return f"{format_number(known[0], 2)} … {format_number(known[-1], 2)}"
+    return ", ".join(dict.fromkeys(map(format_number, known)))
+
+
+def _values(values: Sequence[Value]) -> str:
+    numbers = [value for value in values if isinstance(value, float | int)]
+    if len(numbers) == len(values):
+        return _numbers(numbers)
+    texts = set(map(_value, values))
+    return texts.pop() if len(texts) == 1 else "several"
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, float | int):
+        return format_number(value)
+    if isinstance(value, Schedule):
+        text = repr(value)
+        return text if len(text) <= 20 else "a schedule"
+    return function_text(value)
+
+
+def _caption(plan: Plan) -> str:
+    frozen = sum(row.frozen for row in plan.rows)
+    parts = [f"{len(plan.rows)} parameter{'s' * (len(plan.rows) != 1)}"]
+    parts += [f"{len(plan.groups)} different multiplier{'s' * (len(plan.groups) != 1)}"]
+    parts += [f"{frozen or 'none'} frozen"]
+    if plan.learning_rate is not None:
+        parts.append(f"base rate {format_number(plan.learning_rate)}")
+    if plan.schedule is not None:
+        parts.append(f"schedule {_value(plan.schedule)}")
+    return ", ".join(parts)

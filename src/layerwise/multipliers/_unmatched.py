@@ -1,0 +1,73 @@
+"""The error for rules that match nothing: which, what is near, and the ways out."""
+
+import difflib
+from collections.abc import Sequence
+
+from layerwise.errors import UnmatchedRuleError
+from layerwise.multipliers._names import layers_of
+from layerwise.multipliers._parameter import Parameter
+
+_SHOWN = 10
+# So many names are compared at most: an error may take a moment, not a minute.
+_COMPARED = 5_000
+
+
+def unmatched_error(
+    keys: Sequence[str], parameters: Sequence[Parameter], mode: str, separator: str
+) -> UnmatchedRuleError:
+    """One error for all keys that match nothing.
+
+    Args:
+        keys: The keys, at least one.
+        parameters: The parameters that there are.
+        mode: The match mode that was used.
+        separator: What stands between the parts of a name.
+
+    Returns:
+        The error, to be raised.
+    """
+    count = "a rule matches" if len(keys) == 1 else f"{len(keys)} rules match"
+    lines = [f"{count} no parameter (match={mode!r}):"]
+    names = _names_and_layers(parameters, separator)
+    for key in keys[:_SHOWN]:
+        lines.append(f"  {key!r}: {_advice(key, names, mode)}")
+    if len(keys) > _SHOWN:
+        lines.append(f"  … and {len(keys) - _SHOWN} more")
+    lines.append("Correct the keys, or allow rules without effect with strict=False.")
+    return UnmatchedRuleError("\n".join(lines))
+
+
+def _names_and_layers(parameters: Sequence[Parameter], separator: str) -> list[str]:
+    """What a key could have meant: every name and every layer."""
+    known: dict[str, None] = {}
+    for parameter in parameters:
+        for name, short in parameter.paths():
+            for path in (name,) if short is None else (short, name):
+                known.update(dict.fromkeys(layers_of(path, separator)))
+                known[path] = None
+            if len(known) > _COMPARED:
+                return list(known)
+    return list(known)
+
+
+def _advice(key: str, names: list[str], mode: str) -> str:
+    if not names:
+        return "there are no parameters"
+    inside = next((name for name in names if key in name), None)
+    if inside is not None and mode == "prefix":
+        return f"no name starts with it, but {inside!r} contains it (match='substring')"
+    if any(sign in key for sign in "*?[") and mode in ("prefix", "substring"):
+        return "it looks like a pattern (match='glob' or match='regex')"
+    near = _nearest(key, names)
+    if near:
+        return "nearest " + ", ".join(map(repr, near))
+    shown = ", ".join(map(repr, names[:3]))
+    return f"nothing is near it; the names begin with {shown}" + (", …" if len(names) > 3 else "")
+
+
+def _nearest(key: str, names: list[str]) -> list[str]:
+    spelled: dict[str, str] = {}
+    for name in names:
+        spelled.setdefault(name.lower(), name)
+    near = difflib.get_close_matches(key.lower(), list(spelled), n=3, cutoff=0.5)
+    return [spelled[name] for name in near]

@@ -1,0 +1,150 @@
+"""What a multiplier may be: a number, a schedule, or any callable of the step."""
+
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from layerwise.errors import MultiplierError
+from layerwise.schedules import Schedule
+
+Value: TypeAlias = float | int | Schedule | Callable[[Any], Any]
+"""A multiplier: a finite number of at least 0, a schedule, or a callable of the step."""
+
+_ALLOWED = "a multiplier is a finite number of at least 0, a schedule, or a callable of the step"
+
+
+@dataclass(frozen=True)
+class Override:
+    """A rule's value that may replace what a layer says about itself; see :func:`override`.
+
+    Example:
+        >>> from layerwise.multipliers import override
+        >>> override(1).value
+        1.0
+    """
+
+    value: Value
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", check_value(self.value, "override(...)"))
+
+    def __repr__(self) -> str:
+        return f"override({self.value!r})"
+
+
+def override(value: Value) -> Override:
+    """A rule's value that wins over the annotations of the layers it matches.
+
+    Args:
+        value: A finite number of at least 0, a schedule, or a callable of the step.
+
+    Returns:
+        The value, marked, to be used in a mapping of rules.
+
+    Raises:
+        MultiplierError: The value is none of these.
+
+    Example:
+        >>> from layerwise.multipliers import override
+        >>> {"backbone": override(0.1)}
+        {'backbone': override(0.1)}
+    """
+    return Override(value)
+
+
+def check_value(value: object, where: str) -> Value:
+    """The multiplier as Layerwise keeps it: a ``float``, or the schedule or callable itself.
+
+    Args:
+        value: What a caller handed in. NumPy scalars, 0-d arrays and 0-d tensors are numbers;
+            booleans, strings and classes are not.
+        where: Where it stands, for the message: ``"the rule 'head'"``.
+
+    Returns:
+        A ``float``, a schedule, or a callable.
+
+    Raises:
+        MultiplierError: It is negative, NaN, infinite, or no multiplier at all.
+
+    Example:
+        >>> from layerwise.multipliers import check_value
+        >>> check_value(1, "the rule 'head'")
+        1.0
+        >>> check_value(-0.5, "the rule 'head'")
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.MultiplierError: the rule 'head' has the multiplier -0.5; a multiplier is
+        a finite number of at least 0, a schedule, or a callable of the step.
+    """
+    if isinstance(value, Schedule):
+        return value
+    number = as_number(value)
+    if number is not None:
+        if math.isfinite(number) and number >= 0:
+            return number + 0.0  # -0.0 becomes 0.0
+    elif callable(value) and not isinstance(value, type):
+        return value
+    raise MultiplierError(f"{where} has the multiplier {value!r}; {_ALLOWED}.{_hint(value)}")
+
+
+def as_number(value: object) -> float | None:
+    """A Python float for every kind of real number, None for everything else."""
+    if isinstance(value, bool | np.bool_ | str | bytes) or hasattr(value, "assign"):
+        return None
+    if not isinstance(value, numbers.Real):
+        dtype = str(getattr(value, "dtype", ""))
+        if getattr(value, "shape", None) != () or not ("float" in dtype or "int" in dtype):
+            return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.inf
+    except Exception:  # complex, dates, traced arrays: each framework has an error of its own
+        return None
+
+
+def same_value(one: Value, other: Value) -> bool:
+    """Whether two checked values are one: numbers and schedules by value, callables by identity."""
+    return value_key(one) == value_key(other)
+
+
+def value_key(value: Value) -> object:
+    """What two checked values share exactly if they are the same multiplier."""
+    return value if isinstance(value, float | int | Schedule) else ("callable", id(value))
+
+
+def value_at(value: Value, step: int, where: str) -> float:
+    """The multiplier at a step, on the host.
+
+    Args:
+        value: A checked value.
+        step: Optimizer updates already applied; a callable gets it as a Python integer.
+        where: Whose multiplier it is, for the message.
+
+    Raises:
+        MultiplierError: A callable returned something that is no multiplier.
+    """
+    if isinstance(value, float):
+        return value
+    result = value(step) if callable(value) else value
+    number = as_number(result)
+    if number is None or not math.isfinite(number) or number < 0:
+        raise MultiplierError(
+            f"{where} is {result!r} at step {step}; there it has to be one finite number of at "
+            "least 0."
+        )
+    return number
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, Override):
+        return " override(...) belongs to a rule: take its value here."
+    if isinstance(value, type):
+        return f" {value.__name__} is a class: hand in an object made from it."
+    if hasattr(value, "assign"):
+        return " A variable would be read only once: hand in a function that returns it."
+    return ""

@@ -1,0 +1,1 @@
+"""The tests, by part. `make test` runs them; so does pytest with KERAS_BACKEND set."""

@@ -1,0 +1,74 @@
+"""The public names: exported on purpose, all of them, and each explained by an example."""
+
+import doctest
+import importlib
+import importlib.metadata
+import inspect
+import types
+
+import pytest
+
+import layerwise
+from tests.house._rooms import ADAPTERS, FACES, NOUNS
+
+MODULES = ["layerwise", "layerwise.errors", "layerwise.multipliers", "layerwise.schedules"]
+HANDED_ON = MODULES[1:]
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """What a module offers: every name without an underscore that is not a module."""
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_all_names_are_sorted_and_there(name):
+    module = importlib.import_module(name)
+    assert list(module.__all__) == sorted(set(module.__all__))
+    assert sorted(set(module.__all__) - {"__version__"}) == public_names(module)
+
+
+def test_the_facade_hands_on_what_the_nouns_offer():
+    offered = {
+        name: getattr(module, name)
+        for module in map(importlib.import_module, HANDED_ON)
+        for name in module.__all__
+    }
+    handed_on = {name: getattr(layerwise, name) for name in layerwise.__all__}
+    assert handed_on.pop("__version__") == layerwise.__version__
+    assert handed_on == offered
+
+
+def test_no_two_nouns_offer_one_name():
+    names = [name for module in HANDED_ON for name in importlib.import_module(module).__all__]
+    assert len(names) == len(set(names))
+
+
+def test_no_name_hides_a_room():
+    assert set(layerwise.__all__) & (NOUNS | set(ADAPTERS) | FACES) == set()
+
+
+def test_the_facade_knows_its_version():
+    assert layerwise.__version__ == importlib.metadata.version("layerwise")
+
+
+# A type alias carries no docstring of its own, and an error is raised rather than called.
+EXPLAINED = [
+    pytest.param(value, id=f"{module.__name__}.{name}")
+    for module in map(importlib.import_module, ["layerwise.multipliers", "layerwise.schedules"])
+    for name in module.__all__
+    if inspect.isclass(value := getattr(module, name)) or inspect.isroutine(value)
+]
+
+
+@pytest.mark.parametrize("value", EXPLAINED)
+def test_every_public_name_has_an_example(value):
+    assert doctest.DocTestParser().get_examples(inspect.getdoc(value) or "") != []
+
+
+@pytest.mark.parametrize("name", layerwise.errors.__all__)
+def test_every_error_says_when_it_is_raised(name):
+    assert vars(getattr(layerwise.errors, name)).get("__doc__")

@@ -1,0 +1,175 @@
+"""Bad input: one clear error of ours each, and nothing is changed by it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from layerwise import cosine
+from layerwise.errors import (
+    AmbiguousRuleError,
+    ConfigError,
+    LayerwiseError,
+    MultiplierError,
+    OptimizerError,
+    ScheduleError,
+    UnmatchedRuleError,
+)
+from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explain
+from tests.keras.networks import fit, make_network
+from tests.keras.variables import bits
+
+AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
+    ({"multipliers": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
+    ({"multipliers": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
+    ({"multipliers": {"low": float("inf")}}, MultiplierError, r"'low'.*inf"),
+    ({"multipliers": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
+    ({"multipliers": {"low": None}}, MultiplierError, r"'low'.*None"),
+    ({"multipliers": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
+    ({"multipliers": {1: 0.5}}, MultiplierError, r"1"),
+    ({"multipliers": 0.5}, MultiplierError, r"0\.5"),
+    ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix.*substring.*glob.*regex"),
+    ({"multipliers": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
+    ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
+    ({"optimizer": "no-such"}, OptimizerError, r"'no-such'"),
+    ({"optimizer": 3}, OptimizerError, r"3"),
+    ({"optimizer": None}, OptimizerError, r"needs an optimizer"),
+    ({"optimizer": keras.layers.Dense}, OptimizerError, r"Dense"),
+]
+
+AT_BUILD: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
+    ({"multipliers": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
+    (
+        {"multipliers": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
+        AmbiguousRuleError,
+        r"'lo'.*'ow'|'ow'.*'lo'",
+    ),
+    ({"multipliers": {"low": lambda step: -1.0}}, MultiplierError, r"'low'.*-1"),
+    ({"multipliers": {"low": lambda step: "x"}}, MultiplierError, r"'low'"),
+    ({"multipliers": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), AT_CONSTRUCTION)
+def test_construction_refuses(
+    arguments: dict[str, Any], error: type[LayerwiseError], message: str
+) -> None:
+    with pytest.raises(error, match=f"(?s){message}"):
+        LRMultiplier(**({"optimizer": "adam"} | arguments))
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), AT_BUILD)
+def test_building_refuses_and_changes_nothing(
+    arguments: dict[str, Any], error: type[LayerwiseError], message: str
+) -> None:
+    model = make_network()
+    optimizer = LRMultiplier("adam", **arguments)
+    before = bits(model.weights), bits(optimizer.variables)
+    with pytest.raises(error, match=f"(?s){message}"):
+        fit(model, optimizer)
+    assert (bits(model.weights), bits(optimizer.variables)) == before
+    assert not optimizer.built
+    with pytest.raises(error, match=f"(?s){message}"):
+        explain(model, arguments["multipliers"], match=arguments.get("match", "prefix"))
+
+
+def test_strict_false_allows_a_dead_rule() -> None:
+    model = make_network()
+    fit(model, LRMultiplier("adam", {"nowhere": 0.5}, strict=False))
+    assert list(model.optimizer.learning_rates().values()) == pytest.approx([0.001] * 6)
+
+
+def test_an_optimizer_built_on_other_variables() -> None:
+    first, second = make_network(), make_network()
+    fit(first, keras.optimizers.Adam())
+    before = bits(second.weights)
+    with pytest.raises(OptimizerError, match=r"(?s)'adam.*6 other variables.*LRMultiplier\(Adam"):
+        fit(second, LRMultiplier(first.optimizer, {"low": 0.5}))
+    assert bits(second.weights) == before
+
+
+def test_an_optimizer_built_on_the_same_variables_hands_its_state_on() -> None:
+    model, other = make_network(), make_network()
+    fit(model, keras.optimizers.Adam())
+    slots = bits(model.optimizer.variables)
+    optimizer = LRMultiplier(model.optimizer, {"low": 1.0})
+    optimizer.build(model.trainable_variables)
+    assert bits(optimizer.variables) == slots
+    fit(model, optimizer)
+    fit(other, keras.optimizers.Adam(), epochs=2)
+    assert bits(model.weights) == bits(other.weights)
+
+
+def test_optimizers_that_hand_variables_on_are_refused_with_the_way_out() -> None:
+    multi = keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(keras.optimizers.Adam(), {})
+    )
+    with pytest.raises(OptimizerError, match=r"MultiOptimizer\(LRMultiplier\("):
+        LRMultiplier(multi, {"low": 0.5})
+    with pytest.raises(OptimizerError, match=r"LossScaleOptimizer\(LRMultiplier\("):
+        LRMultiplier(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), {"low": 0.5})
+
+
+class Forgetful(keras.optimizers.SGD):
+    """An optimizer whose config loses what it was given."""
+
+    def __init__(self, learning_rate: float = 0.1, boost: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.boost = boost
+
+
+class Fused(keras.optimizers.Optimizer):
+    """An optimizer that goes around update_step."""
+
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            variable.assign_sub(learning_rate * gradient)
+
+
+def test_an_optimizer_that_its_config_does_not_describe() -> None:
+    with pytest.raises(OptimizerError, match=r"boost=2\.0.*get_config"):
+        LRMultiplier(Forgetful(boost=2.0), {"low": 0.5})
+
+
+def test_an_optimizer_that_never_asks_for_rates() -> None:
+    model = make_network()
+    with pytest.raises(OptimizerError, match="update_step"):
+        fit(model, LRMultiplier(Fused(0.1), {"low": 0.5}), run_eagerly=BACKEND_IS_EAGER)
+
+
+BACKEND_IS_EAGER = keras.backend.backend() != "jax"
+
+
+def test_schedules_for_keras() -> None:
+    with pytest.raises(ScheduleError, match=r"0\.1"):
+        LearningRateSchedule(0.1)
+    with pytest.raises(ScheduleError, match=r"layerwise\.keras\.LearningRateSchedule"):
+        cosine(10)()
+    rate = LearningRateSchedule(cosine(10) * 0.1)
+    unknown = {"schedule": rate.get_config()["schedule"] | {"version": 99}}
+    with pytest.raises(ConfigError, match="99"):
+        LearningRateSchedule.from_config(unknown)
+
+
+def test_explain_needs_weights_and_rules() -> None:
+    with pytest.raises(OptimizerError, match=r"'empty' has no trainable weights"):
+        explain(keras.Sequential(name="empty"), {"low": 0.5})
+    with pytest.raises(OptimizerError, match=r"not compiled with an LRMultiplier"):
+        explain(make_network())
+
+
+def test_rates_before_the_variables_are_known() -> None:
+    with pytest.raises(OptimizerError, match=r"has not seen its variables"):
+        LRMultiplier("adam", {"low": 0.5}).learning_rates()
+
+
+def test_annotate_takes_layers() -> None:
+    with pytest.raises(MultiplierError, match="'dense'"):
+        annotate("dense", 0.5)
+    layer = keras.layers.Dense(3, name="here")
+    with pytest.raises(MultiplierError, match=r"here.*-1"):
+        annotate(layer, -1)
+    assert type(layer) is keras.layers.Dense

@@ -1,0 +1,61 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import layerwise.multipliers as package
+
+FRAMEWORKS = ("jax", "keras", "optax", "tensorflow", "torch", "rich", "matplotlib")
+
+
+def test_the_exported_names_are_these():
+    assert package.__all__ == sorted(package.__all__)
+    assert package.__all__ == [
+        "Layers",
+        "Override",
+        "Parameter",
+        "Plan",
+        "PlanRow",
+        "Rules",
+        "Strategy",
+        "Value",
+        "check_value",
+        "discriminative",
+        "gradual_unfreezing",
+        "layer_decay",
+        "levels_from_names",
+        "multiply_plans",
+        "override",
+        "resolve",
+        "rules_from_config",
+        "rules_to_config",
+        "value_from_config",
+        "value_to_config",
+    ]
+
+
+@pytest.mark.parametrize("name", package.__all__)
+def test_every_exported_name_is_there(name):
+    assert getattr(package, name) is not None
+
+
+def loaded_by(code):
+    checked = textwrap.dedent(code) + f"\nprint(sorted(set({FRAMEWORKS!r}) & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", "import sys\n" + checked], capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+def test_resolving_loads_no_framework():
+    code = """
+        from layerwise.multipliers import Parameter, layer_decay, resolve
+        plan = resolve([Parameter("a/k"), Parameter("b/k")], [{"a": 0.5}, layer_decay(0.5)])
+        assert plan.rates is not None and plan.to_dict() and repr(plan)
+    """
+    assert loaded_by(code) == "[]"
+
+
+def test_the_check_above_can_fail():
+    assert loaded_by("import layerwise.multipliers, rich") == "['rich']"

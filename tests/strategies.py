@@ -1,0 +1,135 @@
+"""Every Hypothesis strategy of these tests, one section a noun."""
+
+from hypothesis import strategies as st
+
+from layerwise import schedules
+from layerwise.schedules import Schedule
+
+# --- schedules -----------------------------------------------------------------------------------
+
+step_counts = st.integers(1, 2_000)
+steps = st.integers(0, 10_000)
+factors = st.floats(0.0, 4.0, allow_subnormal=False)
+positive_factors = st.floats(0.05, 1.0)
+
+
+@st.composite
+def _cyclic(draw: st.DrawFn) -> Schedule:
+    mode = draw(st.sampled_from(["triangular", "triangular2", "exp_range"]))
+    return schedules.cyclic(
+        draw(step_counts),
+        low=draw(st.floats(0.0, 1.0)),
+        high=draw(st.floats(1.0, 3.0)),
+        mode=mode,
+        gamma=draw(st.floats(0.9, 1.0)) if mode == "exp_range" else 1.0,
+        decay=draw(st.none() | st.floats(0.3, 1.0)),
+        decay_freq=draw(st.integers(1, 4)),
+        step_size_down=draw(st.none() | step_counts),
+    )
+
+
+@st.composite
+def _piecewise_constant(draw: st.DrawFn) -> Schedule:
+    boundaries = sorted(draw(st.sets(st.integers(1, 5_000), max_size=6)))
+    values = draw(st.lists(factors, min_size=len(boundaries) + 1, max_size=len(boundaries) + 1))
+    return schedules.piecewise_constant(boundaries, values)
+
+
+@st.composite
+def _warmup_stable_decay(draw: st.DrawFn) -> Schedule:
+    warmup, stable, decay = draw(st.integers(0, 500)), draw(st.integers(0, 500)), draw(step_counts)
+    return schedules.warmup_stable_decay(
+        warmup + stable + decay,
+        warmup,
+        decay,
+        shape=draw(st.sampled_from(["linear", "cosine", "sqrt"])),
+        end=draw(factors),
+        start=draw(factors),
+    )
+
+
+@st.composite
+def _one_cycle(draw: st.DrawFn) -> Schedule:
+    return schedules.one_cycle(
+        draw(st.integers(2, 2_000)),
+        peak_at=draw(st.floats(0.05, 0.45)),
+        start=draw(factors),
+        end=draw(factors),
+        anneal=draw(st.sampled_from(["cosine", "linear"])),
+        phases=draw(st.sampled_from([2, 3])),
+        peak=draw(factors),
+    )
+
+
+def finite_shapes() -> st.SearchStrategy[Schedule]:
+    """Shapes that have a length."""
+    return st.one_of(
+        st.builds(schedules.constant, factors, step_counts),
+        st.builds(schedules.linear, step_counts, factors, factors),
+        st.builds(schedules.warmup, step_counts, factors),
+        st.builds(schedules.cosine, step_counts, factors, factors),
+        st.builds(schedules.polynomial, step_counts, st.floats(0.3, 4.0), factors, factors),
+        _one_cycle(),
+        _warmup_stable_decay(),
+    )
+
+
+def endless_shapes() -> st.SearchStrategy[Schedule]:
+    """Shapes that have none, and one that may or may not."""
+    return st.one_of(
+        st.builds(schedules.constant, factors),
+        st.builds(
+            schedules.polynomial, step_counts, factors.map(lambda x: x + 0.3), cycle=st.just(True)
+        ),
+        st.builds(schedules.exponential, st.floats(0.5, 1.0), step_counts, st.booleans()),
+        st.builds(schedules.inverse_sqrt, step_counts, hold=st.none() | st.integers(0, 500)),
+        st.builds(
+            schedules.cosine_restarts,
+            step_counts,
+            st.sampled_from([1, 1.1, 1.5, 2, 3]),
+            st.floats(0.3, 1.0),
+            factors,
+        ),
+        _cyclic(),
+        _piecewise_constant(),
+    )
+
+
+def shapes() -> st.SearchStrategy[Schedule]:
+    """Every shape."""
+    return st.one_of(finite_shapes(), endless_shapes())
+
+
+def _combined(inner: st.SearchStrategy[Schedule]) -> st.SearchStrategy[Schedule]:
+    finite = inner.filter(lambda schedule: schedule.length is not None)
+    return st.one_of(
+        st.builds(lambda a, b: a >> b, finite, inner),
+        st.builds(lambda a, b: a * b, inner, inner),
+        st.builds(lambda a, number: a * number, inner, factors),
+        st.builds(lambda a, low, more: a.clamp(low, low + more), inner, factors, factors),
+        st.builds(lambda a, low: a.clamp(low=low), inner, factors),
+        st.builds(lambda a, high: a.clamp(high=high), inner, factors),
+        st.builds(lambda a, n: a.delay(n), inner, st.integers(0, 500)),
+        st.builds(lambda a, n: a.cut(n), inner, step_counts),
+        st.builds(
+            lambda a, times, decay: a.repeat(times, decay),
+            finite,
+            st.none() | st.integers(1, 5),
+            positive_factors,
+        ),
+        st.builds(
+            lambda a, factor: a.scale_steps(factor),
+            inner,
+            st.sampled_from([0.1, 0.25, 1 / 3, 1.0, 1.5, 2, 10]) | st.floats(0.1, 10.0),
+        ),
+    )
+
+
+def any_schedule() -> st.SearchStrategy[Schedule]:
+    """Every shape and combination of shapes, a few levels deep."""
+    return st.recursive(shapes(), _combined, max_leaves=4)
+
+
+def finite_schedules() -> st.SearchStrategy[Schedule]:
+    """Those of them that have a length."""
+    return any_schedule().filter(lambda schedule: schedule.length is not None)
