@@ -40,14 +40,27 @@ def assert_equal_training(mine: Any, theirs: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
-# Torch's compiler takes some twenty seconds a program: the three kinds of update it can meet
-# (fused, fused with shared state, one variable at a time) stand for the rest.
-JITTED = OPTIMIZERS if BACKEND != "torch" else ("adamw", "nadam", "lamb")
+# Torch's compiler takes some thirty seconds a test. The kinds of update that it can meet (fused,
+# fused with shared state, one variable at a time) are tested always, the rest with `-m slow`.
+ALWAYS = OPTIMIZERS if BACKEND != "torch" else ("adamw", "nadam", "lamb")
 
 
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> None:
+    """Torch gives up compiling a function that was compiled for other models too often."""
+    if BACKEND == "torch":
+        import torch
+
+        torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler's own
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [(name, "jit_compile") for name in JITTED]
+    [
+        pytest.param(name, "jit_compile", marks=[] if name in ALWAYS else [pytest.mark.slow])
+        for name in OPTIMIZERS
+    ]
     + [(name, "steps_per_execution") for name in OPTIMIZERS if BACKEND != "torch"],
 )
 def test_fit_equals_multi_optimizer(name: str, mode: str) -> None:

@@ -144,6 +144,20 @@ def test_half_precision_steps_do_not_overflow():
     assert linear(100_000)(step).item() == pytest.approx(0.5, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "warmup(30) >> cosine(100, end=0.1)",
+        "cosine_restarts(20, period_growth=1.3, peak_decay=0.9)",
+        "(cosine(60).scale_steps(0.7).delay(3) * 2.0).repeat(2) >> inverse_sqrt(5)",
+    ],
+)
+def test_torch_compile_takes_a_schedule_in_one_graph(expression):
+    schedule = SCHEDULES[expression]
+    compiled = torch.compile(schedule, backend="eager", fullgraph=True)
+    assert_same(compiled(torch.tensor(STEPS)).numpy(), schedule)
+
+
 def test_torch_default_type_is_respected():
     torch.set_default_dtype(torch.float64)
     try:

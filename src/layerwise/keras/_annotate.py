@@ -53,7 +53,7 @@ def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
             "rules by name go to LRMultiplier(optimizer, {...})."
         )
     if not isinstance(layer, Annotated):
-        plain = type(layer)
+        plain: Any = type(layer)
         layer.__class__ = layers.annotated_class(plain) or _annotated_class(plain)
         try:
             layer.lr_multiplier = lr_multiplier

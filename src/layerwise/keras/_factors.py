@@ -42,9 +42,9 @@ def evaluate_on_host(value: Value, step: int) -> float:
     """The value at a known step, as a Python float."""
     if isinstance(value, float):
         return value
-    if isinstance(value, Schedule):
-        return float(value(step))
     with _outside_of_graphs():
+        if isinstance(value, Schedule):
+            return float(value(step))
         result = value(ops.cast(ops.convert_to_tensor(step), "float32"))
         return float(ops.convert_to_numpy(result))
 

@@ -145,7 +145,8 @@ class LRMultiplier(MultipliedUpdate):
         for spec in self._multiplied.specs:
             plans.append(spec.resolve(parameters))
             parameters = [replace(p, annotation=None) for p in parameters]  # it counts once
-        return reduce(multiply_plans, plans)
+        plan: Plan = reduce(multiply_plans, plans)
+        return plan
 
     @property
     def learning_rate(self) -> Any:
@@ -206,11 +207,11 @@ class LRMultiplier(MultipliedUpdate):
 
     def get_config(self) -> dict[str, Any]:
         """The optimizer it was made from, its rules and schedule, as plain data."""
-        inner = optimizer_config(self, _plain_class(type(self)))
-        *nested, last = self._multiplied.specs
-        for spec in nested:
-            inner = _serialized(spec.to_config(inner))
-        return last.to_config(inner)
+        config = optimizer_config(self, _plain_class(type(self)))
+        specs: tuple[Spec, ...] = self._multiplied.specs
+        for spec in specs[:-1]:
+            config = _serialized(spec.to_config(config))
+        return specs[-1].to_config(config)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LRMultiplier":
@@ -224,9 +225,6 @@ class LRMultiplier(MultipliedUpdate):
     def plain(self) -> Any:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
         return remade(self, _plain_class(type(self)))
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _blank, (_plain_class(type(self)),), vars(self)
 
 
 def _serialized(config: dict[str, Any]) -> dict[str, Any]:
@@ -243,13 +241,10 @@ def _multiplied_class(plain: type) -> type:
     """The class of a multiplied optimizer: the plain one behind the multiplied update."""
     made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
-    return keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
+    keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
+    return made
 
 
 def _plain_class(optimizer_class: type) -> type:
     plain: type = vars(optimizer_class).get("_plain", optimizer_class)
     return plain
-
-
-def _blank(plain: type) -> Any:
-    return object.__new__(_multiplied_class(plain))

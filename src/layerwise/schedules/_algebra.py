@@ -121,7 +121,8 @@ class product(Schedule):
                 flat.append(schedule)
         if not flat:
             raise ScheduleError("product: schedules must be at least one schedule, got none.")
-        self._set(schedules=tuple(flat), factor=factor)
+        # Once more, since the product of two numbers may be too large for a float.
+        self._set(schedules=tuple(flat), factor=check_number("*", "the number", factor))
 
     @property
     def length(self) -> int | None:

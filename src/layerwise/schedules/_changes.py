@@ -4,8 +4,9 @@
 # ruff: noqa: N801
 
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 from layerwise.errors import ScheduleError
 from layerwise.schedules._base import CALL, Schedule, arguments_text, check_schedule
@@ -216,7 +217,7 @@ class scale_steps(_Changed):
 
     Args:
         schedule: the schedule.
-        factor: how many steps one of its steps takes, above 0.
+        factor: how many steps one of its steps takes, at least 1e-6.
 
     Raises:
         ScheduleError: if an argument is not as said above.
@@ -230,17 +231,22 @@ class scale_steps(_Changed):
 
     factor: float
 
+    _speed: ClassVar[Fraction | float]
+    _length: ClassVar[int | None]
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(factor=check_number("scale_steps", "factor", self.factor, above=0.0))
+        self._set(factor=check_number("scale_steps", "factor", self.factor, at_least=1e-6))
+        ratio, length = exact_ratio(self.factor), self.schedule.length
+        scaled = None if length is None else max(1, ceil(length * ratio))
+        # No fields, since they follow from the fields.
+        self._set(_speed=1 / ratio, _length=scaled)
 
     @property
     def length(self) -> int | None:
         """The length of the schedule times the factor, rounded up; at least 1."""
-        length = self.schedule.length
-        return None if length is None else max(1, ceil(length * exact_ratio(self.factor)))
+        return self._length
 
     def evaluate(self, clock: Clock) -> Any:
         """Compute the value; see `Schedule.evaluate`."""
-        ratio = exact_ratio(self.factor)
-        return self.schedule.evaluate(clock.faster(1 / ratio))
+        return self.schedule.evaluate(clock.faster(self._speed))

@@ -8,7 +8,10 @@ import numpy as np
 
 from layerwise.errors import ScheduleError
 
-__all__ = ["check_choice", "check_list", "check_number", "check_text", "check_whole"]
+__all__ = ["MOST_STEPS", "check_choice", "check_list", "check_number", "check_text", "check_whole"]
+
+# Above this, floats skip whole numbers, and no training gets there.
+MOST_STEPS = 2**53
 
 
 def check_whole(where: str, argument: str, value: Any, at_least: int = 1) -> int:
@@ -17,9 +20,10 @@ def check_whole(where: str, argument: str, value: Any, at_least: int = 1) -> int
     A float that is whole (`1e4`) is fine, since people write step counts that way.
     """
     plain = _plain(value)
-    if plain is None or not math.isfinite(plain) or plain != int(plain) or plain < at_least:
+    if plain is None or not at_least <= plain <= MOST_STEPS or plain != int(plain):
         raise ScheduleError(
-            f"{where}: {argument} must be a whole number of at least {at_least}, got {value!r}."
+            f"{where}: {argument} must be a whole number of at least {at_least} and at most 2**53, "
+            f"got {value!r}."
         )
     return int(plain)
 
@@ -76,9 +80,12 @@ def check_text(where: str, argument: str, value: Any) -> None:
 
 
 def _plain(value: Any) -> int | float | None:
-    """Turn Python's and NumPy's numbers into Python's, anything else (bools too) into None."""
+    """Turn Python's and NumPy's numbers into Python's, anything else (bools too) into None.
+
+    None too for an integer that no float can hold.
+    """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    return None if isinstance(value, int) and abs(value) >= 2**1023 else value

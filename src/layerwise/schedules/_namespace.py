@@ -102,9 +102,9 @@ def namespace_of(step: Any) -> Namespace:
 
 
 def _kind(step: Any) -> type[Any] | None:
-    if isinstance(step, np.generic | np.ndarray):  # first: NumPy's float64 is a Python float, too
+    if isinstance(step, (np.generic, np.ndarray)):  # first: its float64 is a Python float, too
         return NumPyArrays
-    if isinstance(step, int | float):
+    if isinstance(step, (int, float)):
         return PlainNumbers
     for module, name, kind in _FRAMEWORKS:
         if _is(step, module, name):

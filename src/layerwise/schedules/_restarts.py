@@ -6,25 +6,22 @@
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from layerwise.errors import ScheduleError
 from layerwise.schedules._base import Schedule
-from layerwise.schedules._checks import check_number, check_whole
+from layerwise.schedules._checks import MOST_STEPS, check_number, check_whole
 from layerwise.schedules._clock import Clock, exact_ratio
 from layerwise.schedules._ramps import cosine_weight
 
 __all__ = ["cosine_restarts"]
-
-# Beyond this step float64 can't tell two steps apart, and no training gets there.
-LAST_STEP = 2**53
 
 # With slower growth, the table of cycles below would be long for no good: that is no growth.
 SLOWEST_GROWTH = 1.001
 
 
 class _Cycles(NamedTuple):
-    """Where growing cycles begin, for every cycle up to `LAST_STEP`.
+    """Where growing cycles begin, for every cycle up to `MOST_STEPS`.
 
     The index of a cycle is a logarithm, which rounds to the wrong side just at the restarts. A
     look-up among whole numbers can't. Growing cycles are few: 52 if they double.
@@ -45,7 +42,7 @@ def _cycles(period: int, growth: float) -> _Cycles:
     ratio = Fraction(exact_ratio(growth))
     begin, length = 0, period * unit
     starts, ahead, periods = [], [], []
-    while begin < LAST_STEP * unit:
+    while begin < MOST_STEPS * unit:
         first = -(-begin // unit)
         starts.append(first)
         ahead.append((first * unit - begin) / unit)
@@ -90,6 +87,8 @@ class cosine_restarts(Schedule):
     peak_decay: float = 1.0
     end: float = 0.0
 
+    _table: ClassVar[_Cycles]
+
     def __post_init__(self) -> None:
         name = "cosine_restarts"
         growth = check_number(name, "period_growth", self.period_growth, at_least=1.0)
@@ -103,6 +102,8 @@ class cosine_restarts(Schedule):
             peak_decay=check_number(name, "peak_decay", self.peak_decay, above=0.0),
             end=check_number(name, "end", self.end),
         )
+        if self.period_growth > 1.0:  # no field, since it follows from the fields
+            self._set(_table=_cycles(self.period, self.period_growth))
 
     def evaluate(self, clock: Clock) -> Any:
         """Compute the value; see `Schedule.evaluate`."""
@@ -119,7 +120,7 @@ class cosine_restarts(Schedule):
     def _growing(self, clock: Clock) -> tuple[Any, Any, Any]:
         """Find the cycle, and the shares of it that are done and left."""
         xp = clock.xp
-        starts, ahead, periods = _cycles(self.period, self.period_growth)
+        starts, ahead, periods = self._table
         index = xp.count(starts, clock.whole) - 1
         phase = replace(clock, whole=clock.whole - xp.take_integer(starts, index))
         steps, period = phase.real() + xp.take(ahead, index), xp.take(periods, index)

@@ -141,7 +141,8 @@ class piecewise_constant(Schedule):
         )
         if any(b <= a for a, b in pairwise(self.boundaries)):
             raise ScheduleError(
-                f"{name}: boundaries must ascend, each above the one before, got {boundaries!r}."
+                f"{name}: boundaries must be ascending, each above the one before, "
+                f"got {boundaries!r}."
             )
         if len(self.values) != len(self.boundaries) + 1:
             raise ScheduleError(

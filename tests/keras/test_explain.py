@@ -1,0 +1,160 @@
+"""explain, layers_of and the names of variables in every kind of model."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from layerwise import cosine, discriminative, gradual_unfreezing, layer_decay, warmup
+from layerwise.keras import LRMultiplier, explain, layers_of
+from tests.keras.networks import fit, make_network
+from tests.keras.variables import bits
+
+
+def functional(name: str = "inner") -> Any:
+    inputs = keras.Input((4,))
+    x = layers.Dense(4, name="a")(inputs)
+    return keras.Model(inputs, layers.Dense(4, name="b")(x), name=name)
+
+
+class Subclassed(keras.Model):
+    """A model with a weight of its own, a layer built of others, and a nested model."""
+
+    def __init__(self) -> None:
+        super().__init__(name="subclassed")
+        self.token = self.add_weight(shape=(4,), name="token")
+        self.attention = layers.MultiHeadAttention(2, 2, name="attention")
+        self.nested = functional()
+        self.head = layers.Dense(2, name="head")
+
+    def call(self, x: Any) -> Any:
+        x = x + self.token
+        return self.head(self.nested(keras.ops.mean(self.attention(x, x), axis=1)))
+
+
+def subclassed() -> Any:
+    model = Subclassed()
+    model(np.zeros((1, 3, 4), "float32"))
+    return model
+
+
+def owners(levels: tuple[tuple[str, ...], ...]) -> list[str]:
+    return [" ".join(dict.fromkeys(path.rsplit("/", 1)[0] for path in level)) for level in levels]
+
+
+def test_layers_of_a_sequential_model() -> None:
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(4, name="a"), layers.ReLU(), layers.Dense(2, name="b")],
+        name="s",
+    )
+    assert owners(layers_of(model)) == ["s/a", "s/b"]
+
+
+def test_layers_of_a_functional_graph_with_branches() -> None:
+    inputs = keras.Input((4,))
+    stem = layers.Dense(4, name="stem")(inputs)
+    long = layers.Dense(4, name="long2")(layers.Dense(4, name="long1")(stem))
+    short = layers.Dense(4, name="short")(stem)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(long + short))
+    levels = owners(layers_of(model))
+    assert levels[0] == "stem"
+    assert levels[-1] == "head"
+    assert sorted(" ".join(levels[1:-1]).split()) == ["long1", "long2", "short"]
+    assert len(levels) == 4  # short stands beside one of the long ones
+
+
+def test_layers_of_nested_and_subclassed_models() -> None:
+    assert owners(layers_of(subclassed())) == [
+        "subclassed",
+        "subclassed/attention/query subclassed/attention/key subclassed/attention/value "
+        "subclassed/attention/attention_output",
+        "a",
+        "b",
+        "subclassed/head",
+    ]
+
+
+def test_a_layer_used_twice_is_one_level() -> None:
+    inputs = keras.Input((4,))
+    shared = layers.Dense(4, name="shared")
+    model = keras.Model(inputs, layers.Dense(2, name="head")(shared(shared(inputs))))
+    assert owners(layers_of(model)) == ["shared", "head"]
+
+
+def test_branches_of_nested_models_end_together() -> None:
+    left = functional("left")
+    one, two = keras.Input((4,)), keras.Input((4,))
+    right = layers.Dense(4, name="right")
+    model = keras.Model([one, two], layers.Dense(2, name="head")(left(one) + right(two)))
+    assert owners(layers_of(model)) == ["a", "b right", "head"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (layer_decay(0.5), [0.25, 0.5, 1.0]),
+        (discriminative(0.01), [0.01, 0.1, 1.0]),
+        (gradual_unfreezing(every=10), [0.0, 0.0, 1.0]),
+    ],
+)
+def test_strategies_without_and_with_levels_agree_on_a_plain_model(
+    strategy: Any, expected: list[float]
+) -> None:
+    model = make_network()
+    plan = explain(model, strategy)
+    np.testing.assert_allclose(plan.multipliers(0), np.repeat(expected, 2))
+    written = layer_decay(0.5, layers=layers_of(model))
+    np.testing.assert_allclose(
+        explain(model, written).multipliers(0), np.repeat([0.25, 0.5, 1.0], 2)
+    )
+
+
+def test_layer_decay_with_levels_in_training() -> None:
+    model = subclassed()
+    optimizer = LRMultiplier("sgd", layer_decay(0.5, layers=layers_of(model)))
+    optimizer.build(model.trainable_variables)
+    rates = optimizer.learning_rates()
+    assert rates["subclassed/token"] == pytest.approx(0.01 / 16)
+    assert rates["subclassed/attention/key/bias"] == pytest.approx(0.01 / 8)
+    assert rates["a/kernel"] == pytest.approx(0.01 / 4)
+    assert rates["subclassed/head/kernel"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("key", ["attention", "subclassed/attention", "subclassed/attention/"])
+def test_the_models_own_name_may_be_left_out(key: str) -> None:
+    rows = explain(subclassed(), {key: 0.5}).rows
+    assert sum(row.value == 0.5 for row in rows) == 8
+
+
+def test_it_shows_what_training_does_and_changes_nothing() -> None:
+    model = make_network()
+    before = bits(model.weights)
+    rules, schedule = {"low": 0.1, "high": warmup(4)}, cosine(20)
+    plan = explain(model, rules, schedule=schedule, optimizer="sgd", steps=(4, 20))
+    assert bits(model.weights) == before
+    assert getattr(model, "optimizer", None) is None
+    for epochs in (0, 1):
+        fit(model, LRMultiplier("sgd", rules, schedule=schedule), epochs=epochs)
+        model.optimizer.build(model.trainable_variables)
+        now = 8 * epochs
+        assert list(model.optimizer.learning_rates().values()) == pytest.approx(plan.rates(now))
+    assert plan.to_dict()["rate @ 4"] == pytest.approx(
+        [0.01 * schedule(4) * m for m in (0.1, 0.1, 1, 1, 1, 1)]
+    )
+
+
+def test_it_prints_a_table() -> None:
+    model = make_network()
+    fit(model, LRMultiplier(keras.optimizers.AdamW(0.01), {"low": 0, "high/kernel": 0.5}))
+    text = str(explain(model))
+    for part in ("low", "high/kernel", "0.5", "5e-3", "4e-3", "frozen"):
+        assert part in text
+
+
+def test_rules_are_explained_alone_on_a_model_that_has_others() -> None:
+    model = make_network()
+    fit(model, LRMultiplier("sgd", {"low": 0.5}))
+    assert [row.value for row in explain(model, {"low": 0.1}).rows][:2] == [0.1, 0.1]
+    assert [row.value for row in explain(model).rows][:2] == [0.5, 0.5]

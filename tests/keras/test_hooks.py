@@ -1,0 +1,104 @@
+"""The private parts of Keras that are leaned on are there, and their absence is said clearly."""
+
+import copy
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from layerwise import from_function
+from layerwise.errors import OptimizerError
+from layerwise.keras import LRMultiplier
+from layerwise.keras._hooks import HOOKS, check_hooks
+from tests.keras.networks import make_data
+from tests.keras.optimizers import OPTIMIZERS, make
+from tests.keras.variables import arrays, bits, make_gradients, make_variables
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_built_in_optimizer_has_the_hooks(name: str) -> None:
+    check_hooks(type(make(name)))
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_missing_hook_is_named_with_the_version(name: str) -> None:
+    class Later(keras.optimizers.SGD):
+        """SGD of a Keras to come."""
+
+    setattr(Later, name, None)
+    with pytest.raises(OptimizerError, match=rf"Later\.{name}.*Keras {keras.__version__}"):
+        check_hooks(Later)
+
+
+def test_every_variable_is_asked_for() -> None:
+    """The contract itself: whatever the backend, every variable's rate is looked up."""
+    asked: list[int] = []
+    optimizer = LRMultiplier("nadam", {"low": 0.5})
+    variables = make_variables()
+    optimizer.build(variables)
+    factor = optimizer._factors.factor
+    optimizer._factors.factor = lambda index: (asked.append(index), factor(index))[1]
+    optimizer.apply(make_gradients(0), variables)
+    assert set(asked) == set(range(6))
+
+
+def test_the_source_is_not_touched() -> None:
+    source = make("adam", weight_decay=0.01)
+    before = dict(vars(source))
+    LRMultiplier(source, {"low": 0.5})
+    assert vars(source) == before
+    assert type(source) is type(make("adam"))
+
+
+def test_a_deep_copy_trains_on_its_own() -> None:
+    optimizer = LRMultiplier(make("adam"), {"low": 0.5})
+    other = copy.deepcopy(optimizer)
+    mine, theirs = make_variables(), make_variables()
+    for step in range(3):
+        optimizer.apply(make_gradients(step), mine)
+    for step in range(3):
+        other.apply(make_gradients(step), theirs)
+    assert bits(mine) == bits(theirs)
+
+
+def test_a_function_of_the_backends_operations_in_a_schedule() -> None:
+    schedule = from_function(lambda t: 2.0 - ops.minimum(1.9, t * 1e-1)) * 0.5
+    optimizer = LRMultiplier(keras.optimizers.SGD(1.0), schedule=schedule)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(optimizer, loss=lambda y, p: ops.mean(p))
+    x, y = make_data(8)
+    moved = []
+    for _ in range(3):
+        before = arrays(model.weights)[0]
+        model.train_on_batch(x, y)
+        moved.append(before - arrays(model.weights)[0])
+    np.testing.assert_allclose(moved[1] / moved[0], 0.95, rtol=1e-3)
+    np.testing.assert_allclose(moved[2] / moved[0], 0.9, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd-momentum", "adagrad"])
+@pytest.mark.parametrize("rule", [0.5, lambda step: 0.5 + 0.0 * step])
+def test_sparse_embedding_gradients(name: str, rule: Any) -> None:
+    """TensorFlow hands an embedding's gradient on as indices and rows."""
+
+    def train(optimizer: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [
+                keras.Input((3,), dtype="int32"),
+                keras.layers.Embedding(9, 4, name="words"),
+                keras.layers.Flatten(),
+                keras.layers.Dense(1, name="head"),
+            ]
+        )
+        model.compile(optimizer, loss="mse", jit_compile=False)
+        tokens = np.random.default_rng(0).integers(0, 7, (32, 3))
+        model.fit(tokens, tokens.sum(1), batch_size=8, shuffle=False, verbose=0)
+        return arrays(model.weights)
+
+    mine = train(LRMultiplier(make(name, 2.0), {"words": rule, "head": 0.5}))
+    theirs = train(make(name))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
