@@ -154,7 +154,7 @@ class Schedule(ABC):
         """Make the schedule from the arguments in its config; schedules among them are made.
 
         Args:
-            arguments: what `config_arguments` gave, with lists for tuples.
+            arguments: what `config_arguments` gave.
             functions: the callables by name that the caller of `from_config` has given.
         """
         return cls(**arguments)
