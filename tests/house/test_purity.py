@@ -57,7 +57,8 @@ def test_using_the_nouns_loads_nothing_heavy():
         "import layerwise, numpy\n"
         "schedule = layerwise.warmup(5) >> layerwise.cosine(10)\n"
         "schedule(3), schedule(numpy.arange(15)), schedule.to_config()\n"
-        "layerwise.resolve([layerwise.Parameter('a/kernel')], {'a': schedule}).multipliers(2)"
+        "from layerwise.multipliers import Parameter, resolve\n"
+        "resolve([Parameter('a/kernel')], {'a': schedule}).multipliers(2)"
     )
     assert heavy_after(statement) == set()
 

@@ -119,3 +119,23 @@ def test_gradual_unfreezing_from_the_head_down() -> None:
         after = bits(variables)
         moved.append([before[2 * i] != after[2 * i] for i in range(3)])
     assert moved == [[False, False, True]] * 2 + [[False, True, True]] * 2 + [[True] * 3] * 2
+
+
+@pytest.mark.parametrize("frequency", [None, 2])
+def test_an_average_from_before_does_not_reach_a_frozen_weight(frequency: int | None) -> None:
+    """A run that goes on with a layer now frozen may hold an average that is not the weight."""
+    options = {"use_ema": True, "ema_overwrite_frequency": frequency}
+    first = make("adam", **options)
+    variables = make_variables()
+    for step in range(3):
+        first.apply(make_gradients(step), variables)
+    optimizer = LRMultiplier(first, {"low": 0})
+    optimizer.build(variables)
+    averages = optimizer._model_variables_moving_average[LOW]
+    before = bits(variables)[LOW], bits(averages)
+    assert before[0] != before[1]
+    for step in range(3, 7):
+        optimizer.apply(make_gradients(step), variables)
+    optimizer.finalize_variable_values(variables)
+    assert (bits(variables)[LOW], bits(averages)) == before
+    assert bits(variables)[2:] == bits(optimizer._model_variables_moving_average[2:])

@@ -79,7 +79,7 @@ class Factors:
                 self.values.append(value)
             self._group.append(numbers[known])
         self.weight_decay_factor: Any = None
-        self.seen: set[int] = set()
+        self.asked = 0
         self._depth = 0
         self._active: list[Any] = []
         self._factor: list[Any] = []
@@ -103,6 +103,11 @@ class Factors:
             if not self._depth:
                 self._active, self._factor = [], []
 
+    @property
+    def all_active(self) -> bool:
+        """Whether every variable trains at this step, as far as it can be known."""
+        return all(a is True for a in self._active)
+
     def always_frozen(self, index: int) -> bool:
         """Whether the variable's multiplier is the number 0."""
         return self.values[self._group[index]] == 0.0
@@ -113,7 +118,7 @@ class Factors:
 
     def factor(self, index: int) -> Any:
         """What the variable's learning rate is multiplied by; None for 1."""
-        self.seen.add(index)
+        self.asked += 1
         return self._factor[self._group[index]]
 
     def key(self, index: int) -> object:

@@ -67,6 +67,12 @@ def check_hooks(optimizer_class: type) -> None:
         )
 
 
+def decays_weights(optimizer: Any) -> bool:
+    """Whether the optimizer may have anything to decay: it has a rate, or a way of its own."""
+    common = keras.optimizers.Optimizer._apply_weight_decay
+    return optimizer.weight_decay is not None or optimizer._plain._apply_weight_decay is not common
+
+
 def weight_decay_of(optimizer: Any, variable: Any) -> float | None:
     """The decay that an optimizer applies to a variable, or None."""
     if optimizer is None or not optimizer._use_weight_decay(variable):

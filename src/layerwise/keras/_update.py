@@ -25,6 +25,7 @@ from keras import ops
 from layerwise.errors import OptimizerError
 from layerwise.keras._factors import Factors
 from layerwise.keras._freeze import Held, copy_of, gated, put_back, value_of
+from layerwise.keras._hooks import decays_weights
 from layerwise.keras._schedule import LearningRateSchedule
 
 
@@ -64,6 +65,9 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
             self._apply_unfrozen(list(grads), variables)
 
     def _apply_unfrozen(self, grads: list[Any], variables: list[Any]) -> None:
+        if self._factors.all_active:
+            super().apply(grads, variables)
+            return
         index = [self._get_variable_index(v) for v in variables]
         active = [self._factors.active(i) for i in index]
         held = self._state_to_hold(variables, index, active)
@@ -114,12 +118,11 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
     def _backend_update_step(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
     ) -> None:
-        self._factors.seen.clear()
+        self._factors.asked = 0
         super()._backend_update_step(grads, trainable_variables, learning_rate)
-        index = {self._get_variable_index(v) for v in trainable_variables}
-        if not index <= self._factors.seen:
+        if self._factors.asked < len(grads):
             raise OptimizerError(
-                f"{self.name} updated {len(index - self._factors.seen)} variables without asking "
+                f"{self.name} updated {len(grads) - self._factors.asked} variables without asking "
                 "for their rates: its _backend_update_step() does not call update_step(). "
                 "Call it there for each variable."
             )
@@ -136,6 +139,9 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
     # -- weight decay -------------------------------------------------------------------------
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        if not decays_weights(self):
+            return
+        # Keras' Torch code takes no empty list, so a group that decays nothing is left out.
         decayed = [v for v in variables if self._use_weight_decay(v)]
         for factor, members in self._by_factor(decayed):
             with self._factors.in_weight_decay(factor):
@@ -165,7 +171,7 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
             new = frozen if active is False else ops.where(active, value_of(average), frozen)
             average.assign(new)
 
-    def _overwrite_model_variables_with_averagevalue_of(
+    def _overwrite_model_variables_with_average_value(
         self, trainable_variables: Sequence[Any]
     ) -> None:
         kept = [
@@ -173,7 +179,7 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
             for v in trainable_variables
             if self._factors.always_frozen(self._get_variable_index(v))
         ]
-        super()._overwrite_model_variables_with_averagevalue_of(trainable_variables)
+        super()._overwrite_model_variables_with_average_value(trainable_variables)
         for variable, value in kept:
             variable.assign(value)
 

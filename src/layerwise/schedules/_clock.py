@@ -24,6 +24,20 @@ class Clock:
         whole: the step; its whole part if there is a `part`. Integers, or floats if the caller's
             steps are floats.
         part: None, or the fraction of a step in [0, 1) beyond `whole`.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from layerwise.schedules import Clock, Schedule
+        >>> @dataclass(frozen=True, repr=False, eq=False)
+        ... class Every(Schedule):
+        ...     n: int
+        ...
+        ...     def evaluate(self, clock: Clock):
+        ...         return clock.xp.where(
+        ...             clock.step % self.n == 0, clock.constant(1.0), clock.constant(0.0)
+        ...         )
+        >>> [Every(3)(step) for step in range(4)]
+        [1.0, 0.0, 0.0, 1.0]
     """
 
     xp: Namespace
