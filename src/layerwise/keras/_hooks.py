@@ -1,6 +1,6 @@
 """The private parts of Keras that Layerwise leans on, all named in this file.
 
-Tried on Keras 3.12 to 3.15. How each is used is said where it is used:
+Tried on Keras 3.14 and 3.15. How each is used is said where it is used:
 
 - the methods in ``HOOKS``, wrapped in ``_update.py``;
 - the state of an optimizer, in its attributes: ``_variables``, ``_trainable_variables``,
@@ -48,7 +48,7 @@ def check_hooks(optimizer_class: type) -> None:
         if method is None or len(found) != len(expected):
             raise OptimizerError(
                 f"{optimizer_class.__name__}.{name}({', '.join(expected)}) is not there in Keras "
-                f"{keras.__version__}, and Layerwise needs it (tried: Keras 3.12 to 3.15). "
+                f"{keras.__version__}, and Layerwise needs it (tried: Keras 3.14 and 3.15). "
                 "Install a tried version, or report this version to Layerwise."
             )
     own_pipeline = [

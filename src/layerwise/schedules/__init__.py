@@ -1,8 +1,10 @@
 """Schedules: pure functions of the step that give a factor on the learning rate."""
 
+from layerwise.schedules._algebra import product, then
 from layerwise.schedules._base import Schedule
+from layerwise.schedules._changes import clamp, cut, delay, repeat, scale_steps
 from layerwise.schedules._clock import Clock
-from layerwise.schedules._config import from_config
+from layerwise.schedules._config import from_config, to_config
 from layerwise.schedules._cyclic import cyclic
 from layerwise.schedules._function import from_function
 from layerwise.schedules._one_cycle import one_cycle
@@ -14,10 +16,13 @@ from layerwise.schedules._warmup_stable_decay import warmup_stable_decay
 __all__ = [
     "Clock",
     "Schedule",
+    "clamp",
     "constant",
     "cosine",
     "cosine_restarts",
+    "cut",
     "cyclic",
+    "delay",
     "exponential",
     "from_config",
     "from_function",
@@ -26,6 +31,11 @@ __all__ = [
     "one_cycle",
     "piecewise_constant",
     "polynomial",
+    "product",
+    "repeat",
+    "scale_steps",
+    "then",
+    "to_config",
     "warmup",
     "warmup_stable_decay",
 ]
