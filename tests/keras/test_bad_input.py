@@ -35,7 +35,7 @@ AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"optimizer": "no-such"}, OptimizerError, r"'no-such'"),
     ({"optimizer": 3}, OptimizerError, r"3"),
     ({"optimizer": None}, OptimizerError, r"needs an optimizer"),
-    ({"optimizer": keras.layers.Dense}, OptimizerError, r"Dense"),
+    ({"optimizer": keras.optimizers.Adam}, OptimizerError, r"Adam.*make an instance"),
 ]
 
 AT_BUILD: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
@@ -93,12 +93,25 @@ def test_an_optimizer_built_on_the_same_variables_hands_its_state_on() -> None:
     model, other = make_network(), make_network()
     fit(model, keras.optimizers.Adam())
     slots = bits(model.optimizer.variables)
-    optimizer = LRMultiplier(model.optimizer, {"low": 1.0})
-    optimizer.build(model.trainable_variables)
-    assert bits(optimizer.variables) == slots
-    fit(model, optimizer)
+    source = model.optimizer
+    fit(model, LRMultiplier(source, {"low": 1.0}))
     fit(other, keras.optimizers.Adam(), epochs=2)
     assert bits(model.weights) == bits(other.weights)
+    assert int(model.optimizer.iterations) == 16
+    assert bits(source.variables) == slots
+
+
+def test_other_rules_go_on_from_the_same_state() -> None:
+    model, other = make_network(), make_network()
+    fit(model, LRMultiplier("adam", {"low": 0.5}))
+    fit(model, model.optimizer.with_rules({"high": 0.0}))
+    assert int(model.optimizer.iterations) == 16
+    assert list(model.optimizer.learning_rates().values()) == pytest.approx([0.001] * 4 + [0.0] * 2)
+    fit(other, LRMultiplier("adam", {"low": 0.5}))
+    high = bits(other.weights)[4:]
+    fit(other, LRMultiplier(other.optimizer.plain(), {"high": 0.0}))
+    assert bits(model.weights)[4:] == high
+    assert bits(model.weights)[:4] != bits(other.weights)[:4]  # without the state it differs
 
 
 def test_optimizers_that_hand_variables_on_are_refused_with_the_way_out() -> None:
@@ -164,6 +177,66 @@ def test_explain_needs_weights_and_rules() -> None:
 def test_rates_before_the_variables_are_known() -> None:
     with pytest.raises(OptimizerError, match=r"has not seen its variables"):
         LRMultiplier("adam", {"low": 0.5}).learning_rates()
+
+
+def test_a_layer_that_does_not_train_is_not_there_to_be_matched() -> None:
+    model = make_network()
+    model.get_layer("low").trainable = False
+    with pytest.raises(UnmatchedRuleError, match=r"(?s)'low'.*trainable=False.*annotate"):
+        explain(model, {"low": 0.5})
+
+
+def test_an_if_in_a_multiplier_says_what_to_write() -> None:
+    optimizer = LRMultiplier("sgd", {"low": lambda step: 0.5 if step < 3 else 1.0})
+    if keras.backend.backend() == "torch":
+        fit(make_network(), optimizer)  # runs line by line: nothing is wrong with it there
+        assert int(optimizer.iterations) == 8
+    elif keras.backend.backend() == "jax":
+        with pytest.raises(MultiplierError, match=r"(?s)'low'.*keras\.ops\.where"):
+            fit(make_network(), optimizer)
+    else:  # TensorFlow's AutoGraph rewrites the `if` where it can, and says so where it can't
+        with pytest.raises(MultiplierError, match=r"(?s)'low'.*keras\.ops\.where"):
+            fit(make_network(), optimizer)
+
+
+def test_a_multiplier_below_0_freezes_instead_of_climbing() -> None:
+    model = make_network()
+    optimizer = LRMultiplier("sgd", {"low": lambda step: 2.0 - step})
+    fit(model, optimizer)
+    low = bits(model.weights)[:2]
+    assert next(iter(optimizer.learning_rates().values())) == 0.0
+    x = np.ones((8, 6), "float32")
+    model.fit(x, np.ones(8), batch_size=8, verbose=0)
+    assert bits(model.weights)[:2] == low
+
+
+def test_rules_are_the_optimizers_own() -> None:
+    rules = {"low": 0.5}
+    optimizer = LRMultiplier("sgd", rules)
+    rules["low"] = 0.25
+    assert optimizer.plan_for(make_network().trainable_variables).rows[0].value == 0.5
+
+
+def test_annotating_takes_all_or_nothing() -> None:
+    layer = keras.layers.Dense(2, name="here")
+    layer.build((None, 3))
+    with pytest.raises(UnmatchedRuleError, match=r"here.*'biass'.*'kernel', 'bias'"):
+        annotate(layer, {"kernel": 0.0, "biass": 1.0})
+    assert type(layer) is keras.layers.Dense
+    annotate(layer, 0.5)
+    with pytest.raises(UnmatchedRuleError, match="biass"):
+        layer.lr_multiplier = {"biass": 1.0}
+    assert layer.lr_multiplier == 0.5
+    rows = LRMultiplier("sgd").plan_for(layer.trainable_variables).rows
+    assert [row.value for row in rows] == [0.5, 0.5]
+
+
+def test_annotating_a_model_needs_its_layers_and_one_value() -> None:
+    unbuilt = keras.Sequential([keras.layers.Dense(2)], name="unbuilt")
+    with pytest.raises(MultiplierError, match=r"'unbuilt' has no weights yet"):
+        annotate(unbuilt, 0.5)
+    with pytest.raises(MultiplierError, match=r"'network' is a model"):
+        annotate(make_network(), {"kernel": 0.5})
 
 
 def test_annotate_takes_layers() -> None:

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from layerwise import cosine, discriminative, gradual_unfreezing, layer_decay, warmup
-from layerwise.keras import LRMultiplier, explain, layers_of
+from layerwise.keras import LearningRateSchedule, LRMultiplier, explain, layers_of
 from tests.keras.networks import fit, make_network
 from tests.keras.variables import bits
 
@@ -143,6 +143,32 @@ def test_it_shows_what_training_does_and_changes_nothing() -> None:
     assert plan.to_dict()["rate @ 4"] == pytest.approx(
         [0.01 * schedule(4) * m for m in (0.1, 0.1, 1, 1, 1, 1)]
     )
+
+
+@pytest.mark.parametrize("kind", ["ours", "Keras' own"])
+def test_a_base_rate_that_is_a_schedule_moves_in_the_plan(kind: str) -> None:
+    rate: Any = LearningRateSchedule(cosine(100) * 0.1)
+    if kind == "Keras' own":
+        rate = keras.optimizers.schedules.CosineDecay(0.1, 100)
+    optimizer = LRMultiplier(keras.optimizers.SGD(rate), {"low": 0.5})
+    plan = optimizer.plan_for(make_network().trainable_variables, steps=(50, 100))
+    rates = [plan.rates(step)[0] for step in (0, 50, 100)]
+    # Keras' schedule is computed in float32.
+    np.testing.assert_allclose(rates, [0.05, 0.025, 0.0], rtol=1e-6, atol=1e-9)
+
+
+def test_the_present_step_is_the_models() -> None:
+    model = make_network()
+    fit(model, LRMultiplier("sgd", {"low": 0.5}))
+    assert explain(model, {"high": 0.5}, schedule=cosine(10)).step == 8
+
+
+def test_names_that_come_twice_are_all_there() -> None:
+    optimizer = LRMultiplier("sgd", {"a": 0.5})
+    optimizer.build([*functional().trainable_variables, *functional().trainable_variables])
+    rates = optimizer.learning_rates()
+    assert len(rates) == 8
+    assert rates["a/kernel (2)"] == rates["a/kernel"] == pytest.approx(0.005)
 
 
 def test_it_prints_a_table() -> None:

@@ -57,6 +57,48 @@ def test_frozen_weights_and_their_state_keep_every_bit(name: str, freezer: str) 
 
 
 @pytest.mark.parametrize("freezer", FREEZERS)
+@pytest.mark.parametrize("name", ["ftrl", "nadam"])
+def test_an_average_of_a_frozen_weight_is_the_weight(name: str, freezer: str) -> None:
+    """Ftrl divides by its rate: what it would write at a rate of 0 is NaN."""
+    variables = make_variables()
+    before = bits(variables)
+    optimizer = LRMultiplier(make(name, use_ema=True), {"low": FREEZERS[freezer]})
+    for step in range(3):
+        optimizer.apply(make_frozen_gradients(step), variables)
+    optimizer.finalize_variable_values(variables)
+    assert bits(variables)[LOW] == before[LOW]
+
+
+class NaNGradient(keras.layers.Layer):
+    """Passes its input on; the gradient of its weight is NaN."""
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(3,), initializer="ones", name="kernel")
+
+    def call(self, x: Any) -> Any:
+        return x + ops.sum(ops.sqrt(self.kernel - self.kernel))
+
+
+@pytest.mark.parametrize(
+    ("name", "freezer"),
+    [(name, "a number") for name in OPTIMIZERS]
+    + [(name, freezer) for name in ("adam", "ftrl", "nadam") for freezer in list(FREEZERS)[1:]],
+)
+def test_frozen_in_a_compiled_fit(name: str, freezer: str) -> None:
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(3, name="free")(inputs)
+    model = keras.Model(inputs, NaNGradient(name="broken")(x))
+    optimizer = make(name, weight_decay=0.1, global_clipnorm=1.0)
+    model.compile(LRMultiplier(optimizer, {"broken": FREEZERS[freezer]}), loss="mse")
+    data = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
+    before = bits(model.weights)
+    model.fit(data, data[:, :3] ** 2, batch_size=8, verbose=0)
+    assert bits(model.weights)[-1] == before[-1]
+    assert bits(model.weights)[0] != before[0]
+    assert all(np.isfinite(a).all() for a in arrays(model.weights))
+
+
+@pytest.mark.parametrize("freezer", FREEZERS)
 @pytest.mark.parametrize(
     "options",
     [
@@ -121,15 +163,18 @@ def test_gradual_unfreezing_from_the_head_down() -> None:
     assert moved == [[False, False, True]] * 2 + [[False, True, True]] * 2 + [[True] * 3] * 2
 
 
+@pytest.mark.parametrize("freezer", FREEZERS)
 @pytest.mark.parametrize("frequency", [None, 2])
-def test_an_average_from_before_does_not_reach_a_frozen_weight(frequency: int | None) -> None:
+def test_an_average_from_before_does_not_reach_a_frozen_weight(
+    frequency: int | None, freezer: str
+) -> None:
     """A run that goes on with a layer now frozen may hold an average that is not the weight."""
     options = {"use_ema": True, "ema_overwrite_frequency": frequency}
     first = make("adam", **options)
     variables = make_variables()
     for step in range(3):
         first.apply(make_gradients(step), variables)
-    optimizer = LRMultiplier(first, {"low": 0})
+    optimizer = LRMultiplier(first, {"low": FREEZERS[freezer]})
     optimizer.build(variables)
     averages = optimizer._model_variables_moving_average[LOW]
     before = bits(variables)[LOW], bits(averages)

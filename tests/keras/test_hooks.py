@@ -1,6 +1,7 @@
 """The private parts of Keras that are leaned on are there, and their absence is said clearly."""
 
 import copy
+import pickle
 from typing import Any
 
 import keras
@@ -61,6 +62,41 @@ def test_a_deep_copy_trains_on_its_own() -> None:
     for step in range(3):
         other.apply(make_gradients(step), theirs)
     assert bits(mine) == bits(theirs)
+
+
+def test_a_pickle_keeps_rules_and_class() -> None:
+    optimizer = pickle.loads(pickle.dumps(LRMultiplier(make("adam"), {"low": 0.5})))
+    assert isinstance(optimizer, LRMultiplier)
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    assert optimizer.plan_for(make_variables()).rows[0].value == 0.5
+
+
+class ReadsItsRate(keras.optimizers.Optimizer):
+    """An optimizer that ignores the rate it is handed and reads its own."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        variable.assign(variable - self.learning_rate * gradient)
+
+
+def test_an_optimizer_that_reads_its_own_rate_is_multiplied_too() -> None:
+    mine, theirs = make_variables(), make_variables()
+    LRMultiplier(ReadsItsRate(0.1), {"low": 0.25}).apply(make_gradients(0), mine)
+    LRMultiplier(keras.optimizers.SGD(0.1), {"low": 0.25}).apply(make_gradients(0), theirs)
+    for a, b in zip(arrays(mine), arrays(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_the_weights_of_a_framework_without_paths() -> None:
+    """A tf.Variable, as in a loop of one's own, has a name and no path."""
+    if keras.backend.backend() != "tensorflow":
+        variable = make_variables()[0]
+        assert variable.path == "low/kernel"
+        return
+    import tensorflow as tf
+
+    weight = tf.Variable([1.0, 2.0], name="weight")
+    LRMultiplier(keras.optimizers.SGD(1.0), {"weight": 0.5}).apply([tf.ones(2)], [weight])
+    np.testing.assert_array_equal(weight.numpy(), [0.5, 1.5])
 
 
 def test_a_function_of_the_backends_operations_in_a_schedule() -> None:

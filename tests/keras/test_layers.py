@@ -1,5 +1,7 @@
 """layerwise.keras.layers and annotate: multipliers that live on the layer."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from layerwise.keras import LRMultiplier, annotate, explain, layers
 from tests.keras.networks import fit, make_network
 from tests.keras.optimizers import make
 from tests.keras.variables import arrays, bits
+
+BACKEND = keras.backend.backend()
 
 # What a layer needs beside lr_multiplier, and the shape of one input.
 EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -166,10 +170,86 @@ def test_annotate_a_layer_of_ones_own_and_save_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays(loaded.weights)[0], arrays(model.weights)[0])
 
 
-def test_annotate_a_model_layer_by_layer() -> None:
-    model = make_network()
-    annotate(model, 0.5)
-    assert [row.value for row in explain(model, {}).rows] == [0.5] * 6
+def test_annotate_a_model_layer_by_layer_also_where_it_is_nested() -> None:
+    inner = make_network()
+    outer = keras.Sequential([keras.Input((6,)), inner, keras.layers.Dense(2, name="head")])
+    annotate(outer, 0.5)
+    assert [row.value for row in explain(outer, {}).rows] == [0.5] * 8
+    annotate(inner, 0.25)
+    assert [row.value for row in explain(outer, {}).rows] == [0.25] * 6 + [0.5] * 2
+
+
+def test_an_annotation_counts_once_in_nested_multipliers() -> None:
+    model = make_network(layers=layers, lr_multiplier=0.5)
+    optimizer = LRMultiplier(LRMultiplier("sgd", {"low": 0.5}), {"low": 0.5})
+    values = [row.value for row in optimizer.plan_for(model.trainable_variables).rows]
+    assert values == [0.25, 0.25, 1.0, 1.0, 0.5, 0.5]
+
+
+def test_marked_as_soon_as_built() -> None:
+    """A loop of one's own may never ask a layer for its weights."""
+    layer = layers.Dense(2, lr_multiplier=0.0)
+    layer.build((None, 3))
+    assert [r.value for r in LRMultiplier("sgd").plan_for([layer.kernel, layer.bias]).rows] == [
+        0,
+        0,
+    ]
+
+
+def test_explain_shows_what_the_optimizer_was_built_with() -> None:
+    model = make_network(layers=layers, lr_multiplier=0.5)
+    fit(model, LRMultiplier("sgd"))
+    model.get_layer("high").lr_multiplier = 0.0
+    assert [row.value for row in explain(model).rows][4:] == [0.5, 0.5]
+    assert list(model.optimizer.learning_rates().values())[4:] == pytest.approx([0.005, 0.005])
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+import keras
+import layerwise.keras
+from tests.keras.test_layers import Block
+
+model = keras.saving.load_model(sys.argv[1])
+assert isinstance(model.get_layer("block"), Block)
+print([row.value for row in model.optimizer.plan().rows])
+"""
+
+
+def test_a_saved_annotation_loads_in_another_process(tmp_path: Path) -> None:
+    inputs = keras.Input((6,))
+    block = annotate(Block(4, name="block"), 0.5)
+    model = keras.Model(inputs, layers.Dense(3, lr_multiplier=2.0)(block(inputs)))
+    fit(model, LRMultiplier("adam"))
+    model.save(tmp_path / "model.keras")
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == str([0.5] * 4 + [2.0] * 2)
+
+
+def _module_of_the_backend() -> tuple[str, Any]:
+    """The layer that wraps a module of the backend's own framework, and that module."""
+    if BACKEND == "torch":
+        import torch
+
+        return "TorchModuleWrapper", torch.nn.Linear(3, 2)
+    return "JaxLayer", lambda params, inputs: inputs @ params
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow has none; the other legs do")
+def test_a_wrapped_module_takes_one_multiplier() -> None:
+    name, module = _module_of_the_backend()
+    options = {"params": np.ones((3, 2), "float32")} if name == "JaxLayer" else {}
+    layer = getattr(layers, name)(module, **options, lr_multiplier=0.25)
+    layer(np.ones((1, 3), "float32"))
+    rows = LRMultiplier("sgd").plan_for(layer.trainable_variables).rows
+    assert rows
+    assert {row.value for row in rows} == {0.25}
 
 
 def test_a_rule_for_an_annotated_weight_needs_override() -> None:
@@ -190,8 +270,9 @@ def test_two_multipliers_for_one_weight_are_an_error() -> None:
 
 def test_a_name_that_the_layer_has_not() -> None:
     layer = layers.Dense(2, lr_multiplier={"kernl": 0.5}, name="here")
+    model = keras.Sequential([keras.Input((3,)), layer])
     with pytest.raises(UnmatchedRuleError, match=r"(?s)here.*kernl.*kernel"):
-        keras.Sequential([keras.Input((3,)), layer]).trainable_variables  # noqa: B018
+        explain(model, {})
 
 
 def test_a_layer_without_weights_is_not_here() -> None:

@@ -15,7 +15,7 @@ from layerwise.keras import LRMultiplier
 from tests.keras.optimizers import OPTIMIZERS, make
 from tests.keras.variables import LAYERS, arrays, bits, make_gradients, make_variables
 
-MULTIPLIERS = {"low": 0.25, "middle": 1.0, "high": 2.0}
+MULTIPLIERS = {"low": 0.3, "middle": 1.0, "high": 1.7}
 STEPS = 4
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -35,11 +35,18 @@ def train_multiplied(optimizer: Any, variables: list[Any], steps: int = STEPS) -
     optimizer.finalize_variable_values(variables)
 
 
+def at_rate(name: str, multiplier: float, options: dict[str, Any]) -> Any:
+    """The plain optimizer at the product of base rate and multiplier, both in float32."""
+    optimizer = make(name, **options)
+    optimizer.learning_rate = np.float32(OPTIMIZERS[name][1]) * np.float32(multiplier)
+    return optimizer
+
+
 def train_separately(name: str, variables: list[Any], options: dict[str, Any]) -> None:
     """One optimizer a layer, each at its own rate."""
     options = dict(options)
     clip = make(name, global_clipnorm=options.pop("global_clipnorm", None))
-    optimizers = [make(name, MULTIPLIERS[layer], **options) for layer in LAYERS]
+    optimizers = [at_rate(name, MULTIPLIERS[layer], options) for layer in LAYERS]
     parts = [variables[2 * i : 2 * i + 2] for i in range(len(LAYERS))]
     for step in range(STEPS):
         gradients = clip._clip_gradients(make_gradients(step))  # over all layers, as for one
@@ -85,7 +92,7 @@ def test_without_rules_it_is_the_plain_optimizer(name: str) -> None:
 
 def test_nested_multipliers_multiply() -> None:
     mine, theirs = make_variables(), make_variables()
-    nested = LRMultiplier(LRMultiplier(make("nadam"), {"low": 0.5}), {"low": 0.5, "high": 2.0})
+    nested = LRMultiplier(LRMultiplier(make("nadam"), {"low": 0.5}), {"low": 0.6, "high": 1.7})
     train_multiplied(nested, mine)
     train_separately("nadam", theirs, {})
     assert bits(mine) == bits(theirs)
@@ -95,9 +102,9 @@ def test_nested_multipliers_multiply() -> None:
 def test_a_schedule_as_multiplier_equals_an_optimizer_whose_rate_is_set(name: str) -> None:
     mine, theirs = make_variables(), make_variables()
     schedule = linear(8, start=1.0, end=0.5)
-    rules = {"low": schedule, "middle": 1.0, "high": 2.0}
+    rules = MULTIPLIERS | {"low": schedule}
     train_multiplied(LRMultiplier(make(name, weight_decay=0.01), rules), mine)
-    optimizers = [make(name, MULTIPLIERS[layer], weight_decay=0.01) for layer in LAYERS]
+    optimizers = [at_rate(name, MULTIPLIERS[layer], {"weight_decay": 0.01}) for layer in LAYERS]
     base = np.float32(OPTIMIZERS[name][1])
     for step in range(STEPS):
         optimizers[0].learning_rate = base * np.float32(schedule(step))

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwise.errors import AmbiguousRuleError, LayerwiseError, MultiplierError
-from layerwise.multipliers import Parameter, layer_decay, override, resolve
+from layerwise.errors import (
+    AmbiguousRuleError,
+    LayerwiseError,
+    MultiplierError,
+    UnmatchedRuleError,
+)
+from layerwise.multipliers import Parameter, discriminative, layer_decay, override, resolve
 from layerwise.schedules import cosine
 from tests.multipliers import strategies as own
 
@@ -314,3 +319,44 @@ def test_a_models_own_name_in_front_changes_nothing(parameters, rules):
     plain = resolve(parameters, rules, strict=False)
     found = resolve(wrapped, rules, strict=False)
     assert [row.value for row in found.rows] == [row.value for row in plain.rows]
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "keys", "match", "expected"),
+    [
+        ("conv_net/", {"conv": 0.5}, "prefix", [0.5, 1.0]),
+        ("conv_net/", {"conv_net": 0.5}, "prefix", [0.5, 0.5]),
+        ("conv_net/", {"conv_net/": 0.5}, "prefix", [0.5, 0.5]),
+        ("conv_net/", {"conv_net/head": 0.5}, "prefix", [1.0, 0.5]),
+        ("head_model/", {"head": 0.5}, "prefix", [1.0, 0.5]),
+        ("head/", {"head": 0.5}, "prefix", [1.0, 0.5]),
+        ("conv_net/", {"conv": 0.5}, "substring", [0.5, 1.0]),
+        ("conv_net/", {"net/head": 0.5}, "substring", [1.0, 0.5]),
+    ],
+)
+def test_a_key_that_begins_the_models_own_name(
+    wrapper: str, keys: dict[str, float], match: str, expected: list[float]
+) -> None:
+    parameters = [
+        Parameter(wrapper + short, short=short) for short in ("conv_a/kernel", "head/kernel")
+    ]
+    assert resolve(parameters, keys, match=match).multipliers(0).tolist() == expected
+
+
+@pytest.mark.parametrize("match", ["prefix", "substring"])
+def test_a_key_that_is_only_in_the_models_own_name_matches_nothing(match: str) -> None:
+    parameters = [Parameter("sequential/a/kernel", short="a/kernel")]
+    with pytest.raises(UnmatchedRuleError, match="'se'"):
+        resolve(parameters, {"se": 0.0}, match=match)
+
+
+def test_a_prefix_of_several_blocks_names_is_no_wrapper() -> None:
+    names = ["block_1/conv/kernel", "block_2/conv/kernel", "head/kernel"]
+    parameters = [
+        Parameter(n, short=n.split("/", 1)[1] if n.count("/") > 1 else None) for n in names
+    ]
+    assert resolve(parameters, {"block": 0.5}).multipliers(0).tolist() == [0.5, 0.5, 1.0]
+
+
+def test_strategies_with_groups_are_checked_before_a_model_is_there() -> None:
+    assert resolve((), discriminative(0.1, groups=3)).rows == ()

@@ -1,5 +1,6 @@
 """annotate: a multiplier on any layer, also one that is not from ``layerwise.keras.layers``."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from layerwise.keras._annotated import (
     Annotation,
     annotation_from_config,
     annotation_to_config,
+    checked_annotation,
 )
 from layerwise.keras._remade import seen_as
 
@@ -20,7 +22,7 @@ def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
     """Give a layer learning-rate multipliers of its own, saved with it.
 
     Args:
-        layer: Any Keras layer, built or not. A model is annotated layer by layer.
+        layer: Any Keras layer, built or not; or a built model, whose layers are all annotated.
         lr_multiplier: A number >= 0, a schedule or a registered callable of the step for all of
             its weights; or a dict of these by weight name (``"kernel"``, or more of the path,
             ``"query/kernel"``), where the longest matching name counts; None takes it away.
@@ -30,7 +32,7 @@ def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
         the one it had.
 
     Raises:
-        MultiplierError: Not a layer, or a value that is no multiplier.
+        MultiplierError: Not a layer, a value that is no multiplier, or a model that is not built.
         UnmatchedRuleError: A dict names a weight that the built layer does not have.
 
     Example:
@@ -43,28 +45,56 @@ def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
     Source: Caffe's ``lr_mult``, two for a layer: weights and bias.
     """
     if isinstance(layer, keras.Model):
-        for part in layer.layers:
-            if isinstance(part, keras.Model) or part.weights:
-                annotate(part, lr_multiplier)
+        _annotate_model(layer, lr_multiplier)
         return layer
     if not isinstance(layer, keras.Layer):
         raise MultiplierError(
             f"annotate() takes a Keras layer, not {layer!r}; "
             "rules by name go to LRMultiplier(optimizer, {...})."
         )
+    checked = checked_annotation(lr_multiplier, layer.name, layer)
     if not isinstance(layer, Annotated):
         plain: Any = type(layer)
         layer.__class__ = layers.annotated_class(plain) or _annotated_class(plain)
-        try:
-            layer.lr_multiplier = lr_multiplier
-        except MultiplierError:
-            layer.__class__ = plain
-            raise
-    else:
-        layer.lr_multiplier = lr_multiplier
+    layer.lr_multiplier = checked
     return layer
 
 
+def _annotate_model(model: Any, lr_multiplier: Annotation | None) -> None:
+    """Annotate every layer of a model that has weights, or none."""
+    checked = checked_annotation(lr_multiplier, model.name)
+    if isinstance(checked, Mapping):
+        raise MultiplierError(
+            f"{model.name!r} is a model, and a dict by weight name is for one layer: give the "
+            "model one multiplier, or annotate its layers."
+        )
+    if not model.built:
+        raise MultiplierError(
+            f"The model {model.name!r} has no weights yet, so it can't be told which layers will "
+            "have some. Build it first, or annotate its layers."
+        )
+    parts = _layers_with_weights(model)
+    reached = {id(weight) for part in parts for weight in part.weights}
+    if any(id(weight) not in reached for weight in model.trainable_weights):
+        raise MultiplierError(
+            f"The model {model.name!r} has weights of its own, outside its layers, which can't "
+            "keep a multiplier. Annotate its layers, and give the others a rule by name."
+        )
+    for part in parts:
+        annotate(part, checked)
+
+
+def _layers_with_weights(model: Any) -> list[Any]:
+    found = []
+    for part in model.layers:
+        if isinstance(part, keras.Model):
+            found += _layers_with_weights(part)
+        elif part.weights:
+            found.append(part)
+    return found
+
+
+@keras.saving.register_keras_serializable("layerwise", "AnnotatedLayer")
 class _AnotherLayer(Annotated):
     """An annotated layer of a class that Layerwise does not know: saved inside its own config."""
 
@@ -84,6 +114,7 @@ class _AnotherLayer(Annotated):
         return annotated
 
 
+# Registered under one name: whichever of them reads a config, it makes the layer written there.
 @cache
 def _annotated_class(plain: type) -> type:
     made = type(plain.__name__, (_AnotherLayer, plain), {"_plain": plain, "__doc__": plain.__doc__})

@@ -5,7 +5,7 @@ asked for its weights, which is how every model and training loop finds them. A 
 be marked before or after it exists, and also inside a layer built of other layers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from weakref import ref
 
@@ -21,6 +21,17 @@ Annotation = Value | Mapping[str, Value]
 
 def annotations_of(variable: Any) -> list[tuple[Any, Any]]:
     """The layers that gave a variable a multiplier, each with the multiplier."""
+    return [(layer, value) for layer, value in _marks(variable) if value is not None]
+
+
+def check_names(variables: Sequence[Any]) -> None:
+    """Raise if an annotated layer that owns any of these names a weight that it does not have."""
+    layers = {id(layer): layer for v in variables for layer, _ in _marks(v)}
+    for layer in layers.values():
+        _check_names(layer.lr_multiplier, layer.weights, layer.name)
+
+
+def _marks(variable: Any) -> list[tuple[Any, Any]]:
     marks: dict[int, tuple[ref[Any], Any]] = getattr(variable, _MARK, {})
     return [(layer, value) for mark, value in marks.values() if (layer := mark()) is not None]
 
@@ -31,18 +42,22 @@ class Annotated:
     _lr_multiplier: Annotation | None = None
 
     def __init__(self, *args: Any, lr_multiplier: Annotation | None = None, **kwargs: Any) -> None:
-        checked = _checked(lr_multiplier, type(self).__name__)
+        checked = checked_annotation(lr_multiplier, type(self).__name__)
         super().__init__(*args, **kwargs)
         self._set_lr_multiplier(checked)
 
     @property
     def lr_multiplier(self) -> Annotation | None:
-        """A number, schedule or callable for all weights, or a dict of them by weight name."""
+        """A number, schedule or callable for all weights, or a dict of them by weight name.
+
+        An optimizer reads it when it is built.
+        """
         return self._lr_multiplier
 
     @lr_multiplier.setter
     def lr_multiplier(self, value: Annotation | None) -> None:
-        self._set_lr_multiplier(_checked(value, self.name))  # type: ignore[attr-defined]
+        checked = checked_annotation(value, self.name, self)  # type: ignore[attr-defined]
+        self._set_lr_multiplier(checked)
 
     def _set_lr_multiplier(self, checked: Annotation | None) -> None:
         # Past every backend's tracking, which would wrap the dict.
@@ -57,30 +72,19 @@ class Annotated:
     def weights(self) -> list[Any]:
         return self._mark(super().weights)  # type: ignore[misc]
 
-    def _mark(self, variables: list[Any]) -> list[Any]:
-        matched: set[str] = set()
-        for variable in variables:
-            marks = getattr(variable, _MARK, {})
-            marks.pop(id(self), None)
-            multiplier = self._lr_multiplier
-            if isinstance(multiplier, Mapping):
-                keys = [key for key in multiplier if _names(key, variable)]
-                matched.update(keys)
-                multiplier = multiplier[max(keys, key=len)] if keys else None
-            if multiplier is not None and getattr(variable, "trainable", False) is not None:
-                setattr(variable, _MARK, marks | {id(self): (ref(self), multiplier)})
-        if isinstance(self._lr_multiplier, Mapping) and getattr(self, "built", False) and variables:
-            self._check_all_matched(matched, variables)
-        return variables
+    def _post_build(self) -> None:
+        super()._post_build()  # type: ignore[misc]
+        self._mark(super().weights)  # type: ignore[misc]
 
-    def _check_all_matched(self, matched: set[str], variables: list[Any]) -> None:
-        unmatched = [key for key in self._lr_multiplier or () if key not in matched]
-        if unmatched:
-            names = ", ".join(repr(v.name) for v in variables)
-            raise UnmatchedRuleError(
-                f"lr_multiplier of the layer {self.name!r} names {unmatched[0]!r}, "  # type: ignore[attr-defined]
-                f"but its weights are {names}."
-            )
+    def _mark(self, variables: list[Any]) -> list[Any]:
+        for variable in variables:
+            marks = dict(getattr(variable, _MARK, {}))
+            marks.pop(id(self), None)
+            if self._lr_multiplier is not None:
+                # None for a weight that is not named: the layer is known to have been here.
+                marks[id(self)] = (ref(self), _of_weight(self._lr_multiplier, variable))
+            setattr(variable, _MARK, marks)
+        return variables
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
@@ -95,16 +99,43 @@ class Annotated:
         return layer
 
 
-def _checked(annotation: Annotation | None, place: str) -> Annotation | None:
-    """The annotation with every value checked; None and an empty dict say nothing."""
+def checked_annotation(
+    annotation: Annotation | None, place: str, layer: Any = None
+) -> Annotation | None:
+    """The annotation with every value checked, and every name if the layer has weights.
+
+    None and an empty dict say nothing.
+    """
     if annotation is None:
         return None
     if isinstance(annotation, Mapping):
-        return {
+        checked = {
             str(key): check_value(value, f"lr_multiplier[{key!r}] of {place}")
             for key, value in annotation.items()
-        } or None
+        }
+        if layer is not None and layer.built:
+            _check_names(checked, layer.weights, place)
+        return checked or None
     return check_value(annotation, f"lr_multiplier of {place}")
+
+
+def _check_names(annotation: Annotation | None, weights: Sequence[Any], place: str) -> None:
+    if not isinstance(annotation, Mapping):
+        return
+    for key in annotation:
+        if not any(_names(key, variable) for variable in weights):
+            names = ", ".join(dict.fromkeys(repr(v.name) for v in weights)) or "none"
+            raise UnmatchedRuleError(
+                f"lr_multiplier of the layer {place!r} names {key!r}, but its weights are {names}."
+            )
+
+
+def _of_weight(annotation: Annotation, variable: Any) -> Value | None:
+    """What an annotation says of one weight; the longest of the names that match it counts."""
+    if not isinstance(annotation, Mapping):
+        return annotation
+    keys = [key for key in annotation if _names(key, variable)]
+    return annotation[max(keys, key=len)] if keys else None
 
 
 def _names(key: str, variable: Any) -> bool:

@@ -1,7 +1,10 @@
 """explain: who gets which rate, read before training."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
+
+from keras import ops
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._optimizer import LRMultiplier
@@ -61,12 +64,14 @@ def explain(
                 f"The model {model.name!r} is not compiled with an LRMultiplier; give the rules: "
                 "explain(model, {...})."
             )
-        return compiled.plan_for(variables, steps)
+        return compiled.plan(steps) if compiled.built else compiled.plan_for(variables, steps)
     base = compiled or "adam" if optimizer is None else _unwrapped(optimizer)
     if isinstance(base, LRMultiplier):
         base = base.plain()
     made = LRMultiplier(base, multipliers, schedule=schedule, match=match, strict=strict)
-    return made.plan_for(variables, steps)
+    plan = made.plan_for(variables, steps)
+    now = getattr(compiled, "iterations", 0)
+    return replace(plan, step=int(ops.convert_to_numpy(now)))
 
 
 def _unwrapped(optimizer: Any) -> Any:

@@ -12,45 +12,84 @@ from typing import Any
 import keras
 from keras import ops
 
+from layerwise.errors import MultiplierError
 from layerwise.schedules import Schedule
 
 Value = float | Schedule | Callable[[Any], Any]
+
+
+class StepFunction:
+    """A callable of the user's, as every backend can call it, eagerly or traced.
+
+    It gets the step as a ``float32`` tensor, so that the arithmetic of every backend takes it,
+    and gives one.
+
+    Args:
+        function: A callable of the step.
+        place: Whose multiplier it is, for errors.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], place: str) -> None:
+        self.function = function
+        self.place = place
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, step: Any) -> Any:
+        # What falls below 0 would climb the loss; it freezes instead.
+        return ops.maximum(self.unbounded(step), 0.0)
+
+    def unbounded(self, step: Any) -> Any:
+        """The function's own value."""
+        try:
+            result = self.function(ops.cast(ops.convert_to_tensor(step), "float32"))
+            return ops.cast(ops.convert_to_tensor(result), "float32")
+        except Exception as error:
+            raise MultiplierError(
+                f"The multiplier of {self.place!r} failed: {error}\nIt is called with the step as "
+                "a float32 tensor, traced where the backend compiles, and returns a number or "
+                "scalar tensor: keras.ops has the arithmetic, and keras.ops.where for an `if`."
+            ) from error
 
 
 def evaluate(value: Value, iterations: Any) -> Any:
     """The value at a step that may be traced: a Python float, or a tensor of ``floatx``.
 
     Args:
-        value: A number, a schedule (called with the whole step), or any callable, which gets the
-            step as a ``float32`` tensor so that the arithmetic of every backend takes it.
+        value: A number, a schedule, or a function of the step.
         iterations: Optimizer updates already applied: an integer tensor or variable.
 
     Returns:
-        A Python float for a number, and always on Torch, whose steps are not traced; otherwise
-        a scalar tensor.
+        A Python float for a number, and on Torch wherever nothing is compiled; otherwise a scalar
+        tensor.
     """
     if isinstance(value, float):
         return value
     step = ops.convert_to_tensor(iterations)
-    if keras.backend.backend() == "torch":
+    if _runs_on_host():
         return evaluate_on_host(value, int(step))
-    result = value(step) if isinstance(value, Schedule) else value(ops.cast(step, "float32"))
-    return ops.cast(result, keras.backend.floatx())
+    return ops.cast(value(step), keras.backend.floatx())
 
 
 def evaluate_on_host(value: Value, step: int) -> float:
     """The value at a known step, as a Python float."""
     if isinstance(value, float):
         return value
-    with _outside_of_graphs():
-        if isinstance(value, Schedule):
-            return float(value(step))
-        result = value(ops.cast(ops.convert_to_tensor(step), "float32"))
-        return float(ops.convert_to_numpy(result))
+    with outside_of_graphs():
+        result = value(step)
+        return result if isinstance(result, float) else float(ops.convert_to_numpy(result))
 
 
-def _outside_of_graphs() -> AbstractContextManager[Any]:
-    """TensorFlow builds an optimizer while it traces; what is computed here is known now."""
+def _runs_on_host() -> bool:
+    """Torch runs line by line, unless its compiler is reading: a number there would be a guard."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return not torch.compiler.is_compiling()
+
+
+def outside_of_graphs() -> AbstractContextManager[Any]:
+    """TensorFlow builds an optimizer while it traces; what is done here is done now, once."""
     if keras.backend.backend() != "tensorflow":
         return nullcontext()
     import tensorflow as tf
@@ -78,8 +117,9 @@ class Factors:
                 numbers[known] = len(self.values)
                 self.values.append(value)
             self._group.append(numbers[known])
-        self.weight_decay_factor: Any = None
+        self.rate_factor: Any = None
         self.asked = 0
+        self.before: dict[int, Any] = {}
         self._depth = 0
         self._active: list[Any] = []
         self._factor: list[Any] = []
@@ -101,16 +141,19 @@ class Factors:
         finally:
             self._depth -= 1
             if not self._depth:
-                self._active, self._factor = [], []
+                self._active, self._factor, self.before = [], [], {}
 
     @property
     def all_active(self) -> bool:
         """Whether every variable trains at this step, as far as it can be known."""
         return all(a is True for a in self._active)
 
-    def always_frozen(self, index: int) -> bool:
-        """Whether the variable's multiplier is the number 0."""
-        return self.values[self._group[index]] == 0.0
+    def frozen_now(self, index: int, iterations: Any) -> bool:
+        """Whether the variable is known to be frozen, at a step that is not traced."""
+        value = self.values[self._group[index]]
+        if isinstance(value, float) or self._depth:  # within a step, what moves is held apart
+            return value == 0.0
+        return not evaluate_on_host(value, int(ops.convert_to_numpy(iterations))) > 0
 
     def active(self, index: int) -> Any:
         """True: it trains; False: frozen at this step; a boolean tensor: the step decides."""
@@ -127,10 +170,10 @@ class Factors:
         return factor if factor is None or isinstance(factor, float) else self._group[index]
 
     @contextmanager
-    def in_weight_decay(self, factor: Any) -> Iterator[None]:
-        """While the block runs, the optimizer's learning rate is this many times its own."""
-        self.weight_decay_factor = factor
+    def rate_times(self, factor: Any) -> Iterator[None]:
+        """While the block runs, the optimizer's own learning rate is this many times as high."""
+        self.rate_factor = factor
         try:
             yield
         finally:
-            self.weight_decay_factor = None
+            self.rate_factor = None

@@ -6,6 +6,7 @@ Tried on Keras 3.14 and 3.15. How each is used is said where it is used:
 - the state of an optimizer, in its attributes: ``_variables``, ``_trainable_variables``,
   ``_iterations``, ``_learning_rate``, ``_model_variables_moving_average``,
   ``_distribution_strategy`` on TensorFlow;
+- ``_post_build`` of a layer, after which its weights are marked, in ``_annotated.py``;
 - ``_operations_by_depth`` of a functional model, in :func:`stages`.
 """
 
@@ -61,9 +62,11 @@ def check_hooks(optimizer_class: type) -> None:
     ]
     if own_pipeline:
         raise OptimizerError(
-            f"{optimizer_class.__name__} has its own {own_pipeline[0]}(), which hands variables on "
-            "without the hooks that multipliers act through. Put LRMultiplier inside it instead: "
-            f"{optimizer_class.__name__}(LRMultiplier(...))."
+            f"{optimizer_class.__name__} has its own {own_pipeline[0]}(), so it is not known "
+            "whether its updates come through the hooks that multipliers act through. If it "
+            "wraps another optimizer, put LRMultiplier inside it: "
+            f"{optimizer_class.__name__}(LRMultiplier(...)); otherwise override update_step() "
+            "instead."
         )
 
 

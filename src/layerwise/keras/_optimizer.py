@@ -1,22 +1,21 @@
 """LRMultiplier: any Keras optimizer, with a learning rate for each variable."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache, reduce
+from functools import cache
 from typing import Any, Self
 
 import keras
-from keras import ops
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._factors import Factors
+from layerwise.keras._factors import Factors, outside_of_graphs
+from layerwise.keras._freeze import copy_of
 from layerwise.keras._hooks import check_hooks
-from layerwise.keras._parameters import parameters_of
+from layerwise.keras._rates import plan_of, rates_now, with_rates
 from layerwise.keras._remade import as_optimizer, optimizer_config, remade
 from layerwise.keras._schedule import as_learning_rate
 from layerwise.keras._spec import Spec
 from layerwise.keras._update import MultipliedUpdate
-from layerwise.multipliers import Plan, Rules, multiply_plans
+from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import Schedule
 
 
@@ -129,24 +128,16 @@ class LRMultiplier(MultipliedUpdate):
                 "can't be theirs. Make a new optimizer, for example "
                 f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
             )
-        plan = self._resolved(variables)
+        plan = plan_of(variables, self, self._multiplied.specs)
         super().build(variables)
         self._multiplied.plan = plan
         self._factors = Factors([row.value for row in plan.rows], plan.schedule)
         self._find_states()
         if source is not None:
-            for mine, its in zip(self.variables, source.variables, strict=True):
-                mine.assign(its)
+            with outside_of_graphs():
+                for mine, its in zip(self.variables, source.variables, strict=True):
+                    mine.assign(copy_of(its))
             self._multiplied.source = None
-
-    def _resolved(self, variables: list[Any]) -> Plan:
-        parameters = parameters_of(variables, self)
-        plans = []
-        for spec in self._multiplied.specs:
-            plans.append(spec.resolve(parameters))
-            parameters = [replace(p, annotation=None) for p in parameters]  # it counts once
-        plan: Plan = reduce(multiply_plans, plans)
-        return plan
 
     @property
     def learning_rate(self) -> Any:
@@ -166,9 +157,7 @@ class LRMultiplier(MultipliedUpdate):
         Raises:
             OptimizerError: The optimizer has not seen its variables yet.
         """
-        plan = self.plan()
-        rates = plan.rates(plan.step)
-        return {row.parameter.name: float(r) for row, r in zip(plan.rows, rates, strict=True)}
+        return rates_now(self.plan())
 
     def plan(self, steps: Sequence[int] = ()) -> Plan:
         """The table of every variable's rule, multiplier and rate.
@@ -189,21 +178,11 @@ class LRMultiplier(MultipliedUpdate):
                 "optimizer.build(model.trainable_variables), or use it for one update; "
                 "layerwise.keras.explain(model, rules) shows the rates without it."
             )
-        return self._with_rates(plan, steps)
+        return with_rates(plan, self, steps)
 
     def plan_for(self, variables: Sequence[Any], steps: Sequence[int] = ()) -> Plan:
-        """The plan that building on these variables would make; nothing is built or changed.
-
-        Args:
-            variables: Trainable variables of a model, in its order.
-            steps: The steps to show rates at, beside the present one.
-        """
-        return self._with_rates(self._resolved(list(variables)), steps)
-
-    def _with_rates(self, plan: Plan, steps: Sequence[int]) -> Plan:
-        now = int(ops.convert_to_numpy(self.iterations))
-        base = float(ops.convert_to_numpy(self._get_current_learning_rate()))
-        return replace(plan, learning_rate=base, step=now, steps=tuple(steps))
+        """The plan that building on these variables would make; nothing is built or changed."""
+        return with_rates(plan_of(variables, self, self._multiplied.specs), self, steps)
 
     def get_config(self) -> dict[str, Any]:
         """The optimizer it was made from, its rules and schedule, as plain data."""
@@ -225,6 +204,26 @@ class LRMultiplier(MultipliedUpdate):
     def plain(self) -> Any:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
         return remade(self, _plain_class(type(self)))
+
+    def with_rules(
+        self,
+        multipliers: Rules | None = None,
+        schedule: Schedule | Callable[[Any], Any] | None = None,
+        match: str = "prefix",
+        strict: bool = True,
+    ) -> "LRMultiplier":
+        """A new optimizer with other rules in place of these, which goes on from this one's state.
+
+        The arguments are those of ``LRMultiplier``, which, around an ``LRMultiplier``, would
+        multiply with its rules.
+        """
+        made = LRMultiplier(self.plain(), multipliers, schedule, match=match, strict=strict)
+        made._multiplied.source = self if self.built else None
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keras pickles through its own file format; the class that reads it has to be importable.
+        return LRMultiplier._unpickle_model, super().__reduce__()[1]
 
 
 def _serialized(config: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from layerwise.errors import AmbiguousRuleError
-from layerwise.keras._annotated import annotations_of
+from layerwise.keras._annotated import annotations_of, check_names
 from layerwise.keras._hooks import stages, weight_decay_of
 from layerwise.multipliers import Parameter
 
@@ -25,17 +25,20 @@ def parameters_of(variables: Sequence[Any], optimizer: Any = None) -> list[Param
 
     Raises:
         AmbiguousRuleError: One variable has multipliers from two layers.
+        UnmatchedRuleError: The multipliers of a layer name a weight that it does not have.
     """
+    check_names(variables)
     return [
         Parameter(
-            name=variable.path,
+            name=path,
             shape=tuple(variable.shape),
-            short=variable.path.split("/", 1)[1] if variable.path.count("/") >= 2 else None,
+            short=path.split("/", 1)[1] if path.count("/") >= 2 else None,
             annotation=_annotation(variable),
             weight_decay=weight_decay_of(optimizer, variable),
             trainable=variable.trainable,
         )
         for variable in variables
+        for path in [getattr(variable, "path", variable.name)]  # a tf.Variable has a name alone
     ]
 
 

@@ -10,13 +10,14 @@ from layerwise.keras._schedule import as_learning_rate
 
 def as_optimizer(identifier: Any) -> Any:
     """The optimizer that Keras takes an identifier, config or instance for."""
+    hint = " This is a class: make an instance." if isinstance(identifier, type) else ""
     try:
         optimizer = keras.optimizers.get(identifier)
     except (ValueError, TypeError) as error:
         raise OptimizerError(
             f"LRMultiplier takes a Keras optimizer, its name or its config, not {identifier!r}; "
             'for example LRMultiplier("adam", {...}) or LRMultiplier(keras.optimizers.SGD(0.1), '
-            "{...})."
+            f"{{...}}).{hint}"
         ) from error
     if optimizer is None:
         raise OptimizerError('LRMultiplier needs an optimizer, for example LRMultiplier("adam").')

@@ -1,12 +1,12 @@
 """What an LRMultiplier is given, checked, and as the plain data that Keras saves."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from layerwise.errors import MultiplierError, ScheduleError
-from layerwise.keras._factors import evaluate_on_host
+from layerwise.errors import MultiplierError, ScheduleError, UnmatchedRuleError
+from layerwise.keras._factors import StepFunction, evaluate_on_host
 from layerwise.keras._functions import RegisteredFunctions, function_name
 from layerwise.multipliers import (
     Parameter,
@@ -36,6 +36,7 @@ class Spec:
     strict: bool
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "multipliers", _own(self.multipliers))
         resolve((), self.multipliers, match=self.match, strict=False)
         if self.schedule is not None and not callable(self.schedule):
             raise ScheduleError(
@@ -45,18 +46,29 @@ class Spec:
 
     def resolve(self, parameters: list[Parameter]) -> Plan:
         """The plan of these parameters, with every callable tried once."""
-        plan = resolve(
-            parameters,
-            self.multipliers,
-            match=self.match,
-            strict=self.strict,
-            schedule=self.schedule,
-        )
-        for row in plan.rows:
-            _check_first(row.value, row.rule or row.parameter.name)
-        if plan.schedule is not None:
-            _check_first(plan.schedule, "schedule")
-        return plan
+        try:
+            plan = resolve(
+                parameters,
+                self.multipliers,
+                match=self.match,
+                strict=self.strict and bool(parameters),  # Keras may build on nothing, to load
+                schedule=self.schedule,
+            )
+        except UnmatchedRuleError as error:
+            raise UnmatchedRuleError(f"{error}\n{_NOT_AMONG_THEM}") from None
+        tried: dict[int, Any] = {}
+
+        def usable(value: Any, place: str) -> Any:
+            if id(value) not in tried:
+                tried[id(value)] = value if isinstance(value, float) else _tried(value, place)
+            return tried[id(value)]
+
+        rows = [
+            replace(row, value=usable(row.value, row.rule or row.parameter.name))
+            for row in plan.rows
+        ]
+        schedule = None if plan.schedule is None else usable(plan.schedule, "schedule=")
+        return replace(plan, rows=tuple(rows), schedule=schedule)
 
     def to_config(self, optimizer: Any) -> dict[str, Any]:
         """Plain data for it around a serialized optimizer."""
@@ -83,18 +95,30 @@ class Spec:
         )
 
 
-def _check_first(value: Any, place: str) -> None:
-    """Evaluate what moves once, before training, where an error can still be read."""
-    if isinstance(value, float):
-        return
-    try:
-        first = evaluate_on_host(value, 0)
-    except Exception as error:
-        raise MultiplierError(
-            f"The multiplier of {place!r} failed at step 0: {error}. It is called with the step "
-            "as a float32 tensor and returns a number or scalar tensor."
-        ) from error
+_NOT_AMONG_THEM = (
+    "The names are those of the weights that train: a layer with trainable=False is not among "
+    "them, and Keras leaves the name of a nested functional model out of its layers' names "
+    "(layerwise.keras.annotate(nested, multiplier) reaches them all)."
+)
+
+
+def _own(rules: Any) -> Any:
+    """The rules in containers of our own: what the caller changes later changes nothing here."""
+    if isinstance(rules, Mapping):
+        return dict(rules)
+    return tuple(map(_own, rules)) if isinstance(rules, list | tuple) else rules
+
+
+def _tried(value: Any, place: str) -> Schedule | StepFunction:
+    """What moves, evaluated once before training, where an error can still be read."""
+    usable: Schedule | StepFunction
+    if isinstance(value, Schedule):
+        usable, first = value, evaluate_on_host(value, 0)
+    else:
+        usable = StepFunction(value, place)
+        first = evaluate_on_host(usable.unbounded, 0)
     if not (math.isfinite(first) and first >= 0):
         raise MultiplierError(
             f"The multiplier of {place!r} is {first} at step 0; a multiplier is finite and >= 0."
         )
+    return usable

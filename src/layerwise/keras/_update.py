@@ -95,11 +95,13 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
                 continue
             states = [variable] if a is False else [variable, *self._states.of_variable[i]]
             held += [(state, copy_of(state), a) for state in states]
+            self._factors.before[i] = held[-len(states)][1]
         return held
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
         factor = self._factors.factor(self._get_variable_index(variable))
-        return super().update_step(gradient, variable, _scaled(learning_rate, factor))
+        with self._factors.rate_times(factor):  # for those that read self.learning_rate
+            return super().update_step(gradient, variable, _scaled(learning_rate, factor))
 
     def _parallel_update_step(
         self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
@@ -109,11 +111,12 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
             if n:
                 for state, value in shared:
                     state.assign(value)
-            super()._parallel_update_step(
-                [grads[m] for m in members],
-                [variables[m] for m in members],
-                _scaled(learning_rate, factor),
-            )
+            with self._factors.rate_times(factor):
+                super()._parallel_update_step(
+                    [grads[m] for m in members],
+                    [variables[m] for m in members],
+                    _scaled(learning_rate, factor),
+                )
 
     def _backend_update_step(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
@@ -144,7 +147,7 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
         # Keras' Torch code takes no empty list, so a group that decays nothing is left out.
         decayed = [v for v in variables if self._use_weight_decay(v)]
         for factor, members in self._by_factor(decayed):
-            with self._factors.in_weight_decay(factor):
+            with self._factors.rate_times(factor):
                 super()._apply_weight_decay([decayed[m] for m in members])
 
     def _get_current_learning_rate(self) -> Any:
@@ -152,13 +155,13 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
             rate = self._learning_rate(self.iterations)  # applied updates, not batches
         else:
             rate = super()._get_current_learning_rate()
-        return _scaled(rate, self._factors.weight_decay_factor)
+        return _scaled(rate, self._factors.rate_factor)
 
     # -- moving average of the weights --------------------------------------------------------
 
     def _update_model_variables_moving_average(self, trainable_variables: Sequence[Any]) -> None:
         held = [
-            (average, copy_of(average), variable, active)
+            (average, copy_of(average), self._factors.before.get(i, value_of(variable)), active)
             for i, (variable, average) in enumerate(
                 zip(trainable_variables, self._model_variables_moving_average, strict=True)
             )
@@ -166,8 +169,8 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
         ]
         super()._update_model_variables_moving_average(trainable_variables)
         first = ops.equal(self.iterations, 0)
-        for average, before, variable, active in held:
-            frozen = ops.where(first, value_of(variable), before)
+        for average, before, weight, active in held:
+            frozen = ops.where(first, weight, before)
             new = frozen if active is False else ops.where(active, value_of(average), frozen)
             average.assign(new)
 
@@ -177,7 +180,7 @@ class MultipliedUpdate(keras.optimizers.Optimizer):
         kept = [
             (v, copy_of(v))
             for v in trainable_variables
-            if self._factors.always_frozen(self._get_variable_index(v))
+            if self._factors.frozen_now(self._get_variable_index(v), self.iterations)
         ]
         super()._overwrite_model_variables_with_average_value(trainable_variables)
         for variable, value in kept:

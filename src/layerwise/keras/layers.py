@@ -84,4 +84,7 @@ def annotated_class(plain: type) -> type | None:
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(f"layerwise.keras.layers has no {name}: it owns no weights in Keras.")
+    raise AttributeError(
+        f"layerwise.keras.layers has no {name}: it has the layers of keras.layers with weights to "
+        "train. For a layer of your own there is layerwise.keras.annotate."
+    )

@@ -83,7 +83,9 @@ def resolve(
         for parameter in known
     ]
     own_layers = None if layers is None else check_layers(layers)
-    defaults = _from_strategies(rules.strategies, known, own_layers, strict, separator)
+    # Without parameters there are no levels yet; rules are checked so before a model is there.
+    strategies = rules.strategies if known else ()
+    defaults = _from_strategies(strategies, known, own_layers, strict, separator)
     rows = []
     for parameter, key, annotation, default in zip(
         known, winners.keys, annotations, defaults, strict=True

@@ -30,6 +30,9 @@ def find_winners(
     of the full key that it stands for, so that ``a/b`` for ``model/a/b/kernel`` wins over
     ``model/a``.
 
+    Where one wrapper is in front of every name, a key that is no more than a part of it (``conv``
+    of ``conv_net/``) does not stand for the whole model, only for what it matches behind it.
+
     Args:
         rules: Checked values by key.
         parameters: The parameters.
@@ -42,10 +45,15 @@ def find_winners(
         MultiplierError: The mode is unknown or a key can't be used in it.
     """
     paths = [parameter.paths() for parameter in parameters]
-    full = find_matches(list(rules), [name for own in paths for name, _ in own], mode, separator)
-    rest = [key for key in rules if key not in full.hit]
-    # An empty name stands for "no short name": no key matches it under any mode that we call.
+    names = [name for own in paths for name, _ in own]
     shorts = [short for own in paths for _, short in own if short]
+    wrapper = _common_wrapper([pair for own in paths for pair in own])
+    behind = {key for key in rules if _only_in(wrapper, key, mode)}
+    whole = wrapper.rstrip(separator)
+    if whole in behind and not find_matches([whole], shorts, mode, separator).hit:
+        behind.remove(whole)  # its whole name is meant: nothing behind it is called so
+    full = find_matches([key for key in rules if key not in behind], names, mode, separator)
+    rest = [key for key in rules if key not in full.hit]
     bare = find_matches(rest, shorts, mode, separator)
     full_best, bare_best = iter(full.best), iter(bare.best)
     judge = _Judge(rules, mode)
@@ -55,12 +63,27 @@ def find_winners(
         for name, short in own:
             candidates = [(key, len(key)) for key in next(full_best)]
             if short:
-                wrapper = len(name) - len(short)
-                candidates += [(key, len(key) + wrapper) for key in next(bare_best)]
+                left_out = len(name) - len(short)
+                candidates += [(key, len(key) + left_out) for key in next(bare_best)]
             if candidates:
                 winners.append(judge.of_one_name(candidates, name))
         keys.append(judge.of_all_names(winners, parameter) if winners else None)
     return Winners(tuple(keys), tuple(key for key in rest if key not in bare.hit))
+
+
+def _common_wrapper(names: Sequence[tuple[str, str | None]]) -> str:
+    """What stands in front of every name and may be left out; empty if it differs."""
+    wrappers = {
+        name.removesuffix(short) if short and name.endswith(short) else "" for name, short in names
+    }
+    return wrappers.pop() if len(wrappers) == 1 else ""
+
+
+def _only_in(wrapper: str, key: str, mode: str) -> bool:
+    """Whether a key lies within the wrapper, and so would match every name."""
+    if mode == "prefix":
+        return key != wrapper and wrapper.startswith(key)
+    return mode == "substring" and key != wrapper and key in wrapper
 
 
 class _Judge:
