@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from keras.optimizers import MultiOptimizer, OptimizerMap
 
+from layerwise import linear
 from layerwise.keras import LRMultiplier
 from tests.keras.networks import fit, loss, make_data, make_network
 from tests.keras.optimizers import OPTIMIZERS, make
@@ -152,3 +153,30 @@ def _loop_torch(model: Any, optimizer: Any, batches: list[Any]) -> None:
         gradients = [v.value.grad for v in model.trainable_variables]
         with torch.no_grad():
             optimizer.apply(gradients, model.trainable_variables)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="of Torch's compiler; the other legs trace once")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler's own
+def test_torch_compiles_nothing_again_while_rates_change() -> None:
+    from torch._dynamo.utils import counters
+
+    rules = {"low": linear(100), "high": 0.5}
+    model = make_network()
+    counters.clear()
+    fit(
+        model,
+        LRMultiplier("adam", rules, schedule=linear(200)),
+        jit_compile=True,
+    )
+    graphs = counters["stats"]["unique_graphs"]
+    x, y = make_data()
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    model.optimizer.learning_rate = 0.0005
+    model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+    assert graphs > 0
+    assert counters["stats"]["unique_graphs"] == graphs
+    other = make_network()
+    fit(other, LRMultiplier("adam", rules, schedule=linear(200)), epochs=3)
+    other.optimizer.learning_rate = 0.0005
+    other.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+    assert_equal_training(model, other)
