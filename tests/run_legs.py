@@ -39,13 +39,24 @@ NOUNS = (
     "src/layerwise/multipliers",
     "src/layerwise/schedules",
 )
-KERAS = ("tests/keras", "tests/seeds", "src/layerwise/keras")
+KERAS = (
+    "tests/faces",
+    "tests/keras",
+    "tests/seeds",
+    "src/layerwise/cli.py",
+    "src/layerwise/demo",
+    "src/layerwise/keras",
+)
+TORCH = ("tests/torch", "src/layerwise/torch")
+OPTAX = ("tests/optax", "tests/parity", "src/layerwise/optax")
 
 # The long ones first, so that none is left running alone at the end.
 LEGS = (
     Leg("tensorflow", "tensorflow", KERAS),
     Leg("jax", "jax", KERAS),
     Leg("torch", "torch", KERAS),
+    Leg("torch-native", "torch", TORCH),
+    Leg("optax", "jax", OPTAX),
     Leg("nouns", "jax", NOUNS),
 )
 

@@ -1,6 +1,6 @@
 """The plan: which multiplier each parameter gets and why, as a table that can be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from layerwise.multipliers._values import Value, value_at, value_key
 from layerwise.schedules import Schedule
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -145,10 +146,10 @@ class Plan:
         steps = (self.step, *self.steps) if self.steps else ()
         return {f"multiplier @ {step}": self.multipliers(step) for step in steps}
 
-    def __rich__(self) -> "Table":
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
         from layerwise.multipliers._table import plan_table
 
-        return plan_table(self)
+        yield plan_table(self, options.max_width)
 
     def __str__(self) -> str:
         try:

@@ -46,11 +46,11 @@ class Column:
         return _GAP + (min(widest, 24) if self.title == "rule" else widest)
 
 
-def plan_table(plan: Plan, width: int | None = None) -> Table:
-    """The plan as a Rich table, for a terminal of that width, or of the width it has."""
+def plan_table(plan: Plan, width: int) -> Table:
+    """The plan as a Rich table, for so many characters a line."""
     lines = fold(plan)
     columns = _columns(plan, lines[:SCREEN])
-    if sum(column.width for column in columns) > (width or _terminal()):
+    if sum(column.width for column in columns) > width:
         columns.pop(1)  # shapes are what is missed least, and to_dict() has them
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -104,7 +104,9 @@ def _pairs(model: Any) -> Iterable[tuple[str, Tensor]]:
                 "model, or model.named_parameters() instead of model.parameters()."
             )
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
-            raise OptimizerError(f"Named parameters are pairs of a name and a tensor, not {pair!r}.")
+            raise OptimizerError(
+                f"Named parameters are pairs of a name and a tensor, not {pair!r}."
+            )
         pairs.append((pair[0], pair[1]))
     return pairs
 
@@ -165,8 +167,8 @@ def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
     first, last = _parts(levels[0]), _parts(levels[-1])
     if first & _HEADS and not last & _HEADS:
         raise MultiplierError(
-            f"The model's first layer is {levels[0][0]!r}, by its name a head, so that the order of "
-            "its layers doesn't tell how deep each lies; name the levels, from input to head: "
+            f"The model's first layer is {levels[0][0]!r}, by its name a head, so that the order "
+            "of its layers doesn't tell how deep each lies; name the levels, from input to head: "
             "layers=[['embedding'], ['body'], ['head']]."
         )
     return levels

@@ -1,0 +1,25 @@
+"""The main job on real data: four ways to fine-tune a network on few labels, side by side."""
+
+from layerwise.demo._backend import Backend, use_backend
+from layerwise.demo._compare import Comparison, Result, Settings, compare
+from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
+from layerwise.demo._show import progress, sentence, table
+from layerwise.demo._ways import WAYS, Way
+
+__all__ = [
+    "WAYS",
+    "Backend",
+    "Comparison",
+    "Digits",
+    "Result",
+    "Settings",
+    "Way",
+    "balanced",
+    "compare",
+    "mnist_digits",
+    "progress",
+    "sentence",
+    "table",
+    "uci_digits",
+    "use_backend",
+]

@@ -1,0 +1,120 @@
+"""What was measured, as a table and a sentence, and how far it has come meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
+from layerwise.demo._ways import SINGLE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+@contextmanager
+def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
+    """A progress bar while the block runs; the function it gives is ``compare``'s ``advance``.
+
+    Args:
+        settings: How much there is to train.
+        console: Where to draw.
+    """
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=settings.updates)
+        yield lambda name, updates: bar.update(task, description=name, advance=updates)
+
+
+def table(comparison: Comparison) -> "Table":
+    """One row for each way, the best one marked.
+
+    Args:
+        comparison: What was measured.
+
+    Returns:
+        A Rich table.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    settings = comparison.settings
+    shown = Table(
+        box=SIMPLE_HEAD,
+        title=f"From MNIST to UCI digits with {FEW} labels of each class",
+        caption=(
+            f"accuracy on {comparison.tested:,} images after {_count(settings.steps, 'step')} on "
+            f"{comparison.backend}: mean ± standard deviation over "
+            f"{_count(settings.seeds, 'draw')}; base rate: best of {', '.join(map(_rate, settings.rates))} on labels held out from the "
+            f"few, in {_count(settings.tried, 'draw')}"
+        ),
+        show_edge=False,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("  way", "multipliers"):
+        shown.add_column(heading)
+    for heading in ("base rate", "accuracy", "beats single"):
+        shown.add_column(heading, justify="right")
+    best = comparison.ranking[0]
+    [single] = [result for result in comparison.results if result.way is SINGLE]
+    for result in comparison.results:
+        shown.add_row(
+            f"{'★' if result is best else ' '} {result.way.name}",
+            result.way.rules,
+            _rate(result.rate),
+            _accuracy(result),
+            "" if result is single else f"{_wins(result, single)} of {settings.seeds}",
+            style="bold" if result is best else None,
+        )
+    return shown
+
+
+def sentence(comparison: Comparison) -> str:
+    """Who came first, by how much, and whether that could be chance.
+
+    Args:
+        comparison: What was measured.
+    """
+    best, second = comparison.ranking[:2]
+    lead = np.subtract(best.accuracies, second.accuracies)
+    words = (
+        f"This time {best.way.name} came first with {best.mean:.3f}, ahead of {second.way.name} "
+        f"by {best.mean - second.mean:.3f}, and better in {_wins(best, second)} of "
+        f"{_count(len(lead), 'draw')}"
+    )
+    if len(lead) == 1:
+        return f"{words}; one draw says little."
+    # Draws are shared by all ways, so the lead is judged draw by draw.
+    error = float(np.std(lead, ddof=1)) / np.sqrt(len(lead))
+    clear = lead.mean() > 2 * error
+    verdict = "more than twice" if clear else "too close to call, not even twice"
+    return f"{words}; the lead is {verdict} its standard error of {error:.3f}."
+
+
+def _wins(result: Result, other: Result) -> int:
+    return sum(a > b for a, b in zip(result.accuracies, other.accuracies, strict=True))
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:g}"
+
+
+def _accuracy(result: Result) -> str:
+    spread = "" if result.spread is None else f" ± {result.spread:.3f}"
+    return f"{result.mean:.3f}{spread}"

@@ -1,0 +1,33 @@
+"""The ways to learn a new task from few labels that the demo compares."""
+
+from dataclasses import dataclass
+
+from layerwise.multipliers import Rules, layer_decay
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to fine-tune.
+
+    Attributes:
+        name: As the table calls it.
+        multipliers: The rules of its ``LRMultiplier``, the only thing in which ways differ ...
+        pretrained: ... beside this: whether it starts from the pretrained backbone.
+    """
+
+    name: str
+    multipliers: Rules
+    pretrained: bool = True
+
+    @property
+    def rules(self) -> str:
+        """The multipliers as they are written."""
+        return repr(self.multipliers)
+
+
+SINGLE = Way("single rate", {})
+FROZEN = Way("frozen backbone", {"backbone": 0})
+LAYERWISE = Way("layer-wise rates", layer_decay(0.3))
+SCRATCH = Way("from scratch", {}, pretrained=False)
+
+WAYS = (SINGLE, FROZEN, LAYERWISE, SCRATCH)

@@ -1,0 +1,60 @@
+"""explain: who gets which rate, read before training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from layerwise.multipliers import Layers, Plan, Rules, resolve
+from layerwise.optax._spec import Spec
+from layerwise.schedules import Schedule
+
+
+def explain(
+    params: Any,
+    multipliers: Rules | None = None,
+    *,
+    learning_rate: float | None = None,
+    schedule: Schedule | Callable[[Any], Any] | None = None,
+    match: str = "prefix",
+    strict: bool = True,
+    layers: Layers | None = None,
+    steps: Sequence[int] = (),
+    step: int = 0,
+) -> Plan:
+    """The rate of every leaf of a parameter tree under the given rules, before any training.
+
+    Args:
+        params: A tree of parameters, or of their shapes (``jax.eval_shape``).
+        multipliers: Rules as for ``with_multipliers``.
+        learning_rate: The base rate; without it the plan shows multipliers.
+        schedule: A factor on the base rate for all leaves.
+        match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
+        strict: Whether a rule that matches nothing is an error.
+        layers: Levels from input to head for strategies; by default ``layers_of``.
+        steps: The steps to show rates at, beside the present one.
+        step: The present step: updates already applied.
+
+    Returns:
+        A plan: ``print`` shows it as a table, ``.to_dict()`` gives plain columns.
+
+    Raises:
+        OptimizerError: The tree has no parameters.
+        MultiplierError: A rule that can't be honoured.
+        ScheduleError: ``schedule`` is neither a schedule nor a callable.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from layerwise.optax import explain
+        >>> params = {"body": jnp.ones((4, 2)), "head": jnp.ones((2, 1))}
+        >>> plan = explain(params, {"body": 0.1}, learning_rate=1e-3)
+        >>> print(plan)
+        parameter  shape  rule  multiplier  rate @ 0
+        ─────────────────────────────────────────────
+        body       4x2    body         0.1      1e-4
+        head       2x1                   1      1e-3
+        2 parameters, 2 different multipliers, none
+        frozen, base rate 1e-3
+    """
+    plan = Spec(multipliers, schedule, match, strict, layers).plan(params)
+    shown = resolve((), learning_rate=learning_rate, steps=steps, step=step)  # checks them
+    return replace(plan, learning_rate=shown.learning_rate, steps=shown.steps, step=shown.step)

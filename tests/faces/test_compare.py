@@ -1,0 +1,124 @@
+"""The whole comparison, small, and that its trainings differ only in what they should."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from layerwise.demo import WAYS, Digits, Settings, compare
+from layerwise.demo._network import accuracy, compiled, network, with_backbone
+
+SETTINGS = Settings(seeds=2, steps=3, rates=(1e-3, 1e-2), tries=1, pretraining=4)
+HEAD = 2  # its kernel and bias, the last two weights
+
+
+@pytest.fixture(scope="module")
+def told():
+    return []
+
+
+@pytest.fixture(scope="module")
+def comparison(told):
+    return compare(SETTINGS, lambda name, updates: told.append((name, updates)))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    random = np.random.default_rng(5)
+    images = random.random((30, 16, 16, 1), dtype=np.float32)
+    return Digits(images, np.arange(30) % 10)
+
+
+def order():
+    return np.random.default_rng(8)
+
+
+def test_every_way_is_measured_in_every_draw(comparison):
+    assert [result.way for result in comparison.results] == list(WAYS)
+    for result in comparison.results:
+        assert len(result.accuracies) == 2
+        assert all(0 <= accuracy <= 1 for accuracy in result.accuracies)
+        assert len(result.held_out) == 2
+    assert comparison.tested == 1797 - 800
+    assert comparison.backend == keras.backend.backend()
+
+
+def test_the_rate_is_the_best_on_held_out_labels(comparison):
+    for result in comparison.results:
+        best = max(result.held_out)
+        assert result.rate == SETTINGS.rates[result.held_out.index(best)]
+
+
+def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
+    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (2 + 2) * 3
+    assert {name for name, _ in told} == {"pretraining", *(way.name for way in WAYS)}
+
+
+def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
+    [layerwise] = [
+        result for result in comparison.results if result.way.rules == "layer_decay(0.3)"
+    ]
+    multipliers = dict.fromkeys(
+        (row.parameter.name.split("/")[-2], row.value) for row in comparison.plan.rows
+    )
+    assert [name for name, _ in multipliers] == ["conv_1", "conv_2", "conv_3", "dense", "head"]
+    assert [value for _, value in multipliers] == pytest.approx([0.3**k for k in (4, 3, 2, 1, 0)])
+    assert comparison.plan.learning_rate == pytest.approx(layerwise.rate)
+
+
+def test_it_is_plain_data(comparison):
+    data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert data["settings"]["rates"] == [1e-3, 1e-2]
+    assert [way["accuracies"] for way in data["ways"]] == [
+        list(result.accuracies) for result in comparison.results
+    ]
+    assert len(data["plan"]["parameter"]) == 10
+
+
+def test_a_frozen_backbone_does_not_move_and_its_head_does(digits):
+    [frozen] = [way for way in WAYS if way.name == "frozen backbone"]
+    start = network(seed=1).get_weights()
+    trained = compiled(frozen.multipliers, 5).train(start, 1e-2, digits, order())
+    for before, after in zip(start[:-HEAD], trained[:-HEAD], strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert all((a != b).any() for a, b in zip(start[-HEAD:], trained[-HEAD:], strict=True))
+
+
+def test_a_trainer_starts_again_as_if_new(digits):
+    start = network(seed=1).get_weights()
+    trainer = compiled({}, 5)
+    first = trainer.train(start, 1e-3, digits, order())
+    other = trainer.train(network(seed=2).get_weights(), 1e-2, digits, order())
+    again = trainer.train(start, 1e-3, digits, order())
+    assert (first[0] != other[0]).any()
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_training_learns_and_the_accuracy_shows_it(digits):
+    start = network(seed=1).get_weights()
+    trained = compiled({}, 60).train(start, 3e-3, digits, order())
+    judge = network(seed=2)
+    before, after = (accuracy(judge, weights, digits) for weights in (start, trained))
+    assert after > before + 0.3
+    assert accuracy(judge, start, digits) == before
+
+
+def test_a_new_head_on_a_pretrained_backbone():
+    old, new = network(seed=1).get_weights(), network(seed=2).get_weights()
+    both = with_backbone(new, old)
+    origins = [old] * (len(old) - HEAD) + [new] * HEAD
+    for place, (weight, origin) in enumerate(zip(both, origins, strict=True)):
+        np.testing.assert_array_equal(weight, origin[place])
+
+
+def test_equal_seeds_start_equally_and_others_do_not():
+    first, again, other = (network(seed).get_weights()[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_there_may_be_fewer_draws_than_tries():
+    assert Settings(seeds=1).tried == 1
+    assert Settings(seeds=9).tried == Settings.tries

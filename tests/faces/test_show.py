@@ -1,0 +1,99 @@
+"""The table, the sentence and the progress bar say what was measured and nothing else."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from layerwise.demo import WAYS, Comparison, Result, Settings, progress, sentence, table
+from layerwise.multipliers import Parameter, resolve
+
+MEASURED = {
+    "single rate": (0.003, (0.90, 0.91, 0.92)),
+    "frozen backbone": (0.01, (0.88, 0.93, 0.89)),
+    "layer-wise rates": (0.03, (0.93, 0.94, 0.94)),
+    "from scratch": (0.001, (0.85, 0.80, 0.84)),
+}
+
+
+def measured(numbers=MEASURED):
+    results = tuple(
+        Result(way, held_out=(0.5,), rate=numbers[way.name][0], accuracies=numbers[way.name][1])
+        for way in WAYS
+    )
+    seeds = len(results[0].accuracies)
+    plan = resolve([Parameter("head/kernel")], {})
+    return Comparison("jax", Settings(seeds=seeds, steps=70), 997, results, plan)
+
+
+def changed(**accuracies):
+    names = {name.replace(" ", "_").replace("-", "_"): name for name in MEASURED}
+    other = {names[key]: (0.01, values) for key, values in accuracies.items()}
+    return measured(MEASURED | other)
+
+
+def cells(shown):
+    return list(zip(*(column.cells for column in shown.columns), strict=True))
+
+
+def text_of(shown, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(shown)
+    return console.file.getvalue()
+
+
+def test_the_table_has_what_was_measured():
+    assert cells(table(measured())) == [
+        ("  single rate", "{}", "0.003", "0.910 ± 0.010", ""),
+        ("  frozen backbone", "{'backbone': 0}", "0.01", "0.900 ± 0.026", "1 of 3"),
+        ("★ layer-wise rates", "layer_decay(0.3)", "0.03", "0.937 ± 0.006", "3 of 3"),
+        ("  from scratch", "{}", "0.001", "0.830 ± 0.026", "0 of 3"),
+    ]
+
+
+def test_the_mark_is_on_the_best_whichever_it_is():
+    shown = table(changed(frozen_backbone=(0.95, 0.96, 0.97)))
+    marked = [row[0] for row in cells(shown) if "★" in row[0]]
+    assert marked == ["★ frozen backbone"]
+
+
+def test_the_table_fits_a_terminal_of_80_columns():
+    lines = text_of(table(measured())).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("layer-wise rates" in line and "0.937 ± 0.006" in line for line in lines)
+
+
+def test_the_caption_says_how_it_was_measured():
+    said = " ".join(text_of(table(measured())).split())
+    assert "accuracy on 997 images after 70 steps on jax" in said
+    assert "over 3 draws" in said
+
+
+def test_the_sentence_names_a_clear_winner():
+    assert sentence(measured()) == (
+        "This time layer-wise rates came first with 0.937, ahead of single rate by 0.027, and "
+        "better in 3 of 3 draws; the lead is more than twice its standard error of 0.003."
+    )
+
+
+def test_the_sentence_says_when_it_could_be_chance():
+    said = sentence(changed(single_rate=(0.96, 0.92, 0.91), layer_wise_rates=(0.90, 0.94, 0.94)))
+    assert said.startswith("This time single rate came first with 0.930, ahead of layer-wise")
+    assert "better in 1 of 3 draws; the lead is too close to call" in said
+
+
+def test_one_draw_has_no_spread():
+    one = measured({name: (rate, values[:1]) for name, (rate, values) in MEASURED.items()})
+    assert cells(table(one))[2][3:] == ("0.930", "1 of 1")
+    assert sentence(one).endswith("better in 1 of 1 draw; one draw says little.")
+    assert one.to_dict()["ways"][0]["spread"] is None
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_progress_bar_shows_what_is_running(terminal):
+    settings = Settings(seeds=1, steps=10, rates=(1e-3,), pretraining=20)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    with progress(settings, console) as advance:
+        advance("pretraining", 20)
+        advance("from scratch", settings.updates - 20)
+    assert ("from scratch" in console.file.getvalue()) is terminal
