@@ -55,7 +55,8 @@ def table(comparison: Comparison) -> "Table":
         caption=(
             f"accuracy on {comparison.tested:,} images after {_count(settings.steps, 'step')} on "
             f"{comparison.backend}: mean ± standard deviation over "
-            f"{_count(settings.seeds, 'draw')}; base rate: best of {', '.join(map(_rate, settings.rates))} on labels held out from the "
+            f"{_count(settings.seeds, 'draw')}; base rate: best of "
+            f"{', '.join(map(_rate, settings.rates))} on labels held out from the "
             f"few, in {_count(settings.tried, 'draw')}"
         ),
         show_edge=False,
