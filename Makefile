@@ -24,19 +24,22 @@ STAMP := $(VENV)/.installed-
 EXTRAS_jax := demo
 EXTRAS_tensorflow := demo+tensorflow-cpu
 EXTRAS_torch := demo+torch
+EXTRAS_torch-native := demo+torch
+EXTRAS_optax := demo+optax
 
 help:
 	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
-	@echo "             BACKEND=jax|tensorflow|torch, DEMO_ARGS='--help'"
-	@echo "make test    all tests, once for each Keras backend"
-	@echo "             LEG=nouns|jax|tensorflow|torch, PYTEST_ARGS='-k nadam -x'"
+	@echo "             BACKEND=jax|tensorflow|torch|torch-native|optax, DEMO_ARGS='--help'"
+	@echo "make test    all tests, those of Keras once for each of its backends"
+	@echo "             LEG=nouns|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting and types"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
 
-ifeq ($(filter $(BACKEND),jax tensorflow torch),)
+ifeq ($(filter $(BACKEND),jax tensorflow torch torch-native optax),)
 demo:
-	@echo "BACKEND=$(BACKEND) is not known: choose jax, tensorflow or torch" >&2; exit 2
+	@echo "BACKEND=$(BACKEND) is not known: choose jax, tensorflow, torch, torch-native or optax" >&2
+	@exit 2
 else
 demo: $(STAMP)$(EXTRAS_$(BACKEND))
 	@$(BIN)/layerwise demo --backend $(BACKEND) $(DEMO_ARGS)

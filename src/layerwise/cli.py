@@ -53,7 +53,9 @@ def _writable(path: Path | None) -> Path | None:
 
 @app.command(epilog="Example: layerwise demo --backend torch --seeds 5 --json results.json")
 def demo(
-    backend: Annotated[Backend, typer.Option(help="What Keras runs on.")] = Backend.JAX,
+    backend: Annotated[
+        Backend, typer.Option(help="What trains: Keras on it, or it alone.")
+    ] = Backend.JAX,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of few labels.")] = (
         Settings.seeds
     ),
@@ -81,9 +83,9 @@ def demo(
     """
     settings = Settings(seeds=seeds, steps=steps)
     try:
-        use_backend(backend)
+        framework = use_backend(backend)
         with progress(settings, Console(stderr=True)) as advance:
-            measured = compare(settings, advance)
+            measured = compare(framework, settings, advance)
     except LayerwiseError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error

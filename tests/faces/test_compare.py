@@ -6,11 +6,17 @@ import keras
 import numpy as np
 import pytest
 
-from layerwise.demo import WAYS, Digits, Settings, compare
-from layerwise.demo._network import accuracy, compiled, network, with_backbone
+from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
+from layerwise.demo._network import accuracy, new_weights, with_backbone
 
 SETTINGS = Settings(seeds=2, steps=3, rates=(1e-3, 1e-2), tries=1, pretraining=4)
 HEAD = 2  # its kernel and bias, the last two weights
+
+
+# Keras on the backend of this leg, and in one of the legs what runs without Keras.
+BACKENDS = [Backend(keras.backend.backend())]
+if BACKENDS == [Backend.JAX]:
+    BACKENDS += [Backend.TORCH_NATIVE, Backend.OPTAX]
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +24,15 @@ def told():
     return []
 
 
+@pytest.fixture(scope="module", params=BACKENDS)
+def framework(request):
+    return use_backend(request.param)
+
+
 @pytest.fixture(scope="module")
-def comparison(told):
-    return compare(SETTINGS, lambda name, updates: told.append((name, updates)))
+def comparison(framework, told):
+    told.clear()
+    return compare(framework, SETTINGS, lambda name, updates: told.append((name, updates)))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,7 @@ def test_every_way_is_measured_in_every_draw(comparison):
         assert all(0 <= accuracy <= 1 for accuracy in result.accuracies)
         assert len(result.held_out) == 2
     assert comparison.tested == 1797 - 800
-    assert comparison.backend == keras.backend.backend()
+    assert comparison.backend in BACKENDS
 
 
 def test_the_rate_is_the_best_on_held_out_labels(comparison):
@@ -60,7 +72,8 @@ def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
         result for result in comparison.results if result.way.rules == "layer_decay(0.3)"
     ]
     multipliers = dict.fromkeys(
-        (row.parameter.name.split("/")[-2], row.value) for row in comparison.plan.rows
+        (row.parameter.name.replace(".", "/").split("/")[-2], row.value)
+        for row in comparison.plan.rows
     )
     assert [name for name, _ in multipliers] == ["conv_1", "conv_2", "conv_3", "dense", "head"]
     assert [value for _, value in multipliers] == pytest.approx([0.3**k for k in (4, 3, 2, 1, 0)])
@@ -76,37 +89,54 @@ def test_it_is_plain_data(comparison):
     assert len(data["plan"]["parameter"]) == 10
 
 
-def test_a_frozen_backbone_does_not_move_and_its_head_does(digits):
+def test_a_frozen_backbone_does_not_move_and_its_head_does(framework, digits):
     [frozen] = [way for way in WAYS if way.name == "frozen backbone"]
-    start = network(seed=1).get_weights()
-    trained = compiled(frozen.multipliers, 5).train(start, 1e-2, digits, order())
+    start = new_weights(1)
+    trained = framework.trainer(frozen.multipliers, 5).train(start, 1e-2, digits, order())
     for before, after in zip(start[:-HEAD], trained[:-HEAD], strict=True):
         np.testing.assert_array_equal(after, before)
     assert all((a != b).any() for a, b in zip(start[-HEAD:], trained[-HEAD:], strict=True))
 
 
-def test_a_trainer_starts_again_as_if_new(digits):
-    start = network(seed=1).get_weights()
-    trainer = compiled({}, 5)
+def test_a_trainer_starts_again_as_if_new(framework, digits):
+    start = new_weights(1)
+    trainer = framework.trainer({}, 5)
     first = trainer.train(start, 1e-3, digits, order())
-    other = trainer.train(network(seed=2).get_weights(), 1e-2, digits, order())
+    other = trainer.train(new_weights(2), 1e-2, digits, order())
     again = trainer.train(start, 1e-3, digits, order())
     assert (first[0] != other[0]).any()
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_training_learns_and_the_accuracy_shows_it(digits):
-    start = network(seed=1).get_weights()
-    trained = compiled({}, 60).train(start, 3e-3, digits, order())
-    judge = network(seed=2)
-    before, after = (accuracy(judge, weights, digits) for weights in (start, trained))
+def test_training_learns_and_the_accuracy_shows_it(framework, digits):
+    start = new_weights(1)
+    trained = framework.trainer({}, 60).train(start, 3e-3, digits, order())
+    before, after = (accuracy(framework, weights, digits) for weights in (start, trained))
     assert after > before + 0.3
-    assert accuracy(judge, start, digits) == before
+    assert accuracy(framework, start, digits) == before
+
+
+@pytest.mark.skipif(len(BACKENDS) == 1, reason="compares frameworks; runs in the leg of JAX")
+def test_all_frameworks_train_alike(digits):
+    """The same network, layout, padding, rates and order: equal weights but for rounding."""
+    [way] = [way for way in WAYS if way.rules == "layer_decay(0.3)"]
+    trained = [
+        use_backend(backend)
+        .trainer(way.multipliers, 12)
+        .train(new_weights(1), 1e-3, digits, order())
+        for backend in BACKENDS
+    ]
+    for weights, start in zip(zip(*trained, strict=True), new_weights(1), strict=True):
+        moved = np.linalg.norm(weights[0] - start)
+        assert moved > 1e-4
+        for other in weights[1:]:
+            # Adam turns the rounding of a gradient near zero into a part of a step.
+            assert np.linalg.norm(other - weights[0]) < 0.02 * moved
 
 
 def test_a_new_head_on_a_pretrained_backbone():
-    old, new = network(seed=1).get_weights(), network(seed=2).get_weights()
+    old, new = new_weights(1), new_weights(2)
     both = with_backbone(new, old)
     origins = [old] * (len(old) - HEAD) + [new] * HEAD
     for place, (weight, origin) in enumerate(zip(both, origins, strict=True)):
@@ -114,7 +144,7 @@ def test_a_new_head_on_a_pretrained_backbone():
 
 
 def test_equal_seeds_start_equally_and_others_do_not():
-    first, again, other = (network(seed).get_weights()[0] for seed in (1, 1, 2))
+    first, again, other = (new_weights(seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 

@@ -13,6 +13,7 @@ from tests.house._rooms import ADAPTERS, FACES, NOUNS
 
 MODULES = ["layerwise", "layerwise.errors", "layerwise.multipliers", "layerwise.schedules"]
 HANDED_ON = MODULES[1:]
+ADAPTED = ["layerwise.keras", "layerwise.optax", "layerwise.torch"]
 
 
 def public_names(module: types.ModuleType) -> list[str]:
@@ -24,7 +25,7 @@ def public_names(module: types.ModuleType) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", MODULES + ADAPTED)
 def test_all_names_are_sorted_and_there(name):
     module = importlib.import_module(name)
     assert list(module.__all__) == sorted(set(module.__all__))

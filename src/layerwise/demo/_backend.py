@@ -1,23 +1,33 @@
-"""Which framework Keras runs on, decided before Keras is imported."""
+"""Which framework the demo runs on, decided before any is imported."""
 
 import os
 import sys
 from enum import StrEnum
 from importlib.util import find_spec
 
+from layerwise.demo._network import Framework
 from layerwise.errors import LayerwiseError
 
 
 class Backend(StrEnum):
-    """A framework under Keras."""
+    """A framework under Keras, or one without Keras."""
 
     JAX = "jax"
     TENSORFLOW = "tensorflow"
     TORCH = "torch"
+    TORCH_NATIVE = "torch-native"
+    OPTAX = "optax"
 
 
 # What the demo imports, and how an installer calls it.
-_PACKAGES = {"keras": "keras", "mlxtend": "mlxtend", "scipy": "scipy", "sklearn": "scikit-learn"}
+_DATA = {"mlxtend": "mlxtend", "scipy": "scipy", "sklearn": "scikit-learn"}
+_FRAMEWORKS = {
+    Backend.JAX: ("keras", "jax"),
+    Backend.TENSORFLOW: ("keras", "tensorflow"),
+    Backend.TORCH: ("keras", "torch"),
+    Backend.TORCH_NATIVE: ("torch",),
+    Backend.OPTAX: ("jax", "optax"),
+}
 
 # What a user has set stays. The network is small: threads of Torch would wait for each other
 # more than they work, above all beside other programs. oneDNN gains nothing here, and TensorFlow
@@ -29,31 +39,51 @@ _ENVIRONMENT = {
 }
 
 
-def use_backend(backend: Backend) -> None:
-    """Make Keras run on this framework from its first import on.
+def use_backend(backend: Backend) -> Framework:
+    """The framework that trains; Keras runs on it from its first import on.
 
     Args:
         backend: The framework; it has to be installed.
+
+    Returns:
+        What ``compare`` trains with.
 
     Raises:
         LayerwiseError: Something that the demo needs is not installed, or Keras already runs on
             another framework, which it can't change within a process.
     """
-    needed = {**_PACKAGES, backend.value: backend.value}
+    needed = {**_DATA, **{name: name for name in _FRAMEWORKS[backend]}}
     missing = [name for module, name in needed.items() if find_spec(module) is None]
     if missing:
-        extras = "demo" if backend is Backend.JAX else f"demo,{backend.value}"
+        extra = backend.value.removesuffix("-native")
+        extras = "demo" if backend is Backend.JAX else f"demo,{extra}"
         raise LayerwiseError(
             f"The demo needs {', '.join(missing)}, not installed here: "
             f'pip install "layerwise[{extras}]"'
         )
+    for name, value in _ENVIRONMENT.items():
+        if not sys.modules.keys() & set(_FRAMEWORKS[backend]):
+            os.environ.setdefault(name, value)
+    if backend is Backend.TORCH_NATIVE:
+        from layerwise.demo._with_torch import WithTorch
+
+        return WithTorch()
+    if backend is Backend.OPTAX:
+        from layerwise.demo._with_optax import WithOptax
+
+        return WithOptax()
+    return _keras_on(backend)
+
+
+def _keras_on(backend: Backend) -> Framework:
     keras = sys.modules.get("keras")
     if keras is None:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         os.environ["KERAS_BACKEND"] = backend.value
     elif keras.backend.backend() != backend.value:
         raise LayerwiseError(
             f"Keras already runs on {keras.backend.backend()} in this process and can't change to "
             f"{backend.value}: start a new Python, or stay with {keras.backend.backend()}."
         )
+    from layerwise.demo._with_keras import WithKeras
+
+    return WithKeras()

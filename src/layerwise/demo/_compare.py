@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
-from layerwise.demo._network import Weights, accuracy, compiled, network, with_backbone
+from layerwise.demo._network import Framework, Weights, accuracy, new_weights, with_backbone
 from layerwise.demo._ways import LAYERWISE, WAYS, Way
 from layerwise.multipliers import Plan
-from layerwise.schedules import cosine
 
 FEW = 10  # labelled images of each class
 KEPT = 7  # of them, while base rates are tried; the other three score
@@ -81,7 +80,7 @@ class Comparison:
     """All that was measured.
 
     Attributes:
-        backend: What Keras ran on.
+        backend: What it ran on: Keras' backend, or a framework of its own.
         settings: How much was trained.
         tested: On how many images.
         results: One for each way, in the order of ``WAYS``.
@@ -137,10 +136,13 @@ class _Draw:
         return np.random.default_rng([2, self.seed])
 
 
-def compare(settings: Settings, advance: Advance = lambda _name, _updates: None) -> Comparison:
+def compare(
+    framework: Framework, settings: Settings, advance: Advance = lambda _name, _updates: None
+) -> Comparison:
     """Pretrain on MNIST, then fine-tune on few UCI digits in every way.
 
     Args:
+        framework: What trains.
         settings: How much to train.
         advance: Told what is being trained, and how many more updates are done.
 
@@ -148,52 +150,48 @@ def compare(settings: Settings, advance: Advance = lambda _name, _updates: None)
         What was measured. No image on which a rate was chosen or a network trained is in the
         test.
     """
-    import keras
-
     advance("pretraining", 0)
-    backbone = _pretrained(settings.pretraining)
+    backbone = _pretrained(framework, settings.pretraining)
     advance("pretraining", settings.pretraining)
     pool, test = balanced(uci_digits(), POOL, np.random.default_rng(0))
     draws = [_draw(seed, pool, backbone) for seed in range(settings.seeds)]
-    judge = network(seed=0)  # one for all, so that each size of data is compiled once
     results = tuple(
-        _measured(way, settings, draws=draws, test=test, judge=judge, advance=advance)
-        for way in WAYS
+        _measured(framework, way, settings, draws=draws, test=test, advance=advance) for way in WAYS
     )
     [rate] = [result.rate for result in results if result.way is LAYERWISE]
-    plan = _plan(LAYERWISE, rate, settings.steps)
-    return Comparison(keras.backend.backend(), settings, len(test), results, plan)
+    plan = framework.plan(LAYERWISE.multipliers, rate, settings.steps)
+    return Comparison(framework.name, settings, len(test), results, plan)
 
 
-def _pretrained(steps: int) -> Weights:
+def _pretrained(framework: Framework, steps: int) -> Weights:
     random = np.random.default_rng(1)
-    return compiled({}, steps).train(network(seed=0).get_weights(), 1e-3, mnist_digits(), random)
+    return framework.trainer({}, steps).train(new_weights(0), 1e-3, mnist_digits(), random)
 
 
 def _draw(seed: int, pool: Digits, backbone: Weights) -> _Draw:
     random = np.random.default_rng([1, seed])
     few, _ = balanced(pool, FEW, random)
     kept, held_out = balanced(few, KEPT, random)
-    scratch = network(seed + 1).get_weights()
+    scratch = new_weights(seed + 1)
     return _Draw(seed, few, kept, held_out, scratch, with_backbone(scratch, backbone))
 
 
 def _measured(
+    framework: Framework,
     way: Way,
     settings: Settings,
     *,
     draws: list[_Draw],
     test: Digits,
-    judge: Any,
     advance: Advance,
 ) -> Result:
     advance(way.name, 0)
-    trainer = compiled(way.multipliers, settings.steps)
+    trainer = framework.trainer(way.multipliers, settings.steps)
 
     def reached(draw: _Draw, rate: float, digits: Digits, scored_on: Digits) -> float:
         weights = trainer.train(draw.start(way), rate, digits, draw.order())
         advance(way.name, settings.steps)
-        return accuracy(judge, weights, scored_on)
+        return accuracy(framework, weights, scored_on)
 
     held_out = tuple(
         float(np.mean([reached(d, rate, d.kept, d.held_out) for d in draws[: settings.tried]]))
@@ -202,18 +200,3 @@ def _measured(
     rate = settings.rates[int(np.argmax(held_out))]
     accuracies = tuple(reached(draw, rate, draw.few, test) for draw in draws)
     return Result(way, held_out, rate, accuracies)
-
-
-def _plan(way: Way, rate: float, steps: int) -> Plan:
-    """Each weight's rate at the start and half way."""
-    import keras
-
-    from layerwise.keras import explain
-
-    return explain(
-        network(seed=0),
-        way.multipliers,
-        optimizer=keras.optimizers.Adam(rate),
-        schedule=cosine(steps),
-        steps=(steps // 2,),
-    )

@@ -1,51 +1,65 @@
-"""A small convolutional network, compiled once and trained many times."""
+"""The small convolutional network of the demo, and what a framework has to do with it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import CLASSES, SIDE, Digits
-from layerwise.multipliers import Rules
-from layerwise.schedules import cosine
+from layerwise.multipliers import Plan, Rules
 
 BATCH = 20
 
-Weights = list[NDArray[Any]]
+Weights = list[NDArray[np.float32]]
+"""A kernel and a bias of each layer, inputs first, in Keras' layout."""
 
 
-def network(seed: int) -> Any:
-    """A backbone of three strided convolutions and a dense layer, and a head."""
-    import keras
-    from keras import layers
+@dataclass(frozen=True)
+class Layer:
+    """One layer with weights.
 
-    start = keras.initializers.GlorotUniform(seed=keras.random.SeedGenerator(seed))
+    Attributes:
+        name: Its name; ``backbone`` or nothing stands in front of it.
+        shape: Of its kernel: 3 x 3, inputs, outputs of a convolution with stride 2; or inputs,
+            outputs of a dense layer.
+    """
 
-    def convolution(filters: int, name: str) -> Any:
-        return layers.Conv2D(
-            filters,
-            3,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer=start,
-            name=name,
-        )
+    name: str
+    shape: tuple[int, ...]
 
-    backbone = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 1)),
-            convolution(32, "conv_1"),
-            convolution(64, "conv_2"),
-            convolution(128, "conv_3"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu", kernel_initializer=start, name="dense"),
-        ],
-        name="backbone",
-    )
-    head = layers.Dense(CLASSES, kernel_initializer=start, name="head")
-    return keras.Sequential([keras.Input((SIDE, SIDE, 1)), backbone, head], name="network")
+    @property
+    def convolves(self) -> bool:
+        """Whether it is a convolution."""
+        return len(self.shape) == 4
+
+
+_LAST_SIDE = SIDE // 8  # halved by three convolutions
+
+BACKBONE = (
+    Layer("conv_1", (3, 3, 1, 32)),
+    Layer("conv_2", (3, 3, 32, 64)),
+    Layer("conv_3", (3, 3, 64, 128)),
+    Layer("dense", (_LAST_SIDE * _LAST_SIDE * 128, 64)),
+)
+HEAD = Layer("head", (64, CLASSES))
+
+
+def new_weights(seed: int) -> Weights:
+    """The weights of a new network: Glorot's uniform kernels and biases of zero."""
+    random = np.random.default_rng([3, seed])
+    weights = []
+    for layer in (*BACKBONE, HEAD):
+        *window, inputs, outputs = layer.shape
+        limit = np.sqrt(6 / (np.prod(window) * (inputs + outputs)))
+        weights.append(random.uniform(-limit, limit, layer.shape).astype(np.float32))
+        weights.append(np.zeros(outputs, np.float32))
+    return weights
+
+
+def weight_shapes() -> list[tuple[int, ...]]:
+    """The shapes of the weights, in their order."""
+    return [shape for layer in (*BACKBONE, HEAD) for shape in (layer.shape, layer.shape[-1:])]
 
 
 def with_backbone(weights: Weights, backbone: Weights) -> Weights:
@@ -53,22 +67,20 @@ def with_backbone(weights: Weights, backbone: Weights) -> Weights:
     return [*backbone[:-2], *weights[-2:]]  # a head is a kernel and a bias
 
 
-@dataclass(frozen=True, eq=False)
-class Trainer:
-    """A compiled model and its optimizer's state when new.
+def in_batches(digits: Digits, steps: int, random: np.random.Generator) -> Digits:
+    """What so many steps see, one batch after the other, in a new order each time through."""
+    wanted = steps * BATCH
+    rounds = [random.permutation(len(digits)) for _ in range(-(-wanted // len(digits)))]
+    return digits.take(np.concatenate(rounds)[:wanted])
 
-    Nothing is compiled again for another start, rate or data: weights, optimizer state and base
-    rate are variables.
-    """
 
-    model: Any
-    steps: int
-    new: tuple[NDArray[Any], ...]
+class Trainer(Protocol):
+    """Trains the network under one set of multipliers, any number of times."""
 
     def train(
         self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
     ) -> Weights:
-        """The weights after training from these weights at this base rate.
+        """The weights after training from these at this base rate, as if for the first time.
 
         Args:
             start: The weights to start from.
@@ -76,35 +88,24 @@ class Trainer:
             digits: What to train on, in an order drawn anew for each time through.
             random: Decides the order.
         """
-        optimizer = self.model.optimizer
-        self.model.set_weights(start)
-        for variable, value in zip(optimizer.variables, self.new, strict=True):
-            variable.assign(value)
-        optimizer.learning_rate = rate
-        wanted = self.steps * BATCH
-        rounds = [random.permutation(len(digits)) for _ in range(-(-wanted // len(digits)))]
-        seen = digits.take(np.concatenate(rounds)[:wanted])
-        self.model.fit(seen.images, seen.labels, batch_size=BATCH, shuffle=False, verbose=0)
-        trained: Weights = self.model.get_weights()
-        return trained
 
 
-def compiled(multipliers: Rules, steps: int) -> Trainer:
-    """A new network, compiled with Adam, a cosine to zero over the steps, and these multipliers."""
-    import keras
+class Framework(Protocol):
+    """What the demo asks of a framework."""
 
-    from layerwise.keras import LRMultiplier
+    name: str
 
-    model = network(seed=0)
-    optimizer = LRMultiplier(keras.optimizers.Adam(), multipliers, schedule=cosine(steps))
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    new = tuple(keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables)
-    return Trainer(model, steps, new)
+    def trainer(self, multipliers: Rules, steps: int) -> Trainer:
+        """Adam with these multipliers and a cosine to zero over the steps."""
+
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
+        """What the network with these weights says of images: shape (n, 10)."""
+
+    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+        """Each weight's rate at the start and half way."""
 
 
-def accuracy(model: Any, weights: Weights, digits: Digits) -> float:
-    """The share of digits that the model with these weights takes for what they are."""
-    model.set_weights(weights)
-    scores = model.predict(digits.images, batch_size=len(digits), verbose=0)
+def accuracy(framework: Framework, weights: Weights, digits: Digits) -> float:
+    """The share of digits that the network with these weights takes for what they are."""
+    scores = framework.scores(weights, digits.images)
     return float(np.mean(scores.argmax(axis=-1) == digits.labels))

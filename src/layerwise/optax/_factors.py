@@ -37,7 +37,7 @@ def factors_at(plan: Plan, count: Any) -> Factors:
     for number, ((value, rows), result) in enumerate(zip(plan.groups, own, strict=True)):
         for row in rows:
             place[row] = number
-            factor[row] = tuple(each for each in (result, common) if not _is(each, 1.0))
+            factor[row] = tuple(each for each in (result, common) if not _settled(each))
             active[row] = value != 0.0 if isinstance(value, float) else result != 0
     table = jnp.stack([jnp.asarray(result, jnp.float32) for result in own])[place]
     table = table * jnp.asarray(common, jnp.float32)
@@ -78,13 +78,10 @@ def _evaluated(
 ) -> tuple[list[Any], Any]:
     """The values at a step and the schedule's; 0.0 and 1.0 stay what they are."""
     known = [*values, 1.0 if schedule is None else schedule]
-    asked = [value for value in known if not (_is(value, 0.0) or _is(value, 1.0))]
-    results = iter(
-        _variables(asked, count) if isinstance(count, jax.core.Tracer) else _numbers(asked, count)
-    )
-    *own, common = (
-        value if _is(value, 0.0) or _is(value, 1.0) else next(results) for value in known
-    )
+    asked = [value for value in known if not _settled(value)]
+    traced = isinstance(count, jax.core.Tracer)
+    results = iter(_variables(asked, count) if traced else _numbers(asked, count))
+    *own, common = (value if _settled(value) else next(results) for value in known)
     return own, common
 
 
@@ -127,5 +124,6 @@ def _scalar(value: Value, count: Any) -> jax.Array:
     return result.astype(jnp.promote_types(result.dtype, jnp.float32))
 
 
-def _is(value: Any, number: float) -> bool:
-    return isinstance(value, float) and value == number
+def _settled(value: Any) -> bool:
+    """Whether it is the number 0 or 1, with which nothing is multiplied."""
+    return isinstance(value, float) and value in (0.0, 1.0)

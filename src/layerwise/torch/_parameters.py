@@ -122,7 +122,7 @@ def _check(name: object, tensor: object) -> None:
             f"The parameter {name!r} is lazy and has no shape yet: run one batch through the model "
             "first."
         )
-    if getattr(tensor, "_is_flat_param", False) or name.endswith("_flat_param"):
+    if name.endswith("_flat_param"):
         raise OptimizerError(
             f"The parameter {name!r} is many layers flattened into one, so that none of them can "
             "have a rate of its own: use fully_shard(model) (FSDP2), which keeps every parameter, "

@@ -1,0 +1,93 @@
+"""The demo's network under Keras, compiled once and trained many times."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from layerwise.demo._digits import SIDE, Digits
+from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, in_batches
+from layerwise.keras import LRMultiplier, explain
+from layerwise.multipliers import Plan, Rules
+from layerwise.schedules import cosine
+
+
+def network() -> Any:
+    """A backbone of three strided convolutions and a dense layer, and a head."""
+    convolutions = [_made(layer) for layer in BACKBONE if layer.convolves]
+    dense = [_made(layer, activation="relu") for layer in BACKBONE if not layer.convolves]
+    inputs = keras.Input((SIDE, SIDE, 1))
+    backbone = keras.Sequential([inputs, *convolutions, layers.Flatten(), *dense], name="backbone")
+    return keras.Sequential([keras.Input((SIDE, SIDE, 1)), backbone, _made(HEAD)], name="network")
+
+
+def _made(layer: Layer, activation: str | None = None) -> Any:
+    if layer.convolves:
+        return layers.Conv2D(
+            layer.shape[-1], 3, strides=2, padding="same", activation="relu", name=layer.name
+        )
+    return layers.Dense(layer.shape[-1], activation=activation, name=layer.name)
+
+
+@dataclass(frozen=True, eq=False)
+class KerasTrainer:
+    """A compiled model and its optimizer's state when new.
+
+    Nothing is compiled again for another start, rate or data: weights, optimizer state and base
+    rate are variables.
+    """
+
+    model: Any
+    steps: int
+    new: tuple[NDArray[Any], ...]
+
+    def train(
+        self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
+    ) -> Weights:
+        """See ``Trainer``."""
+        optimizer = self.model.optimizer
+        self.model.set_weights(start)
+        for variable, value in zip(optimizer.variables, self.new, strict=True):
+            variable.assign(value)
+        optimizer.learning_rate = rate
+        seen = in_batches(digits, self.steps, random)
+        self.model.fit(seen.images, seen.labels, batch_size=BATCH, shuffle=False, verbose=0)
+        trained: Weights = self.model.get_weights()
+        return trained
+
+
+class WithKeras:
+    """The demo under Keras, on the backend that it has in this process."""
+
+    def __init__(self) -> None:
+        self.name: str = keras.backend.backend()
+        self._judge = network()  # one for all, so that each size of data is compiled once
+
+    def trainer(self, multipliers: Rules, steps: int) -> KerasTrainer:
+        """See ``Framework``."""
+        model = network()
+        optimizer = LRMultiplier(keras.optimizers.Adam(), multipliers, schedule=cosine(steps))
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        new = tuple(keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables)
+        return KerasTrainer(model, steps, new)
+
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
+        """See ``Framework``."""
+        self._judge.set_weights(weights)
+        scores: NDArray[Any] = self._judge.predict(images, batch_size=len(images), verbose=0)
+        return scores
+
+    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+        """See ``Framework``."""
+        optimizer = keras.optimizers.Adam(rate)
+        return explain(
+            network(),
+            multipliers,
+            optimizer=optimizer,
+            schedule=cosine(steps),
+            steps=(steps // 2,),
+        )
