@@ -10,10 +10,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from layerwise.errors import MultiplierError
 from layerwise.schedules import Schedule
+
+_FEW_STEPS = 2**22
 
 Value = float | Schedule | Callable[[Any], Any]
 
@@ -98,6 +101,45 @@ def outside_of_graphs() -> AbstractContextManager[Any]:
     return scope
 
 
+def _may_be_0(value: Value) -> bool:
+    """Whether a multiplier may be 0 at some step; what never is need not be held back."""
+    if isinstance(value, float):
+        return value == 0.0
+    if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
+        return True
+    # All its values, as steps are whole; float32 may round what is smaller than this to 0.
+    return bool(np.min(value(np.arange(value.length + 1))) < 1e-6)
+
+
+def _kept_apart(factors: list[Any], iterations: Any) -> list[Any]:
+    """On JAX, factors that XLA can neither know nor compute again in each variable's kernel.
+
+    It would compile a kernel for each different number, and put a schedule into all of them. What
+    comes out of a branch that is always taken, though XLA can't know it, stays a number in memory.
+    """
+    if keras.backend.backend() != "jax":
+        return factors
+    import jax
+
+    step = ops.convert_to_tensor(iterations)
+    moving = [f for f in factors if f is not None]
+    if not moving or not isinstance(step, jax.core.Tracer):
+        return factors
+    known = [ops.convert_to_tensor(f, keras.backend.floatx()) for f in moving]
+
+    def branch(step: Any, known: Any) -> Any:
+        return jax.lax.cond(step >= 0, lambda: known, lambda: [ops.zeros_like(f) for f in known])
+
+    def barrier(step: Any, known: Any) -> Any:
+        del step
+        keep: Any = jax.lax.optimization_barrier
+        return keep(known)
+
+    # CPUs ignore the barrier; elsewhere a branch would wait for the device.
+    apart = iter(jax.lax.platform_dependent(step, known, cpu=branch, default=barrier))
+    return [None if f is None else next(apart) for f in factors]
+
+
 class Factors:
     """The factors of an optimizer's variables while one step is built or run.
 
@@ -117,6 +159,7 @@ class Factors:
                 numbers[known] = len(self.values)
                 self.values.append(value)
             self._group.append(numbers[known])
+        self._may_freeze = [_may_be_0(value) for value in self.values]
         self.rate_factor: Any = None
         self.asked = 0
         self.before: dict[int, Any] = {}
@@ -130,10 +173,12 @@ class Factors:
         common = None if self.schedule is None else evaluate(self.schedule, iterations)
         multipliers = [evaluate(value, iterations) for value in self.values]
         self._active = [
-            m != 0.0 if isinstance(m, float) else ops.not_equal(m, 0) for m in multipliers
+            True if not may else m != 0.0 if isinstance(m, float) else ops.not_equal(m, 0)
+            for m, may in zip(multipliers, self._may_freeze, strict=True)
         ]
         factors = [m if common is None else common * m for m in multipliers]
-        self._factor = [None if isinstance(f, float) and f == 1.0 else f for f in factors]
+        factors = [None if isinstance(f, float) and f == 1.0 else f for f in factors]
+        self._factor = _kept_apart(factors, iterations)
         # The replicas of a tf.distribute strategy are in here together; the last one clears up.
         self._depth += 1
         try:
