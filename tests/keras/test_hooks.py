@@ -13,7 +13,7 @@ from layerwise import from_function
 from layerwise.errors import OptimizerError
 from layerwise.keras import LRMultiplier
 from layerwise.keras._hooks import HOOKS, check_hooks
-from tests.keras.networks import make_data
+from tests.keras.networks import fit, make_data, make_network
 from tests.keras.optimizers import OPTIMIZERS, make
 from tests.keras.variables import arrays, bits, make_gradients, make_variables
 
@@ -112,6 +112,16 @@ def test_a_function_of_the_backends_operations_in_a_schedule() -> None:
         moved.append(before - arrays(model.weights)[0])
     np.testing.assert_allclose(moved[1] / moved[0], 0.95, rtol=1e-3)
     np.testing.assert_allclose(moved[2] / moved[0], 0.9, rtol=1e-3)
+
+
+def test_a_function_with_a_length_as_multiplier_is_called_with_single_steps() -> None:
+    """Built within TensorFlow's trace, where nothing can be read off a curve of it."""
+    function = from_function(lambda t: 0.0 * t + ops.minimum(0.5, t * 0.0), length=50)
+    model = make_network()
+    before = bits(model.weights)
+    fit(model, LRMultiplier("sgd", {"low": function * 0.5}))
+    assert bits(model.weights)[:2] == before[:2]
+    assert bits(model.weights)[2:] != before[2:]
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd-momentum", "adagrad"])
