@@ -10,9 +10,11 @@ from importlib.metadata import version as _version
 from layerwise.errors import (
     AmbiguousRuleError,
     ConfigError,
+    FinderError,
     LayerwiseError,
     MultiplierError,
     OptimizerError,
+    RecorderError,
     ScheduleError,
     UnmatchedRuleError,
 )
@@ -45,10 +47,12 @@ from layerwise.schedules import (
 __all__ = [
     "AmbiguousRuleError",
     "ConfigError",
+    "FinderError",
     "LayerwiseError",
     "MultiplierError",
     "OptimizerError",
     "Plan",
+    "RecorderError",
     "Schedule",
     "ScheduleError",
     "Strategy",

@@ -7,9 +7,11 @@ A message names the value, the place and the way out. All of them can be caught 
 __all__ = [
     "AmbiguousRuleError",
     "ConfigError",
+    "FinderError",
     "LayerwiseError",
     "MultiplierError",
     "OptimizerError",
+    "RecorderError",
     "ScheduleError",
     "UnmatchedRuleError",
 ]
@@ -41,3 +43,11 @@ class ConfigError(LayerwiseError, ValueError):
 
 class OptimizerError(LayerwiseError, ValueError):
     """An optimizer can't be multiplied: not one, already in use elsewhere, or changed inside."""
+
+
+class FinderError(LayerwiseError, ValueError):
+    """A search for a rate can't start: its range, its data, or what it is to train."""
+
+
+class RecorderError(LayerwiseError, ValueError):
+    """A record can't be written where it should be, or can't be read as one."""
