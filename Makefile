@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench browser clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -31,7 +31,7 @@ help:
 	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
 	@echo "             BACKEND=jax|tensorflow|torch|torch-native|optax, DEMO_ARGS='--help'"
 	@echo "make test    all tests, those of Keras once for each of its backends"
-	@echo "             LEG=nouns|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
+	@echo "             LEG=nouns|faces|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting and types"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
@@ -45,8 +45,18 @@ demo: $(STAMP)$(EXTRAS_$(BACKEND))
 	@$(BIN)/layerwise demo --backend $(BACKEND) $(DEMO_ARGS)
 endif
 
-test: $(STAMP)test
+test: $(STAMP)test browser
 	@$(BIN)/python tests/run_legs.py $(LEG) -- $(PYTEST_ARGS)
+
+# The report is tested in a browser. Without one these tests are skipped, and say so.
+browser:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing chromium and chromium-driver ..." && \
+		{ timeout 300 apt-get update; DEBIAN_FRONTEND=noninteractive timeout 600 \
+			apt-get install -y chromium chromium-driver; } </dev/null >/dev/null 2>&1; } || \
+	echo "No chromium and chromedriver here, and they can't be installed: the tests of the" \
+		"report in a browser will be skipped" >&2
 
 check: $(STAMP)dev
 	$(BIN)/ruff check

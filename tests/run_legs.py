@@ -31,19 +31,29 @@ class Leg:
 
 
 NOUNS = (
+    "tests/finder",
     "tests/house",
     "tests/multipliers",
+    "tests/recorder",
     "tests/schedules",
     "src/layerwise/__init__.py",
     "src/layerwise/errors.py",
+    "src/layerwise/finder",
     "src/layerwise/multipliers",
+    "src/layerwise/recorder",
     "src/layerwise/schedules",
 )
-KERAS = (
+FACES = (
     "tests/faces",
+    "tests/report",
+    "src/layerwise/cli",
+    "src/layerwise/plots",
+    "src/layerwise/report",
+)
+KERAS = (
+    "tests/demo",
     "tests/keras",
     "tests/seeds",
-    "src/layerwise/cli.py",
     "src/layerwise/demo",
     "src/layerwise/keras",
 )
@@ -57,6 +67,7 @@ LEGS = (
     Leg("torch", "torch", KERAS),
     Leg("torch-native", "torch", TORCH),
     Leg("optax", "jax", OPTAX),
+    Leg("faces", "jax", FACES),
     Leg("nouns", "jax", NOUNS),
 )
 
@@ -107,7 +118,7 @@ def environment(leg: Leg, threads: int) -> dict[str, str]:
     limits = ("OMP", "OPENBLAS", "MKL")
     ours = {f"{library}_NUM_THREADS": str(threads) for library in limits}
     ours |= {f"TF_NUM_{kind}OP_THREADS": str(threads) for kind in ("INTRA", "INTER")}
-    quiet = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    quiet = {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "Agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return ours | quiet | dict(os.environ) | {"KERAS_BACKEND": leg.backend}
 
 

@@ -28,6 +28,8 @@ DOORS = {
     ("multipliers", "layerwise.plots"),
     ("recorder", "layerwise.plots"),
 }
+# The clients of a recorder's sinks, each loaded by the sink that is made.
+SINKS = {"mlflow", "tensorboardX", "wandb"}
 PURE = set(sys.stdlib_module_names) | {"numpy"} | SHOWING
 
 
@@ -81,6 +83,8 @@ def may_import(room: str, found: Import) -> bool:
         if room in ADAPTERS:
             return target in NOUNS | {room}
         return target in NOUNS | set(ADAPTERS) | FACES | {""}
+    if room == "recorder" and top in SINKS:
+        return True
     return top in PURE or top in ADAPTERS.get(room, set()) or room in FACES
 
 

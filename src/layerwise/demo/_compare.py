@@ -1,7 +1,8 @@
-"""Every way trained in several draws, its base rate chosen on labels held out from the few."""
+"""Every way trained in several draws, at the base rate that the finder suggests for it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
 from layerwise.demo._network import Framework, Weights, accuracy, new_weights, with_backbone
 from layerwise.demo._ways import LAYERWISE, WAYS, Way
+from layerwise.errors import FinderError
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan
+from layerwise.recorder import Recorder
 
 FEW = 10  # labelled images of each class
-KEPT = 7  # of them, while base rates are tried; the other three score
+KEPT = 7  # of them, while base rates are probed; the other three score
 POOL = 80  # of each class, from which the few are drawn; all others are the test
 
 Advance = Callable[[str, int], None]
@@ -25,27 +29,32 @@ class Settings:
     Attributes:
         seeds: Draws of few labels, each with its own new head and order of batches.
         steps: Optimizer updates in each fine-tuning.
-        rates: The base rates to choose from, ascending.
-        tries: In how many of the draws each rate is tried.
+        tries: In how many of the draws the finder is asked.
+        sweep: Optimizer updates in the finder's sweep; its probes take up to twice as many.
         pretraining: Optimizer updates of the pretraining.
     """
 
     seeds: int = 8
     steps: int = 250
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     tries: int = 3
+    sweep: int = 100
     pretraining: int = 1500
 
     @property
     def tried(self) -> int:
-        """In how many draws each rate is tried: there may be fewer than ``tries``."""
+        """In how many draws the finder is asked: there may be fewer than ``tries``."""
         return min(self.tries, self.seeds)
 
     @property
     def updates(self) -> int:
-        """Optimizer updates in all."""
-        runs = len(WAYS) * (len(self.rates) * self.tried + self.seeds)
-        return self.pretraining + runs * self.steps
+        """Optimizer updates in all, at most."""
+        finding = self.tried * self.searched
+        return self.pretraining + len(WAYS) * (finding + self.seeds * self.steps)
+
+    @property
+    def searched(self) -> int:
+        """Optimizer updates of one search, at most."""
+        return 3 * self.sweep
 
 
 @dataclass(frozen=True)
@@ -54,15 +63,23 @@ class Result:
 
     Attributes:
         way: Which one.
-        held_out: The mean accuracy on held-out labels with each rate of the settings.
-        rate: The base rate with the best of these; of equals the lowest.
+        findings: What the finder said in each draw in which it was asked.
         accuracies: The accuracy on the test in each draw, trained on all the few.
     """
 
     way: Way
-    held_out: tuple[float, ...]
-    rate: float
+    findings: tuple[LRFinding, ...]
     accuracies: tuple[float, ...]
+
+    @property
+    def suggestions(self) -> tuple[float, ...]:
+        """The rates that the finder suggested."""
+        return tuple(f.suggestion for f in self.findings if f.suggestion is not None)
+
+    @property
+    def rate(self) -> float:
+        """The base rate: the geometric mean of the suggestions."""
+        return float(np.exp(np.mean(np.log(self.suggestions))))
 
     @property
     def mean(self) -> float:
@@ -105,7 +122,7 @@ class Comparison:
                 "way": result.way.name,
                 "multipliers": result.way.rules,
                 "pretrained": result.way.pretrained,
-                "held_out": list(result.held_out),
+                "suggestions": list(result.suggestions),
                 "rate": result.rate,
                 "accuracies": list(result.accuracies),
                 "mean": result.mean,
@@ -113,8 +130,11 @@ class Comparison:
             }
             for result in self.results
         ]
-        settings = asdict(self.settings) | {"rates": list(self.settings.rates)}
-        head = {"backend": self.backend, "settings": settings, "tested": self.tested}
+        head = {
+            "backend": self.backend,
+            "settings": asdict(self.settings),
+            "tested": self.tested,
+        }
         return head | {"ways": ways, "plan": self.plan.to_dict()}
 
 
@@ -137,7 +157,10 @@ class _Draw:
 
 
 def compare(
-    framework: Framework, settings: Settings, advance: Advance = lambda _name, _updates: None
+    framework: Framework,
+    settings: Settings,
+    advance: Advance = lambda _name, _updates: None,
+    runs: Path | None = None,
 ) -> Comparison:
     """Pretrain on MNIST, then fine-tune on few UCI digits in every way.
 
@@ -145,10 +168,15 @@ def compare(
         framework: What trains.
         settings: How much to train.
         advance: Told what is being trained, and how many more updates are done.
+        runs: A folder for a run of each way: the record of its first draw, what the finder said
+            there, and its plan.
 
     Returns:
-        What was measured. No image on which a rate was chosen or a network trained is in the
+        What was measured. No image on which a rate was found or a network trained is in the
         test.
+
+    Raises:
+        FinderError: The finder suggests no rate for a way.
     """
     advance("pretraining", 0)
     backbone = _pretrained(framework, settings.pretraining)
@@ -156,7 +184,8 @@ def compare(
     pool, test = balanced(uci_digits(), POOL, np.random.default_rng(0))
     draws = [_draw(seed, pool, backbone) for seed in range(settings.seeds)]
     results = tuple(
-        _measured(framework, way, settings, draws=draws, test=test, advance=advance) for way in WAYS
+        _measured(framework, way, settings, draws=draws, test=test, advance=advance, runs=runs)
+        for way in WAYS
     )
     [rate] = [result.rate for result in results if result.way is LAYERWISE]
     plan = framework.plan(LAYERWISE.multipliers, rate, settings.steps)
@@ -184,19 +213,27 @@ def _measured(
     draws: list[_Draw],
     test: Digits,
     advance: Advance,
+    runs: Path | None,
 ) -> Result:
     advance(way.name, 0)
     trainer = framework.trainer(way.multipliers, settings.steps)
-
-    def reached(draw: _Draw, rate: float, digits: Digits, scored_on: Digits) -> float:
-        weights = trainer.train(draw.start(way), rate, digits, draw.order())
+    findings = []
+    for draw in draws[: settings.tried]:
+        start, order = draw.start(way), draw.order()
+        findings.append(trainer.find(start, draw.kept, draw.held_out, order, settings.sweep))
+        advance(way.name, settings.searched)
+    if all(finding.suggestion is None for finding in findings):
+        raise FinderError(f"The finder suggests no rate for {way.name}: {findings[0].reason}")
+    found = Result(way, tuple(findings), ())
+    run = None if runs is None else runs / way.folder
+    accuracies = []
+    for draw in draws:
+        kept_in = run if draw is draws[0] else None
+        weights = trainer.train(draw.start(way), found.rate, draw.few, draw.order(), kept_in)
+        accuracies.append(accuracy(framework, weights, test))
         advance(way.name, settings.steps)
-        return accuracy(framework, weights, scored_on)
-
-    held_out = tuple(
-        float(np.mean([reached(d, rate, d.kept, d.held_out) for d in draws[: settings.tried]]))
-        for rate in settings.rates
-    )
-    rate = settings.rates[int(np.argmax(held_out))]
-    accuracies = tuple(reached(draw, rate, draw.few, test) for draw in draws)
-    return Result(way, held_out, rate, accuracies)
+    if run is not None:
+        with Recorder(run) as recorder:
+            recorder.save_finding(findings[0])
+            recorder.save_plan(framework.plan(way.multipliers, found.rate, settings.steps))
+    return replace(found, accuracies=tuple(accuracies))

@@ -1,12 +1,14 @@
 """The small convolutional network of the demo, and what a framework has to do with it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import CLASSES, SIDE, Digits
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
 
 BATCH = 20
@@ -74,11 +76,22 @@ def in_batches(digits: Digits, steps: int, random: np.random.Generator) -> Digit
     return digits.take(np.concatenate(rounds)[:wanted])
 
 
+def batches_of(digits: Digits) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Images and labels, so many at a time."""
+    places = (slice(first, first + BATCH) for first in range(0, len(digits), BATCH))
+    return [(digits.images[place], digits.labels[place]) for place in places]
+
+
 class Trainer(Protocol):
     """Trains the network under one set of multipliers, any number of times."""
 
     def train(
-        self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
+        self,
+        start: Weights,
+        rate: float,
+        digits: Digits,
+        random: np.random.Generator,
+        run: Path | None = None,
     ) -> Weights:
         """The weights after training from these at this base rate, as if for the first time.
 
@@ -87,6 +100,25 @@ class Trainer(Protocol):
             rate: The base learning rate.
             digits: What to train on, in an order drawn anew for each time through.
             random: Decides the order.
+            run: A folder to record every batch in.
+        """
+
+    def find(
+        self,
+        start: Weights,
+        digits: Digits,
+        held_out: Digits,
+        random: np.random.Generator,
+        sweep: int,
+    ) -> LRFinding:
+        """A base rate for training from these weights, by the framework's ``find_lr``.
+
+        Args:
+            start: The weights to start from.
+            digits: What to train on.
+            held_out: What its probes are scored on.
+            random: Decides the order.
+            sweep: How many updates the sweep has.
         """
 
 

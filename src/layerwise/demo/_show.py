@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
-from layerwise.demo._ways import SINGLE
+from layerwise.demo._ways import LAYERWISE, SINGLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,9 +55,8 @@ def table(comparison: Comparison) -> "Table":
         caption=(
             f"accuracy on {comparison.tested:,} images after {_count(settings.steps, 'step')} on "
             f"{comparison.backend}: mean ± standard deviation over "
-            f"{_count(settings.seeds, 'draw')}; base rate: best of "
-            f"{', '.join(map(_rate, settings.rates))} on labels held out from the "
-            f"few, in {_count(settings.tried, 'draw')}"
+            f"{_count(settings.seeds, 'draw')}; base rate: what the finder suggests from the "
+            f"few labels in {_count(settings.tried, 'draw')}, geometric mean"
         ),
         show_edge=False,
         pad_edge=False,
@@ -80,6 +79,16 @@ def table(comparison: Comparison) -> "Table":
             style="bold" if result is best else None,
         )
     return shown
+
+
+def found(comparison: Comparison) -> str:
+    """What the finder said of the layer-wise way in its first draw.
+
+    Args:
+        comparison: What was measured.
+    """
+    [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
+    return f"The finder, for {layerwise.way.name}: {layerwise.findings[0].reason}"
 
 
 def sentence(comparison: Comparison) -> str:
@@ -113,7 +122,7 @@ def _count(count: int, thing: str) -> str:
 
 
 def _rate(rate: float) -> str:
-    return f"{rate:g}"
+    return f"{rate:.2g}"
 
 
 def _accuracy(result: Result) -> str:

@@ -20,6 +20,11 @@ class Way:
     pretrained: bool = True
 
     @property
+    def folder(self) -> str:
+        """The name of its run's folder."""
+        return self.name.replace(" ", "-")
+
+    @property
     def rules(self) -> str:
         """The multipliers as they are written."""
         return repr(self.multipliers)

@@ -1,6 +1,7 @@
 """The demo's network under Keras, compiled once and trained many times."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from layerwise.demo._digits import SIDE, Digits
 from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, in_batches
-from layerwise.keras import LRMultiplier, explain
+from layerwise.finder import LRFinding
+from layerwise.keras import LRMultiplier, Recorder, explain, find_lr
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
 
@@ -45,18 +47,55 @@ class KerasTrainer:
     new: tuple[NDArray[Any], ...]
 
     def train(
-        self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
+        self,
+        start: Weights,
+        rate: float,
+        digits: Digits,
+        random: np.random.Generator,
+        run: Path | None = None,
     ) -> Weights:
         """See ``Trainer``."""
-        optimizer = self.model.optimizer
-        self.model.set_weights(start)
-        for variable, value in zip(optimizer.variables, self.new, strict=True):
-            variable.assign(value)
-        optimizer.learning_rate = rate
+        self._start(start)
+        self.model.optimizer.learning_rate = rate
         seen = in_batches(digits, self.steps, random)
-        self.model.fit(seen.images, seen.labels, batch_size=BATCH, shuffle=False, verbose=0)
+        self.model.fit(
+            seen.images,
+            seen.labels,
+            batch_size=BATCH,
+            shuffle=False,
+            verbose=0,
+            callbacks=[] if run is None else [Recorder(run)],
+        )
         trained: Weights = self.model.get_weights()
         return trained
+
+    def find(
+        self,
+        start: Weights,
+        digits: Digits,
+        held_out: Digits,
+        random: np.random.Generator,
+        sweep: int,
+    ) -> LRFinding:
+        """See ``Trainer``."""
+        self._start(start)
+        seen = in_batches(digits, sweep, random)
+        return find_lr(
+            self.model,
+            seen.images,
+            seen.labels,
+            validation_data=(held_out.images, held_out.labels),
+            batch_size=BATCH,
+            shuffle=False,
+            steps=sweep,
+            horizon=self.steps,
+            progress=False,
+        )
+
+    def _start(self, weights: Weights) -> None:
+        self.model.set_weights(weights)
+        for variable, value in zip(self.model.optimizer.variables, self.new, strict=True):
+            variable.assign(value)
 
 
 class WithKeras:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,9 +12,20 @@ import optax
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import Digits
-from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, in_batches, weight_shapes
+from layerwise.demo._network import (
+    BACKBONE,
+    BATCH,
+    HEAD,
+    Layer,
+    Weights,
+    batches_of,
+    in_batches,
+    weight_shapes,
+)
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
-from layerwise.optax import explain, with_multipliers
+from layerwise.optax import explain, find_lr, with_multipliers
+from layerwise.recorder import Recorder
 from layerwise.schedules import cosine
 
 EPSILON = 1e-7  # as in Keras
@@ -55,21 +67,68 @@ def _applied(layer: Layer, own: dict[str, Any], x: Any) -> Any:
     return x.reshape(len(x), -1) @ own["kernel"] + own["bias"]
 
 
+def loss_of(params: Any, batch: Any) -> Any:
+    """The mean cross-entropy of a batch of images and labels."""
+    images, labels = batch
+    scores = network(params, images)
+    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+
+
 @dataclass(frozen=True, eq=False)
 class OptaxTrainer:
     """All steps of a training in one compiled loop, for any start and base rate."""
 
     run: Callable[..., Any]
+    multipliers: Rules
     steps: int
 
     def train(
-        self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
+        self,
+        start: Weights,
+        rate: float,
+        digits: Digits,
+        random: np.random.Generator,
+        run: Path | None = None,
     ) -> Weights:
         """See ``Trainer``."""
         seen = in_batches(digits, self.steps, random)
         images = seen.images.reshape(self.steps, BATCH, *seen.images.shape[1:])
         labels = seen.labels.astype(np.int32).reshape(self.steps, BATCH)
-        return weights_of(self.run(params_of(start), rate, images, labels))
+        params, losses = self.run(params_of(start), rate, (images, labels))
+        if run is not None:
+            factors = cosine(self.steps)(np.arange(self.steps))
+            with Recorder(run) as recorder:
+                recorder.log_many(
+                    {"step": step, "loss": loss, "rate": rate * factor}
+                    for step, (loss, factor) in enumerate(zip(losses, factors, strict=True))
+                )
+        return weights_of(params)
+
+    def find(
+        self,
+        start: Weights,
+        digits: Digits,
+        held_out: Digits,
+        random: np.random.Generator,
+        sweep: int,
+    ) -> LRFinding:
+        """See ``Trainer``."""
+        return find_lr(
+            loss_of,
+            params_of(start),
+            batches_of(in_batches(digits, sweep, random)),
+            lambda rate: _optimizer(rate, self.multipliers),
+            held_out=batches_of(held_out),
+            steps=sweep,
+            horizon=self.steps,
+            progress=False,
+        )
+
+
+def _optimizer(rate: Any, multipliers: Rules, schedule: Any = None) -> Any:
+    return with_multipliers(
+        optax.adam(rate, eps=EPSILON), multipliers, schedule=schedule, layers=LEVELS
+    )
 
 
 class WithOptax:
@@ -80,30 +139,20 @@ class WithOptax:
     def trainer(self, multipliers: Rules, steps: int) -> OptaxTrainer:
         """See ``Framework``."""
 
-        def loss(params: Any, images: Any, labels: Any) -> Any:
-            scores = network(params, images)
-            return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
-
         @jax.jit
-        def run(params: Any, rate: Any, images: Any, labels: Any) -> Any:
-            optimizer = with_multipliers(
-                optax.adam(rate, eps=EPSILON),
-                multipliers,
-                schedule=cosine(steps),
-                layers=LEVELS,
-            )
+        def run(params: Any, rate: Any, batches: Any) -> Any:
+            optimizer = _optimizer(rate, multipliers, cosine(steps))
 
             def step(carried: Any, batch: Any) -> Any:
                 params, state = carried
-                gradients = jax.grad(loss)(params, *batch)
+                loss, gradients = jax.value_and_grad(loss_of)(params, batch)
                 updates, state = optimizer.update(gradients, state, params)
-                return (optax.apply_updates(params, updates), state), None
+                return (optax.apply_updates(params, updates), state), loss
 
-            first = (params, optimizer.init(params))
-            (params, _), _ = jax.lax.scan(step, first, (images, labels))
-            return params
+            (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), batches)
+            return params, losses
 
-        return OptaxTrainer(run, steps)
+        return OptaxTrainer(run, multipliers, steps)
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
         """See ``Framework``."""

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from layerwise.demo._digits import Digits
-from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, in_batches, weight_shapes
+from layerwise.demo._network import (
+    BACKBONE,
+    HEAD,
+    Layer,
+    Weights,
+    batches_of,
+    in_batches,
+    weight_shapes,
+)
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
-from layerwise.torch import ScheduleLR, explain, param_groups
+from layerwise.torch import Recorder, ScheduleLR, explain, find_lr, param_groups
 
 EPSILON = 1e-7  # as in Keras
 
@@ -64,22 +74,53 @@ class TorchTrainer:
     steps: int
 
     def train(
-        self, start: Weights, rate: float, digits: Digits, random: np.random.Generator
+        self,
+        start: Weights,
+        rate: float,
+        digits: Digits,
+        random: np.random.Generator,
+        run: Path | None = None,
     ) -> Weights:
         """See ``Trainer``."""
         model = network(start)
-        optimizer = torch.optim.Adam(param_groups(model, self.multipliers, lr=rate), eps=EPSILON)
+        optimizer = self._optimizer(model, rate)
         scheduler = ScheduleLR(optimizer, cosine(self.steps))
-        seen = in_batches(digits, self.steps, random)
-        images, labels = _images(seen.images), torch.from_numpy(seen.labels)
-        for first in range(0, len(seen), BATCH):
-            batch = slice(first, first + BATCH)
+        recorder = None if run is None else Recorder(run, scheduler)
+        for images, labels in _batches(in_batches(digits, self.steps, random)):
             optimizer.zero_grad()
-            loss: Any = nn.functional.cross_entropy(model(images[batch]), labels[batch])
+            loss: Any = nn.functional.cross_entropy(model(images), labels)
             loss.backward()
             optimizer.step()
+            if recorder is not None:
+                recorder.log(loss=loss)
             scheduler.step()
+        if recorder is not None:
+            recorder.close()
         return [_turned(p.detach().numpy(), to_torch=False) for p in model.parameters()]
+
+    def find(
+        self,
+        start: Weights,
+        digits: Digits,
+        held_out: Digits,
+        random: np.random.Generator,
+        sweep: int,
+    ) -> LRFinding:
+        """See ``Trainer``."""
+        model = network(start)
+        return find_lr(
+            model,
+            self._optimizer(model, 1.0),
+            nn.functional.cross_entropy,
+            _batches(in_batches(digits, sweep, random)),
+            held_out=_batches(held_out),
+            steps=sweep,
+            horizon=self.steps,
+            progress=False,
+        )
+
+    def _optimizer(self, model: nn.Module, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(param_groups(model, self.multipliers, lr=rate), eps=EPSILON)
 
 
 class WithTorch:
@@ -105,3 +146,7 @@ class WithTorch:
 
 def _images(images: NDArray[np.float32]) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def _batches(digits: Digits) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(_images(images), torch.from_numpy(labels)) for images, labels in batches_of(digits)]

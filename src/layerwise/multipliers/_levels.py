@@ -15,7 +15,15 @@ from layerwise.multipliers._parameter import Parameter
 from layerwise.multipliers._winners import find_winners
 
 Layers: TypeAlias = Sequence[str | Sequence[str]]
-"""Levels from input to head: each a name, a beginning of names, or several of these."""
+"""Levels from input to head: each a name, a beginning of names, or several of these.
+
+Example:
+    >>> from layerwise.multipliers import Layers, Parameter, layer_decay, resolve
+    >>> levels: Layers = ["stem", ["left", "right"], "head"]
+    >>> names = ["left/kernel", "right/kernel", "stem/kernel", "head/kernel"]
+    >>> resolve(map(Parameter, names), layer_decay(0.5, layers=levels)).multipliers(0).tolist()
+    [0.5, 0.5, 0.25, 1.0]
+"""
 
 Path: TypeAlias = tuple[str, ...]
 

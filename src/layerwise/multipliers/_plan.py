@@ -1,6 +1,6 @@
 """The plan: which multiplier each parameter gets and why, as a table that can be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from layerwise.multipliers._values import Value, value_at, value_key
 from layerwise.schedules import Schedule
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
@@ -145,6 +146,40 @@ class Plan:
             return {f"rate @ {step}": self.rates(step) for step in (self.step, *self.steps)}
         steps = (self.step, *self.steps) if self.steps else ()
         return {f"multiplier @ {step}": self.multipliers(step) for step in steps}
+
+    def plot(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
+        """Draw the rate of each group over the steps, with Matplotlib.
+
+        Args:
+            steps: How many steps from 0 on, or the steps themselves, rising.
+            ax: Axes to draw on; by default a new figure's.
+
+        Returns:
+            The axes. Without a learning rate they show the multipliers.
+
+        Raises:
+            LayerwiseError: ``steps`` are no steps.
+        """
+        from layerwise import plots
+
+        return plots.plan(self, steps, ax=ax)
+
+    def heat_map(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
+        """Draw the rate of each layer at each step as a colour, with Matplotlib.
+
+        Args:
+            steps: How many steps from 0 on, or the steps themselves, rising.
+            ax: Axes to draw on; by default a new figure's.
+
+        Returns:
+            The axes; frozen layers are hatched in them.
+
+        Raises:
+            LayerwiseError: ``steps`` are no steps, or the plan is empty.
+        """
+        from layerwise import plots
+
+        return plots.heat_map(self, steps, ax=ax)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
         from layerwise.multipliers._table import plan_table

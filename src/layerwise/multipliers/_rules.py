@@ -9,7 +9,15 @@ from layerwise.multipliers._strategies import Strategy
 from layerwise.multipliers._values import Override, Value, as_number, check_value, same_value
 
 Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]
-"""A mapping of keys to multipliers, a strategy, or a sequence of these."""
+"""A mapping of keys to multipliers, a strategy, or a sequence of these.
+
+Example:
+    >>> from layerwise.multipliers import Parameter, Rules, layer_decay, resolve
+    >>> rules: Rules = [layer_decay(0.5), {"head/bias": 2.0}]
+    >>> names = ["body/kernel", "head/kernel", "head/bias"]
+    >>> resolve(map(Parameter, names), rules).multipliers(0).tolist()
+    [0.5, 1.0, 2.0]
+"""
 
 _ALLOWED = "rules are a mapping of names to multipliers, a strategy, or a list of these"
 

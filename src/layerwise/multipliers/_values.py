@@ -12,7 +12,15 @@ from layerwise.errors import MultiplierError
 from layerwise.schedules import Schedule
 
 Value: TypeAlias = float | int | Schedule | Callable[[Any], Any]
-"""A multiplier: a finite number of at least 0, a schedule, or a callable of the step."""
+"""A multiplier: a finite number of at least 0, a schedule, or a callable of the step.
+
+Example:
+    >>> from layerwise import cosine
+    >>> from layerwise.multipliers import Value, check_value
+    >>> values: list[Value] = [0.5, cosine(100), lambda step: 1 / (1 + step)]
+    >>> all(check_value(value, "the example") == value for value in values)
+    True
+"""
 
 _ALLOWED = "a multiplier is a finite number of at least 0, a schedule, or a callable of the step"
 

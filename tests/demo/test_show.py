@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from layerwise.demo import WAYS, Comparison, Result, Settings, progress, sentence, table
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Parameter, resolve
 
 MEASURED = {
@@ -16,9 +17,21 @@ MEASURED = {
 }
 
 
+def found(rate):
+    return LRFinding(
+        rates=(rate,),
+        losses=(1.0,),
+        smoothed=(1.0,),
+        stopped="diverged",
+        suggestion=rate,
+        method="probe",
+        reason="",
+    )
+
+
 def measured(numbers=MEASURED):
     results = tuple(
-        Result(way, held_out=(0.5,), rate=numbers[way.name][0], accuracies=numbers[way.name][1])
+        Result(way, findings=(found(numbers[way.name][0]),), accuracies=numbers[way.name][1])
         for way in WAYS
     )
     seeds = len(results[0].accuracies)

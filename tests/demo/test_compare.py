@@ -8,8 +8,10 @@ import pytest
 
 from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
 from layerwise.demo._network import accuracy, new_weights, with_backbone
+from layerwise.finder import LRFinding
+from layerwise.recorder import History
 
-SETTINGS = Settings(seeds=2, steps=3, rates=(1e-3, 1e-2), tries=1, pretraining=4)
+SETTINGS = Settings(seeds=2, steps=3, tries=1, sweep=40, pretraining=4)
 HEAD = 2  # its kernel and bias, the last two weights
 
 
@@ -30,9 +32,17 @@ def framework(request):
 
 
 @pytest.fixture(scope="module")
-def comparison(framework, told):
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def comparison(framework, told, runs):
     told.clear()
-    return compare(framework, SETTINGS, lambda name, updates: told.append((name, updates)))
+    folder = runs / framework.name
+    return compare(
+        framework, SETTINGS, lambda name, updates: told.append((name, updates)), runs=folder
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +61,34 @@ def test_every_way_is_measured_in_every_draw(comparison):
     for result in comparison.results:
         assert len(result.accuracies) == 2
         assert all(0 <= accuracy <= 1 for accuracy in result.accuracies)
-        assert len(result.held_out) == 2
+        assert len(result.findings) == 1
     assert comparison.tested == 1797 - 800
     assert comparison.backend in BACKENDS
 
 
-def test_the_rate_is_the_best_on_held_out_labels(comparison):
+def test_the_rate_is_what_the_finder_suggests(comparison):
     for result in comparison.results:
-        best = max(result.held_out)
-        assert result.rate == SETTINGS.rates[result.held_out.index(best)]
+        [finding] = result.findings
+        assert finding.updates <= 3 * 40
+        assert len(finding.probes) > 1
+        assert result.rate == pytest.approx(finding.suggestion, rel=1e-12)
+
+
+def test_every_way_has_a_run(comparison, runs):
+    for result in comparison.results:
+        run = runs / comparison.backend / result.way.folder
+        history = History.load(run)
+        assert history.batch["step"].tolist() == [0, 1, 2]
+        assert np.isfinite(history.batch["loss"]).all()
+        assert LRFinding.from_config(history.finding) == result.findings[0]
+        cosine = [1.0, 0.75, 0.25]
+        base = history.batch["rate"] if "rate" in history.batch else history.rates["head"]
+        assert base == pytest.approx([result.rate * factor for factor in cosine], rel=1e-5)
+        assert len(history.plan["of"]) == 10
 
 
 def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
-    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (2 + 2) * 3
+    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (3 * 40 + 2 * 3)
     assert {name for name, _ in told} == {"pretraining", *(way.name for way in WAYS)}
 
 
@@ -82,7 +107,10 @@ def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
 
 def test_it_is_plain_data(comparison):
     data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert data["settings"]["rates"] == [1e-3, 1e-2]
+    assert data["settings"]["sweep"] == 40
+    assert [way["suggestions"] for way in data["ways"]] == [
+        list(result.suggestions) for result in comparison.results
+    ]
     assert [way["accuracies"] for way in data["ways"]] == [
         list(result.accuracies) for result in comparison.results
     ]

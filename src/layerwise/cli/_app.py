@@ -1,0 +1,44 @@
+"""The application: its subcommands, and an example of each."""
+
+from typing import Annotated
+
+import typer
+
+from layerwise import __version__
+from layerwise.cli._demo import demo
+from layerwise.cli._explain import explain
+from layerwise.cli._find import find
+from layerwise.cli._plot_schedule import plot_schedule
+from layerwise.cli._report import report
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Rich's help looks richer and takes a tenth of a second longer to come.
+    rich_markup_mode=None,
+    epilog="Example: layerwise demo --backend torch",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"layerwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def layerwise(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """A learning rate for every layer."""
+
+
+app.command(epilog="Example: layerwise demo --backend torch --seeds 5 --json results.json")(demo)
+app.command(epilog="Example: layerwise explain model.keras rules.json --steps 0,1000")(explain)
+app.command(epilog="Example: layerwise find model.keras data.npz -o curve.png")(find)
+app.command(epilog="Example: layerwise plot-schedule schedule.json -o schedule.png")(plot_schedule)
+app.command(epilog="Example: layerwise report runs/single runs/layerwise -o report.html")(report)

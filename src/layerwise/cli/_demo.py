@@ -1,0 +1,104 @@
+"""layerwise demo: the main job on real data."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerwise.cli._ending import errors_on_one_line
+from layerwise.cli._files import STDIO, writable
+
+
+def _backend(name: str) -> str:
+    from layerwise.demo import Backend
+
+    known = [backend.value for backend in Backend]
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}.")
+    return name
+
+
+def _folder(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"{path} is no folder.")
+    return path
+
+
+def demo(
+    backend: Annotated[
+        str,
+        typer.Option(
+            callback=_backend,
+            metavar="NAME",
+            help="What trains: Keras on jax, tensorflow or torch; or torch-native or optax alone.",
+        ),
+    ] = "jax",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many draws of few labels.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Updates in each fine-tuning.")
+    ] = None,
+    runs: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            callback=_folder,
+            help="Where a new folder is made for records, pictures and the report.",
+        ),
+    ] = Path("runs"),
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            allow_dash=True,
+            dir_okay=False,
+            writable=True,
+            callback=writable,
+            help="Write what was measured as JSON; - is stdout, instead of the table.",
+        ),
+    ] = None,
+) -> None:
+    """Fine-tune with few labels in four ways, and compare.
+
+    A small network learns MNIST, gets a new head, and is fine-tuned on the UCI digits with ten
+    labelled images of each class: with a single rate, with a frozen backbone, with layer-wise
+    rates, and from scratch. The base rate of each way is what the finder suggests. What happened
+    is kept in a run folder, with pictures and a report.
+    """
+    from rich.console import Console
+
+    from layerwise.demo import (
+        Backend,
+        Settings,
+        compare,
+        found,
+        new_folder,
+        progress,
+        save_pictures,
+        sentence,
+        table,
+        use_backend,
+    )
+    from layerwise.report import write_report
+
+    settings = Settings(seeds=seeds or Settings.seeds, steps=steps or Settings.steps)
+    with errors_on_one_line():
+        framework = use_backend(Backend(backend))
+        folder = new_folder(runs, f"demo-{framework.name}")
+        with progress(settings, Console(stderr=True)) as advance:
+            measured = compare(framework, settings, advance, folder)
+        save_pictures(measured, folder)
+        report = write_report([folder / result.way.folder for result in measured.results], folder)
+    text = json.dumps(measured.to_dict(), indent=2, allow_nan=False)
+    if json_file == STDIO:
+        typer.echo(text)
+        return
+    if json_file is not None:
+        json_file.write_text(f"{text}\n", encoding="utf-8")
+    console = Console()
+    for part in (measured.plan, found(measured), table(measured), sentence(measured)):
+        console.print(part, "", sep="\n", highlight=False)
+    typer.echo(f"Records and pictures: {folder}\nReport: {report}")

@@ -1,0 +1,92 @@
+"""layerwise explain: the plan of a saved model under a file of rules."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layerwise.cli._ending import errors_on_one_line
+from layerwise.cli._files import read_json, readable
+from layerwise.cli._models import BACKENDS, keras_backend, plan_of
+from layerwise.cli._rules import rules_of
+
+MATCHES = ("prefix", "substring", "glob", "regex")
+
+
+def _steps(text: str) -> str:
+    for part in filter(None, text.split(",")):
+        if not (part.strip().isascii() and part.strip().isdigit()):
+            raise typer.BadParameter(f"{part!r} is no step; write 0,100,1000.")
+    return text
+
+
+def _match(name: str) -> str:
+    if name not in MATCHES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(MATCHES)}.")
+    return name
+
+
+def explain(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            callback=readable,
+            show_default=False,
+            help="A .keras model, or weights: .safetensors, .pt, .pth or .npz.",
+        ),
+    ],
+    rules: Annotated[
+        Path,
+        typer.Argument(
+            callback=readable,
+            show_default=False,
+            help='Rules as JSON: {"backbone": 0.1}, or as rules_to_config gives them; - is stdin.',
+        ),
+    ],
+    *,
+    steps: Annotated[
+        str,
+        typer.Option(metavar="N,N,...", callback=_steps, help="Steps to show rates at, too."),
+    ] = "",
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.0, metavar="RATE", help="The base rate; by default the model's own."),
+    ] = None,
+    match: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE", callback=_match, help=f"How keys match: {', '.join(MATCHES)}."
+        ),
+    ] = "prefix",
+    strict: Annotated[
+        bool, typer.Option(help="Whether a rule that matches nothing is an error.")
+    ] = True,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=keras_backend,
+            help=f"What Keras runs on, {', '.join(BACKENDS)}; by default $KERAS_BACKEND or jax.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the columns of the table as JSON.")
+    ] = False,
+) -> None:
+    """Show which parameter of a saved model gets which rate, before any training."""
+    from rich.console import Console
+
+    shown = tuple(int(part) for part in steps.split(",") if part.strip())
+    with errors_on_one_line():
+        known = rules_of(read_json(rules))
+        with Console(stderr=True).status(f"Reading {model.name}"):
+            plan = plan_of(model, known, match=match, strict=strict, backend=backend)
+        plan = replace(plan, steps=shown)
+        if rate is not None:
+            plan = replace(plan, learning_rate=rate)
+        if as_json:
+            typer.echo(json.dumps(plan.to_dict(), allow_nan=False))
+        else:
+            Console().print(plan, highlight=False)

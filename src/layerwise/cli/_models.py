@@ -1,0 +1,204 @@
+"""Saved models and weights as plans: their parameters' names and shapes are all that is needed."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from layerwise.errors import LayerwiseError
+from layerwise.multipliers import Parameter, Plan, Rules, Strategy, resolve
+
+BACKENDS = ("jax", "tensorflow", "torch")
+
+Shapes = dict[str, tuple[int, ...]]
+
+# A state dict has a model's order; the other files sort by name, or as someone happened to save.
+_ORDERED = (".pt", ".pth")
+# What PyTorch keeps beside the parameters in a state dict: nothing that an optimizer trains.
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+_NESTS = ("state_dict", "model_state_dict", "model")
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+def keras_backend(name: str | None) -> str | None:
+    """Refuse a backend that Keras does not have."""
+    if name is not None and name not in BACKENDS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(BACKENDS)}.")
+    return name
+
+
+def plan_of(
+    path: Path, rules: Rules | None, *, match: str, strict: bool, backend: str | None
+) -> Plan:
+    """The plan of what is in a file.
+
+    Args:
+        path: A ``.keras`` model, or weights in ``.safetensors``, ``.pt``, ``.pth`` or ``.npz``.
+        rules: The rules.
+        match: How keys match.
+        strict: Whether a rule that matches nothing is an error.
+        backend: What Keras runs on, or None for what the environment says, else JAX.
+
+    Raises:
+        LayerwiseError: The file can't be read, or the rules don't fit it.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".keras":
+        return _keras_plan(path, rules, match, strict, backend)
+    if suffix in (".pt", ".pth"):
+        shapes = _torch_shapes(path)
+    elif suffix == ".safetensors":
+        shapes = _safetensors_shapes(path)
+    elif suffix == ".npz":
+        shapes = _numpy_shapes(path)
+    else:
+        raise LayerwiseError(
+            f"{path.name} is no model that can be read here: it has to end in .keras, "
+            ".safetensors, .pt, .pth or .npz."
+        )
+    if not shapes:
+        raise LayerwiseError(f"{path.name} holds no weights.")
+    if suffix not in _ORDERED and any(own.layers is None for own in _strategies(rules)):
+        raise LayerwiseError(
+            f"{path.name} doesn't say in which order its layers come, which a strategy needs: "
+            'write them into it, from input to head, as "layers": ["embed", ..., "head"].'
+        )
+    separator = "/" if any("/" in name for name in shapes) else "."
+    return resolve(
+        [_parameter(name, shape, separator) for name, shape in shapes.items()],
+        rules,
+        match=match,
+        strict=strict,
+        separator=separator,
+    )
+
+
+def _parameter(name: str, shape: tuple[int, ...], separator: str) -> Parameter:
+    short = name.replace("_orig_mod.", "").replace("_fsdp_wrapped_module.", "")
+    short = short.removeprefix("module.") if separator == "." else name
+    return Parameter(name, shape, short=short if short != name else None)
+
+
+def _keras_plan(
+    path: Path, rules: Rules | None, match: str, strict: bool, backend: str | None
+) -> Plan:
+    model = keras_model(path, backend)
+    from layerwise.keras import explain
+
+    return explain(model, rules or {}, match=match, strict=strict)
+
+
+def keras_model(path: Path, backend: str | None) -> Any:
+    """A saved Keras model.
+
+    Args:
+        path: A ``.keras`` file.
+        backend: What Keras runs on, or None for what the environment says, else JAX.
+
+    Raises:
+        LayerwiseError: Keras is not installed, or can't load the file.
+    """
+    keras = _keras_on(backend)
+    from layerwise import keras as _registered  # noqa: F401  # an LRMultiplier may be in there
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an optimizer's state that does not fit
+            return keras.saving.load_model(path)
+    except Exception as error:  # whatever is wrong with a file, Keras has an error of its own
+        raise LayerwiseError(f"Keras can't load {path.name}: {error}") from error
+
+
+def _keras_on(backend: str | None) -> Any:
+    if find_spec("keras") is None:
+        raise LayerwiseError(
+            'A .keras model needs Keras, not installed here: pip install "layerwise[keras,jax]"'
+        )
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend or os.environ.get("KERAS_BACKEND") or "jax"
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        chosen = os.environ["KERAS_BACKEND"]
+        if find_spec(chosen) is None:
+            raise LayerwiseError(
+                f'{chosen} is not installed here: pip install "layerwise[{chosen}]", or choose '
+                "another --backend."
+            )
+    import keras
+
+    return keras
+
+
+def _torch_shapes(path: Path) -> Shapes:
+    if find_spec("torch") is None:
+        raise LayerwiseError(
+            f'{path.name} needs PyTorch, not installed here: pip install "layerwise[torch]"'
+        )
+    import torch
+
+    try:
+        # Only tensors and plain data: a pickle of anything else could run what it likes.
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # its text advises to load the file unsafely
+        raise LayerwiseError(
+            f"{path.name} is damaged or holds more than weights, which is not safe to load: "
+            "torch.save(model.state_dict(), path) writes what can be read here."
+        ) from error
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in _tensors(data).items()
+        if name.rpartition(".")[2] not in _BUFFERS
+    }
+
+
+def _tensors(data: Any) -> dict[str, Any]:
+    """The state dict, also of a checkpoint in which it is one part of several."""
+    if isinstance(data, Mapping):
+        found = {str(name): value for name, value in data.items() if hasattr(value, "shape")}
+        if found:
+            return found
+        for nest in _NESTS:
+            if isinstance(data.get(nest), Mapping):
+                return _tensors(data[nest])
+    return {}
+
+
+def _safetensors_shapes(path: Path) -> Shapes:
+    if find_spec("safetensors") is None:
+        raise LayerwiseError(
+            f"{path.name} needs safetensors, not installed here: pip install safetensors"
+        )
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [name for name in file.keys() if name.rpartition(".")[2] not in _BUFFERS]  # noqa: SIM118
+            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except SafetensorError as error:
+        raise LayerwiseError(f"{path.name} is no file of safetensors: {error}") from error
+
+
+def _numpy_shapes(path: Path) -> Shapes:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name].shape for name in file.files}
+    except (ValueError, AttributeError, EOFError, OSError) as error:
+        raise LayerwiseError(
+            f"{path.name} is damaged or holds other things than arrays: np.savez(path, "
+            "**{name: array}) writes what can be read here."
+        ) from error
+
+
+def _strategies(rules: Rules | None) -> Iterable[Strategy]:
+    if isinstance(rules, Strategy):
+        yield rules
+    elif isinstance(rules, Sequence):
+        for part in rules:
+            yield from _strategies(part)

@@ -1,0 +1,84 @@
+"""layerwise plot-schedule: a picture of a schedule."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from layerwise.cli._ending import errors_on_one_line
+from layerwise.cli._files import STDIO, picture, read_json, readable, save_figure
+from layerwise.errors import ConfigError
+from layerwise.schedules import Schedule, from_config
+
+
+def plot_schedule(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            callback=readable,
+            show_default=False,
+            help="A schedule as JSON, as Schedule.to_config() gives it; - is stdin.",
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="How many steps; by default as long as the schedule is."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            dir_okay=False,
+            callback=picture,
+            help="The picture, .png, .svg or .pdf; by default CONFIG's name with .png.",
+        ),
+    ] = None,
+    transparent: Annotated[
+        bool, typer.Option("--transparent", help="See-through, for pages both light and dark.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the values as JSON; a picture only with -o.")
+    ] = False,
+) -> None:
+    """Draw a schedule from its JSON, and say where the picture is."""
+    with errors_on_one_line():
+        schedule = _schedule(read_json(config))
+        if as_json:
+            typer.echo(json.dumps(_values(schedule, steps), allow_nan=False))
+        if output is None and as_json:
+            return
+        made = output or Path(f"{'schedule' if config == STDIO else config.stem}.png")
+        _draw(schedule, steps, made, transparent)
+        typer.echo(made, err=as_json)
+
+
+def _schedule(data: Any) -> Schedule:
+    """Also from what a recorder saved, in which the config is one part of several."""
+    if isinstance(data, dict) and data.get("layerwise") == "schedule":
+        data = data.get("config")
+        if data is None:
+            raise ConfigError("this schedule holds a function of yours, which no file can hold.")
+    return from_config(data)
+
+
+def _values(schedule: Schedule, steps: int | None) -> dict[str, Any]:
+    from layerwise.plots._schedule import evaluated
+
+    at, values = evaluated(schedule, steps)
+    return {
+        "schedule": repr(schedule),
+        "steps": at.tolist(),
+        "values": [value if math.isfinite(value) else None for value in values.tolist()],
+    }
+
+
+def _draw(schedule: Schedule, steps: int | None, path: Path, transparent: bool) -> None:
+    from layerwise import plots
+
+    save_figure(path, lambda ax: plots.schedule(schedule, steps, ax=ax), transparent)

@@ -1,0 +1,35 @@
+"""Rules from a file: a plain mapping as people write it, or a config as we do."""
+
+from typing import Any
+
+from layerwise.errors import ConfigError
+from layerwise.multipliers import Rules, rules_from_config
+from layerwise.schedules import from_config
+
+
+def rules_of(data: Any) -> Rules | None:
+    """The rules that JSON data holds.
+
+    Args:
+        data: A mapping from key to number or to a schedule's config, or what
+            ``rules_to_config`` gave.
+
+    Raises:
+        ConfigError: It is neither.
+
+    Example:
+        >>> rules_of({"backbone": 0.1})
+        {'backbone': 0.1}
+        >>> rules_of({"version": 1, "rules": {"mapping": [["head", 2]]}})
+        {'head': 2.0}
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f'Rules are a mapping of names to multipliers, such as {{"backbone": 0.1}}; got '
+            f"{str(data)[:60]!r}."
+        )
+    if set(data) == {"version", "rules"}:
+        return rules_from_config(data)
+    return {
+        key: from_config(value) if isinstance(value, dict) else value for key, value in data.items()
+    }

@@ -1,0 +1,28 @@
+"""Pictures with Matplotlib: plain data in, `Axes` out.
+
+Each function draws on the axes that it is given, or on those of a new figure, and returns them;
+nothing else is touched, no setting of Matplotlib either.
+
+Example:
+    >>> from layerwise import cosine, plots, warmup
+    >>> plots.schedule(warmup(500) >> cosine(9_500)).get_xlabel()
+    'step (optimizer updates)'
+"""
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "matplotlib":
+        raise
+    raise ModuleNotFoundError(
+        'Pictures need matplotlib: pip install "layerwise[plot]"', name=error.name
+    ) from error
+
+from layerwise.plots._compare import compare
+from layerwise.plots._finding import finding
+from layerwise.plots._heat_map import heat_map
+from layerwise.plots._history import history
+from layerwise.plots._plan import plan
+from layerwise.plots._schedule import schedule
+
+__all__ = ["compare", "finding", "heat_map", "history", "plan", "schedule"]

@@ -1,0 +1,82 @@
+"""Several runs side by side."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from layerwise.errors import RecorderError
+from layerwise.plots._curves import moving_average, thin
+from layerwise.plots._history import VALIDATION, along_of
+from layerwise.plots._style import axes, dress, legend, style
+from layerwise.plots._ticks import number_axis, step_axis
+
+if TYPE_CHECKING:
+    from layerwise.recorder import History
+
+
+def compare(
+    histories: "Iterable[History]", ax: Axes | None = None, *, column: str = "loss"
+) -> Axes:
+    """The loss of several runs, as a moving average; what was validated as points.
+
+    Args:
+        histories: Their records.
+        ax: Axes to draw on; by default a new figure's.
+        column: What to compare: ``"loss"`` or the name of a metric.
+
+    Returns:
+        The axes.
+
+    Raises:
+        RecorderError: No run has this column.
+
+    Example:
+        >>> import tempfile
+        >>> from layerwise import plots
+        >>> from layerwise.recorder import History, Recorder
+        >>> runs = [tempfile.mkdtemp(), tempfile.mkdtemp()]
+        >>> for run in runs:
+        ...     with Recorder(run) as recorder:
+        ...         recorder.log_many({"step": s, "loss": 1 / (1 + s)} for s in range(9))
+        >>> len(plots.compare(map(History.load, runs)).lines)
+        2
+    """
+    runs = list(histories)
+    known = [run for run in runs if column in run.batch or column in run.epoch]
+    if not known:
+        there = sorted({name for run in runs for name in (*run.batch, *run.epoch)})
+        raise RecorderError(
+            f"None of these {len(runs)} runs has {column!r}; there is "
+            f"{', '.join(there) or 'nothing at all'}."
+        )
+    ax = axes(ax, height=4.2)
+    names: list[str] = []
+    handles = []
+    along = ""
+    for place, run in enumerate(known):
+        columns = run.batch if column in run.batch else run.epoch
+        x, along = along_of(columns)
+        values = np.asarray(columns[column], np.float64)
+        average = moving_average(values) if columns is run.batch else values
+        handles += ax.plot(*thin(x, average), label=run.name, linewidth=2.2, **style(place))
+        names.append(run.name)
+        validated = np.asarray(run.epoch.get(VALIDATION + column, []), np.float64)
+        if len(validated):
+            ax.plot(
+                along_of(run.epoch)[0],
+                validated,
+                linestyle="none",
+                marker="o",
+                markersize=4.5,
+                color=style(place)["color"],
+                label=f"_{run.name}, validation",
+            )
+    dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
+    dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)
+    ax.margins(x=0.02)
+    step_axis(ax.xaxis)
+    number_axis(ax.yaxis)
+    legend(ax, handles, names)
+    return ax

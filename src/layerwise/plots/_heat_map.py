@@ -1,0 +1,130 @@
+"""A plan as a heat map: each layer's rate at each step."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patches import Rectangle
+
+from layerwise.errors import LayerwiseError
+from layerwise.multipliers import Plan
+from layerwise.plots._curves import Floats, Steps, steps_of
+from layerwise.plots._groups import group_rates, groups_of, unit_of
+from layerwise.plots._style import GREY, MAP, axes, dress, figure_of, inks, shorten
+from layerwise.plots._ticks import number_axis, step_axis
+
+_COLUMNS = 241
+_FAR_APART = 20
+_DEEP = 1e4
+_ROW = 0.19  # inches that a label needs
+
+
+def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
+    """The rate of every layer over the steps, the first layer at the top; frozen ones are hatched.
+
+    A layer whose parameters differ has a row for each of them.
+
+    Args:
+        plan: A plan; without a learning rate its multipliers are drawn.
+        steps: How many steps from 0 on, of which some 240 are drawn, or the steps themselves,
+            rising.
+        ax: Axes to draw on; by default a new figure's, as high as the plan needs.
+
+    Returns:
+        The axes.
+
+    Raises:
+        LayerwiseError: ``steps`` are no steps, or the plan is empty.
+
+    Example:
+        >>> from layerwise import layer_decay, plots
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> names = [Parameter(f"block_{i}/kernel") for i in range(4)]
+        >>> ax = plots.heat_map(resolve(names, layer_decay(0.5), learning_rate=0.1), steps=100)
+        >>> [label.get_text() for label in ax.get_yticklabels()]
+        ['block_0', 'block_1', 'block_2', 'block_3']
+    """
+    if not plan.rows:
+        raise LayerwiseError("The plan has no parameters, so that there is nothing to draw.")
+    shown = steps_of(steps, _COLUMNS)
+    names, rates = layer_rates(plan, shown)
+    ax = axes(ax, height=min(max(1.7 + _ROW * 1.15 * len(names), 3.0), 8.0))
+    frozen = lasting_zeros(rates)
+    positive = rates[rates > 0]
+    low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
+    low = max(low, high / _DEEP)
+    norm = LogNorm(low, high, clip=True) if high / low > _FAR_APART else Normalize(0.0, high)
+    mesh = ax.pcolormesh(
+        shown,
+        np.arange(len(names)),
+        np.ma.masked_array(rates, frozen),
+        norm=norm,
+        cmap=MAP,
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.add_patch(
+        Rectangle(
+            (0, 0), 1, 1, transform=ax.transAxes, fill=False, hatch="////", edgecolor=GREY,
+            linewidth=0, alpha=0.5, zorder=0,
+        )
+    )  # fmt: skip
+    unit = unit_of(plan)
+    note = " (hatched: 0)" if frozen.any() else ""
+    dress(ax, f"{unit.capitalize()} of each layer{note}", "step (optimizer updates)", "")
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    _label_rows(ax, names)
+    step_axis(ax.xaxis)
+    bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.02, aspect=30)
+    quiet = inks(ax)[1]
+    bar.set_label(unit, color=quiet, fontsize=9.5)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which="both", color=GREY, labelcolor=quiet, labelsize=9)
+    number_axis(bar.ax.yaxis)
+    return ax
+
+
+def layer_rates(plan: Plan, steps: npt.NDArray[np.int64]) -> tuple[list[str], Floats]:
+    """The layers by name, in the plan's order, and their rates, shape ``(layers, steps)``."""
+    groups = groups_of(plan)
+    rates = group_rates(plan, groups, steps)
+    own = {place: number for number, group in enumerate(groups) for place in group.rows}
+    layers: dict[str, list[int]] = {}
+    for place, row in enumerate(plan.rows):
+        layer, _, _ = row.parameter.name.rpartition(plan.separator)
+        layers.setdefault(layer or row.parameter.name, []).append(place)
+    rows: dict[str, int] = {}
+    for layer, places in layers.items():
+        if len({own[place] for place in places}) == 1:
+            rows[layer] = own[places[0]]
+        else:
+            rows |= {plan.rows[place].parameter.name: own[place] for place in places}
+    return list(rows), rates[list(rows.values())]
+
+
+def lasting_zeros(rates: Floats) -> npt.NDArray[np.bool_]:
+    """Where a rate is 0 for longer than the moment in which a schedule starts or ends there.
+
+    Args:
+        rates: Shape ``(layers, steps)``.
+
+    Example:
+        >>> lasting_zeros(np.array([[0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])).tolist()
+        [[False, False, False], [True, True, False]]
+    """
+    zero = rates == 0
+    around = np.pad(zero, ((0, 0), (1, 1)))
+    lasting: npt.NDArray[np.bool_] = zero & (around[:, :-2] | around[:, 2:])
+    return lasting
+
+
+def _label_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name as many rows as there is room for, evenly."""
+    room = ax.get_position().height * figure_of(ax).get_figheight() / _ROW
+    every = max(1, -(-len(names) // max(int(room), 1)))
+    places = range(0, len(names), every)
+    ax.set_yticks(list(places), [shorten(names[place], 26) for place in places])

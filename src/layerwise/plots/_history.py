@@ -1,0 +1,226 @@
+"""A run as its record has it: loss, metrics and rates."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from layerwise.plots._curves import Floats, moving_average, thin
+from layerwise.plots._style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILLION,
+    axes,
+    dress,
+    dress_second,
+    inks,
+    legend,
+    shorten,
+)
+from layerwise.plots._ticks import number_axis, step_axis
+
+if TYPE_CHECKING:
+    from layerwise.recorder import History
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+Look = tuple[str, Any]
+"""A colour and dashes."""
+
+VALIDATION = "val_"
+RATES = "rates/"
+
+_NO_METRICS = {"step", "epoch", "time", "loss", "rate"}
+_DASHED = (0, (5, 1.6))
+_DOTTED = (0, (1.2, 1.2))
+_METRICS: tuple[Look, ...] = (
+    (GREEN, "-"),
+    (PURPLE, "-"),
+    (GREEN, _DASHED),
+    (PURPLE, _DASHED),
+)
+_RATES: tuple[Any, ...] = ("-", _DASHED, _DOTTED)
+_ALIKE = 8  # what is so many times larger or smaller than the loss doesn't go on its axis
+_MARGIN = 58  # points from the second axis to a third
+
+
+def history(history: "History", ax: Axes | None = None) -> Axes:
+    """The loss of a run, each batch's and its moving average, its metrics, and its rates.
+
+    The rates are on a second axis at the right; of more than three groups the range is drawn.
+    Metrics are on the loss's axis, or on one of their own if they are of another size. What
+    was validated is dotted at the end of each epoch.
+
+    Args:
+        history: A run's record.
+        ax: Axes to draw on; by default a new figure's.
+
+    Returns:
+        The axes of the loss; the others share its steps.
+
+    Example:
+        >>> import tempfile
+        >>> from layerwise import plots
+        >>> from layerwise.recorder import History, Recorder
+        >>> run = tempfile.mkdtemp()
+        >>> with Recorder(run) as recorder:
+        ...     recorder.log_many({"step": s, "loss": 1 / (1 + s), "rate": 0.1} for s in range(9))
+        >>> [line.get_label() for line in plots.history(History.load(run)).lines]
+        ['each batch', 'loss']
+    """
+    batch, epoch = history.batch, history.epoch
+    ax = axes(ax, height=4.2)
+    along = _draw(ax, history, "loss", (BLUE, "-"), raw=True)
+    metrics = metrics_of(batch, epoch)
+    together = [name for name in metrics if _alike(history, name)]
+    apart = [name for name in metrics if name not in together]
+    title = f"{shorten(history.name, 40)}: loss, metrics and rates"
+    dress(ax, title if metrics else title.replace(", metrics", ""), along, "")
+    ax.set_ylabel(", ".join(["loss", *together[:3]]), color=inks(ax)[1], fontsize=9.5)
+    looks = dict(zip(metrics, _METRICS * (len(metrics) // len(_METRICS) + 1), strict=False))
+    for name in together:
+        _draw(ax, history, name, looks[name])
+    handles = list(ax.lines)
+    rates = rates_of(batch if _has(batch) else epoch)
+    if rates:
+        second = _behind(ax)
+        _draw_rates(second, along_of(batch if _has(batch) else epoch)[0], rates)
+        dress_second(second, "learning rate", VERMILLION)
+        number_axis(second.yaxis)
+        handles += second.lines
+    if apart:
+        third = ax.twinx()
+        for name in apart:
+            _draw(third, history, name, looks[name])
+        dress_second(third, ", ".join(apart[:3]), looks[apart[0]][0])
+        if rates:
+            third.spines["right"].set_position(("outward", _MARGIN))
+        number_axis(third.yaxis)
+        handles += third.lines
+    if not handles:
+        ax.text(0.5, 0.5, "nothing recorded yet", transform=ax.transAxes, ha="center", color=GREY)
+    ax.margins(x=0.02)
+    step_axis(ax.xaxis)
+    number_axis(ax.yaxis)
+    named = [line for line in handles if not str(line.get_label()).startswith("_")]
+    legend(ax, named, [str(line.get_label()) for line in named])
+    return ax
+
+
+def metrics_of(batch: Columns, epoch: Columns) -> list[str]:
+    """The metrics of a record, without those that are the validation of another."""
+    names = dict.fromkeys(name.removeprefix(VALIDATION) for name in (*batch, *epoch))
+    return [name for name in names if "/" not in name and name not in _NO_METRICS]
+
+
+def rates_of(columns: Columns) -> dict[str, Floats]:
+    """The rates of a record by the name of their line: the groups', else the base rate.
+
+    Of more than three groups it is the highest and the lowest rate of each step.
+    """
+    groups = {
+        name.removeprefix(RATES): np.asarray(values, np.float64)
+        for name, values in columns.items()
+        if name.startswith(RATES)
+    }
+    if not groups:
+        base = columns.get("rate")
+        return {} if base is None else {"learning rate": np.asarray(base, np.float64)}
+    if len(groups) <= len(_RATES):
+        return {f"rate of {name}": values for name, values in groups.items()}
+    every = np.array(list(groups.values()))
+    known = np.isfinite(every).any(axis=0)
+    highest = np.where(
+        known, np.max(every, axis=0, initial=-np.inf, where=~np.isnan(every)), np.nan
+    )
+    lowest = np.where(known, np.min(every, axis=0, initial=np.inf, where=~np.isnan(every)), np.nan)
+    return {f"highest of {len(groups)} rates": highest, "lowest": lowest}
+
+
+def _behind(ax: Axes) -> Axes:
+    """A second y axis at the right, whose lines lie below those of the first."""
+    second = ax.twinx()
+    second.set_zorder(ax.get_zorder() - 1)
+    second.patch.set_visible(True)
+    second.set_facecolor(ax.get_facecolor())
+    ax.patch.set_visible(False)
+    return second
+
+
+def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
+    """Thin lines, and a shade between the highest and the lowest of many."""
+    looks = dict(zip(rates, _RATES, strict=False))
+    for name, values in rates.items():
+        points = thin(x, values)
+        ax.plot(*points, color=VERMILLION, linestyle=looks[name], linewidth=1.3, label=name)
+    if "lowest" in rates:
+        high, low = rates.values()
+        ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
+    values = np.concatenate(list(rates.values()))
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() >= 0:
+        ax.set_ylim(-0.04 * (values.max() or 1.0), 1.06 * (values.max() or 1.0))
+
+
+def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = False) -> str:
+    """One quantity: its batches averaged, else its epochs, and its validation. Says what x is."""
+    batch, epoch = history.batch, history.epoch
+    color, dashes = look
+    validated = epoch.get(VALIDATION + name)
+    if name in batch:
+        x, along = along_of(batch)
+        values = np.asarray(batch[name], np.float64)
+        if raw:
+            ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
+        average = moving_average(values)
+        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=name)
+    else:
+        x, along = along_of(epoch)
+        if name in epoch:
+            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, label=name)
+    if validated is not None:
+        x, _ = along_of(epoch)
+        known = np.isfinite(np.asarray(validated, np.float64))
+        ax.plot(
+            x[known],
+            np.asarray(validated)[known],
+            color=color,
+            linestyle=_DOTTED,
+            linewidth=1.2,
+            marker="o",
+            markersize=4.5,
+            label=f"{VALIDATION}{name}",
+        )
+    return along
+
+
+def along_of(columns: Columns) -> tuple[Floats, str]:
+    """Where rows are on the x axis, and what that is."""
+    if "step" in columns or "epoch" not in columns:
+        return np.asarray(columns.get("step", []), np.float64), "step (optimizer updates)"
+    return np.asarray(columns["epoch"], np.float64), "epoch"
+
+
+def _has(columns: Columns) -> bool:
+    return any(len(values) for values in columns.values())
+
+
+def _alike(history: "History", name: str) -> bool:
+    """Whether a metric is of the loss's size, so that one axis does for both."""
+    sizes = []
+    for wanted in ("loss", name):
+        found = [
+            np.abs(np.asarray(columns[column], np.float64))
+            for columns in (history.batch, history.epoch)
+            for column in (wanted, VALIDATION + wanted)
+            if column in columns
+        ]
+        values = np.concatenate(found) if found else np.zeros(0)
+        values = values[np.isfinite(values)]
+        sizes.append(float(np.quantile(values, 0.98)) if len(values) else 0.0)
+    loss, metric = sizes
+    return not loss or loss / _ALIKE <= metric <= loss * _ALIKE

@@ -1,0 +1,173 @@
+"""How every picture looks: colours that all can tell apart, on light and on dark ground."""
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colors
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from layerwise.errors import LayerwiseError
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+# The four of Okabe and Ito's eight colours that stand out on white and on near-black alike: the
+# contrast of each (WCAG 2.2) is at least 3 against #ffffff and against #111111. The other four
+# are too light for white or too dark for black.
+# Source: M. Okabe, K. Ito: Color Universal Design, https://jfly.uni-koeln.de/color/, 2008.
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE)
+GREY = "#7A7A7A"
+"""As far from white as from near-black: for the grid, and for what is beside the point."""
+
+MAP = "viridis"
+"""Even in brightness, also for the colour-blind (S. van der Walt and N. Smith, Matplotlib 2.0)."""
+
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+
+
+def style(place: int) -> dict[str, Any]:
+    """Colour and dashes of the line at this place: sixteen that differ, then again."""
+    return {
+        "color": PALETTE[place % len(PALETTE)],
+        "linestyle": _DASHES[place // len(PALETTE) % len(_DASHES)],
+    }
+
+
+def ramp(count: int) -> list[str]:
+    """So many colours from cold to hot, for things in an order."""
+    anchors = np.array([colors.to_rgb(name) for name in (BLUE, PURPLE, VERMILLION)])
+    places = np.linspace(0.0, 2.0, count)
+    channels = [np.interp(places, range(3), anchors[:, channel]) for channel in range(3)]
+    return [colors.to_hex(rgb) for rgb in zip(*channels, strict=True)]
+
+
+def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+    """The axes given, or those of a new figure.
+
+    A new figure comes from pyplot, because that is what a notebook shows at the end of a cell and
+    what ``plt.show()`` and ``plt.savefig()`` know. With axes given pyplot isn't even imported.
+
+    Args:
+        ax: Axes, or None.
+        width: Of a new figure, in inches.
+        height: Of a new figure, in inches.
+    """
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    figure, made = pyplot.subplots(figsize=(width, height), layout="constrained")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    return made
+
+
+def dress(ax: Axes, title: str, x: str, y: str) -> None:
+    """Title, labels and a quiet frame, readable on the ground that the figure has now.
+
+    Text on a ground that is see-through gets a grey that can be read on white and on black: make
+    the figure with ``facecolor="none"`` for a page that has both.
+    """
+    ink, quiet = inks(ax)
+    ax.set_title(title, loc="left", fontsize=11, color=ink, pad=10)
+    ax.set_xlabel(x, color=quiet, fontsize=9.5)
+    ax.set_ylabel(y, color=quiet, fontsize=9.5)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GREY)
+    ax.tick_params(axis="both", which="both", color=GREY, labelcolor=quiet, labelsize=9)
+    ax.tick_params(axis="y", which="both", length=0)
+    ax.grid(axis="y", color=GREY, alpha=0.28, linewidth=0.7)
+    ax.set_axisbelow(True)
+
+
+def dress_second(ax: Axes, label: str, color: str) -> None:
+    """The same for a second axis at the right, in the colour of its lines."""
+    ax.set_ylabel(label, color=color, fontsize=9.5)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(axis="y", which="both", length=0, labelcolor=color, labelsize=9)
+    ax.grid(visible=False)
+
+
+def from_zero(ax: Axes) -> None:
+    """Let the y axis show 0, with some air, if no line goes below it."""
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in ax.lines])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() >= 0:
+        top = values.max() or 1.0
+        ax.set_ylim(-0.04 * top, 1.06 * top)
+
+
+def inks(ax: Axes) -> tuple[str, str]:
+    """The colours of text on the figure's ground: for what matters most, and for the rest."""
+    patch = figure_of(ax).patch
+    *ground, alpha = colors.to_rgba(patch.get_facecolor())
+    if alpha < 0.5 or not patch.get_visible():
+        return GREY, GREY
+    return ("#1F2328", "#4D555E") if luminance(ground) > 0.2 else ("#F0F0F0", "#B8B8B8")
+
+
+def luminance(color: Any) -> float:
+    """The relative luminance of a colour, from 0 to 1, as WCAG 2.2 defines it."""
+    rgb = np.array(colors.to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: int = 16) -> None:
+    """Explain lines below the axes, where they cover nothing, in as many columns as fit.
+
+    Of too many only some are named, evenly, the first and the last among them.
+    """
+    shown = list(zip(handles, labels, strict=True))
+    if len(shown) > most:
+        places = np.linspace(0, len(shown) - 1, most).round().astype(int)
+        shown = [shown[place] for place in places]
+    if not shown:
+        return
+    texts = [shorten(label, 28 if len(shown) > 5 else 46) for _, label in shown]
+    columns = max(1, min(len(shown), 4, 76 // (max(map(len, texts)) + 7)))
+    below = ScaledTranslation(-6 / 72, -36 / 72, figure_of(ax).dpi_scale_trans)
+    ax.legend(
+        [handle for handle, _ in shown],
+        texts,
+        ncols=columns,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        frameon=False,
+        fontsize=9,
+        labelcolor=inks(ax)[1],
+        borderaxespad=0,
+        handlelength=2.2,
+        columnspacing=1.6,
+    )
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that axes are in, around all subfigures."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise LayerwiseError("These axes are in no figure any more: make new ones.")
+    return figure
+
+
+def shorten(text: str, most: int) -> str:
+    """A long text without its middle."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"
+
+
+def lines_of(text: str, width: int = 62, most: int = 2) -> str:
+    """A text over a few lines, cut if it is longer still."""
+    found = wrap(text, width) or [""]
+    if len(found) > most:
+        found = [*found[: most - 1], shorten(" ".join(found[most - 1 :]), width)]
+    return "\n".join(found)

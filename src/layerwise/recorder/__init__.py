@@ -1,0 +1,19 @@
+"""Recorder: every batch's loss, metrics and rates, written as training goes and read as columns."""
+
+from layerwise.recorder._history import History
+from layerwise.recorder._mlflow import MLflow
+from layerwise.recorder._recorder import Recorder
+from layerwise.recorder._sink import Sink
+from layerwise.recorder._tensorboard import TensorBoard
+from layerwise.recorder._wandb import WeightsAndBiases
+from layerwise.recorder._warning import RecorderWarning
+
+__all__ = [
+    "History",
+    "MLflow",
+    "Recorder",
+    "RecorderWarning",
+    "Sink",
+    "TensorBoard",
+    "WeightsAndBiases",
+]

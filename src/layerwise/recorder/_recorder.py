@@ -1,0 +1,299 @@
+"""The recorder: one row a batch and one an epoch, appended as training goes."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat, SupportsIndex
+
+from layerwise.errors import RecorderError
+from layerwise.recorder._file import RecordFile
+from layerwise.recorder._format import STEP
+from layerwise.recorder._lines import Lines
+from layerwise.recorder._row import Numbers, Row, make_row, row_from_mapping, whole
+from layerwise.recorder._saved import (
+    FINDING,
+    PLAN,
+    SCHEDULE,
+    finding_data,
+    plan_data,
+    schedule_data,
+    write_data,
+)
+from layerwise.recorder._sink import Sink, Sinks
+
+if TYPE_CHECKING:
+    from layerwise.finder import LRFinding
+    from layerwise.multipliers import Plan
+    from layerwise.schedules import Schedule
+
+
+class Recorder:
+    """Writes what happens in a training run to ``<run>/record.jsonl``, as it happens.
+
+    Each row goes to the operating system at once, so that a process that is killed loses at most
+    the row it was writing. A run that is there already is gone on with: see :meth:`resume`. When
+    the disk is full or the folder removed, there is one :class:`RecorderWarning`, and training
+    goes on. Memory stays the same however long the run. Read it back with
+    :meth:`History.load`.
+
+    Use one recorder for a run: with several processes, in the first one only.
+
+    Args:
+        run: The run's folder, made if need be. Its last part is the run's name.
+        every: Keep the batches whose step is a multiple of this, at least 1. Epochs are all kept.
+        sinks: What else gets the rows, such as :class:`TensorBoard`; see :class:`Sink`.
+
+    Raises:
+        RecorderError: The folder can't be written to, what is there is no record or one of a
+            newer Layerwise, or an argument is not usable.
+
+    Example:
+        >>> import tempfile
+        >>> from layerwise.recorder import History, Recorder
+        >>> run = tempfile.mkdtemp()
+        >>> with Recorder(run) as recorder:
+        ...     for step, loss in enumerate([2.0, 1.5, 1.25]):
+        ...         recorder.log(step=step, loss=loss, rates={"body": 1e-4, "head": 1e-3})
+        ...     recorder.log_epoch(0, loss=1.25, metrics={"accuracy": 0.5})
+        >>> history = History.load(run)
+        >>> history.batch["loss"].tolist(), history.epoch["accuracy"].tolist()
+        ([2.0, 1.5, 1.25], [0.5])
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        *,
+        every: SupportsIndex = 1,
+        sinks: Iterable[Sink] = (),
+    ) -> None:
+        self.every = whole(every, "every")
+        if self.every == 0:
+            raise RecorderError("every must be at least 1, got 0.")
+        self.run = Path(run)
+        self._sinks = Sinks(sinks)
+        self._file = RecordFile(self.run)
+        self._lines = Lines(self._file.reopened)
+        self._closed = False
+
+    def wants(self, step: int) -> bool:
+        """Whether the batch at this step is kept; ask before you fetch values for it."""
+        return step % self.every == 0
+
+    def log(
+        self,
+        *,
+        step: SupportsIndex,
+        epoch: SupportsIndex | None = None,
+        loss: SupportsFloat | None = None,
+        metrics: Numbers | None = None,
+        rate: SupportsFloat | None = None,
+        rates: Numbers | None = None,
+        ratios: Numbers | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Record one batch.
+
+        Values are made Python floats here, so that a value still being computed on a device is
+        waited for; who can't wait keeps rows and hands them to :meth:`log_many`.
+
+        Args:
+            step: Optimizer updates applied before this batch: 0 for the first. Several batches
+                may have one step (gradient accumulation, a skipped update).
+            epoch: The epoch, from 0.
+            loss: The batch's own loss, not a mean over the epoch so far.
+            metrics: The batch's own metrics by name.
+            rate: The base learning rate.
+            rates: The learning rate of each group that this update uses, by the group's name.
+            ratios: Size of the update over the size of the weights, by layer.
+            time: When, in Unix seconds; now if not given.
+
+        Raises:
+            RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
+        """
+        self._put(
+            [
+                make_row(
+                    "batch",
+                    self._file.started,
+                    step=step,
+                    epoch=epoch,
+                    loss=loss,
+                    metrics=metrics,
+                    rate=rate,
+                    rates=rates,
+                    ratios=ratios,
+                    time=time,
+                )
+            ]
+        )
+
+    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Record several batches at once, each a mapping of the arguments of :meth:`log`.
+
+        All of them are checked before the first is written, and they are written in one go.
+
+        Raises:
+            RecorderError: As in :meth:`log`; none of the rows is written.
+
+        Example:
+            >>> import tempfile
+            >>> from layerwise.recorder import History, Recorder
+            >>> run = tempfile.mkdtemp()
+            >>> with Recorder(run) as recorder:
+            ...     recorder.log_many({"step": step, "loss": 1 / (1 + step)} for step in range(4))
+            >>> History.load(run).batch["loss"].tolist()
+            [1.0, 0.5, 0.3333333333333333, 0.25]
+        """
+        self._put([row_from_mapping(row, self._file.started) for row in rows])
+
+    def log_epoch(
+        self,
+        epoch: SupportsIndex,
+        *,
+        step: SupportsIndex | None = None,
+        loss: SupportsFloat | None = None,
+        metrics: Numbers | None = None,
+        rate: SupportsFloat | None = None,
+        rates: Numbers | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Record the end of an epoch.
+
+        Args:
+            epoch: The epoch, from 0.
+            step: Optimizer updates applied by now; one more than the last batch's if not given.
+            loss: The epoch's loss.
+            metrics: The epoch's metrics by name, validation among them.
+            rate: The base learning rate at the end.
+            rates: The learning rates at the end, by group.
+            time: When, in Unix seconds; now if not given.
+
+        Raises:
+            RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
+        """
+        if step is None and self._lines.step is not None:
+            step = self._lines.step + 1
+        self._put(
+            [
+                make_row(
+                    "epoch",
+                    self._file.started,
+                    step=step,
+                    epoch=epoch,
+                    loss=loss,
+                    metrics=metrics,
+                    rate=rate,
+                    rates=rates,
+                    time=time,
+                )
+            ]
+        )
+
+    def resume(self, step: SupportsIndex) -> None:
+        """Say that training goes on from this step, such as that of the checkpoint just loaded.
+
+        What was recorded of this step and later ones, by training that is now done again, is
+        void: :class:`History` does not show it, though the file keeps it. If you don't call this,
+        the first row after reopening a run says it, and so does a batch whose step is lower than
+        that of the batch before (of the same step there may be several).
+
+        Args:
+            step: Optimizer updates applied so far; the step of the next row.
+
+        Raises:
+            RecorderError: The step is not usable, or the recorder is closed.
+
+        Example:
+            >>> import tempfile
+            >>> from layerwise.recorder import History, Recorder
+            >>> run = tempfile.mkdtemp()
+            >>> with Recorder(run) as recorder:  # killed after step 3, say
+            ...     recorder.log_many({"step": step, "loss": 1.0} for step in range(4))
+            >>> with Recorder(run) as recorder:  # goes on from a checkpoint of step 2
+            ...     recorder.resume(2)
+            ...     recorder.log(step=2, loss=0.5)
+            >>> History.load(run).batch["loss"].tolist()
+            [1.0, 1.0, 0.5]
+        """
+        number = whole(step, STEP)
+        self._check_open()
+        self._file.append(self._lines.resumed(number))
+
+    def save_finding(self, finding: "LRFinding") -> None:
+        """Keep what the finder found, as ``finder.json`` in the run's folder."""
+        self._save(FINDING, finding_data(finding))
+
+    def save_plan(self, plan: "Plan", steps: int | None = None) -> None:
+        """Keep a plan, as ``plan.json`` in the run's folder: its table, and its rates over steps.
+
+        Args:
+            plan: The plan.
+            steps: How many steps the training has; as long as its schedules if not given.
+
+        Raises:
+            RecorderError: ``steps`` is no whole number.
+        """
+        self._save(PLAN, plan_data(plan, steps))
+
+    def save_schedule(self, schedule: "Schedule", steps: int | None = None) -> None:
+        """Keep a schedule, as ``schedule.json`` in the run's folder: its config, and its curve.
+
+        Args:
+            schedule: A schedule, or a callable of the step.
+            steps: How many steps the training has; as long as the schedule if not given.
+
+        Raises:
+            RecorderError: ``steps`` is no whole number.
+        """
+        self._save(SCHEDULE, schedule_data(schedule, steps))
+
+    def close(self) -> None:
+        """Close the file and the sinks; more than once does no harm."""
+        if not self._closed:
+            self._closed = True
+            self._file.close()
+            self._sinks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        every = "" if self.every == 1 else f", every={self.every}"
+        return f"Recorder({str(self.run)!r}{every})"
+
+    def _put(self, rows: list[Row]) -> None:
+        self._check_open()
+        tables = [self._lines.table(row.shape) for row in rows]
+        text = ""
+        for row, table in zip(rows, tables, strict=True):
+            text += self._lines.before(row)
+            if row.shape.kind != "batch" or self.wants(int(row.values[0])):
+                text += self._lines.of_row(row, table)
+                if self._sinks:
+                    self._sinks.take(row.shape.kind, table.columns, row.values)
+        if text:
+            self._file.append(text)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecorderError(
+                f"This recorder is closed. Open {str(self.run)!r} again: Recorder(run) goes on "
+                "where it ended."
+            )
+
+    def _save(self, name: str, data: Mapping[str, Any]) -> None:
+        try:
+            write_data(self.run / name, data)
+        except OSError as error:
+            self._file.warn(
+                f"{self.run / name} could not be written: {error.strerror}. Training goes on."
+            )

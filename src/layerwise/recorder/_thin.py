@@ -1,0 +1,102 @@
+"""Fewer rows that show the same curve: every peak and every hole of the loss stays."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from layerwise.recorder._format import LOSS
+
+# The first row of a bucket, those of lowest and highest loss, and one with the most columns.
+_KEPT = 4
+
+
+class Kept(NamedTuple):
+    """A row, with its place among all rows."""
+
+    place: int
+    columns: tuple[str, ...]
+    values: Sequence[float | str]
+    loss: float
+
+
+class Bucket(NamedTuple):
+    """What is kept of some rows that follow each other."""
+
+    first: Kept
+    low: Kept
+    high: Kept
+    fullest: Kept
+
+
+class Thinner:
+    """Keeps at most ``rows`` of any number of rows, in one pass, in bounded memory.
+
+    Rows fall into buckets of one width, which doubles, two buckets becoming one, as often as
+    there are too many of them. Up to ``rows`` rows are all kept.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._most = max(2, (rows - 1) // _KEPT)
+        self._all: list[Kept] = []
+        self._buckets: list[Bucket] = []
+        self._width = 1
+        self._in_last = 0
+        self._count = 0
+        self._latest: Kept | None = None
+
+    def add(self, columns: tuple[str, ...], values: Sequence[float | str]) -> None:
+        """Take the next row."""
+        loss = float(values[columns.index(LOSS)]) if LOSS in columns else 0.0
+        row = Kept(self._count, columns, values, loss)
+        self._count += 1
+        self._latest = row
+        if self._count <= self._rows:
+            self._all.append(row)
+            return
+        for early in self._all:
+            self._sort_in(early)
+        self._all.clear()
+        self._sort_in(row)
+
+    def _sort_in(self, row: Kept) -> None:
+        if self._in_last < self._width and self._buckets:
+            _, low, high, fullest = self._buckets[-1]
+            # What changes nothing, nearly every row of a long run, costs no more than this.
+            if not low.loss <= row.loss <= high.loss or len(row.columns) > len(fullest.columns):
+                self._buckets[-1] = _merge(self._buckets[-1], Bucket(row, row, row, row))
+            self._in_last += 1
+            return
+        if len(self._buckets) == self._most:
+            pairs = zip(self._buckets[::2], self._buckets[1::2], strict=False)
+            odd = self._buckets[-1:] if self._most % 2 else []
+            self._buckets = [_merge(*pair) for pair in pairs] + odd
+            self._in_last = self._width if odd else 2 * self._width
+            self._width *= 2
+            self._sort_in(row)
+            return
+        self._buckets.append(Bucket(row, row, row, row))
+        self._in_last = 1
+
+    def finish(self) -> Iterator[tuple[tuple[str, ...], Sequence[float | str]]]:
+        """The rows kept, in their order; the first and the last of all are among them."""
+        kept = {row.place: row for row in self._all}
+        kept.update((row.place, row) for bucket in self._buckets for row in bucket)
+        if self._latest is not None:
+            kept[self._latest.place] = self._latest
+        for place in sorted(kept):
+            yield kept[place].columns, kept[place].values
+
+
+def _merge(left: Bucket, right: Bucket) -> Bucket:
+    return Bucket(
+        left.first,
+        min(left.low, right.low, key=_height),
+        max(left.high, right.high, key=_height),
+        max(left.fullest, right.fullest, key=lambda row: len(row.columns)),
+    )
+
+
+def _height(row: Kept) -> float:
+    """A loss that is no number any more is the highest there is: it is what one looks for."""
+    return math.inf if math.isnan(row.loss) else row.loss

@@ -1,0 +1,169 @@
+"""The finder's curves: loss over the rate, what was suggested, and what other rules say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerwise.errors import ConfigError
+from layerwise.finder import LRFinding
+from layerwise.report._format import NOTHING, count, number
+from layerwise.report._lines import numbers
+from layerwise.report._picture import Picture, Table, line_style
+from layerwise.report._run import Run
+from layerwise.report._thin import Floats, places_of_extremes
+
+POINTS = 400
+TABLE_ROWS = 40
+
+
+def finder(runs: Sequence[Run]) -> list[Picture]:
+    """One picture of all sweeps and one table of all suggestions."""
+    found = [(run, finding) for run in runs if (finding := finding_of(run)) is not None]
+    found = [(run, finding) for run, finding in found if finding.rates]
+    if not found:
+        return []
+    data: list[dict[str, Any]] = []
+    for run, finding in found:
+        data += _traces(run, finding)
+    words = (_words(run, finding, len(runs) == 1) for run, finding in found)
+    return [
+        Picture(
+            "picture-finder",
+            "Sweep over the learning rate",
+            f"{' '.join(words)} Thin: each batch's loss; thick: smoothed; diamond: the "
+            "suggestion; circles: classical rules.",
+            tuple(data),
+            {
+                "xaxis": {"title": {"text": "learning rate (logarithmic)"}, "type": "log"},
+                "yaxis": {"title": {"text": "loss"}, "range": _view([f for _, f in found])},
+            },
+            _table(found),
+            height=380,
+        )
+    ]
+
+
+def finding_of(run: Run) -> LRFinding | None:
+    """What the run's search found; None if it made none, or what it left can't be read."""
+    if not run.history.finding:
+        return None
+    try:
+        return LRFinding.from_config(run.history.finding)
+    except ConfigError:
+        return None
+
+
+def trouble(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each run whose search can't be read."""
+    return [
+        f"What the finder left in the run {run.name} can't be read; it was written by another "
+        "version, or is damaged."
+        for run in runs
+        if run.history.finding and finding_of(run) is None
+    ]
+
+
+def _traces(run: Run, finding: LRFinding) -> list[dict[str, Any]]:
+    rates = np.array(finding.rates)
+    losses, smoothed = np.array(finding.losses), np.array(finding.smoothed)
+    kept = places_of_extremes(losses, POINTS)
+    common = {"type": "scatter", "name": run.name, "meta": {"run": run.number}}
+    lines: list[dict[str, Any]] = [
+        common
+        | {
+            "mode": "lines",
+            "x": numbers(rates[kept]),
+            "y": numbers(values[kept]),
+            "line": line_style(run.number, width),
+        }
+        for values, width in ((losses, 1.0), (smoothed, 2.4))
+    ]
+    lines[0] |= {"opacity": 0.3, "hoverinfo": "skip"}
+    lines[1] |= {"hovertemplate": "loss %{y:.4~g} at rate %{x:.3~g}"}
+    colour = lines[0]["line"]["color"]
+    others = [(rule, rate) for rule, rate in finding.candidates.items() if rate]
+    if others:
+        lines.append(
+            common
+            | {
+                "mode": "markers",
+                "x": [rate for _, rate in others],
+                "y": numbers(np.array([_height(rate, rates, smoothed) for _, rate in others])),
+                "text": [rule for rule, _ in others],
+                "marker": {
+                    "symbol": "circle",
+                    "size": 8,
+                    "color": "@surface",
+                    "line": {"color": colour, "width": 1.6},
+                },
+                "hovertemplate": "%{text}: rate %{x:.3~g}",
+            }
+        )
+    if finding.suggestion:
+        lines.append(
+            common
+            | {
+                "mode": "markers",
+                "x": [finding.suggestion],
+                "y": numbers(np.array([_height(finding.suggestion, rates, smoothed)])),
+                "marker": {
+                    "symbol": "diamond",
+                    "size": 14,
+                    "color": colour,
+                    "line": {"color": "@surface", "width": 2},
+                },
+                "hovertemplate": "suggestion: rate %{x:.3~g}",
+            }
+        )
+    return lines
+
+
+def _height(rate: float, rates: Floats, smoothed: Floats) -> float:
+    known = np.isfinite(smoothed)
+    return float(np.interp(np.log(rate), np.log(rates[known]), smoothed[known]))
+
+
+def _view(findings: Sequence[LRFinding]) -> list[float]:
+    """From a little below the lowest loss to a little above the start: no room for the blow-up."""
+    curves = [np.array(finding.smoothed) for finding in findings]
+    curves = [known for curve in curves if len(known := curve[np.isfinite(curve)])]
+    if not curves:
+        return [0.0, 1.0]
+    low = min(float(curve.min()) for curve in curves)
+    start = max(float(curve[: max(len(curve) // 10, 1)].max()) for curve in curves)
+    room = max(start - low, 1e-3 * abs(start), 1e-12)
+    return [float(f"{low - 0.08 * room:.5g}"), float(f"{start + 0.4 * room:.5g}")]
+
+
+def _words(run: Run, finding: LRFinding, alone: bool) -> str:
+    name = "" if alone else f"{run.name}: "
+    if finding.suggestion is None:
+        return f"{name}no rate is suggested. {finding.reason}"
+    return f"{name}{number(finding.suggestion, 3)} is suggested. {finding.reason}"
+
+
+def _table(found: Sequence[tuple[Run, LRFinding]]) -> Table:
+    rows = []
+    for run, finding in found:
+        own = number(finding.suggestion, 3) if finding.suggestion else "none"
+        rows.append((run.name, f"suggestion ({finding.method})", own, NOTHING, NOTHING))
+        for rule, rate in finding.candidates.items():
+            rows.append((run.name, rule, number(rate, 3) if rate else "none", NOTHING, NOTHING))
+        for group, rate in finding.group_rates.items():
+            rows.append((run.name, f"suggestion for {group}", number(rate, 3), NOTHING, NOTHING))
+        for probe in finding.probes:
+            what = f"probe of {count(probe.updates, 'update')}"
+            rows.append((run.name, what, number(probe.rate, 3), number(probe.score), NOTHING))
+        losses = np.array(finding.losses)
+        for place in places_of_extremes(losses, max(TABLE_ROWS // len(found), 12)):
+            rows.append(
+                (
+                    run.name,
+                    "sweep",
+                    number(finding.rates[place], 3),
+                    number(losses[place]),
+                    number(finding.smoothed[place]),
+                )
+            )
+    return Table(("run", "what", "learning rate", "loss", "smoothed loss"), tuple(rows))

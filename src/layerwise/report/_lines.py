@@ -1,0 +1,114 @@
+"""What all pictures with lines over the step share: traces, axes, table rows, captions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerwise.report._format import count, number, whole
+from layerwise.report._picture import line_style
+from layerwise.report._run import Run
+from layerwise.report._thin import Floats, places_of_extremes
+
+STEP = "step (updates applied)"
+
+POINTS = 1_600
+"""Points of all lines of one kind in a picture together."""
+
+FEWEST_POINTS = 240
+TABLE_ROWS = 60
+FEWEST_ROWS = 16
+
+Trace = dict[str, Any]
+
+
+def line(
+    name: str, series: int, steps: Floats, values: Floats, *, shared: int = 1, width: float = 2.0
+) -> Trace:
+    """Plotly's trace of a curve, thinned so that its extremes stay.
+
+    Args:
+        name: What it is called when pointed at.
+        series: Which colour and dash it has.
+        steps: Shape ``(n,)``.
+        values: Shape ``(n,)``; there is a gap where one is not finite.
+        shared: How many lines share the picture.
+        width: In pixels.
+    """
+    kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": numbers(steps[kept]),
+        "y": numbers(values[kept]),
+        "line": line_style(series, width),
+        "hovertemplate": "%{y:.4~g} at step %{x:,d}",
+        "meta": {},
+    }
+
+
+def run_line(run: Run, steps: Floats, values: Floats, *, shared: int, width: float = 2.0) -> Trace:
+    """A line that is shown and hidden with its run."""
+    trace = line(run.name, run.number, steps, values, shared=shared, width=width)
+    return trace | {"meta": {"run": run.number}}
+
+
+def numbers(values: Floats) -> list[float | int | None]:
+    """Numbers for a script: five digits, whole ones in full, None for what isn't finite.
+
+    Example:
+        >>> numbers(np.array([100000.0, 0.1234567, np.nan]))
+        [100000, 0.12346, None]
+    """
+    return [_number(value) for value in values.tolist()]
+
+
+def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
+    """The part of a layout that says what is drawn over the step."""
+    y: dict[str, Any] = {"title": {"text": title}}
+    return {
+        "xaxis": {"title": {"text": STEP}},
+        "yaxis": y | ({"type": "log"} if logarithmic else {}),
+    }
+
+
+def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:
+    """The rows of one run in a table that runs share: its name, the step, and the numbers."""
+    return [
+        (run.name, whole(steps[place]), *(number(values[place]) for values in columns))
+        for place in table_places(columns[0], shared)
+    ]
+
+
+def table_places(values: Floats, shared: int = 1) -> list[int]:
+    """Which rows a person may want to read: extremes first of all."""
+    kept: list[int] = places_of_extremes(values, max(TABLE_ROWS // shared, FEWEST_ROWS)).tolist()
+    return kept
+
+
+def table_note(seen: int, shown: int) -> str:
+    """What a table leaves out."""
+    if shown >= seen:
+        return ""
+    return f"{shown:,} of {seen:,} rows: of every stretch the lowest and the highest."
+
+
+def said_of(run: Run, runs: Sequence[Run], words: str) -> str:
+    """What is said of one run, with its name where there are others."""
+    return words if len(runs) == 1 else f"{run.name}: {words}"
+
+
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """A sentence of what is said of each run, as far as one can take it in."""
+    rest = len(words) - most
+    text = "; ".join(words[:most]) + (f"; and {count(rest, 'more run')}" if rest > 0 else "")
+    return f"{text[:1].upper()}{text[1:]}." if len(words) == 1 else f"{text}."
+
+
+def _number(value: float) -> float | int | None:
+    if not np.isfinite(value):
+        return None
+    if value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return float(f"{value:.5g}")

@@ -1,0 +1,132 @@
+"""Loss and metrics over the step: each batch, the moving average, and the validation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerwise.report._average import moving_average, window_of
+from layerwise.report._format import NOTHING, number, whole
+from layerwise.report._lines import (
+    Trace,
+    axes,
+    listed,
+    run_line,
+    said_of,
+    table_note,
+    table_places,
+    table_rows,
+)
+from layerwise.report._picture import Picture, Table
+from layerwise.report._run import VALIDATION, Run
+from layerwise.report._thin import Floats
+
+FAR_APART = 30.0
+"""From which ratio of the highest to the lowest average on an axis is logarithmic."""
+
+CIRCLES = ("circles: each epoch", "circles: the validation after each epoch")
+
+
+def loss(runs: Sequence[Run]) -> list[Picture]:
+    """The loss of every batch, its moving average, and the validation's loss."""
+    return [picture for picture in [_picture(runs, "loss", "Loss", "picture-loss", 380)] if picture]
+
+
+def metrics(runs: Sequence[Run]) -> list[Picture]:
+    """One picture a metric."""
+    names = dict.fromkeys(name for run in runs for name in run.metrics)
+    drawn = (
+        _picture(runs, name, name, f"picture-metric-{place}", 300)
+        for place, name in enumerate(names)
+    )
+    return [picture for picture in drawn if picture]
+
+
+def _picture(
+    runs: Sequence[Run], column: str, title: str, name: str, height: int
+) -> Picture | None:
+    recorded = [run for run in runs if column in run.batch or _of_epochs(run, column)]
+    data: list[Trace] = []
+    rows: list[tuple[str, ...]] = []
+    words: list[str] = []
+    looks: dict[str, None] = {}
+    curves: list[Floats] = []
+    seen = 0
+    for run in recorded:
+        steps, values = run.by_batch(column)
+        averages = moving_average(values, window_of(len(values)))
+        if len(values):
+            seen += len(values)
+            traces = _batches(run, values, averages, len(recorded))
+            looks |= dict.fromkeys(["thin: each batch", "thick: the moving average"][: len(traces)])
+            data += traces
+            rows += table_rows(run, steps, len(recorded), values, averages)
+            words.append(said_of(run, runs, _course(averages)))
+            curves.append(averages)
+        for kind in _of_epochs(run, column):
+            steps, values = run.by_epoch(kind)
+            data.append(_epochs(run, kind, steps, values))
+            seen += len(values)
+            rows += [
+                (f"{run.name}, {kind}", whole(steps[place]), number(values[place]), NOTHING)
+                for place in table_places(values, len(recorded))
+            ]
+            if column not in run.batch:
+                words.append(said_of(run, runs, f"{kind} {_course(values)}"))
+            looks[CIRCLES[kind.startswith(VALIDATION)]] = None
+            curves.append(values)
+    if not any(np.isfinite(values).any() for values in curves):
+        return None
+    return Picture(
+        name,
+        title,
+        f"{title} by step. {listed(words)} {_sentence(looks)}",
+        tuple(data),
+        axes(column, _far_apart(curves)),
+        Table(("run", "step", column, "moving average"), tuple(rows), table_note(seen, len(rows))),
+        height=height,
+    )
+
+
+def _of_epochs(run: Run, column: str) -> list[str]:
+    """The columns of epochs to draw: the validation's, and its own if batches have none."""
+    names = [f"{VALIDATION}{column}"]
+    if column not in run.batch:
+        names.insert(0, column)
+    return [name for name in names if name in run.epoch]
+
+
+def _batches(run: Run, values: Floats, averages: Floats, shared: int) -> list[Trace]:
+    """The values as they are and their average, if it is one of more than one value."""
+    if window_of(len(values)) == 1:
+        return [run_line(run, run.steps, values, shared=shared)]
+    raw = run_line(run, run.steps, values, shared=shared, width=1.0)
+    del raw["hovertemplate"]
+    raw |= {"opacity": 0.3, "hoverinfo": "skip"}
+    return [raw, run_line(run, run.steps, averages, shared=shared, width=2.4)]
+
+
+def _epochs(run: Run, kind: str, steps: Floats, values: Floats) -> Trace:
+    trace = run_line(run, steps, values, shared=1, width=1.4)
+    colour = trace["line"]["color"]
+    trace["line"]["dash"] = "dot"
+    circles = {"size": 7, "color": "@surface", "line": {"color": colour, "width": 1.8}}
+    return trace | {"name": f"{run.name}, {kind}", "mode": "lines+markers", "marker": circles}
+
+
+def _course(values: Floats) -> str:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return "no finite value"
+    return f"from {number(known[0], 3)} to {number(known[-1], 3)}"
+
+
+def _sentence(looks: dict[str, None]) -> str:
+    # Of one kind of line there is nothing to say.
+    text = "; ".join(looks) if len(looks) > 1 else ""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _far_apart(curves: Sequence[Floats]) -> bool:
+    """Whether values are all above 0 and so far apart that a linear axis hides the small ones."""
+    values = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
+    return bool(values.min() > 0 and values.max() > FAR_APART * values.min())

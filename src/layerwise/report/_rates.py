@@ -1,0 +1,116 @@
+"""Learning rates as lines: the base rates of the runs, and the rates of few groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from layerwise.report._format import count, number, whole
+from layerwise.report._lines import (
+    Trace,
+    axes,
+    line,
+    listed,
+    run_line,
+    said_of,
+    table_note,
+    table_places,
+    table_rows,
+)
+from layerwise.report._picture import Line, Picture, Table
+from layerwise.report._run import RATES, Run
+from layerwise.report._thin import Floats
+
+MOST_LINES = 8
+"""How many groups can be told apart as lines; more are a heat map's."""
+
+FAR_APART = 20.0
+"""From which ratio of the highest rates of two lines on an axis is logarithmic."""
+
+
+def base_rates(runs: Sequence[Run]) -> list[Picture]:
+    """The base rates of the runs, compared."""
+    recorded = [run for run in runs if np.isfinite(run.by_batch("rate")[1]).any()]
+    if not recorded:
+        return []
+    data: list[Trace] = []
+    rows: list[tuple[str, ...]] = []
+    words = []
+    for run in recorded:
+        steps, rates = run.by_batch("rate")
+        data.append(run_line(run, steps, rates, shared=len(recorded)))
+        rows += table_rows(run, steps, len(recorded), rates)
+        low, high = number(np.nanmin(rates), 3), number(np.nanmax(rates), 3)
+        span = f"always {low}" if low == high else f"{low} to {high}"
+        words.append(said_of(run, runs, span))
+    seen = sum(len(run.steps) for run in recorded)
+    return [
+        Picture(
+            "picture-rate",
+            "Base learning rate",
+            f"The rate that schedules and multipliers work on, by step. {listed(words)}",
+            tuple(data),
+            _axes([run.by_batch("rate")[1] for run in recorded]),
+            Table(("run", "step", "base rate"), tuple(rows), table_note(seen, len(rows))),
+            height=300,
+        )
+    ]
+
+
+def group_rates(runs: Sequence[Run]) -> list[Picture]:
+    """The rates of each run's groups, where they are few enough to be lines."""
+    pictures = []
+    for run in runs:
+        groups = run.family(RATES)
+        if not 0 < len(groups) <= MOST_LINES:
+            continue
+        lines = _equal_together(groups)
+        kept = table_places(max(groups.values(), key=np.ptp))
+        rows = [
+            (whole(run.steps[place]), *(number(rates[place]) for rates in groups.values()))
+            for place in kept
+        ]
+        pictures.append(
+            Picture(
+                f"picture-groups-{run.number}",
+                run.name,
+                f"The rate that {_each(len(groups))} was trained with, by step.",
+                tuple(
+                    line(name, place, run.steps, rates, shared=len(lines))
+                    for place, (name, rates) in enumerate(lines.items())
+                ),
+                _axes(list(lines.values())),
+                Table(("step", *groups), tuple(rows), table_note(len(run.steps), len(kept))),
+                height=320,
+                run=run.number,
+                key=tuple(Line(name, place) for place, name in enumerate(lines)),
+            )
+        )
+    return pictures
+
+
+def _each(groups: int) -> str:
+    return "the group" if groups == 1 else f"each of {count(groups, 'group')}"
+
+
+def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Groups with one and the same course share a line, which would hide all but one of them."""
+    members: dict[bytes, list[str]] = {}
+    for name, rates in groups.items():
+        members.setdefault(rates.tobytes(), []).append(name)
+    return {", ".join(names): groups[names[0]] for names in members.values()}
+
+
+def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
+    """Logarithmic if the highest rates of the lines are far apart; then down to a hundredth.
+
+    A schedule that ends at almost 0 is read better on a linear axis.
+    """
+    known = [rates[np.isfinite(rates)] for rates in lines]
+    highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])
+    if len(highest) < 2 or highest.max() < FAR_APART * highest.min():
+        return axes("learning rate")
+    ends = np.log10(highest.min()) - 2.0, np.log10(highest.max()) + 0.1
+    layout = axes("learning rate", logarithmic=True)
+    layout["yaxis"]["range"] = [float(f"{end:.4f}") for end in ends]
+    return layout

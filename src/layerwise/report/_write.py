@@ -1,0 +1,61 @@
+"""write_report: runs in, one HTML file out."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from layerwise.errors import RecorderError
+from layerwise.recorder import History
+from layerwise.report._page import page
+from layerwise.report._run import load_runs
+
+
+def write_report(
+    runs: str | Path | History | Iterable[str | Path | History], path: str | Path
+) -> Path:
+    """Write one HTML page that shows what runs did, beside each other.
+
+    It has the loss and the metrics, the finder's curve, the rates of groups and layers over time,
+    and update-to-weight ratios, as far as each was recorded, and the numbers behind every picture.
+    The page is a single file that needs no network. Long runs are thinned so that the lowest and
+    the highest of every stretch stay.
+
+    Args:
+        runs: A run's folder, a :class:`~layerwise.recorder.History`, or several of them.
+        path: The file to write, or a folder that is there: then ``report.html`` in it.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RecorderError: A folder is no run, there are no runs, Plotly or Jinja2 is missing, or the
+            page can't be written there. No file is left half written.
+
+    Example:
+        >>> import tempfile
+        >>> from layerwise.recorder import Recorder
+        >>> run = tempfile.mkdtemp()
+        >>> with Recorder(run) as recorder:
+        ...     for step in range(100):
+        ...         recorder.log(step=step, loss=1 / (step + 1), rate=1e-3)
+        >>> write_report(run, run).name
+        'report.html'
+    """
+    loaded = load_runs(runs)
+    if not loaded:
+        raise RecorderError("There are no runs to report on: give at least one run folder.")
+    target = Path(path)
+    if target.is_dir():
+        target /= "report.html"
+    text = page(loaded)
+    # Whoever looks at the page while it is written anew sees the old one or the new one.
+    unfinished = target.with_name(f".{target.name}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise RecorderError(
+            f"The report can't be written to {target}: {error.strerror}. Choose a folder that is "
+            "there and can be written to."
+        ) from error
+    return target
