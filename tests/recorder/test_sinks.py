@@ -97,9 +97,11 @@ def test_weights_and_biases(tmp_path, monkeypatch):
     for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "wandb-own"))
     monkeypatch.chdir(tmp_path)
-    wandb = pytest.importorskip("wandb")
+    import wandb
+
     settings = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
     train(tmp_path, WeightsAndBiases(project="p", name="a", dir=str(tmp_path), settings=settings))
+    wandb.teardown()  # waits for the process that writes the file
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     found, names = {}, []
     for record in wandb_records(file):

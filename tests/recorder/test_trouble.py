@@ -123,8 +123,9 @@ def test_damaged_lines_lose_only_themselves(tmp_path):
     whole[5] = b"\x00\x00\n"
     whole.insert(6, b"[0, 1]\n")  # too short, and of no known columns
     whole.insert(6, b"[77, 1, 2]\n")
+    whole.insert(6, b"[[0], 1, 2]\n")
     (tmp_path / FILE).write_bytes(b"".join(whole))
-    with pytest.warns(RecorderWarning, match="4 lines of .* can't be read") as caught:
+    with pytest.warns(RecorderWarning, match="5 lines of .* can't be read") as caught:
         history = History.load(tmp_path)
     assert len(caught) == 1
     assert history.batch["step"].tolist() == [0, 2, 4, 5]

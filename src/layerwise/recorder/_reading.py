@@ -85,11 +85,11 @@ def _rows(file: BinaryIO, count: int, limits: list[Limits], path: Path) -> Itera
             now = limits.pop() if limits else none
         match _parsed(line):
             # The usual case first: there may be millions.
-            case list(row) if row and _fits(tables.get(row[0]), row):
-                kind, names = tables[row[0]]
+            case [int(table), *_] as row if _fits(tables.get(table), row):
+                kind, names = tables[table]
                 if _counts(kind, names, row, now):
                     yield Read(kind, names, row[1:])
-            case {"columns": [*columns], "of": ("batch" | "epoch") as kind, "id": table}:
+            case {"columns": [*columns], "of": ("batch" | "epoch") as kind, "id": int(table)}:
                 tables[table] = kind, tuple(map(str, columns))
             case {}:
                 pass  # the header, a resume, and what a later version may add
