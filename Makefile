@@ -31,8 +31,8 @@ help:
 	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
 	@echo "             BACKEND=jax|tensorflow|torch|torch-native|optax, DEMO_ARGS='--help'"
 	@echo "make test    all tests, those of Keras once for each of its backends"
-	@echo "             LEG=nouns|faces|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
-	@echo "make check   lint, formatting and types"
+	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
+	@echo "make check   lint, formatting, types, and the documentation built strictly"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
 
@@ -62,6 +62,7 @@ check: $(STAMP)dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done

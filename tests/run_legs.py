@@ -68,6 +68,7 @@ LEGS = (
     Leg("torch-native", "torch", TORCH),
     Leg("optax", "jax", OPTAX),
     Leg("faces", "jax", FACES),
+    Leg("docs", "jax", ("tests/docs",)),
     Leg("nouns", "jax", NOUNS),
 )
 

@@ -18,36 +18,114 @@ __all__ = [
 
 
 class LayerwiseError(Exception):
-    """The root of the tree: catches everything that Layerwise raises on purpose."""
+    """The root of the tree: catches everything that Layerwise raises on purpose.
+
+    Example:
+        >>> from layerwise import LayerwiseError, cosine
+        >>> try:
+        ...     cosine(0)
+        ... except LayerwiseError as error:
+        ...     print(type(error).__name__)
+        ScheduleError
+    """
 
 
 class ScheduleError(LayerwiseError, ValueError):
-    """A schedule was given an argument that it can't honour, or was combined wrongly."""
+    """A schedule was given an argument that it can't honour, or was combined wrongly.
+
+    Example:
+        >>> from layerwise import cosine
+        >>> cosine(0)
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.ScheduleError: cosine: steps must be a whole number of at least 1 and
+        at most 2**53, got 0.
+    """
 
 
 class MultiplierError(LayerwiseError, ValueError):
-    """A multiplier, a rule, a match mode or a strategy is not usable."""
+    """A multiplier, a rule, a match mode or a strategy is not usable.
+
+    Example:
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> resolve([Parameter("head/kernel")], {"head": -1})
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.MultiplierError: the rule 'head' has the multiplier -1; a multiplier is
+        a finite number of at least 0, a schedule, or a callable of the step.
+    """
 
 
 class UnmatchedRuleError(MultiplierError):
-    """A rule matches no parameter, so that it would silently do nothing."""
+    """A rule matches no parameter, so that it would silently do nothing.
+
+    Example:
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> resolve([Parameter("head/kernel")], {"haed": 0.1})
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.UnmatchedRuleError: a rule matches no parameter (match='prefix'):
+          'haed': nearest 'head'
+        Correct the keys, or allow rules without effect with strict=False.
+    """
 
 
 class AmbiguousRuleError(MultiplierError):
-    """Two rules of equal standing claim one parameter."""
+    """Two rules of equal standing claim one parameter.
+
+    Example:
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> resolve([Parameter("ab/kernel")], {"ab": 0.1, "b/": 0.2}, match="substring")
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.AmbiguousRuleError: the rules 'ab' and 'b/' both match 'ab/kernel', with
+        equal standing under match='substring'; make one of them longer, or leave it out.
+    """
 
 
 class ConfigError(LayerwiseError, ValueError):
-    """A config can't be written, or names something unknown to this version."""
+    """A config can't be written, or names something unknown to this version.
+
+    Example:
+        >>> from layerwise import from_config
+        >>> from_config({"version": 2, "schedule": {}})
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.ConfigError: Unknown version 2 of a schedule's config: this Layerwise
+        reads version 1.
+    """
 
 
 class OptimizerError(LayerwiseError, ValueError):
-    """An optimizer can't be multiplied: not one, already in use elsewhere, or changed inside."""
+    """An optimizer can't be multiplied: not one, already in use elsewhere, or changed inside.
+
+    Example:
+        >>> from layerwise import LayerwiseError, OptimizerError
+        >>> OptimizerError.__bases__ == (LayerwiseError, ValueError)
+        True
+    """
 
 
 class FinderError(LayerwiseError, ValueError):
-    """A search for a rate can't start: its range, its data, or what it is to train."""
+    """A search for a rate can't start: its range, its data, or what it is to train.
+
+    Example:
+        >>> from layerwise.finder import QuadraticTrainer, search
+        >>> search(QuadraticTrainer(), range(10), low=-1.0)
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.FinderError: low=-1.0: a rate has to be a finite number above 0.
+    """
 
 
 class RecorderError(LayerwiseError, ValueError):
-    """A record can't be written where it should be, or can't be read as one."""
+    """A record can't be written where it should be, or can't be read as one.
+
+    Example:
+        >>> from layerwise.recorder import History
+        >>> History.load("nowhere")
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.RecorderError: There is no record in nowhere: nowhere/record.jsonl is
+        missing. A Recorder('nowhere') writes it.
+    """

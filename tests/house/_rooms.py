@@ -14,7 +14,7 @@ NOUNS = {"errors", "finder", "multipliers", "recorder", "schedules"}
 ADAPTERS = {
     "keras": {"keras", "jax", "tensorflow", "torch"},
     "optax": {"optax", "jax"},
-    "torch": {"torch"},
+    "torch": {"torch", "lightning", "transformers"},  # each in the one file of its name
 }
 FACES = {"cli", "demo", "plots", "report"}
 FACADE = "__init__"

@@ -1,7 +1,6 @@
 """docs/torch.md: every block runs, and the ways that it shows count applied updates."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from layerwise import exponential, linear
 from layerwise.torch import ScheduleLR, param_groups
+from tests.docs import pages
 from tests.torch.networks import bits
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "torch.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+PAGE = pages.DOCS / "torch.md"
 
 # PyTorch's compiler warns about a module of its own when it is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")
@@ -24,12 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:Deprec
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The names that the page has made when all its blocks have run."""
-    names: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("docs"))
-        for block in BLOCKS:
-            exec(compile(block, str(PAGE), "exec"), names)
-    return names
+        return pages.run(PAGE)
 
 
 def test_the_page_runs(page: dict[str, Any]) -> None:

@@ -1,13 +1,19 @@
 """A suggestion from the curve of a sweep alone, without training any more."""
 
-from layerwise.finder._candidates import minimum_over_10
+import numpy as np
+
 from layerwise.finder._smoothing import smooth
 from layerwise.finder._suggestion import Suggestion
 from layerwise.finder._sweep import Sweep
 
+_SHARE = 0.9
+
 
 def from_curve(sweep: Sweep, smoothing: float = 2.0) -> Suggestion:
-    """A tenth of the rate with the lowest smoothed loss.
+    """The rate by which the smoothed loss has done nine tenths of its fall.
+
+    The rate of the lowest loss itself says less: behind the fall the curve is flat or noisy, and
+    how long it stays so depends on the optimizer.
 
     Args:
         sweep: What the sweep saw.
@@ -16,7 +22,27 @@ def from_curve(sweep: Sweep, smoothing: float = 2.0) -> Suggestion:
     Returns:
         The suggestion; without a rate if the curve never falls.
     """
-    rate = minimum_over_10(sweep.rates, smooth(sweep.losses, smoothing))
-    if rate is None:
-        return Suggestion(None, "The loss falls at no rate of the sweep.")
-    return Suggestion(rate, "A tenth of the rate at which the sweep's loss was lowest.")
+    smoothed = smooth(sweep.losses, smoothing)
+    known = np.flatnonzero(np.isfinite(smoothed))
+    if not len(known):
+        return Suggestion(None, "The loss was NaN or infinite from the first batch.")
+    curve = smoothed[known]
+    bottom = int(curve.argmin())
+    # The first tenth of the rates is as good as no training.
+    start = float(curve[: max(len(sweep.losses) // 10, 1)].mean())
+    fall = start - float(curve[bottom])
+    if bottom == 0 or fall <= _noise(sweep.losses):
+        return Suggestion(None, "The loss falls at no rate of the sweep by more than its noise.")
+    above = np.flatnonzero(curve[: bottom + 1] > start - _SHARE * fall)
+    place = known[above[-1] if len(above) else 0]
+    return Suggestion(
+        float(sweep.rates[place]),
+        "At this rate the sweep's smoothed loss has done nine tenths of its fall.",
+    )
+
+
+def _noise(losses: tuple[float, ...]) -> float:
+    """How far a smoothed curve may fall by chance, from how neighbours differ."""
+    values = np.array(losses)
+    steps = np.abs(np.diff(values[np.isfinite(values)]))
+    return 1.5 * float(np.median(steps)) if len(steps) else 0.0

@@ -23,6 +23,13 @@ class Probe:
         rate: Its base rate.
         score: The loss that it ended with; infinite if it diverged.
         updates: How many updates it took.
+
+    Example:
+        >>> from layerwise.finder import QuadraticTrainer, search
+        >>> found = search(QuadraticTrainer(), range(100), progress=False)
+        >>> best = min(found.probes, key=lambda probe: probe.score)
+        >>> 0.1 < best.rate < 2
+        True
     """
 
     rate: float

@@ -1,16 +1,56 @@
-"""Our own suggestion: short trainings from the same start, compared on the same batches."""
+"""Our own suggestion: short trainings from the same start, compared on the same batches.
+
+A sweep trains one update at each rate, on weights that all the rates before have moved: it shows
+where training breaks, and little of what a rate is worth. So from the same start, and on the same
+batches, *probes* train for a short while at a few rates, each falling to 0 along a cosine as in a
+real training. Hardly anything is learnt in a probe's last fifth, so its losses there, taken before
+each update, are held out from it at no cost: they are its score. Too low a rate does not get far,
+too high a rate breaks or ends in noise.
+
+**Which rates.** The first is where the sweep has done most of its fall. From there it goes half a
+decade at a time in the direction that gets better, until the best has a worse one on both sides,
+and then between them (:mod:`._walk`). A parabola through the best and its neighbours, over the
+logarithm of the rate, has its lowest point at the best rate *for a training as short as a probe*.
+
+**How long the training is.** How the best rate changes with the length, from a probe's L updates to
+T, depends on what stands in the way. Where the loss can be brought to 0, the gradients' noise goes
+with it, and the highest rate that is stable stays the best, however long. Where the loss cannot,
+noise is what is left in the end, and the best rate falls with the square root of T, as in the
+theory of stochastic gradients. With rho the share of the untrained loss that the best probe leaves,
+
+    rate(T) = rate(L) * (L / T) ** (rho / 2)
+
+has both ends. Where already the next higher rate learnt nothing, stability sets the rate and not
+noise: the parabola keeps its distance from there, and the length changes nothing.
+
+``benchmarks/finder`` measures how good the answer is.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import Probe
 from layerwise.finder._suggestion import Suggestion
 from layerwise.finder._sweep import Sweep
+from layerwise.finder._walk import lowest, next_place
+
+Floats = npt.NDArray[np.float64]
+
+PROBES = 4  # for which the budget is enough
+MOST = 8  # where some end early
+TAIL = 0.2  # the share of a probe whose losses are its score
+SHORTEST = 10  # updates of a probe
+HORIZON = 500  # updates of a training of which nothing is known
+HOPELESS = 1e3  # times the untrained loss: from there no training comes back
+CHANCE = 3.0  # standard errors: falling by less is chance
+TRACE = 0.1  # of how the losses of batches differ: falling by less is not worth a training
+UNKNOWN = 0.5  # left of a loss that has no known bottom
 
 
 def probe(
@@ -23,7 +63,7 @@ def probe(
     horizon: int | None = None,
     seen: Callable[[], None] = lambda: None,
 ) -> Suggestion:
-    """Five probes around a third of the sweep's best rate; the parabola of the best three.
+    """Probes from the sweep's guess to the best rate, and from their length to the training's.
 
     Args:
         train: Trains one batch at a rate and gives its loss.
@@ -35,30 +75,121 @@ def probe(
         seen: Called after each update.
 
     Returns:
-        The suggestion.
+        The suggestion; without a rate where no probe learns anything, with the reason.
     """
-    del horizon
+    if not any(map(math.isfinite, sweep.losses)):
+        return Suggestion(None, "Every loss of the sweep was NaN or infinite.")
     guess = from_curve(sweep)
-    if guess.rate is None:
-        return guess
-    length = budget // 5
-    probes = []
-    for place in range(-2, 3):
-        rate = guess.rate * 10 ** (0.5 * place)
+    length = _length(batches, budget, horizon)
+    if length < SHORTEST:
+        return Suggestion(
+            guess.rate,
+            f"{guess.reason} Probes of only {length} updates would show noise, so there were "
+            "none: sweep more steps, or pass more batches.",
+        )
+    spent = 0
+
+    def counted(number: int, rate: float) -> float:
+        nonlocal spent
+        spent += 1
+        loss = float(train(batches[number], rate))
+        seen()
+        return loss
+
+    start()
+    tail = range(length - _tail(length), length)
+    untrained = np.array([counted(number, 0.0) for number in tail])
+    if not np.isfinite(untrained).all():
+        return Suggestion(None, "Losses are NaN or infinite before any training.", (), spent)
+    worst = float(untrained.mean())
+
+    # Where the curve shows nothing, well below where it ended.
+    first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
+    ceiling = math.log10(sweep.rates[-1] / first)
+    place, scores, probes = 0.0, {}, list[Probe]()
+    best: Floats | None = None
+    while budget - spent >= length and len(probes) < MOST:
         start()
-        losses: list[float] = []
-        for number in range(length):
-            decay = min(1.0, 2 * (length - number) / length)
-            try:
-                losses.append(train(batches[number], rate * decay))
-            except DataEnded:
-                break
-            seen()
-            if not math.isfinite(losses[-1]):
-                break
-        score = float(np.mean(losses[-max(1, length // 6) :]))
-        probes.append(Probe(rate, score if math.isfinite(score) else math.inf, len(losses)))
-    best = min(probes, key=lambda p: p.score)
-    return Suggestion(
-        best.rate, "The best of five probes.", tuple(probes), sum(p.updates for p in probes)
+        rate = first * 10**place
+        losses = _train(counted, rate, length)
+        ended = np.array(losses[tail.start :])
+        whole = len(losses) == length and bool(np.isfinite(ended).all())
+        scores[place] = float(ended.mean()) if whole else math.inf
+        probes.append(Probe(rate, scores[place], len(losses)))
+        if whole and (best is None or ended.mean() < best.mean()):
+            best = ended
+        place = next_place(scores, worst, ceiling)
+    if best is None or not _learnt(untrained, best):
+        return Suggestion(None, _nothing(probes, length), tuple(probes), spent)
+
+    updates = max(HORIZON if horizon is None else horizon, length)
+    left = _left(scores, worst)
+    peak = first * 10 ** lowest(scores, worst)
+    rate = peak * (length / updates) ** (left / 2)
+    lead = min(probes, key=lambda done: done.score)
+    reason = (
+        f"Of {len(probes)} probes of {length} updates the one at {lead.rate:.3g} ended with the "
+        f"lowest loss, {lead.score:.4g}, from {worst:.4g} untrained; from it and its neighbours, "
+        f"{peak:.3g} is best for so short a training. "
+    )
+    if left and updates > length:
+        reason += (
+            f"For {updates} updates that becomes {rate:.3g}: a probe leaves {left:.0%} of the "
+            "loss, and the more it leaves, the lower a rate a longer training needs."
+        )
+    else:
+        reason += "A longer training needs no lower one."
+    return Suggestion(rate, reason, tuple(probes), spent)
+
+
+def _left(scores: Mapping[float, float], worst: float) -> float:
+    """The share of the loss that the best probe leaves; 0 where stability sets the rate."""
+    places = sorted(scores)
+    best = min(places, key=scores.__getitem__)
+    above = places[places.index(best) + 1 :]
+    if above and scores[above[0]] >= worst:
+        return 0.0
+    return min(max(scores[best] / worst, 0.0), 1.0) if worst > 0 else UNKNOWN
+
+
+def _length(batches: Batches, budget: int, horizon: int | None) -> int:
+    """Of each probe: all of them, and the untrained network's tail, fit into the budget."""
+    length = int(budget / (PROBES + TAIL))
+    if horizon is not None:
+        length = min(length, horizon)
+    try:
+        batches[max(length - 1, 0)]
+    except DataEnded:
+        length = min(length, len(batches))
+    return length
+
+
+def _tail(length: int) -> int:
+    return max(round(TAIL * length), 2)
+
+
+def _train(counted: Callable[[int, float], float], rate: float, length: int) -> list[float]:
+    """The losses of a probe; it ends early where training broke."""
+    losses: list[float] = []
+    for number in range(length):
+        losses.append(counted(number, rate * (1 + math.cos(math.pi * number / length)) / 2))
+        if not abs(losses[-1]) <= HOPELESS * (abs(losses[0]) + 1):
+            break
+    return losses
+
+
+def _learnt(untrained: Floats, trained: Floats) -> bool:
+    """Whether the losses fell, batch for batch, by more than chance and by more than a trace."""
+    gains = untrained - trained
+    chance = CHANCE * float(gains.std(ddof=1)) / math.sqrt(len(gains))
+    trace = TRACE * max(float(untrained.std()), abs(float(untrained.mean())) / 1000)
+    return bool(gains.mean() > max(chance, trace))
+
+
+def _nothing(probes: Sequence[Probe], length: int) -> str:
+    rates = [done.rate for done in probes]
+    return (
+        f"Nothing to gain: {len(probes)} probes of {length} updates, from {min(rates):.2g} to "
+        f"{max(rates):.2g}, ended with no lower loss than without training. The network may be "
+        "trained already, or need more updates than that to begin with: sweep more steps."
     )

@@ -11,7 +11,20 @@ from layerwise.errors import FinderError
 
 Floats = npt.NDArray[np.float64]
 StopRule = Callable[[Floats], bool]
-"""Whether to stop, given the losses smoothed up to now; the last of them is the newest."""
+"""Whether to stop, given the losses smoothed up to now; the last of them is the newest.
+
+Example:
+    >>> from layerwise.finder import QuadraticTrainer, search
+    >>> found = search(
+    ...     QuadraticTrainer(),
+    ...     range(100),
+    ...     stop=lambda smoothed: smoothed[-1] < 1,
+    ...     method="sweep",
+    ...     progress=False,
+    ... )
+    >>> found.losses[-1] < 1
+    True
+"""
 
 StopName = Literal["diverged", "doubled", "never"]
 

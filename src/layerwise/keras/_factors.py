@@ -107,18 +107,18 @@ def _may_be_0(value: Value) -> bool:
         return value == 0.0
     if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
         return True
-    if _calls_a_function(value):
+    if calls_a_function(value):
         return True  # it may take no array of steps, or only a tensor
     # All its values, as steps are whole; float32 may round what is smaller than this to 0.
     return bool(np.min(value(np.arange(value.length + 1))) < 1e-6)
 
 
-def _calls_a_function(schedule: object) -> bool:
+def calls_a_function(schedule: object) -> bool:
     """Whether a function of the user's is somewhere in the schedule."""
     if isinstance(schedule, tuple):
-        return any(map(_calls_a_function, schedule))
+        return any(map(calls_a_function, schedule))
     return isinstance(schedule, from_function) or (
-        isinstance(schedule, Schedule) and any(map(_calls_a_function, vars(schedule).values()))
+        isinstance(schedule, Schedule) and any(map(calls_a_function, vars(schedule).values()))
     )
 
 

@@ -6,16 +6,20 @@ Tried on Keras 3.14 and 3.15. How each is used is said where it is used:
 - the state of an optimizer, in its attributes: ``_variables``, ``_trainable_variables``,
   ``_iterations``, ``_learning_rate``, ``_model_variables_moving_average``,
   ``_distribution_strategy`` on TensorFlow;
+- the loss tracker and the compiled metrics of a model, in ``TRACKER`` and ``METRICS``, which a
+  training step asks in ``_own_values.py``, and ``train_function``, which ``fit`` calls, in
+  ``_tap.py``; on JAX with a state whose third part is the optimizer's;
 - ``_post_build`` of a layer, after which its weights are marked, in ``_annotated.py``;
 - ``_operations_by_depth`` of a functional model, in :func:`stages`.
 """
 
 import inspect
+import threading
 from typing import Any
 
 import keras
 
-from layerwise.errors import OptimizerError
+from layerwise.errors import OptimizerError, RecorderError
 
 HOOKS = {
     "apply": ("grads", "trainable_variables"),
@@ -30,6 +34,8 @@ HOOKS = {
     "_overwrite_model_variables_with_average_value": ("trainable_variables",),
 }
 """The methods of ``keras.optimizers.Optimizer`` that are leaned on, with their arguments."""
+
+TRACKER, METRICS = "_loss_tracker", "_compile_metrics"
 
 _PIPELINE = ("apply", "_backend_apply_gradients", "stateless_apply")
 
@@ -118,3 +124,61 @@ def assign_on_replicas(
     tf.__internal__.distribute.interim.maybe_merge_call(
         update, optimizer._distribution_strategy, variables, arguments
     )
+
+
+def check_trainer(model: Any) -> None:
+    """Raise unless a compiled model trains in the way that per-batch values are read from.
+
+    Args:
+        model: What a callback is given.
+
+    Raises:
+        RecorderError: The model is not compiled, or this version of Keras works otherwise.
+    """
+    if not getattr(model, "compiled", False):
+        raise RecorderError(f"The model {model!r} is not compiled: call model.compile() first.")
+    for name in (TRACKER, METRICS, "train_function", "make_train_function", "train_step"):
+        if not hasattr(model, name):
+            raise RecorderError(
+                f"{type(model).__name__}.{name} is not there in Keras {keras.__version__}, and "
+                "recording each batch needs it (tried: Keras 3.14 and 3.15). Install a tried "
+                "version, or report this version to Layerwise."
+            )
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """The optimizer inside Keras' own loss scaling."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def rate_variable(optimizer: Any) -> Any:
+    """The variable that holds an optimizer's base rate; None if a schedule or function gives it."""
+    rate = getattr(inner_optimizer(optimizer), "_learning_rate", None)
+    return rate if isinstance(rate, keras.Variable) else None
+
+
+def batch_count(optimizer: Any) -> Any:
+    """The variable that counts the batches of an optimizer (updates, but for accumulation)."""
+    return inner_optimizer(optimizer)._iterations
+
+
+def number_in(variable: Any) -> Any:
+    """The number that a variable of an optimizer holds, read outside of any step."""
+    value = variable.value
+    if keras.backend.backend() == "tensorflow":
+        return value.numpy()  # what tf.distribute mirrors has no other way
+    return keras.ops.convert_to_numpy(value)
+
+
+def in_training_state(optimizer: Any) -> dict[str, Any]:
+    """Copies of rate and batch count within a step; on JAX they are outside, in its state."""
+    if keras.backend.backend() == "jax":
+        return {}
+    rate = rate_variable(optimizer)
+    now = {"batches": keras.ops.copy(batch_count(optimizer).value)}
+    return now if rate is None else now | {"rate": keras.ops.copy(rate.value)}
+
+
+def replica() -> int:
+    """A number for the replica that a step is traced for: tf.distribute has a thread for each."""
+    return threading.get_ident() if keras.backend.backend() == "tensorflow" else 0

@@ -1,6 +1,7 @@
-"""Layerwise for Optax: a rate for every leaf, with plain JAX, Flax and Equinox parameters."""
+"""Layerwise for Optax: a rate for every leaf, and one to start from; JAX, Flax and Equinox."""
 
 from layerwise.optax._explain import explain
+from layerwise.optax._find_lr import find_lr
 from layerwise.optax._order import layers_of
 from layerwise.optax._rates import learning_rates
 from layerwise.optax._scale import MultipliersState, scale_by_multipliers
@@ -10,6 +11,7 @@ __all__ = [
     "MultipliersState",
     "WithMultipliersState",
     "explain",
+    "find_lr",
     "layers_of",
     "learning_rates",
     "scale_by_multipliers",

@@ -45,14 +45,14 @@ def learning_rates(
         >>> learning_rates(optimizer.init(params), params)
         {'body': 0.125, 'head': 0.5}
     """
-    found = list(_nodes(state, _is_multipliers))
+    found = list(nodes(state, _is_multipliers))
     if not found:
         raise OptimizerError(
             "there are no multipliers in this state; it has to be that of an optimizer made with "
             "with_multipliers or scale_by_multipliers."
         )
     leaves = leaves_of(params).leaves
-    bases = [(path, node.hyperparams["learning_rate"]) for path, node in _nodes(state, _has_rate)]
+    bases = [(path, node.hyperparams["learning_rate"]) for path, node in nodes(state, has_rate)]
     base: dict[str, float] = {}
     factors: dict[str, float] = {}
     for path, node in found:
@@ -110,23 +110,21 @@ def _shared(one: Path, other: Path) -> int:
     return [*same, False].index(False)
 
 
-def _nodes(
-    tree: Any, wanted: Callable[[Any], bool], start: Path = ()
-) -> Iterator[tuple[Path, Any]]:
+def nodes(tree: Any, wanted: Callable[[Any], bool], start: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every node of a kind with its path, also those inside of others."""
     for path, node in tree_flatten_with_path(tree, is_leaf=wanted)[0]:
         if wanted(node):
             place = (*start, *path)
             yield place, node
             for name, inside in zip(node._fields, node, strict=True):
-                yield from _nodes(inside, wanted, (*place, GetAttrKey(name)))
+                yield from nodes(inside, wanted, (*place, GetAttrKey(name)))
 
 
 def _is_multipliers(node: Any) -> bool:
     return isinstance(node, MultipliersState)
 
 
-def _has_rate(node: Any) -> bool:
+def has_rate(node: Any) -> bool:
     """Whether it is a state of ``inject_hyperparams`` that keeps a rate."""
     hyperparams = getattr(node, "hyperparams", None)
     return (

@@ -10,6 +10,7 @@ from torch import Tensor
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules, Strategy, resolve
 from layerwise.torch import _own
+from layerwise.torch._base_rate import KEY as BASE
 from layerwise.torch._group_names import group_names
 from layerwise.torch._no_decay import NoDecay, undecayed
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_of, named_tensors
@@ -21,6 +22,13 @@ class ParamGroups(list[dict[str, Any]]):
     Attributes:
         plan: Every parameter's rule, multiplier, rate and weight decay, the frozen ones that are
             in no group included; ``print(groups.plan)`` shows it.
+
+    Example:
+        >>> from torch import nn
+        >>> from layerwise.torch import param_groups
+        >>> groups = param_groups(nn.Linear(2, 1), {"bias": 0.5}, lr=0.1)
+        >>> [group["name"] for group in groups], groups.plan.rates(0).tolist()
+        (['default', 'bias'], [0.1, 0.05])
     """
 
     plan: Plan
@@ -109,7 +117,7 @@ def param_groups(
     for name, (_, places) in zip(names, members, strict=True):
         row = plan.rows[places[0]]
         group: dict[str, Any] = {"params": [tensors[place].tensor for place in places]}
-        group |= {"name": name, "lr": _scaled(lr, float(first[places[0]]))}
+        group |= {"name": name, "lr": _scaled(lr, float(first[places[0]])), BASE: float(lr)}
         if row.parameter.weight_decay is not None:
             group["weight_decay"] = row.parameter.weight_decay
         if not isinstance(row.value, float | int):

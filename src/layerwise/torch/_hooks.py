@@ -6,7 +6,8 @@ while ``optimizer.step()`` runs, NaN or not, and put back after it. PyTorch offe
 nothing is patched.
 """
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import finalize, ref
 
@@ -104,3 +105,16 @@ def hookable(optimizer: Optimizer) -> Optimizer:
     while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = inner
     return optimizer
+
+
+def fresh_workers(loader: Iterable[Any]) -> Iterable[Any]:
+    """The same loader with workers of its own, where they outlive an epoch.
+
+    Workers that persist keep random states of their own between epochs, which nobody can put
+    back. ``DataLoader`` has them in ``_iterator`` (PyTorch 1.7 to 2.13).
+    """
+    if not getattr(loader, "persistent_workers", False):
+        return loader
+    other = copy.copy(loader)
+    vars(other)["_iterator"] = None
+    return other

@@ -1,0 +1,177 @@
+"""find_lr: a search for the base rate of a compiled model, which it leaves as it was."""
+
+from typing import Any, Literal
+
+import keras
+
+from layerwise.errors import FinderError
+from layerwise.finder import LRFinding, StopRule, SweepRange, search
+from layerwise.keras._factors import evaluate_on_host
+from layerwise.keras._finder_batches import FinderBatches, generators_of
+from layerwise.keras._finder_rate import (
+    check_base_rate,
+    give_variable,
+    is_scheduled,
+    without_schedule,
+)
+from layerwise.keras._finder_trainer import scalar_needed, trainer_of
+from layerwise.keras._groups import groups_of
+from layerwise.keras._hooks import inner_optimizer
+from layerwise.keras._train_function import ready_to_train
+from layerwise.keras._training_hooks import loss_shape
+from layerwise.keras._undisturbed import undisturbed
+
+
+def find_lr(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
+    shuffle: bool = True,
+    low: float = 1e-7,
+    high: float = 10.0,
+    steps: int = 100,
+    spacing: Literal["geometric", "linear"] = "geometric",
+    method: Literal["probe", "sweep"] = "probe",
+    horizon: int | None = None,
+    stop: Literal["diverged", "doubled", "never"] | StopRule = "diverged",
+    smoothing: float = 2.0,
+    memory: Literal["device", "host"] = "device",
+    progress: bool = True,
+) -> LRFinding:
+    """Search the base learning rate to train a compiled model with.
+
+    The model trains by its own train step for up to three times ``steps`` updates, and then all is
+    as it was: weights, other variables, optimizer, rates, metrics and random states, also after an
+    exception or Ctrl-C. Training afterwards equals training without the search. Of the data, two
+    things can't be put back: the batches that were drawn from a generator, and what a
+    ``PyDataset`` or loader changes in itself when it is asked for a batch.
+
+    Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
+    the optimizer, also one that is its learning rate, does not act during the search: what is
+    searched is the rate that it starts from.
+
+    Args:
+        model: A compiled Keras model; it is built if it is not.
+        x: What to train on, as for ``model.fit``: arrays, a ``tf.data.Dataset``, a
+            ``PyDataset``, a PyTorch ``DataLoader`` or a generator.
+        y: Targets, as for ``model.fit``.
+        batch_size: Samples in a batch of arrays; 32 by default.
+        sample_weight: Weights of the samples, as for ``model.fit``.
+        class_weight: Weights of the classes, as for ``model.fit``.
+        shuffle: Whether to shuffle arrays.
+        low: The sweep's first rate, above 0.
+        high: Its last rate, above ``low``.
+        steps: Its number of updates, at least 10. Probing takes at most twice as many.
+        spacing: ``"geometric"`` or ``"linear"``.
+        method: ``"probe"``, or ``"sweep"`` for a rule that needs the sweep alone.
+        horizon: How many updates the training is going to have, if known.
+        stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (over twice the first
+            loss), ``"never"``, or a function of the smoothed losses so far.
+        smoothing: The width of the smoothing in points, at least 0.
+        memory: Where the copy of model and optimizer is kept: ``"device"`` or ``"host"``.
+        progress: Whether to draw a progress bar on standard error.
+
+    Returns:
+        The curve, the suggestion and why; with an ``LRMultiplier`` also the multiplier of each
+        group.
+
+    Raises:
+        FinderError: A model that can't train, data without a batch, a loss that is no single
+            number, or an argument that can't be honoured. Nothing has changed.
+
+    Example:
+        >>> import keras, numpy
+        >>> from layerwise.keras import find_lr
+        >>> random = numpy.random.default_rng(0)
+        >>> x = random.normal(size=(256, 8)).astype("float32")
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", loss="mse")
+        >>> finding = find_lr(model, x, x.sum(axis=1, keepdims=True), progress=False)
+        >>> 1e-3 < finding.suggestion < 1
+        True
+        >>> model.optimizer.learning_rate = finding.suggestion
+
+    Source: the range test of L. N. Smith, *Cyclical Learning Rates for Training Neural Networks*
+    (2017); what is made of it is :func:`layerwise.finder.search`'s.
+    """
+    _check_model(model)
+    SweepRange(low, high, steps, spacing)
+    if memory not in ("device", "host"):
+        raise FinderError(f"memory={memory!r}: choose 'device' or 'host'.")
+    generators = generators_of(x)
+    with undisturbed(model, generators) as random:
+        batches = FinderBatches(
+            model,
+            x,
+            y,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            shuffle=shuffle,
+        )
+        try:
+            first = batches.first()
+            random.put_back()
+            scheduled = is_scheduled(model.optimizer)
+            give_variable(model.optimizer)
+            _build(model, first)
+            random.renew()  # weights that were made stay, and so does what was drawn for them
+            with without_schedule(model.optimizer), ready_to_train(model, separate=scheduled):
+                return search(
+                    trainer_of(model, memory == "host", generators),
+                    batches,
+                    low=low,
+                    high=high,
+                    steps=steps,
+                    spacing=spacing,
+                    method=method,
+                    horizon=horizon,
+                    stop=stop,
+                    smoothing=smoothing,
+                    progress=progress,
+                    multipliers=_multipliers(model),
+                )
+        finally:
+            batches.close()
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise FinderError(f"find_lr() takes a Keras model, not {model!r}.")
+    if not model.compiled or model.optimizer is None:
+        raise FinderError(
+            f"The model {model.name!r} is not compiled with an optimizer: call "
+            "model.compile(optimizer, loss) first."
+        )
+    check_base_rate(model.optimizer)
+
+
+def _build(model: Any, batch: Any) -> None:
+    """Make what ``fit`` makes when it first sees data."""
+    batch = _one_replica(batch)
+    model._symbolic_build(data_batch=batch)
+    if not model.trainable_variables:
+        raise FinderError(f"The model {model.name!r} has no weights that train.")
+    shape = loss_shape(model, batch)
+    if shape:
+        raise FinderError(scalar_needed(model, shape))
+
+
+def _multipliers(model: Any) -> dict[str, float]:
+    """By what each group of an ``LRMultiplier`` multiplies the base rate now."""
+    groups = groups_of(model)
+    if groups is None:
+        return {}
+    step = int(keras.ops.convert_to_numpy(inner_optimizer(model.optimizer).iterations))
+    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
+
+
+def _one_replica(batch: Any) -> Any:
+    """What one replica of a ``tf.distribute`` strategy is given of a batch."""
+    if keras.backend.backend() != "tensorflow":
+        return batch
+    return keras.tree.map_structure(lambda a: getattr(a, "values", (a,))[0], batch)

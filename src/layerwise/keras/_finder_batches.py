@@ -1,0 +1,164 @@
+"""The batches of a search: from all data that ``fit`` takes, one item for each applied update."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from types import GeneratorType
+from typing import Any
+
+import keras
+import numpy as np
+
+from layerwise.errors import FinderError
+from layerwise.keras._hooks import inner_optimizer
+from layerwise.keras._remade_dataset import remade_dataset
+from layerwise.keras._training_hooks import (
+    data_adapter,
+    feeds_several_replicas,
+    map_arrays,
+    on_devices,
+)
+
+
+class FinderBatches:
+    """Lists of as many batches as an update takes, in the form that the train function takes.
+
+    What can be gone through again can be iterated again; a generator goes on from where it is.
+
+    Args:
+        model: A compiled model.
+        x: As for ``fit``.
+        y: As for ``fit``.
+        sample_weight: As for ``fit``.
+        batch_size: As for ``fit``.
+        class_weight: As for ``fit``.
+        shuffle: As for ``fit``.
+
+    Raises:
+        FinderError: Data that Keras does not take, or no batch at all.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        class_weight: dict[int, float] | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        self._model = model
+        self._per_update = inner_optimizer(model.optimizer).gradient_accumulation_steps or 1
+        if x is None:
+            raise FinderError("There is no data: pass x, as for model.fit().")
+        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+        if batch_size is not None and (not whole or batch_size < 1):
+            raise FinderError(f"batch_size={batch_size!r}: a whole number of at least 1, or None.")
+        if _is_dataset(x):
+            x = remade_dataset(x)
+        try:
+            self._adapter = data_adapter(
+                x,
+                y=y,
+                sample_weight=sample_weight,
+                batch_size=batch_size,
+                class_weight=class_weight,
+                shuffle=shuffle and _can_be_shuffled(x),
+            )
+        except (ValueError, TypeError, ZeroDivisionError, KeyError) as error:
+            raise FinderError(f"Keras can't train on this data: {error}") from error
+        self._once = self._drawn() if isinstance(x, GeneratorType) else None
+
+    def first(self) -> Any:
+        """One batch, which is not missing from the iteration afterwards.
+
+        Raises:
+            FinderError: There is none.
+        """
+        batches = self._drawn() if self._once is None else self._once
+        for batch in batches:
+            if self._once is not None:
+                self._once = chain([batch], self._once)
+            else:
+                self.close()
+            return batch
+        raise FinderError(
+            "The data has no batch: pass arrays, a dataset or a loader that is not empty."
+        )
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return self._groups() if self._once is None else _in_groups(self._once, self._per_update)
+
+    def _groups(self) -> Iterator[list[Any]]:
+        """The groups of one pass; of more if one does not even fill a group."""
+        group: list[Any] = []
+        yielded = False
+        while not yielded:
+            drawn = False
+            for batch in self._drawn():
+                drawn = True
+                group.append(batch)
+                if len(group) == self._per_update:
+                    yield group
+                    group, yielded = [], True
+            if not drawn:
+                return
+
+    def _drawn(self) -> Iterator[Any]:
+        """The batches of one pass, as the backend's train function takes them.
+
+        Without ``on_epoch_begin`` and ``on_epoch_end``: a ``PyDataset`` may change there what it
+        gives next.
+        """
+        self.close()
+        adapter, backend = self._adapter, keras.backend.backend()
+        if backend == "jax":
+            return map(on_devices, adapter.get_jax_iterator())
+        if backend == "torch":
+            return iter(adapter.get_torch_dataloader())
+        strategy = self._model.distribute_strategy
+        if feeds_several_replicas(self._model):
+            return iter(strategy.experimental_distribute_dataset(adapter.get_tf_dataset()))
+        if hasattr(adapter, "_dataset"):
+            return iter(adapter.get_tf_dataset())
+        return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
+
+    def close(self) -> None:
+        """End the workers of a ``PyDataset``, if there are any."""
+        enqueuer = getattr(self._adapter, "enqueuer", None)
+        if enqueuer is not None:
+            enqueuer.stop()
+
+
+def generators_of(x: Any) -> tuple[Any, ...]:
+    """The random generators of a PyTorch ``DataLoader``, which going through it moves on."""
+    sampler = getattr(x, "batch_sampler", None)
+    owners = [x, sampler, getattr(sampler, "sampler", None), getattr(x, "sampler", None)]
+    found = {id(g): g for o in owners if hasattr(g := getattr(o, "generator", None), "get_state")}
+    return tuple(found.values())
+
+
+def _in_groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Full groups; what is left over at the end is left out."""
+    while len(group := list(islice(batches, size))) == size:
+        yield group
+
+
+def _as_tensor(array: Any) -> Any:
+    return keras.ops.convert_to_tensor(array) if isinstance(array, np.ndarray) else array
+
+
+def _is_dataset(x: Any) -> bool:
+    return any(
+        kind.__name__ == "DatasetV2" and kind.__module__.startswith("tensorflow.python.")
+        for kind in type(x).__mro__
+    )
+
+
+def _can_be_shuffled(x: Any) -> bool:
+    """Whether Keras shuffles such data; it warns of what it does not."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is not None
+    leaves = keras.tree.flatten(x)
+    return not isinstance(x, GeneratorType) and all(hasattr(leaf, "shape") for leaf in leaves)

@@ -1,0 +1,52 @@
+"""Listening: a callback that hears every batch of a training, some batches at a time."""
+
+from typing import Any
+
+import keras
+
+from layerwise.keras._rows import Row
+from layerwise.keras._tap import Tap, tap
+
+
+class Listening(keras.callbacks.Callback):
+    """A callback that is handed the rows of batches, and waits for no device meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tap: Tap | None = None
+        self._wait = 0.5
+
+    def hear(self, rows: list[Row]) -> None:
+        """Take some batches' rows."""
+        raise NotImplementedError
+
+    def watches(self, step: int) -> bool:
+        """Whether the update-to-weight ratios of this step are wanted."""
+        del step
+        return False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._fetch()  # what is left of a training that was broken off
+        self._tap = tap(self.model, self._tap, self)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._tap is not None:
+            self._tap.new_epoch(epoch)
+
+    # Not on_train_batch_end: Keras would fetch the logs of each batch for it, and wait.
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self._tap is not None:
+            self._tap.armed = True
+            self._tap.fetch(self._wait)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._fetch()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._fetch()
+        if self._tap is not None:
+            self._tap.leave()
+
+    def _fetch(self) -> None:
+        if self._tap is not None:
+            self._tap.fetch()

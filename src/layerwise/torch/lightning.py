@@ -1,0 +1,123 @@
+"""Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+from lightning.pytorch import Callback
+from torch import Tensor
+
+from layerwise import recorder
+from layerwise.torch._recorder import Recorder as PlainRecorder
+from layerwise.torch._schedule_lr import ScheduleLR
+
+__all__ = ["Recorder"]
+
+
+class Recorder(Callback):
+    """Writes ``<run>/record.jsonl`` while Lightning's ``Trainer`` fits a module.
+
+    A batch's row has its own loss, what ``training_step`` returns beside it as numbers, and each
+    parameter group's rate as the update used it; an epoch's row has ``callback_metrics``. Of
+    several optimizers the first is recorded; only the first of several processes writes. Under
+    gradient accumulation the batches of one update have the same step. Another ``fit`` of the
+    same run appends, and what a resumed one does again replaces what was recorded of it.
+
+    Args:
+        run: The run's folder, made if need be.
+        every: Keep the batches whose step is a multiple of this.
+        ratios: Every so many steps, record how far the update moved each layer; None: never.
+        sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
+        wait: Seconds that a row may wait on the device.
+
+    Raises:
+        RecorderError: When ``fit`` begins: an argument is not usable, or the folder can't be
+            written to.
+
+    Example:
+        >>> import tempfile
+        >>> from lightning.pytorch import Trainer
+        >>> from layerwise.torch.lightning import Recorder
+        >>> run = tempfile.mkdtemp()
+        >>> Recorder(run, ratios=100).state_key
+        'Recorder'
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        *,
+        every: SupportsIndex = 1,
+        ratios: int | None = None,
+        sinks: Iterable[recorder.Sink] = (),
+        wait: float = 0.5,
+    ) -> None:
+        self.run = Path(run)
+        self._options: dict[str, Any] = {
+            "every": every,
+            "ratios": ratios,
+            "sinks": tuple(sinks),
+            "wait": wait,
+        }
+        self._record: PlainRecorder | None = None
+        self._step = 0
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Open the record, at the step at which training begins or goes on."""
+        if not trainer.is_global_zero or not trainer.optimizers:
+            return
+        optimizer = trainer.optimizers[0]
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        ours = [each for each in schedulers if isinstance(each, ScheduleLR)]
+        source = next((each for each in ours if each.optimizer is optimizer), optimizer)
+        self._record = PlainRecorder(self.run, source, model=pl_module, **self._options)
+        if trainer.global_step:
+            self._record.resume(trainer.global_step)
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember how many updates there were before."""
+        self._step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record the batch."""
+        if self._record is None:
+            return
+        given = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
+        values = {name: value for name, value in given.items() if _is_number(value)}
+        loss = values.pop("loss", None)
+        if loss is not None and pl_module.automatic_optimization:
+            loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it by that
+        epoch = trainer.current_epoch
+        self._record.log(step=self._step, epoch=epoch, loss=loss, metrics=values)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Record the epoch."""
+        if self._record is not None:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            loss = metrics.pop("loss", None)
+            self._record.log_epoch(
+                trainer.current_epoch, step=trainer.global_step, loss=loss, metrics=metrics
+            )
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Close the record."""
+        self._close()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Close the record, with all that happened before."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._record is not None:
+            self._record.close()
+            self._record = None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1
+    return isinstance(value, float | int)

@@ -1,0 +1,63 @@
+"""What the site does to formulas, docstrings and pictures, piece by piece."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from xml.etree.ElementTree import tostring
+
+import pytest
+
+from tests.docs import pages
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[object]:
+    """Imports a hook as MkDocs does: by its name, from their own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(pages.DOCS / "_hooks"))
+        yield importlib.import_module
+    for name in ("docstrings", "formulas", "pictures"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("latex", "expected"),
+    [
+        ("s", "<mi>s</mi>"),
+        (r"\text{peak\_at}", "<mi>peak_at</mi>"),
+        ("x_1^2", "<msubsup><mi>x</mi><mn>1</mn><mn>2</mn></msubsup>"),
+        (r"\frac{s + 1}2", "<mfrac><mrow><mi>s</mi><mo>+</mo><mn>1</mn></mrow><mn>2</mn></mfrac>"),
+        (r"\prod_i a", "<munder><mo>∏</mo><mi>i</mi></munder><mi>a</mi>"),
+        (r"\sqrt{2}", "<msqrt><mrow><mn>2</mn></mrow></msqrt>"),
+        (r"a \text{ for } b", "<mi>a</mi><mtext>\u00a0for\u00a0</mtext><mi>b</mi>"),
+    ],
+)
+def test_a_formula_is_mathml(hook: ModuleType, latex: str, expected: str) -> None:
+    found = tostring(hook("formulas").mathml(latex), encoding="unicode")
+    assert found == f'<math display="inline"><mrow>{expected}</mrow></math>'
+
+
+@pytest.mark.parametrize("latex", [r"\unknown", "{a", "a}", "a_", "a^1^2", r"\frac{1}"])
+def test_a_formula_that_is_not_known_stops_the_build(hook: ModuleType, latex: str) -> None:
+    with pytest.raises(ValueError, match=r"can't be shown"):
+        hook("formulas").mathml(latex)
+
+
+def test_docstrings_are_translated(hook: ModuleType) -> None:
+    text = (
+        "See :func:`find_lr` at :math:`t`.\n\n.. math:: a\n   b\n\nExample:\n    >>> 1\n    1\n\n"
+        "Reference:\n    Somebody 2017,\n    a title.\n"
+    )
+    assert hook("docstrings").in_markdown(text) == (
+        "See `find_lr` at $t$.\n\n$$a\n   b$$\n\nExamples:\n    >>> 1\n    1\n\n"
+        "**Source:** Somebody 2017,\na title."
+    )
+
+
+def test_pictures_are_drawn_alike_each_time(hook: ModuleType) -> None:
+    draw = hook("pictures").picture
+    light, dark = (draw(["cosine(9)"], None, ground) for ground in ("#ffffff", "#1e2129"))
+    assert light == draw(["cosine(9)"], None, "#ffffff")
+    assert light != dark
+    assert light.startswith("<?xml")

@@ -1,0 +1,279 @@
+"""Our own suggestion: right on bowls whose best rate is known, honest where nothing is to gain."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerwise.finder import QuadraticTrainer, SweepRange
+from layerwise.finder._batches import Batches
+from layerwise.finder._curve import from_curve
+from layerwise.finder._probe import probe
+from layerwise.finder._stop import stop_rule
+from layerwise.finder._sweep import Sweep, run_sweep
+from layerwise.finder._walk import STEP, lowest, next_place
+
+
+class Recorded:
+    """A trainer, and every update that it was asked for since the last restore."""
+
+    def __init__(self, trainer):
+        self.inner = trainer
+        self.runs = []
+        self.seen = 0
+
+    def start(self, state):
+        self.inner.restore(state)
+        self.runs.append([])
+
+    def train(self, batch, rate):
+        self.runs[-1].append((batch, rate))
+        return self.inner.train(batch, rate)
+
+    def count(self):
+        self.seen += 1
+
+
+def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
+    source = range(1000) if source is None else source
+    batches, recorded = Batches(source), Recorded(trainer)
+    state = trainer.snapshot()
+    recorded.start(state)
+    rates = SweepRange(high=high, steps=steps).rates
+    sweep = run_sweep(recorded.train, batches, rates, stop_rule("diverged"))
+    recorded.runs.clear()
+    answer = probe(
+        recorded.train,
+        lambda: recorded.start(state),
+        batches,
+        sweep,
+        budget=2 * steps,
+        horizon=horizon,
+        seen=recorded.count,
+    )
+    return answer, recorded, sweep
+
+
+class Function(QuadraticTrainer):
+    """A loss that is a function of the update's number and rate: no network at all."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def train(self, batch, rate):
+        self.updates += 1
+        return self.loss(batch, rate)
+
+
+def trained(make, rate, steps):
+    trainer = make()
+    for step in range(steps):
+        trainer.train(5_000 + step, rate * (1 + math.cos(math.pi * step / steps)) / 2)
+    return float(np.mean([trainer.train(9_000 + k, 0.0) for k in range(100)]))
+
+
+@pytest.mark.parametrize(
+    ("curvatures", "noise"),
+    [
+        ((1.0, 0.1, 0.01), 0.1),
+        ((100.0, 30.0, 10.0, 1.0), 0.1),
+        ((0.03, 0.01, 0.003), 0.05),
+        ((1.0, 0.3, 0.1), 1.0),
+    ],
+)
+def test_the_suggestion_trains_about_as_well_as_the_best_of_a_grid(curvatures, noise):
+    def make():
+        return QuadraticTrainer(curvatures, noise)
+
+    answer, _, _ = find(make(), horizon=400, high=1000.0)
+    grid = [trained(make, rate, 400) for rate in np.geomspace(1e-4, 1e3, 57)]
+    best, initial = np.nanmin(grid), trained(make, 0.0, 1)
+    assert (trained(make, answer.rate, 400) - best) / (initial - best) < 0.02
+
+
+@pytest.mark.parametrize("steps", [21, 40, 100, 250])
+def test_it_keeps_to_its_budget_and_tells_each_update(steps):
+    answer, recorded, _ = find(QuadraticTrainer(), steps=steps)
+    assert answer.updates == sum(map(len, recorded.runs)) == recorded.seen <= 2 * steps
+    assert len(answer.probes) >= 3
+
+
+def test_all_probes_start_anew_on_the_same_batches_and_end_at_almost_no_rate():
+    answer, recorded, _ = find(QuadraticTrainer())
+    untrained, *probes = recorded.runs
+    assert all(rate == 0.0 for _, rate in untrained)
+    whole = [run for run in probes if len(run) == len(probes[0])]
+    assert len(whole) >= 3
+    for run in whole:
+        assert [batch for batch, _ in run] == list(range(len(run)))
+        assert [batch for batch, _ in run[-len(untrained) :]] == [batch for batch, _ in untrained]
+        rates = [rate for _, rate in run]
+        assert rates == sorted(rates, reverse=True)
+        assert rates[-1] < 0.01 * rates[0]
+    assert [run[0][1] for run in probes] == pytest.approx([p.rate for p in answer.probes])
+
+
+def test_a_probe_that_breaks_ends_early_and_counts_as_worthless():
+    # A sweep that saw the loss fall up to far too high a rate.
+    sweep = Sweep(
+        tuple(np.geomspace(1e-7, 1e6, 100)),
+        tuple(np.linspace(10, 1, 100)),
+        "reached the upper rate",
+    )
+    trainer = QuadraticTrainer()
+    state = trainer.snapshot()
+    answer = probe(
+        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=400
+    )
+    broken = [done for done in answer.probes if math.isinf(done.score)]
+    assert broken
+    assert all(done.updates < 20 for done in broken)
+
+
+def test_a_network_that_is_trained_already_gets_no_suggestion():
+    answer, _, _ = find(QuadraticTrainer(noise=1.0, start=0.0))
+    assert answer.rate is None
+    assert "Nothing to gain" in answer.reason
+    assert answer.probes
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0, -3.0])
+def test_a_flat_loss_gets_no_suggestion(value):
+    answer, _, _ = find(Function(lambda batch, rate: value))
+    assert answer.rate is None
+    assert "Nothing to gain" in answer.reason
+
+
+def test_noise_alone_gets_no_suggestion():
+    noise = np.random.default_rng(3).normal(2.0, 0.3, 10_000)
+    draws = iter(noise.tolist())
+    answer, _, _ = find(Function(lambda batch, rate: next(draws)))
+    assert answer.rate is None
+
+
+def test_only_nan_gets_no_suggestion_and_costs_nothing():
+    answer, recorded, _ = find(Function(lambda batch, rate: math.nan))
+    assert (answer.rate, answer.updates, recorded.runs) == (None, 0, [])
+    assert "NaN" in answer.reason
+
+
+def test_nan_in_the_data_gets_no_suggestion():
+    answer, _, _ = find(Function(lambda batch, rate: math.nan if batch % 2 else 1.0))
+    assert answer.rate is None
+    assert "before any training" in answer.reason
+
+
+def test_where_the_sweep_shows_nothing_probes_may_still_find_it():
+    sweep = Sweep(tuple(np.geomspace(1e-7, 10, 100)), (1.0,) * 100, "reached the upper rate")
+    assert from_curve(sweep).rate is None
+    trainer = QuadraticTrainer()
+    state = trainer.snapshot()
+    answer = probe(
+        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=200
+    )
+    assert 0.1 < answer.rate < 2
+
+
+def test_too_small_a_budget_leaves_the_curve_and_says_so():
+    answer, recorded, sweep = find(QuadraticTrainer(), steps=15)
+    assert answer.rate == from_curve(sweep).rate
+    assert "sweep more steps" in answer.reason
+    assert recorded.runs == []
+
+
+def test_data_that_ends_makes_probes_shorter():
+    answer, recorded, sweep = find(QuadraticTrainer(), source=iter(range(30)), high=1e-2)
+    assert sweep.stopped == "data ended"
+    assert max(map(len, recorded.runs)) == 30
+    assert answer.probes
+
+
+def test_probes_are_no_longer_than_the_training():
+    answer, recorded, _ = find(QuadraticTrainer(), horizon=12)
+    assert max(map(len, recorded.runs)) == 12
+    assert answer.rate is not None
+
+
+def test_no_probe_is_above_the_sweep():
+    answer, _, sweep = find(QuadraticTrainer((0.3, 0.1)), high=1.0)
+    assert max(done.rate for done in answer.probes) == pytest.approx(1.0)
+    assert answer.rate <= 1.0 + 1e-12
+    assert sweep.stopped == "reached the upper rate"
+
+
+class Signs(QuadraticTrainer):
+    """Steps of equal size, as Adam's at first: no rate breaks it, and noise remains."""
+
+    def train(self, batch, rate):
+        before = self.weights
+        loss = super().train(batch, 1.0)
+        self.weights = before + rate * np.sign(self.weights - before)
+        return loss
+
+
+def test_the_more_of_the_loss_is_left_the_lower_the_rate_of_a_longer_training():
+    short, long, longest = (
+        find(Signs((1.0,) * 30, noise=2.0), horizon=horizon)[0].rate for horizon in (47, 470, 4700)
+    )
+    assert short > long > longest
+    # rate(T) = rate(L) * (L / T) ** (rho / 2): the same factor for each factor of the length
+    assert long / short == pytest.approx(longest / long)
+    assert 10**-0.5 < long / short < 1
+
+
+def test_where_stability_sets_the_rate_the_length_changes_nothing():
+    rates = {
+        find(QuadraticTrainer((1.0,) * 5 + (1e-4,) * 50, noise=0.0), horizon=horizon)[0].rate
+        for horizon in (100, 1000, 10_000)
+    }
+    assert len(rates) == 1
+
+
+def test_losses_below_zero_are_as_good_as_any():
+    class Shifted(QuadraticTrainer):
+        def train(self, batch, rate):
+            return super().train(batch, rate) - 1000.0
+
+    plain, shifted = (find(make())[0] for make in (QuadraticTrainer, Shifted))
+    # A loss without a known bottom: only the correction for the length differs.
+    assert [p.rate for p in shifted.probes][:3] == [p.rate for p in plain.probes][:3]
+    assert plain.rate / 4 < shifted.rate < plain.rate * 4
+
+
+scores = st.dictionaries(
+    st.integers(-12, 12).map(lambda k: k / 4),
+    st.one_of(st.floats(-5, 5), st.just(math.inf)),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(scores, st.floats(0, 4))
+def test_the_next_place_is_new_and_not_above_the_ceiling(tried, ceiling):
+    ceiling = max(ceiling, *tried)
+    place = next_place(tried, worst=6.0, ceiling=ceiling)
+    assert place not in tried
+    assert place <= ceiling
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 10), st.floats(-5, 5))
+def test_the_walk_ends_around_the_bottom_of_a_bowl(bottom, bend, height):
+    tried = {}
+    place = 0.0
+    for _ in range(9):
+        tried[place] = height + bend * (place - bottom) ** 2
+        place = next_place(tried, worst=math.inf, ceiling=9.0)
+    assert min(abs(at - bottom) for at in tried) <= STEP / 2
+    assert lowest(tried, worst=math.inf) == pytest.approx(bottom, abs=1e-6)
+
+
+@given(scores, st.floats(5, 50))
+def test_the_lowest_place_is_between_the_best_ones_neighbours(tried, worst):
+    places = sorted(tried)
+    number = places.index(min(places, key=tried.__getitem__))
+    found = lowest(tried, worst)
+    below, above = places[max(number - 1, 0)], places[min(number + 1, len(places) - 1)]
+    assert below <= found <= above

@@ -1,0 +1,109 @@
+"""The recorder as a callback of Lightning."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from layerwise import cosine, warmup
+from layerwise.recorder import History
+from layerwise.torch import ScheduleLR, param_groups
+from layerwise.torch.lightning import Recorder
+from tests.torch.networks import bits, make_batch, make_network
+
+SCHEDULE = warmup(3) >> cosine(20)
+
+# What Lightning says about this machine and this tiny run, and its use of PyTorch's own renamed
+# parts.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*num_workers.*"),
+    pytest.mark.filterwarnings("ignore:.*log_every_n_steps.*"),
+    pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:lightning.*"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:lightning.*"),
+]
+
+
+class Classifier(lightning.LightningModule):
+    """Keeps each batch's own loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = make_network()
+        self.losses: list[float] = []
+
+    def training_step(self, batch: Any, number: int) -> Any:
+        x, y = batch
+        loss = torch.nn.functional.cross_entropy(self.network(x), y)
+        self.losses.append(loss.item())
+        if number == 9:
+            raise KeyError("broken off")
+        return {"loss": loss, "twice": 2 * loss.detach(), "note": "text"}
+
+    def validation_step(self, batch: Any, number: int) -> None:
+        self.log("val_loss", float(number))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(param_groups(self, {"network.backbone": 0.1}, lr=0.05))
+        scheduler = ScheduleLR(optimizer, SCHEDULE)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def fit(run: Path | None, *, batches: int = 4, epochs: int = 2, **options: Any) -> Any:
+    x, y = make_batch(0, samples=4 * batches)
+    model = Classifier()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[] if run is None else [Recorder(run, ratios=2)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    data = DataLoader(TensorDataset(x, y), batch_size=4)
+    trainer.fit(model, data, data)
+    return model
+
+
+def test_rows_of_batches_and_epochs(tmp_path: Path) -> None:
+    model = fit(tmp_path)
+    history = History.load(tmp_path)
+    batch = history.batch
+    assert batch["step"].tolist() == list(range(8))
+    assert batch["epoch"].tolist() == [0] * 4 + [1] * 4
+    assert batch["loss"].tolist() == pytest.approx(model.losses, rel=1e-7)
+    assert batch["twice"].tolist() == pytest.approx([2 * loss for loss in model.losses])
+    rates = [0.05 * SCHEDULE(step) for step in range(8)]
+    assert batch["rates/default"].tolist() == pytest.approx(rates)
+    assert batch["rates/network.backbone"].tolist() == pytest.approx([0.1 * r for r in rates])
+    assert batch["ratios/network.head"][2] > 0
+    assert history.epoch["val_loss"].tolist() == [1.5, 1.5]
+    assert history.epoch["step"].tolist() == [4, 8]
+    assert history.plan is not None
+    assert bits(model.parameters()) == bits(fit(None).parameters())
+
+
+def test_accumulated_batches_have_their_own_losses(tmp_path: Path) -> None:
+    model = fit(tmp_path, epochs=1, accumulate_grad_batches=2)
+    batch = History.load(tmp_path).batch
+    assert batch["step"].tolist() == [0, 0, 1, 1]
+    assert batch["loss"].tolist() == pytest.approx(model.losses, rel=1e-6)
+    assert batch["rates/default"].tolist() == pytest.approx(
+        [0.05 * SCHEDULE(s) for s in (0, 0, 1, 1)]
+    )
+
+
+def test_a_training_that_breaks_off_is_recorded_to_its_end(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="broken off"):
+        fit(tmp_path, batches=12)
+    assert History.load(tmp_path).batch["step"].tolist() == list(range(9))
