@@ -93,8 +93,9 @@ def main() -> None:
         if rows:
             halves[half] = rows
     _report.show(halves, _methods.OURS)
-    _report.save(halves, RESULTS / "regrets.json")
-    _report.plot(halves, RESULTS / "regrets.png")
+    _report.save(halves, RESULTS)
+    # With the other half beside it, if that has been measured before.
+    _report.plot(_report.load(tuple(HALVES), RESULTS), RESULTS / "regrets.png")
     print(f"Rows and plot are in {RESULTS}.")
 
 

@@ -74,9 +74,16 @@ def plot(halves: dict[str, Rows], place: Path) -> None:
     figure.savefig(place, dpi=150)
 
 
-def save(halves: dict[str, Rows], place: Path) -> None:
-    """All rows, as JSON."""
-    place.write_text(json.dumps(halves, indent=1))
+def save(halves: dict[str, Rows], folder: Path) -> None:
+    """All rows as JSON, a file for each half."""
+    for half, rows in halves.items():
+        (folder / f"regrets-{half}.json").write_text(json.dumps(rows, indent=1))
+
+
+def load(halves: tuple[str, ...], folder: Path) -> dict[str, Rows]:
+    """The rows of those halves that were saved."""
+    places = {half: folder / f"regrets-{half}.json" for half in halves}
+    return {half: json.loads(place.read_text()) for half, place in places.items() if place.exists()}
 
 
 def show(halves: dict[str, Rows], method: str) -> None:

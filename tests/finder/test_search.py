@@ -205,3 +205,34 @@ def test_the_bar_is_on_standard_error_and_can_be_off(capfd, monkeypatch):
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "Finding a learning rate" in shown.err
+
+
+def test_probes_are_scored_on_what_is_held_out():
+    trainer = Watched()
+    found = quietly(trainer, range(1000), held_out=iter([5001, 5002, 5003]), steps=50)
+    scored = [(batch, rate) for batch, rate in trainer.asked if batch > 5000]
+    assert {batch for batch, _ in scored} == {5001, 5002, 5003}
+    assert {rate for _, rate in scored} == {0.0}
+    whole = [probe for probe in found.probes if math.isfinite(probe.score)]
+    assert len(scored) == 3 * (1 + len(whole))
+    assert found.updates == len(trainer.asked) <= 150
+
+
+def test_a_score_is_the_loss_on_what_is_held_out():
+    found = quietly(QuadraticTrainer(), range(1000), held_out=[5001, 5002])
+    best = min(found.probes, key=lambda probe: probe.score)
+    again = QuadraticTrainer()
+    length = best.updates - 2
+    for number in range(length):
+        again.train(number, best.rate * (1 + math.cos(math.pi * number / length)) / 2)
+    assert best.score == pytest.approx(np.mean([again.train(b, 0.0) for b in (5001, 5002)]))
+
+
+def test_of_much_that_is_held_out_only_some_is_used():
+    found = quietly(QuadraticTrainer(), range(1000), held_out=range(5000, 9000))
+    assert found.updates <= 300
+
+
+def test_nothing_held_out_is_an_error():
+    with pytest.raises(FinderError, match="held_out has no batch"):
+        quietly(QuadraticTrainer(), held_out=[])

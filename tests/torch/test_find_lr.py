@@ -558,7 +558,7 @@ class NoRate(torch.optim.Optimizer):
         ("two ways", {"step": lambda batch: 0.0}),
         ("no gradient", {"loss": lambda outputs, targets: outputs.detach().sum()}),
         ("accumulate=0", {"accumulate": 0}),
-        ("more batches than the loader has", {"accumulate": 9}),
+        ("more batches than there are", {"accumulate": 9}),
         ("memory='disk'", {"memory": "disk"}),
         ("autocast=True", {"autocast": True}),
         ("no GradScaler", {"scaler": 2.0}),

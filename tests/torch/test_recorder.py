@@ -174,7 +174,8 @@ def test_each_row_on_the_cpu_is_written_at_once(tmp_path: Path) -> None:
 
 def test_values_of_several_devices_are_fetched_together() -> None:
     rows = [{"step": n, "loss": torch.tensor(n / 3), "rates": {"a": 0.5}} for n in range(3)]
-    found = numbers([*rows, {"step": 3, "metrics": {"b": torch.tensor([0.1], dtype=torch.float64)}}])
+    tenth = torch.tensor([0.1], dtype=torch.float64)
+    found = numbers([*rows, {"step": 3, "metrics": {"b": tenth}}])
     assert [row.get("loss") for row in found] == pytest.approx([0.0, 1 / 3, 2 / 3, None])
     assert found[3] == {"step": 3, "metrics": {"b": 0.1}}
     assert found[1]["rates"] == {"a": 0.5}

@@ -4,7 +4,8 @@ A sweep trains one update at each rate, on weights that all the rates before hav
 where training breaks, and little of what a rate is worth. So from the same start, and on the same
 batches, *probes* train for a short while at a few rates, each falling to 0 along a cosine as in a
 real training. Hardly anything is learnt in a probe's last fifth, so its losses there, taken before
-each update, are held out from it at no cost: they are its score. Too low a rate does not get far,
+each update, are held out from it at no cost: they are its score (unless there is data to score
+on). Too low a rate does not get far,
 too high a rate breaks or ends in noise.
 
 **Which rates.** The first is where the sweep has done most of its fall. From there it goes half a
@@ -61,6 +62,7 @@ def probe(
     *,
     budget: int,
     horizon: int | None = None,
+    held_out: Sequence[Any] = (),
     seen: Callable[[], None] = lambda: None,
 ) -> Suggestion:
     """Probes from the sweep's guess to the best rate, and from their length to the training's.
@@ -72,6 +74,7 @@ def probe(
         sweep: What the sweep saw.
         budget: How many updates all probes may take.
         horizon: How many updates the training is going to have, if known.
+        held_out: Batches to score on, at most as many as ``most_held_out`` says.
         seen: Called after each update.
 
     Returns:
@@ -80,7 +83,7 @@ def probe(
     if not any(map(math.isfinite, sweep.losses)):
         return Suggestion(None, "Every loss of the sweep was NaN or infinite.")
     guess = from_curve(sweep)
-    length = _length(batches, budget, horizon)
+    length = _length(batches, budget, horizon, len(held_out))
     if length < SHORTEST:
         return Suggestion(
             guess.rate,
@@ -89,16 +92,17 @@ def probe(
         )
     spent = 0
 
-    def counted(number: int, rate: float) -> float:
+    def counted(batch: Any, rate: float) -> float:
         nonlocal spent
         spent += 1
-        loss = float(train(batches[number], rate))
+        loss = float(train(batch, rate))
         seen()
         return loss
 
     start()
-    tail = range(length - _tail(length), length)
-    untrained = np.array([counted(number, 0.0) for number in tail])
+    tail = length - _tail(length)
+    judges = held_out or [batches[number] for number in range(tail, length)]
+    untrained = np.array([counted(batch, 0.0) for batch in judges])
     if not np.isfinite(untrained).all():
         return Suggestion(None, "Losses are NaN or infinite before any training.", (), spent)
     worst = float(untrained.mean())
@@ -108,14 +112,18 @@ def probe(
     ceiling = math.log10(sweep.rates[-1] / first)
     place, scores, probes = 0.0, {}, list[Probe]()
     best: Floats | None = None
-    while budget - spent >= length and len(probes) < MOST:
+    while budget - spent >= length + len(held_out) and len(probes) < MOST:
         start()
-        rate = first * 10**place
-        losses = _train(counted, rate, length)
-        ended = np.array(losses[tail.start :])
-        whole = len(losses) == length and bool(np.isfinite(ended).all())
+        rate, before = first * 10**place, spent
+        losses = _train(counted, batches, rate, length)
+        whole = len(losses) == length
+        if whole and held_out:
+            ended = np.array([counted(batch, 0.0) for batch in held_out])
+        else:
+            ended = np.array(losses[tail:])
+        whole = whole and bool(np.isfinite(ended).all())
         scores[place] = float(ended.mean()) if whole else math.inf
-        probes.append(Probe(rate, scores[place], len(losses)))
+        probes.append(Probe(rate, scores[place], spent - before))
         if whole and (best is None or ended.mean() < best.mean()):
             best = ended
         place = next_place(scores, worst, ceiling)
@@ -152,9 +160,16 @@ def _left(scores: Mapping[float, float], worst: float) -> float:
     return min(max(scores[best] / worst, 0.0), 1.0) if worst > 0 else UNKNOWN
 
 
-def _length(batches: Batches, budget: int, horizon: int | None) -> int:
-    """Of each probe: all of them, and the untrained network's tail, fit into the budget."""
+def most_held_out(budget: int) -> int:
+    """How many batches may be scored on, so that this takes at most a quarter of the budget."""
+    return budget // (4 * (PROBES + 1))
+
+
+def _length(batches: Batches, budget: int, horizon: int | None, scored_on: int) -> int:
+    """Of each probe: all of them, and what scores the untrained network, fit into the budget."""
     length = int(budget / (PROBES + TAIL))
+    if scored_on:
+        length = (budget - (PROBES + 1) * scored_on) // PROBES
     if horizon is not None:
         length = min(length, horizon)
     try:
@@ -168,11 +183,15 @@ def _tail(length: int) -> int:
     return max(round(TAIL * length), 2)
 
 
-def _train(counted: Callable[[int, float], float], rate: float, length: int) -> list[float]:
+def _train(
+    counted: Callable[[Any, float], float], batches: Batches, rate: float, length: int
+) -> list[float]:
     """The losses of a probe; it ends early where training broke."""
     losses: list[float] = []
     for number in range(length):
-        losses.append(counted(number, rate * (1 + math.cos(math.pi * number / length)) / 2))
+        losses.append(
+            counted(batches[number], rate * (1 + math.cos(math.pi * number / length)) / 2)
+        )
         if not abs(losses[-1]) <= HOPELESS * (abs(losses[0]) + 1):
             break
     return losses
@@ -181,7 +200,8 @@ def _train(counted: Callable[[int, float], float], rate: float, length: int) -> 
 def _learnt(untrained: Floats, trained: Floats) -> bool:
     """Whether the losses fell, batch for batch, by more than chance and by more than a trace."""
     gains = untrained - trained
-    chance = CHANCE * float(gains.std(ddof=1)) / math.sqrt(len(gains))
+    spread = float(gains.std(ddof=1)) if len(gains) > 1 else 0.0
+    chance = CHANCE * spread / math.sqrt(len(gains))
     trace = TRACE * max(float(untrained.std()), abs(float(untrained.mean())) / 1000)
     return bool(gains.mean() > max(chance, trace))
 

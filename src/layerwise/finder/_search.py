@@ -1,6 +1,7 @@
 """search: a sweep, a suggestion, and everything as it was."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 from layerwise.errors import FinderError
@@ -8,7 +9,7 @@ from layerwise.finder._batches import Batches
 from layerwise.finder._candidates import candidates
 from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
-from layerwise.finder._probe import probe
+from layerwise.finder._probe import most_held_out, probe
 from layerwise.finder._progress import progress_bar
 from layerwise.finder._smoothing import smooth
 from layerwise.finder._stop import StopName, StopRule, stop_rule
@@ -32,6 +33,7 @@ def search(
     spacing: Spacing = "geometric",
     method: Method = "probe",
     horizon: int | None = None,
+    held_out: Iterable[Any] | None = None,
     stop: StopName | StopRule = "diverged",
     smoothing: float = SMOOTHING,
     progress: bool = True,
@@ -52,6 +54,8 @@ def search(
         spacing: ``"geometric"`` or ``"linear"``.
         method: ``"probe"``, or ``"sweep"`` for a rule that needs the sweep alone.
         horizon: How many updates the training is going to have, if known.
+        held_out: Batches to score the probes on, for data so small that a probe goes through it
+            more than once; they are trained on at rate 0. Of many, the first few are taken.
         stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (over twice the first
             loss), ``"never"``, or a function of the smoothed losses so far.
         smoothing: The width of the smoothing in points, at least 0.
@@ -83,6 +87,12 @@ def search(
     drawn = Batches(batches)
     start = trainer.snapshot()
     try:
+        judges = tuple(islice(held_out, most_held_out(budget))) if held_out is not None else ()
+        if held_out is not None and method == "probe" and not judges:
+            raise FinderError(
+                "held_out has no batch, or steps is too low to score on any: pass at least one "
+                "batch, or None."
+            )
         with progress_bar(steps + budget, progress) as seen:
             sweep = run_sweep(trainer.train, drawn, wanted.rates, rule, seen)
             if method == "probe":
@@ -93,6 +103,7 @@ def search(
                     sweep,
                     budget=budget,
                     horizon=horizon,
+                    held_out=judges,
                     seen=seen,
                 )
             else:

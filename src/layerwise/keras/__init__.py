@@ -5,6 +5,7 @@ from layerwise.keras._annotate import annotate
 from layerwise.keras._circular_lr import CircularLR
 from layerwise.keras._explain import explain
 from layerwise.keras._find_lr import find_lr
+from layerwise.keras._lr_finder import LRFinder
 from layerwise.keras._lr_updater import LRUpdater
 from layerwise.keras._optimizer import LRMultiplier
 from layerwise.keras._parameters import layers_of
@@ -14,6 +15,7 @@ from layerwise.keras._schedule import LearningRateSchedule
 
 __all__ = [
     "CircularLR",
+    "LRFinder",
     "LRMultiplier",
     "LRUpdater",
     "LearningRateSchedule",

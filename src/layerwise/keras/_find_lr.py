@@ -6,17 +6,14 @@ import keras
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, StopRule, SweepRange, search
-from layerwise.keras._factors import evaluate_on_host
 from layerwise.keras._finder_batches import FinderBatches, generators_of
 from layerwise.keras._finder_rate import (
     check_base_rate,
     give_variable,
-    is_scheduled,
+    multipliers_now,
     without_schedule,
 )
 from layerwise.keras._finder_trainer import scalar_needed, trainer_of
-from layerwise.keras._groups import groups_of
-from layerwise.keras._hooks import inner_optimizer
 from layerwise.keras._train_function import ready_to_train
 from layerwise.keras._training_hooks import loss_shape
 from layerwise.keras._undisturbed import undisturbed
@@ -37,6 +34,7 @@ def find_lr(
     spacing: Literal["geometric", "linear"] = "geometric",
     method: Literal["probe", "sweep"] = "probe",
     horizon: int | None = None,
+    validation_data: Any = None,
     stop: Literal["diverged", "doubled", "never"] | StopRule = "diverged",
     smoothing: float = 2.0,
     memory: Literal["device", "host"] = "device",
@@ -69,6 +67,9 @@ def find_lr(
         spacing: ``"geometric"`` or ``"linear"``.
         method: ``"probe"``, or ``"sweep"`` for a rule that needs the sweep alone.
         horizon: How many updates the training is going to have, if known.
+        validation_data: What to score the probes on, as for ``model.fit``, for data so small
+            that a probe goes through it more than once. Its first few batches are taken, in
+            training mode.
         stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (over twice the first
             loss), ``"never"``, or a function of the smoothed losses so far.
         smoothing: The width of the smoothing in points, at least 0.
@@ -113,14 +114,17 @@ def find_lr(
             class_weight=class_weight,
             shuffle=shuffle,
         )
+        held_out = _held_out(model, validation_data, batch_size)
         try:
             first = batches.first()
             random.put_back()
-            scheduled = is_scheduled(model.optimizer)
-            give_variable(model.optimizer)
+            lifted = give_variable(model.optimizer)
             _build(model, first)
             random.renew()  # weights that were made stay, and so does what was drawn for them
-            with without_schedule(model.optimizer), ready_to_train(model, separate=scheduled):
+            with (
+                without_schedule(model.optimizer) as inside,
+                ready_to_train(model, separate=lifted or inside),
+            ):
                 return search(
                     trainer_of(model, memory == "host", generators),
                     batches,
@@ -130,13 +134,25 @@ def find_lr(
                     spacing=spacing,
                     method=method,
                     horizon=horizon,
+                    held_out=held_out,
                     stop=stop,
                     smoothing=smoothing,
                     progress=progress,
-                    multipliers=_multipliers(model),
+                    multipliers=multipliers_now(model),
                 )
         finally:
             batches.close()
+            if held_out is not None:
+                held_out.close()
+
+
+def _held_out(model: Any, data: Any, batch_size: int | None) -> FinderBatches | None:
+    if data is None:
+        return None
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+    return FinderBatches(
+        model, x, y, sample_weight=weight, batch_size=batch_size, class_weight=None, shuffle=False
+    )
 
 
 def _check_model(model: Any) -> None:
@@ -159,15 +175,6 @@ def _build(model: Any, batch: Any) -> None:
     shape = loss_shape(model, batch)
     if shape:
         raise FinderError(scalar_needed(model, shape))
-
-
-def _multipliers(model: Any) -> dict[str, float]:
-    """By what each group of an ``LRMultiplier`` multiplies the base rate now."""
-    groups = groups_of(model)
-    if groups is None:
-        return {}
-    step = int(keras.ops.convert_to_numpy(inner_optimizer(model.optimizer).iterations))
-    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
 
 
 def _one_replica(batch: Any) -> Any:

@@ -76,8 +76,8 @@ class FinderBatches:
         Raises:
             FinderError: There is none.
         """
-        batches = self._drawn() if self._once is None else self._once
-        for batch in batches:
+        empty = self._adapter.num_batches == 0
+        for batch in () if empty else self._drawn() if self._once is None else self._once:
             if self._once is not None:
                 self._once = chain([batch], self._once)
             else:
@@ -128,7 +128,7 @@ class FinderBatches:
         """End the workers of a ``PyDataset``, if there are any."""
         enqueuer = getattr(self._adapter, "enqueuer", None)
         if enqueuer is not None:
-            enqueuer.stop()
+            enqueuer.stop(drain_queue_and_join=True)
 
 
 def generators_of(x: Any) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from layerwise.errors import FinderError
+from layerwise.keras._factors import evaluate_on_host
+from layerwise.keras._groups import groups_of
 from layerwise.keras._hooks import inner_optimizer, rate_variable
 
 
@@ -29,20 +31,16 @@ def check_base_rate(optimizer: Any) -> None:
         )
 
 
-def is_scheduled(optimizer: Any) -> bool:
-    """Whether a schedule or function would stand between the base rate and the weights."""
-    factors = getattr(inner_optimizer(optimizer), "_factors", None)
-    scheduled = factors is not None and factors.schedule is not None
-    return scheduled or rate_variable(optimizer) is None
-
-
-def give_variable(optimizer: Any) -> None:
+def give_variable(optimizer: Any) -> bool:
     """Put a variable in the place of a schedule or function of the base rate.
 
     The caller puts the optimizer's attributes back.
+
+    Returns:
+        Whether there was one.
     """
     if rate_variable(optimizer) is not None:
-        return
+        return False
     inner = inner_optimizer(optimizer)
     with keras.name_scope(inner.name, caller=inner):
         inner._learning_rate = keras.Variable(
@@ -52,17 +50,31 @@ def give_variable(optimizer: Any) -> None:
             trainable=False,
             aggregation="only_first_replica",
         )
+    return True
 
 
 @contextmanager
-def without_schedule(optimizer: Any) -> Iterator[None]:
-    """While the block runs, the common schedule of an ``LRMultiplier`` is 1 at every step."""
+def without_schedule(optimizer: Any) -> Iterator[bool]:
+    """While the block runs, the common schedule of a built ``LRMultiplier`` is 1 at every step.
+
+    Yields:
+        Whether there is one.
+    """
     factors = getattr(inner_optimizer(optimizer), "_factors", None)
     if factors is None:
-        yield
+        yield False
         return
     before, factors.schedule = factors.schedule, None
     try:
-        yield
+        yield before is not None
     finally:
         factors.schedule = before
+
+
+def multipliers_now(model: Any) -> dict[str, float]:
+    """By what an ``LRMultiplier`` multiplies each group's rate now, its schedule left out."""
+    groups = groups_of(model)
+    if groups is None:
+        return {}
+    step = int(keras.ops.convert_to_numpy(inner_optimizer(model.optimizer).iterations))
+    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}

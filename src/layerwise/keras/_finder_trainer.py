@@ -31,7 +31,7 @@ class KerasTrainer:
 
     def __init__(self, model: Any, on_host: bool, generators: tuple[Any, ...] = ()) -> None:
         self.model = model
-        self.on_host = on_host
+        self.keeps_on_host = on_host
         self.generators = generators
         self.inner = inner_optimizer(model.optimizer)
         self.scales_loss = self.inner is not model.optimizer
@@ -45,9 +45,9 @@ class KerasTrainer:
     def _fresh_values(self) -> list[Any]:
         """What the variables of the loss trackers hold after a reset."""
         every = _unique(self.model.metrics_variables)
-        before = [_on_host(v) for v in every]
+        before = [on_host(v) for v in every]
         self.model.reset_metrics()
-        fresh = [_on_host(v) for v in self.trackers]
+        fresh = [on_host(v) for v in self.trackers]
         for variable, value in zip(every, before, strict=True):
             variable.assign(value)
         return fresh
@@ -110,7 +110,7 @@ class EagerTrainer(KerasTrainer):
 
     def __init__(self, model: Any, on_host: bool, generators: tuple[Any, ...] = ()) -> None:
         super().__init__(model, on_host, generators)
-        self.variables = all_variables(model)
+        self.variables = variables_of(model)
         self.fresh_tensors = [
             keras.ops.convert_to_tensor(value, v.dtype)
             for v, value in zip(self.trackers, self.fresh, strict=True)
@@ -118,7 +118,7 @@ class EagerTrainer(KerasTrainer):
 
     def snapshot(self) -> Snapshot:
         """See :class:`layerwise.finder.Trainer`."""
-        copy = _on_host if self.on_host else _on_device
+        copy = on_host if self.keeps_on_host else _on_device
         return RandomStates(self.generators), [copy(v) for v in self.variables]
 
     def restore(self, state: Snapshot) -> None:
@@ -140,7 +140,7 @@ class EagerTrainer(KerasTrainer):
         _assign(self.rate, rate)
 
     def _count(self) -> int:
-        return int(_on_host(self.count))
+        return int(on_host(self.count))
 
     def _step(self, batch: Any) -> Any:
         for variable, value in zip(self.trackers, self.fresh_tensors, strict=True):
@@ -178,7 +178,7 @@ class FunctionalTrainer(KerasTrainer):
 
     def snapshot(self) -> Snapshot:
         """See :class:`layerwise.finder.Trainer`."""
-        values = [_on_host(v) for part in self.parts for v in part] if self.on_host else None
+        values = [on_host(v) for part in self.parts for v in part] if self.keeps_on_host else None
         return RandomStates(self.generators), values
 
     def restore(self, state: Snapshot) -> None:
@@ -192,7 +192,7 @@ class FunctionalTrainer(KerasTrainer):
         self.begun = False
 
     def _begin(self) -> None:
-        if self.on_host:
+        if self.keeps_on_host:
             self.state = [[v.value for v in part] for part in self.parts]
             self.model._purge_model_variables(True, True, True, True)
         else:
@@ -238,7 +238,7 @@ def scalar_needed(model: Any, shape: tuple[int, ...]) -> str:
     )
 
 
-def all_variables(model: Any) -> list[Any]:
+def variables_of(model: Any) -> list[Any]:
     """Every variable of a model, its optimizer and its metrics, each once."""
     return _unique([*model.variables, *model.optimizer.variables, *model.metrics_variables])
 
@@ -261,7 +261,8 @@ def _assign(variable: Any, value: Any) -> None:
         variable.assign(value)
 
 
-def _on_host(variable: Any) -> Any:
+def on_host(variable: Any) -> Any:
+    """A copy of its value, as a NumPy array."""
     return np.array(keras.ops.convert_to_numpy(variable.value))
 
 

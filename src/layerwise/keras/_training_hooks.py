@@ -9,7 +9,8 @@ Tried on Keras 3.14 and 3.15:
 - of an optimizer: ``_iterations``, ``_learning_rate``, ``_accumulated_gradients``, ``_tracker``;
 - the generator of seeds that Keras keeps for all random functions without one of their own;
 - of TensorFlow: the generator of seeds for its operations, the global generator of
-  ``tf.random``, what its proxies of dicts remember, and the graph of a ``tf.data.Dataset``, in ``_remade_dataset.py``.
+  ``tf.random``, what its proxies of dicts remember, and in ``_remade_dataset.py`` the graph of a
+  ``tf.data.Dataset``.
 """
 
 from typing import Any

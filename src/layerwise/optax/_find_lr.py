@@ -32,6 +32,7 @@ def find_lr(
     spacing: Literal["geometric", "linear"] = "geometric",
     method: Literal["probe", "sweep"] = "probe",
     horizon: int | None = None,
+    held_out: Iterable[Any] | None = None,
     stop: Literal["diverged", "doubled", "never"] | StopRule = "diverged",
     smoothing: float = 2.0,
     progress: bool = True,
@@ -68,6 +69,8 @@ def find_lr(
         method: ``"probe"``: short trainings after the sweep, at up to twice its cost;
             ``"sweep"``: from its curve alone.
         horizon: How many updates the training is going to have, if known.
+        held_out: Batches to score the probes on, for data so small that a probe goes through it
+            more than once; of many, the first few are taken.
         stop: When to end early: ``"diverged"``, ``"doubled"``, ``"never"``, or a function of the
             smoothed losses.
         smoothing: Its width in points, at least 0.
@@ -131,6 +134,7 @@ def find_lr(
         spacing=spacing,
         method=method,
         horizon=horizon,
+        held_out=None if held_out is None else Gathered(held_out, accumulate),
         stop=stop,
         smoothing=smoothing,
         progress=progress,

@@ -33,6 +33,7 @@ def find_lr(
     spacing: Literal["geometric", "linear"] = "geometric",
     method: Literal["probe", "sweep"] = "probe",
     horizon: int | None = None,
+    held_out: Iterable[Any] | None = None,
     stop: Literal["diverged", "doubled", "never"] | StopRule = "diverged",
     smoothing: float = 2.0,
     progress: bool = True,
@@ -70,6 +71,8 @@ def find_lr(
         method: ``"probe"``: short trainings after the sweep, at up to twice its cost;
             ``"sweep"``: from its curve alone.
         horizon: How many updates the training is going to have, if known.
+        held_out: Batches to score the probes on, for data so small that a probe goes through it
+            more than once; of many, the first few are taken.
         stop: When to end early: ``"diverged"``, ``"doubled"``, ``"never"``, or a function of the
             smoothed losses.
         smoothing: Its width in points, at least 0.
@@ -113,7 +116,6 @@ def find_lr(
     factors = group_factors(optimizer, int(getattr(scheduler, "last_epoch", 0)))
     ranks = Ranks(model, where)
     batches = fresh_workers(batches)
-    gathered = Gathered(batches, accumulate)
     update = step or Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     others = [thing for thing in (loss, *also) if isinstance(thing, nn.Module)]
     stateful = [thing for thing in (scheduler, *also) if thing is not None]
@@ -129,15 +131,20 @@ def find_lr(
         ranks=ranks,
         host=memory == "host",
     )
+
+    def together(data: Iterable[Any]) -> Iterable[Any]:
+        return ranks.together(Gathered(data, accumulate) if step is None else data)
+
     return search(
         trainer,
-        ranks.together(gathered if step is None else batches),
+        together(batches),
         low=low,
         high=high,
         steps=steps,
         spacing=spacing,
         method=method,
         horizon=horizon,
+        held_out=None if held_out is None else together(held_out),
         stop=stop,
         smoothing=smoothing,
         progress=progress and ranks.rank == 0,

@@ -12,7 +12,7 @@ from layerwise.torch._base_rate import set_rates
 from layerwise.torch._keep import Keeper
 from layerwise.torch._random import random_states
 from layerwise.torch._ranks import Ranks
-from layerwise.torch._update import scalar
+from layerwise.torch._update import parameters_of, scalar
 
 _TRIES = 24  # a scale of 2**16 is below 2**-7 then
 
@@ -96,8 +96,8 @@ class TorchTrainer:
         self._begun = True
         if not self._model.training:
             self._model.train()
-        self._model.zero_grad(set_to_none=True)
-        self._optimizer.zero_grad(set_to_none=True)
+        for tensor in parameters_of(self._model, self._optimizer):
+            tensor.grad = None
 
     def _scale(self) -> float:
         return 0.0 if self._scaler is None else float(self._scaler.get_scale())

@@ -40,6 +40,7 @@ class Update:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.device, self.scaler = device, scaler
         self._autocast = autocast
+        self._parameters = parameters_of(model, optimizer)
 
     def __call__(self, micro_batches: Sequence[Any]) -> float:
         """Apply one update on the mean loss of a few batches.
@@ -50,8 +51,8 @@ class Update:
         Raises:
             FinderError: The loss is not a scalar that gradients can be taken of.
         """
-        self.model.zero_grad(set_to_none=True)
-        self.optimizer.zero_grad(set_to_none=True)
+        for tensor in self._parameters:
+            tensor.grad = None
         number = len(micro_batches)
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
@@ -84,6 +85,12 @@ class Update:
         no_sync = getattr(self.model, "no_sync", None)
         quiet: AbstractContextManager[Any] = nullcontext() if no_sync is None else no_sync()
         return quiet
+
+
+def parameters_of(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
+    """Every parameter of a model and an optimizer, once."""
+    grouped = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    return list({id(tensor): tensor for tensor in [*model.parameters(), *grouped]}.values())
 
 
 def scalar(loss: Any) -> float:
