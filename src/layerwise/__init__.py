@@ -18,6 +18,7 @@ from layerwise.errors import (
     ScheduleError,
     UnmatchedRuleError,
 )
+from layerwise.finder import LRFinding
 from layerwise.multipliers import (
     Plan,
     Strategy,
@@ -26,6 +27,7 @@ from layerwise.multipliers import (
     layer_decay,
     override,
 )
+from layerwise.recorder import History, Recorder
 from layerwise.schedules import (
     Schedule,
     constant,
@@ -48,10 +50,13 @@ __all__ = [
     "AmbiguousRuleError",
     "ConfigError",
     "FinderError",
+    "History",
+    "LRFinding",
     "LayerwiseError",
     "MultiplierError",
     "OptimizerError",
     "Plan",
+    "Recorder",
     "RecorderError",
     "Schedule",
     "ScheduleError",

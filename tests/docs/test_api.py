@@ -24,6 +24,8 @@ MODULES = (
     "report",
     "schedules",
     "torch",
+    "torch.lightning",
+    "torch.transformers",
 )
 NAMES = [
     (f"layerwise.{module}", name)

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
-from layerwise.finder._stop import broken, causal, diverged, doubled, never, stop_rule
+from layerwise.finder._stop import Causal, broken, diverged, doubled, never, stop_rule
+
+
+def causal(losses):
+    average = Causal()
+    return [average.add(loss) for loss in losses][-1]
+
 
 FALL = np.concatenate([np.full(20, 2.3), np.linspace(2.3, 0.5, 30)])
 

@@ -11,7 +11,14 @@ import pytest
 import layerwise
 from tests.house._rooms import ADAPTERS, FACES, NOUNS
 
-MODULES = ["layerwise", "layerwise.errors", "layerwise.multipliers", "layerwise.schedules"]
+MODULES = [
+    "layerwise",
+    "layerwise.errors",
+    "layerwise.finder",
+    "layerwise.multipliers",
+    "layerwise.recorder",
+    "layerwise.schedules",
+]
 HANDED_ON = MODULES[1:]
 ADAPTED = ["layerwise.keras", "layerwise.optax", "layerwise.torch"]
 
@@ -33,20 +40,34 @@ def test_all_names_are_sorted_and_there(name):
     assert sorted(set(module.__all__) - listed - {"__version__"}) == public_names(module)
 
 
-# What code about rules, schedules and plans is written with, rather than rules and schedules.
+# What code about rules, schedules, plans and searches is written with, rather than these.
 NOT_ON_THE_FACADE = {
     "Clock",
     "Layers",
+    "MLflow",
     "Override",
     "Parameter",
     "PlanRow",
+    "Probe",
+    "QuadraticTrainer",
+    "RecorderWarning",
     "Rules",
+    "Sink",
+    "StopRule",
+    "SweepRange",
+    "TensorBoard",
+    "Trainer",
     "Value",
+    "WeightsAndBiases",
+    "candidates",
     "check_value",
     "clamp",
     "cut",
     "delay",
+    "distinct",
+    "group_labels",
     "levels_from_names",
+    "minimum_over_10",
     "multiply_plans",
     "product",
     "repeat",
@@ -54,8 +75,13 @@ NOT_ON_THE_FACADE = {
     "rules_from_config",
     "rules_to_config",
     "scale_steps",
+    "search",
+    "slide",
+    "smooth",
+    "steepest",
     "then",
     "to_config",
+    "valley",
     "value_from_config",
     "value_to_config",
 }
@@ -89,7 +115,7 @@ def test_the_facade_knows_its_version():
 # A type alias carries no docstring of its own, and an error is raised rather than called.
 EXPLAINED = [
     pytest.param(value, id=f"{module.__name__}.{name}")
-    for module in map(importlib.import_module, ["layerwise.multipliers", "layerwise.schedules"])
+    for module in map(importlib.import_module, MODULES[2:])
     for name in module.__all__
     if inspect.isclass(value := getattr(module, name)) or inspect.isroutine(value)
 ]

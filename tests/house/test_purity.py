@@ -46,7 +46,14 @@ def heavy_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["layerwise", "layerwise.errors", "layerwise.schedules", "layerwise.multipliers"],
+    [
+        "layerwise",
+        "layerwise.errors",
+        "layerwise.finder",
+        "layerwise.multipliers",
+        "layerwise.recorder",
+        "layerwise.schedules",
+    ],
 )
 def test_a_noun_loads_nothing_heavy(module):
     assert heavy_after(f"import {module}") == set()

@@ -148,3 +148,13 @@ def test_a_batch_for_an_update_may_go_around_the_data() -> None:
     model.compile(keras.optimizers.SGD(gradient_accumulation_steps=4), loss=loss())
     found = find_lr(model, X, Y, batch_size=16, **SWEEP)
     assert len(found.losses) == 12
+
+
+@pytest.mark.parametrize("kind", ["arrays", *KINDS])
+def test_rates_are_compared_on_validation_data(kind: str) -> None:
+    options = SWEEP | {"method": "probe", "stop": "diverged", "high": 10.0, "steps": 20}
+    plain = find_lr(make(), X, Y, batch_size=16, **options)
+    data = (X, Y) if kind == "arrays" else KINDS[kind]()
+    found = find_lr(make(), X, Y, batch_size=16, validation_data=data, **options)
+    assert found.losses == plain.losses
+    assert found.probes != plain.probes

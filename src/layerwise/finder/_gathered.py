@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from layerwise.errors import FinderError
+from layerwise.finder._sweep import is_whole
 
 
 class Gathered:
@@ -23,7 +24,7 @@ class Gathered:
     """
 
     def __init__(self, batches: Iterable[Any], number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        if not is_whole(number) or number < 1:
             raise FinderError(f"accumulate={number!r}: a whole number of batches, at least 1.")
         self._batches = batches
         self._number = number

@@ -14,15 +14,17 @@ and then between them (:mod:`._walk`). A parabola through the best and its neigh
 logarithm of the rate, has its lowest point at the best rate *for a training as short as a probe*.
 
 **How long the training is.** How the best rate changes with the length, from a probe's L updates to
-T, depends on what stands in the way. Where the loss can be brought to 0, the gradients' noise goes
-with it, and the highest rate that is stable stays the best, however long. Where the loss cannot,
-noise is what is left in the end, and the best rate falls with the square root of T, as in the
-theory of stochastic gradients. With rho the share of the untrained loss that the best probe leaves,
+T, depends on what stands in the way. With rho the share of the untrained loss that the best probe
+leaves,
 
-    rate(T) = rate(L) * (L / T) ** (rho / 2)
+    rate(T) = rate(L) * (L / T) ** (rho * (1 - rho))
 
-has both ends. Where already the next higher rate learnt nothing, stability sets the rate and not
-noise: the parabola keeps its distance from there, and the length changes nothing.
+Where the loss can be brought to 0 (rho = 0), the gradients' noise goes with it, and the highest
+rate that is stable stays the best, however long. Where learning has hardly begun (rho = 1), noise
+is not yet what matters. In between it is, and longer trainings do better with lower rates: at most
+by a fourth root of the length, half way to the square root of the theory for noise alone. Where
+already the next higher rate learnt nothing, stability sets the rate and not noise: the parabola
+keeps its distance from there, and the length changes nothing.
 
 ``benchmarks/finder`` measures how good the answer is.
 """
@@ -133,7 +135,7 @@ def probe(
     updates = max(HORIZON if horizon is None else horizon, length)
     left = _left(scores, worst)
     peak = first * 10 ** lowest(scores, worst)
-    rate = peak * (length / updates) ** (left / 2)
+    rate = peak * (length / updates) ** (left * (1 - left))
     lead = min(probes, key=lambda done: done.score)
     reason = (
         f"Of {len(probes)} probes of {length} updates the one at {lead.rate:.3g} ended with the "
@@ -143,7 +145,7 @@ def probe(
     if left and updates > length:
         reason += (
             f"For {updates} updates that becomes {rate:.3g}: a probe leaves {left:.0%} of the "
-            "loss, and the more it leaves, the lower a rate a longer training needs."
+            "loss, and where some is learnt and some is left, longer trainings need lower rates."
         )
     else:
         reason += "A longer training needs no lower one."

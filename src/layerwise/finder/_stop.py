@@ -83,17 +83,28 @@ def broken(losses: Sequence[float]) -> bool:
     return len(losses) >= _PATIENCE and not any(map(math.isfinite, losses[-_PATIENCE:]))
 
 
-def causal(losses: Sequence[float]) -> Floats:
+class Causal:
     """An exponential moving average that knows no future, corrected for its short start."""
-    average, weight, smoothed = 0.0, 0.0, []
-    for loss in losses:
+
+    def __init__(self) -> None:
+        self._average = self._weight = 0.0
+        self._smoothed: list[float] = []
+
+    def add(self, loss: float) -> Floats:
+        """The averages up to this loss; without it, if it is NaN or infinite."""
         if math.isfinite(loss):
-            average = _MEMORY * average + (1 - _MEMORY) * loss
-            weight = _MEMORY * weight + (1 - _MEMORY)
-            smoothed.append(average / weight)
-    return np.array(smoothed)
+            self._average = _MEMORY * self._average + (1 - _MEMORY) * loss
+            self._weight = _MEMORY * self._weight + (1 - _MEMORY)
+            self._smoothed.append(self._average / self._weight)
+        return np.array(self._smoothed)
 
 
 def _noise(smoothed: Floats) -> float:
     """What the smoothed loss does by itself, in the first points, where rates do nothing yet."""
     return 5.0 * float(np.ptp(smoothed[:_FIRST]))
+
+
+def causal(losses: Sequence[float]) -> Floats:
+    """All of the averages at once."""
+    average = Causal()
+    return [average.add(loss) for loss in losses][-1]

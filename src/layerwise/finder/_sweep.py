@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches, DataEnded
-from layerwise.finder._stop import StopRule, broken, causal
+from layerwise.finder._stop import Causal, StopRule, broken
 
 Spacing = Literal["geometric", "linear"]
 Stopped = Literal["diverged", "reached the upper rate", "data ended", "stopped by the user"]
@@ -93,6 +93,31 @@ class Sweep:
     stopped: Stopped
 
 
+class Points:
+    """The points of a sweep while it goes on.
+
+    Args:
+        stop: Whether to stop after these losses.
+    """
+
+    def __init__(self, stop: StopRule) -> None:
+        self._stop = stop
+        self._average = Causal()
+        self._rates: list[float] = []
+        self._losses: list[float] = []
+
+    def add(self, rate: float, loss: float) -> bool:
+        """Take one more point; whether training diverged."""
+        self._rates.append(rate)
+        self._losses.append(loss)
+        smoothed = self._average.add(loss)
+        return broken(self._losses) or (math.isfinite(loss) and self._stop(smoothed))
+
+    def sweep(self, stopped: Stopped) -> Sweep:
+        """What was seen, and why it ended."""
+        return Sweep(tuple(self._rates), tuple(self._losses), stopped)
+
+
 def run_sweep(
     train: Callable[[Any, float], float],
     batches: Batches,
@@ -112,19 +137,14 @@ def run_sweep(
     Returns:
         The points up to the one that stopped it, this included.
     """
-    used: list[float] = []
-    losses: list[float] = []
-    stopped: Stopped = "reached the upper rate"
+    points = Points(stop)
     for number, rate in enumerate(rates.tolist()):
         try:
             batch = batches[number]
         except DataEnded:
-            stopped = "data ended"
-            break
-        losses.append(float(train(batch, rate)))
-        used.append(rate)
+            return points.sweep("data ended")
+        diverged = points.add(rate, float(train(batch, rate)))
         seen()
-        if broken(losses) or (math.isfinite(losses[-1]) and stop(causal(losses))):
-            stopped = "diverged"
-            break
-    return Sweep(tuple(used), tuple(losses), stopped)
+        if diverged:
+            return points.sweep("diverged")
+    return points.sweep("reached the upper rate")

@@ -6,7 +6,7 @@ import keras
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, StopRule, SweepRange, search
-from layerwise.keras._finder_batches import FinderBatches, generators_of
+from layerwise.keras._finder_batches import FinderBatches, generators_of, held_out_batches
 from layerwise.keras._finder_rate import (
     check_base_rate,
     give_variable,
@@ -15,7 +15,7 @@ from layerwise.keras._finder_rate import (
 )
 from layerwise.keras._finder_trainer import scalar_needed, trainer_of
 from layerwise.keras._train_function import ready_to_train
-from layerwise.keras._training_hooks import loss_shape
+from layerwise.keras._training_hooks import feeds_several_replicas, loss_shape
 from layerwise.keras._undisturbed import undisturbed
 
 
@@ -28,13 +28,13 @@ def find_lr(
     sample_weight: Any = None,
     class_weight: dict[int, float] | None = None,
     shuffle: bool = True,
+    validation_data: Any = None,
     low: float = 1e-7,
     high: float = 10.0,
     steps: int = 100,
     spacing: Literal["geometric", "linear"] = "geometric",
     method: Literal["probe", "sweep"] = "probe",
     horizon: int | None = None,
-    validation_data: Any = None,
     stop: Literal["diverged", "doubled", "never"] | StopRule = "diverged",
     smoothing: float = 2.0,
     memory: Literal["device", "host"] = "device",
@@ -61,15 +61,15 @@ def find_lr(
         sample_weight: Weights of the samples, as for ``model.fit``.
         class_weight: Weights of the classes, as for ``model.fit``.
         shuffle: Whether to shuffle arrays.
+        validation_data: What to compare rates on, as for ``model.fit``: worth it where the data
+            is so small that a probe goes through it several times. By default they are compared
+            on the data itself.
         low: The sweep's first rate, above 0.
         high: Its last rate, above ``low``.
         steps: Its number of updates, at least 10. Probing takes at most twice as many.
         spacing: ``"geometric"`` or ``"linear"``.
         method: ``"probe"``, or ``"sweep"`` for a rule that needs the sweep alone.
         horizon: How many updates the training is going to have, if known.
-        validation_data: What to score the probes on, as for ``model.fit``, for data so small
-            that a probe goes through it more than once. Its first few batches are taken, in
-            training mode.
         stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (over twice the first
             loss), ``"never"``, or a function of the smoothed losses so far.
         smoothing: The width of the smoothing in points, at least 0.
@@ -103,7 +103,7 @@ def find_lr(
     SweepRange(low, high, steps, spacing)
     if memory not in ("device", "host"):
         raise FinderError(f"memory={memory!r}: choose 'device' or 'host'.")
-    generators = generators_of(x)
+    generators = generators_of(x) + generators_of(validation_data)
     with undisturbed(model, generators) as random:
         batches = FinderBatches(
             model,
@@ -114,7 +114,7 @@ def find_lr(
             class_weight=class_weight,
             shuffle=shuffle,
         )
-        held_out = _held_out(model, validation_data, batch_size)
+        held_out = held_out_batches(model, validation_data, batch_size)
         try:
             first = batches.first()
             random.put_back()
@@ -128,13 +128,13 @@ def find_lr(
                 return search(
                     trainer_of(model, memory == "host", generators),
                     batches,
+                    held_out=held_out,
                     low=low,
                     high=high,
                     steps=steps,
                     spacing=spacing,
                     method=method,
                     horizon=horizon,
-                    held_out=held_out,
                     stop=stop,
                     smoothing=smoothing,
                     progress=progress,
@@ -144,15 +144,6 @@ def find_lr(
             batches.close()
             if held_out is not None:
                 held_out.close()
-
-
-def _held_out(model: Any, data: Any, batch_size: int | None) -> FinderBatches | None:
-    if data is None:
-        return None
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-    return FinderBatches(
-        model, x, y, sample_weight=weight, batch_size=batch_size, class_weight=None, shuffle=False
-    )
 
 
 def _check_model(model: Any) -> None:
@@ -168,17 +159,11 @@ def _check_model(model: Any) -> None:
 
 def _build(model: Any, batch: Any) -> None:
     """Make what ``fit`` makes when it first sees data."""
-    batch = _one_replica(batch)
+    if feeds_several_replicas(model):
+        batch = keras.tree.map_structure(lambda array: array.values[0], batch)
     model._symbolic_build(data_batch=batch)
     if not model.trainable_variables:
         raise FinderError(f"The model {model.name!r} has no weights that train.")
     shape = loss_shape(model, batch)
     if shape:
         raise FinderError(scalar_needed(model, shape))
-
-
-def _one_replica(batch: Any) -> Any:
-    """What one replica of a ``tf.distribute`` strategy is given of a batch."""
-    if keras.backend.backend() != "tensorflow":
-        return batch
-    return keras.tree.map_structure(lambda a: getattr(a, "values", (a,))[0], batch)

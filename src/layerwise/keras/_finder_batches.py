@@ -1,6 +1,7 @@
 """The batches of a search: from all data that ``fit`` takes, one item for each applied update."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 from types import GeneratorType
 from typing import Any
@@ -57,16 +58,18 @@ class FinderBatches:
             raise FinderError(f"batch_size={batch_size!r}: a whole number of at least 1, or None.")
         if _is_dataset(x):
             x = remade_dataset(x)
+        self._make_adapter = partial(
+            data_adapter,
+            x,
+            y=y,
+            sample_weight=sample_weight,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            shuffle=shuffle and _can_be_shuffled(x),
+        )
         try:
-            self._adapter = data_adapter(
-                x,
-                y=y,
-                sample_weight=sample_weight,
-                batch_size=batch_size,
-                class_weight=class_weight,
-                shuffle=shuffle and _can_be_shuffled(x),
-            )
-        except (ValueError, TypeError, ZeroDivisionError, KeyError) as error:
+            self._adapter = self._make_adapter()
+        except (ValueError, TypeError, KeyError) as error:
             raise FinderError(f"Keras can't train on this data: {error}") from error
         self._once = self._drawn() if isinstance(x, GeneratorType) else None
 
@@ -111,7 +114,9 @@ class FinderBatches:
         Without ``on_epoch_begin`` and ``on_epoch_end``: a ``PyDataset`` may change there what it
         gives next.
         """
-        self.close()
+        if _workers(self._adapter) is not None:
+            self.close()
+            self._adapter = self._make_adapter()  # they go on where they were, and are stopped once
         adapter, backend = self._adapter, keras.backend.backend()
         if backend == "jax":
             return map(on_devices, adapter.get_jax_iterator())
@@ -126,9 +131,21 @@ class FinderBatches:
 
     def close(self) -> None:
         """End the workers of a ``PyDataset``, if there are any."""
-        enqueuer = getattr(self._adapter, "enqueuer", None)
-        if enqueuer is not None:
-            enqueuer.stop(drain_queue_and_join=True)
+        workers = _workers(self._adapter)
+        if workers is not None:
+            workers.stop()
+
+
+def _workers(adapter: Any) -> Any:
+    return getattr(adapter, "enqueuer", None)
+
+
+def held_out_batches(model: Any, data: Any, batch_size: int | None) -> FinderBatches | None:
+    """The batches of ``fit``'s ``validation_data``, or None without any."""
+    if data is None:
+        return None
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+    return FinderBatches(model, x, y, sample_weight=weight, batch_size=batch_size, shuffle=False)
 
 
 def generators_of(x: Any) -> tuple[Any, ...]:

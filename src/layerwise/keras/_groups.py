@@ -1,6 +1,5 @@
 """The rates of a plan's groups over many steps at once, by names that can be read."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,11 @@ from layerwise.keras._factors import Value, calls_a_function, evaluate_on_host
 from layerwise.keras._hooks import inner_optimizer
 from layerwise.keras._optimizer import LRMultiplier
 from layerwise.keras._rates import plan_of
-from layerwise.multipliers import Plan, PlanRow
+from layerwise.multipliers import Plan, distinct, group_labels
 from layerwise.schedules import Schedule
 
 Floats = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
-
-_SHOWN = 3
 
 
 def over(value: Value, steps: Steps) -> Floats:
@@ -39,38 +36,16 @@ class Groups:
 
     def __init__(self, plan: Plan, model: str = "") -> None:
         self.schedule = plan.schedule
-        self.values: dict[str, Value] = {}
-        groups = [(value, [plan.rows[place] for place in places]) for value, places in plan.groups]
-        rules = [{row.rule for row in rows} for _, rows in groups]
-        for number, (value, rows) in enumerate(groups):
-            others = set[str | None]().union(*rules[:number], *rules[number + 1 :])
-            name = base = _name(rows, others, f"{model}/")
-            count = 2
-            while name in self.values:
-                name, count = f"{base} ({count})", count + 1
-            self.values[name] = value
+        paths = [row.parameter.name.removeprefix(f"{model}/") for row in plan.rows]
+        names = distinct(group_labels(plan, [places for _, places in plan.groups], paths))
+        self.values: dict[str, Value] = {
+            name: value for name, (value, _) in zip(names, plan.groups, strict=True)
+        }
 
     def rates(self, base: Floats, steps: Steps) -> dict[str, Floats]:
         """Each group's effective rate at each step, for the base rate at each."""
         common = base if self.schedule is None else base * over(self.schedule, steps)
         return {name: common * over(value, steps) for name, value in self.values.items()}
-
-
-def _name(rows: Sequence[PlanRow], rules_elsewhere: set[str | None], model: str) -> str:
-    """After the rules that made the group; after its layers, if those made others, too."""
-    rules = list(dict.fromkeys(row.rule for row in rows))
-    if rules_elsewhere.isdisjoint(rules):
-        return _joined(["default" if rule is None else rule for rule in rules])
-    paths = [row.parameter.name.removeprefix(model).split("/") for row in rows]
-    layers = list(dict.fromkeys(tuple(path[:-1]) or tuple(path) for path in paths))
-    if len(layers) == 1:
-        return "/".join(layers[0])
-    return _joined(["/".join(layer) for layer in layers])
-
-
-def _joined(texts: Sequence[str]) -> str:
-    more = len(texts) - _SHOWN
-    return " + ".join(texts[:_SHOWN]) + (f" + {more} more" if more > 0 else "")
 
 
 def groups_of(model: Any) -> Groups | None:

@@ -6,6 +6,7 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
+from layerwise.multipliers._group_names import distinct, group_labels
 from layerwise.multipliers._levels import Layers, levels_from_names
 from layerwise.multipliers._parameter import Parameter
 from layerwise.multipliers._plan import Plan, PlanRow
@@ -31,7 +32,9 @@ __all__ = [
     "Value",
     "check_value",
     "discriminative",
+    "distinct",
     "gradual_unfreezing",
+    "group_labels",
     "layer_decay",
     "levels_from_names",
     "multiply_plans",

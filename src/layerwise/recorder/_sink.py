@@ -38,7 +38,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Finish: write what is still held back."""
+        """Finish: write what is still held back. Rows may come again, from another training."""
 
 
 class Sinks:

@@ -39,12 +39,16 @@ class TensorBoard:
         suffix = f".{os.getpid()}.{time.time_ns()}"
         self._writer = FileWriter(str(folder), filename_suffix=suffix)
         self._step: int | None = None
+        self._closed = False
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Write one event with all the values."""
+        """Write one event with all the values; after ``close`` into a file of its own."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
 
+        if self._closed:
+            self._writer.reopen()
+            self._closed = False
         if self._step is None or step < self._step:
             start = SessionLog(status=SessionLog.START)
             self._writer.add_event(Event(session_log=start), step)
@@ -55,3 +59,4 @@ class TensorBoard:
     def close(self) -> None:
         """Write what waits in memory."""
         self._writer.close()
+        self._closed = True

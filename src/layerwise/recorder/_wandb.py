@@ -33,13 +33,19 @@ class WeightsAndBiases:
                 'Weights & Biases needs wandb: pip install "layerwise[wandb]"'
             ) from error
         # A run of its own: one that a script has open elsewhere stays as it is.
-        settings: dict[str, Any] = {"mode": mode, "reinit": "create_new", **options}
-        self._run = wandb.init(**settings)
+        self._settings: dict[str, Any] = {"mode": mode, "reinit": "create_new", **options}
+        self._begin = wandb.init
+        self._run: Any = self._begin(**self._settings)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Log one row."""
+        """Log one row; after ``close`` the same run goes on, offline in a folder of its own."""
+        if self._run is None:
+            self._run = self._begin(**self._settings, resume="allow")
         self._run.log(values, step=step)
 
     def close(self) -> None:
         """Finish the run."""
-        self._run.finish()
+        if self._run is not None:
+            self._settings["id"] = self._run.id
+            self._run.finish()
+            self._run = None

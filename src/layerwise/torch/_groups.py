@@ -1,7 +1,7 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -111,7 +111,7 @@ def param_groups(
             f"All {len(tensors)} parameters are frozen, so that there is nothing to optimize: "
             "leave out a multiplier of 0, or set requires_grad."
         )
-    names = group_names(plan, members, _keys(multipliers))
+    names = group_names(plan, members)
     groups = ParamGroups()
     groups.plan = plan
     for name, (_, places) in zip(names, members, strict=True):
@@ -193,11 +193,3 @@ def _strategies(multipliers: Any) -> list[Strategy]:
     if isinstance(multipliers, Sequence) and not isinstance(multipliers, str):
         return [strategy for part in multipliers for strategy in _strategies(part)]
     return []
-
-
-def _keys(multipliers: Any) -> frozenset[str]:
-    if isinstance(multipliers, Mapping):
-        return frozenset(multipliers)
-    if isinstance(multipliers, Sequence):
-        return frozenset().union(*map(_keys, multipliers))
-    return frozenset()
