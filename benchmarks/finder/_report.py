@@ -48,9 +48,11 @@ def plot(halves: dict[str, Rows], place: Path) -> None:
 
     figure = Figure(figsize=(5.5 * len(halves) + 2.5, 4.8), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(halves), sharey=True))
+    names = sorted({row["method"] for rows in halves.values() for row in rows})
+    colours = {name: f"C{number % 10}" for number, name in enumerate(names)}
     for ax, (half, rows) in zip(panels, halves.items(), strict=True):
         methods = sorted(_by_method(rows).items(), key=lambda item: _mean(item[1]))
-        for number, (name, own) in enumerate(methods):
+        for name, own in methods:
             regrets = np.sort([max(row["regret"], 1e-4) for row in own])
             shares = np.arange(1, len(regrets) + 1) / len(regrets)
             ours = name.startswith("Layerwise")
@@ -59,7 +61,7 @@ def plot(halves: dict[str, Rows], place: Path) -> None:
                 shares,
                 where="post",
                 label=name,
-                color="black" if ours else f"C{number % 10}",
+                color="black" if ours else colours[name],
                 linewidth=2.4 if ours else 1.2,
                 linestyle=":" if ours and "alone" in name else "--" if "fastai" in name else "-",
             )

@@ -198,7 +198,7 @@ class LRFinder(LRUpdater):
         return self.finding.plot(ax)
 
 
-def _multiplied(low: float, high: float, factor: float, spacing: str) -> list[float]:
+def _multiplied(low: float, high: float, factor: Any, spacing: str) -> list[float]:
     """The rates from ``low`` up to ``high``, each so many times the one before."""
     SweepRange(low, high, spacing="geometric")
     if not isinstance(factor, Real) or not 1 < factor < math.inf:

@@ -26,13 +26,13 @@ def finder(runs: Sequence[Run]) -> list[Picture]:
     data: list[dict[str, Any]] = []
     for run, finding in found:
         data += _traces(run, finding)
-    words = (_words(run, finding, len(runs) == 1) for run, finding in found)
+    words = [_words(run, finding, len(runs) == 1) for run, finding in found]
     return [
         Picture(
             "picture-finder",
             "Sweep over the learning rate",
-            f"{' '.join(words)} Thin: each batch's loss; thick: smoothed; diamond: the "
-            "suggestion; circles: classical rules.",
+            f"{' '.join([*words[: len(words) == 1], 'Thin:'])} each batch's loss; thick: smoothed; "
+            "diamond: the suggestion; circles: classical rules.",
             tuple(data),
             {
                 "xaxis": {"title": {"text": "learning rate (logarithmic)"}, "type": "log"},
@@ -40,6 +40,7 @@ def finder(runs: Sequence[Run]) -> list[Picture]:
             },
             _table(found),
             height=380,
+            notes=tuple(words) if len(words) > 1 else (),
         )
     ]
 

@@ -62,6 +62,7 @@ class Picture:
         height: In pixels.
         run: The number of the one run that it is about, or None.
         key: What its lines are, if they are not the runs.
+        notes: What is to be said of single runs, below it.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Picture:
     height: int = 340
     run: int | None = None
     key: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
