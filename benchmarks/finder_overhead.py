@@ -43,6 +43,7 @@ class Sweep:
         self.model, self.x, self.y = model, x, y
 
     def __call__(self, steps: int) -> float:
+        """The seconds of so many steps."""
         from layerwise.keras import find_lr
 
         times = []
@@ -80,6 +81,7 @@ class Bare:
         self.train = model.train_function
 
     def __call__(self, steps: int) -> float:
+        """The seconds of so many steps."""
         state: Any = None
         if self.backend == "jax":
             import jax
@@ -104,6 +106,7 @@ class Fit:
         self.model, self.x, self.y = model, x, y
 
     def __call__(self, steps: int) -> float:
+        """The seconds of so many steps."""
         start = time.perf_counter()
         epochs = steps * BATCH // len(self.x)
         self.model.fit(self.x, self.y, batch_size=BATCH, epochs=epochs, verbose=0)

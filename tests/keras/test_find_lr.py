@@ -215,8 +215,10 @@ def test_an_unfinished_update_is_kept_for_later() -> None:
     model = make(optimizer)
     model.train_on_batch(x[:8], y[:8])
     sums = [np.array(v) for v in optimizer._accumulated_gradients]
-    found = find_lr(model, x, y, batch_size=8, steps=10, progress=False)
-    assert found.updates > 0
+    options = {"batch_size": 8, "shuffle": False, "steps": 10, "high": 1.0} | SWEEP
+    found = find_lr(model, x, y, **options)
+    unstarted = make(keras.optimizers.SGD(gradient_accumulation_steps=3))
+    assert found.losses == find_lr(unstarted, x, y, **options).losses
     for before, variable in zip(sums, optimizer._accumulated_gradients, strict=True):
         np.testing.assert_array_equal(before, np.array(variable))
     assert int(keras.ops.convert_to_numpy(optimizer._iterations)) == 1

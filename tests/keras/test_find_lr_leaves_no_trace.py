@@ -149,6 +149,23 @@ def test_data_that_raises(error: BaseException) -> None:
     assert everything(model) == before
 
 
+def test_data_that_raises_at_once() -> None:
+    class Broken(keras.utils.PyDataset):
+        """Draws a number, and fails."""
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            raise RuntimeError(f"no batch today: {np.random.normal()}")
+
+    model = make()
+    before = everything(model)
+    with pytest.raises(RuntimeError, match="no batch today"):
+        search(model, Broken())
+    assert everything(model) == before
+
+
 def test_random_states_are_put_back() -> None:
     """Also those that only the data and the train step draw from."""
 

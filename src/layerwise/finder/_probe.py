@@ -2,35 +2,28 @@
 
 A sweep trains one update at each rate, on weights that all the rates before have moved: it shows
 where training breaks, and little of what a rate is worth. So from the same start, and on the same
-batches, *probes* train for a short while at a few rates, each falling to 0 along a cosine as in a
-real training. Hardly anything is learnt in a probe's last fifth, so its losses there, taken before
-each update, are held out from it at no cost: they are its score (unless there is data to score
-on). Too low a rate does not get far,
-too high a rate breaks or ends in noise.
+batches, *probes* train for a short while at a few rates. Hardly anything is learnt at a probe's
+end, so the losses there, taken before each update, are held out from it at no cost: they are its
+score, unless there is data to score on. Too low a rate does not get far, too high a rate breaks or
+ends in noise.
+
+**How long the training is.** What is wanted is the best rate of a training that may be a hundred
+times as long as a probe. What goes wrong with high rates goes wrong slowly: the longer they are
+held, the more trainings break. So a probe holds its rate for three quarters of its length, and
+then takes it down to 0 in a line, so that what noise the rate left behind is gone, as it is after
+a real training. A probe that falls along a cosine from its first step holds its rate for a
+fraction of that, and prefers rates that longer trainings don't survive.
 
 **Which rates.** The first is where the sweep has done most of its fall. From there it goes half a
 decade at a time in the direction that gets better, until the best has a worse one on both sides,
 and then between them (:mod:`._walk`). A parabola through the best and its neighbours, over the
-logarithm of the rate, has its lowest point at the best rate *for a training as short as a probe*.
-
-**How long the training is.** How the best rate changes with the length, from a probe's L updates to
-T, depends on what stands in the way. With rho the share of the untrained loss that the best probe
-leaves,
-
-    rate(T) = rate(L) * (L / T) ** (rho * (1 - rho))
-
-Where the loss can be brought to 0 (rho = 0), the gradients' noise goes with it, and the highest
-rate that is stable stays the best, however long. Where learning has hardly begun (rho = 1), noise
-is not yet what matters. In between it is, and longer trainings do better with lower rates: at most
-by a fourth root of the length, half way to the square root of the theory for noise alone. Where
-already the next higher rate learnt nothing, stability sets the rate and not noise: the parabola
-keeps its distance from there, and the length changes nothing.
+logarithm of the rate, has the answer at its lowest point.
 
 ``benchmarks/finder`` measures how good the answer is.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,21 +32,20 @@ import numpy.typing as npt
 from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import Probe
+from layerwise.finder._stop import Causal, diverged
 from layerwise.finder._suggestion import Suggestion
 from layerwise.finder._sweep import Sweep
 from layerwise.finder._walk import lowest, next_place
 
 Floats = npt.NDArray[np.float64]
 
-PROBES = 4  # for which the budget is enough
+PROBES = 4
 MOST = 8  # where some end early
-TAIL = 0.2  # the share of a probe whose losses are its score
+HELD = 0.75  # the share of a probe that holds its rate
+TAIL = 0.15  # the share of a probe whose losses are its score
 SHORTEST = 10  # updates of a probe
-HORIZON = 500  # updates of a training of which nothing is known
-HOPELESS = 1e3  # times the untrained loss: from there no training comes back
 CHANCE = 3.0  # standard errors: falling by less is chance
 TRACE = 0.1  # of how the losses of batches differ: falling by less is not worth a training
-UNKNOWN = 0.5  # left of a loss that has no known bottom
 
 
 def probe(
@@ -111,7 +103,7 @@ def probe(
 
     # Where the curve shows nothing, well below where it ended.
     first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
-    ceiling = math.log10(sweep.rates[-1] / first)
+    ceiling = math.inf
     place, scores, probes = 0.0, {}, list[Probe]()
     best: Floats | None = None
     while budget - spent >= length + len(held_out) and len(probes) < MOST:
@@ -132,34 +124,14 @@ def probe(
     if best is None or not _learnt(untrained, best):
         return Suggestion(None, _nothing(probes, length), tuple(probes), spent)
 
-    updates = max(HORIZON if horizon is None else horizon, length)
-    left = _left(scores, worst)
-    peak = first * 10 ** lowest(scores, worst)
-    rate = peak * (length / updates) ** (left * (1 - left))
+    rate = first * 10 ** lowest(scores, worst)
     lead = min(probes, key=lambda done: done.score)
     reason = (
         f"Of {len(probes)} probes of {length} updates the one at {lead.rate:.3g} ended with the "
-        f"lowest loss, {lead.score:.4g}, from {worst:.4g} untrained; from it and its neighbours, "
-        f"{peak:.3g} is best for so short a training. "
+        f"lowest loss, {lead.score:.4g}, from {worst:.4g} untrained; a parabola through it and its "
+        f"neighbours is lowest at {rate:.3g}."
     )
-    if left and updates > length:
-        reason += (
-            f"For {updates} updates that becomes {rate:.3g}: a probe leaves {left:.0%} of the "
-            "loss, and where some is learnt and some is left, longer trainings need lower rates."
-        )
-    else:
-        reason += "A longer training needs no lower one."
     return Suggestion(rate, reason, tuple(probes), spent)
-
-
-def _left(scores: Mapping[float, float], worst: float) -> float:
-    """The share of the loss that the best probe leaves; 0 where stability sets the rate."""
-    places = sorted(scores)
-    best = min(places, key=scores.__getitem__)
-    above = places[places.index(best) + 1 :]
-    if above and scores[above[0]] >= worst:
-        return 0.0
-    return min(max(scores[best] / worst, 0.0), 1.0) if worst > 0 else UNKNOWN
 
 
 def most_held_out(budget: int) -> int:
@@ -190,11 +162,13 @@ def _train(
 ) -> list[float]:
     """The losses of a probe; it ends early where training broke."""
     losses: list[float] = []
+    average = Causal()
+    falling = max(length - round(HELD * length), 1)
     for number in range(length):
-        losses.append(
-            counted(batches[number], rate * (1 + math.cos(math.pi * number / length)) / 2)
-        )
-        if not abs(losses[-1]) <= HOPELESS * (abs(losses[0]) + 1):
+        factor = min(1.0, (length - number) / falling)
+        losses.append(counted(batches[number], rate * factor))
+        smoothed = average.add(losses[-1])
+        if not math.isfinite(losses[-1]) or diverged(smoothed):
             break
     return losses
 

@@ -5,7 +5,7 @@ Places are decades, so that equal distances are equal factors of the rate; a low
 
 from collections.abc import Mapping
 
-STEP = 0.5  # decades between neighbours, until the best one has neighbours on both sides
+STEP = 0.5
 
 
 def next_place(scores: Mapping[float, float], worst: float, ceiling: float) -> float:

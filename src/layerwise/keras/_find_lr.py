@@ -7,13 +7,15 @@ import keras
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, StopRule, SweepRange, search
 from layerwise.keras._finder_batches import FinderBatches, generators_of, held_out_batches
+from layerwise.keras._finder_eager import EagerTrainer
+from layerwise.keras._finder_functional import FunctionalTrainer
 from layerwise.keras._finder_rate import (
     check_base_rate,
     give_variable,
     multipliers_now,
     without_schedule,
 )
-from layerwise.keras._finder_trainer import scalar_needed, trainer_of
+from layerwise.keras._finder_trainer import KerasTrainer, scalar_needed
 from layerwise.keras._train_function import ready_to_train
 from layerwise.keras._training_hooks import feeds_several_replicas, loss_shape
 from layerwise.keras._undisturbed import undisturbed
@@ -126,7 +128,7 @@ def find_lr(
                 ready_to_train(model, separate=lifted or inside),
             ):
                 return search(
-                    trainer_of(model, memory == "host", generators),
+                    _trainer(model, memory == "host", generators),
                     batches,
                     held_out=held_out,
                     low=low,
@@ -155,6 +157,11 @@ def _check_model(model: Any) -> None:
             "model.compile(optimizer, loss) first."
         )
     check_base_rate(model.optimizer)
+
+
+def _trainer(model: Any, on_host: bool, generators: tuple[Any, ...]) -> KerasTrainer:
+    kind = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
+    return kind(model, on_host, generators)
 
 
 def _build(model: Any, batch: Any) -> None:

@@ -38,19 +38,20 @@ class KerasTrainer:
         self.rate = rate_variable(model.optimizer)
         self.count = batch_count(model.optimizer)
         self.per_update = self.inner.gradient_accumulation_steps or 1
-        self.trackers = _unique(_loss_trackers(model))
+        self.trackers = unique(_loss_trackers(model))
         self.fresh = self._fresh_values()
         self.begun = False
 
     def _fresh_values(self) -> list[Any]:
         """What the variables of the loss trackers hold after a reset."""
-        every = _unique(self.model.metrics_variables)
+        every = unique(self.model.metrics_variables)
         before = [on_host(v) for v in every]
-        self.model.reset_metrics()
-        fresh = [on_host(v) for v in self.trackers]
-        for variable, value in zip(every, before, strict=True):
-            variable.assign(value)
-        return fresh
+        try:
+            self.model.reset_metrics()
+            return [on_host(v) for v in self.trackers]
+        finally:
+            for variable, value in zip(every, before, strict=True):
+                variable.assign(value)
 
     def train(self, batch: list[Any], rate: float) -> float:
         """One applied update on the batches of a list; their mean loss."""
@@ -105,130 +106,6 @@ class KerasTrainer:
         raise NotImplementedError
 
 
-class EagerTrainer(KerasTrainer):
-    """On TensorFlow and PyTorch: the variables train, and a copy of them is kept."""
-
-    def __init__(self, model: Any, on_host: bool, generators: tuple[Any, ...] = ()) -> None:
-        super().__init__(model, on_host, generators)
-        self.variables = variables_of(model)
-        self.fresh_tensors = [
-            keras.ops.convert_to_tensor(value, v.dtype)
-            for v, value in zip(self.trackers, self.fresh, strict=True)
-        ]
-
-    def snapshot(self) -> Snapshot:
-        """See :class:`layerwise.finder.Trainer`."""
-        copy = on_host if self.keeps_on_host else _on_device
-        return RandomStates(self.generators), [copy(v) for v in self.variables]
-
-    def restore(self, state: Snapshot) -> None:
-        """See :class:`layerwise.finder.Trainer`."""
-        random, values = state
-        for variable, value in zip(self.variables, values or (), strict=True):
-            variable.assign(value)
-        random.put_back()
-        self.begun = False
-
-    def _begin(self) -> None:
-        if self.per_update > 1:
-            self.count.assign(self._count() // self.per_update * self.per_update)
-            for sums in self.inner._accumulated_gradients:
-                if sums is not None:
-                    sums.assign(keras.ops.zeros_like(sums))
-
-    def _set_rate(self, rate: float) -> None:
-        _assign(self.rate, rate)
-
-    def _count(self) -> int:
-        return int(on_host(self.count))
-
-    def _step(self, batch: Any) -> Any:
-        for variable, value in zip(self.trackers, self.fresh_tensors, strict=True):
-            _assign(variable, value)
-        # The train function takes an iterator of batches, or on PyTorch a list of them.
-        batches = [batch] if keras.backend.backend() == "torch" else iter([batch])
-        return self.model.train_function(batches)
-
-
-class FunctionalTrainer(KerasTrainer):
-    """On JAX: what trains is a copy, and the variables keep what they have.
-
-    With the copy on the host it is the other way round, as in ``fit``: the variables give away
-    their arrays, which train, and get theirs back from the host.
-    """
-
-    def __init__(self, model: Any, on_host: bool, generators: tuple[Any, ...] = ()) -> None:
-        super().__init__(model, on_host, generators)
-        self.parts = [
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        ]
-        self.state: list[list[Any]] = []
-        places = {id(v): i for i, v in enumerate(self.parts[2])}
-        self.rate_place, self.count_place = places[id(self.rate)], places[id(self.count)]
-        places = {id(v): i for i, v in enumerate(self.parts[3])}
-        self.fresh_at = [
-            (places[id(v)], value)
-            for v, value in zip(self.trackers, self.fresh, strict=True)
-            if id(v) in places
-        ]
-        self.rate_type = np.dtype(self.rate.dtype)
-
-    def snapshot(self) -> Snapshot:
-        """See :class:`layerwise.finder.Trainer`."""
-        values = [on_host(v) for part in self.parts for v in part] if self.keeps_on_host else None
-        return RandomStates(self.generators), values
-
-    def restore(self, state: Snapshot) -> None:
-        """See :class:`layerwise.finder.Trainer`."""
-        random, values = state
-        self.state = []
-        if values is not None and self.begun:
-            for variable, value in zip((v for p in self.parts for v in p), values, strict=True):
-                variable.assign(value)
-        random.put_back()
-        self.begun = False
-
-    def _begin(self) -> None:
-        if self.keeps_on_host:
-            self.state = [[v.value for v in part] for part in self.parts]
-            self.model._purge_model_variables(True, True, True, True)
-        else:
-            self.state = [[keras.ops.copy(v.value) for v in part] for part in self.parts]
-        if self.per_update > 1:
-            values = self.state[2]
-            count = self._count() // self.per_update * self.per_update
-            values[self.count_place] = np.asarray(count, values[self.count_place].dtype)
-            sums = {id(v) for v in self.inner._accumulated_gradients if v is not None}
-            for place, variable in enumerate(self.parts[2]):
-                if id(variable) in sums:
-                    values[place] = keras.ops.zeros_like(values[place])
-
-    def _set_rate(self, rate: float) -> None:
-        self.state[2][self.rate_place] = np.asarray(rate, self.rate_type)
-
-    def _count(self) -> int:
-        return int(self.state[2][self.count_place])
-
-    def _step(self, batch: Any) -> Any:
-        # The rate is given away with the state, and put in again should this be a second batch.
-        rate = self.state[2][self.rate_place]
-        for place, value in self.fresh_at:
-            self.state[3][place] = value
-        logs, state = self.model.train_function(tuple(self.state), iter([batch]))
-        self.state = [list(part) for part in state]
-        self.state[2][self.rate_place] = rate
-        return logs
-
-
-def trainer_of(model: Any, on_host: bool, generators: tuple[Any, ...] = ()) -> KerasTrainer:
-    """The trainer of this backend."""
-    kind = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
-    return kind(model, on_host, generators)
-
-
 def scalar_needed(model: Any, shape: tuple[int, ...]) -> str:
     """What to say of a loss of this shape."""
     return (
@@ -240,7 +117,7 @@ def scalar_needed(model: Any, shape: tuple[int, ...]) -> str:
 
 def variables_of(model: Any) -> list[Any]:
     """Every variable of a model, its optimizer and its metrics, each once."""
-    return _unique([*model.variables, *model.optimizer.variables, *model.metrics_variables])
+    return unique([*model.variables, *model.optimizer.variables, *model.metrics_variables])
 
 
 def _loss_trackers(model: Any) -> list[Any]:
@@ -249,23 +126,11 @@ def _loss_trackers(model: Any) -> list[Any]:
     return [v for metric in called or model.metrics for v in metric.variables]
 
 
-def _unique(variables: list[Any]) -> list[Any]:
+def unique(variables: list[Any]) -> list[Any]:
+    """Each variable once, in order."""
     return list({id(v): v for v in variables}.values())
-
-
-def _assign(variable: Any, value: Any) -> None:
-    """Past Keras' checks, which cost as much as a small step."""
-    if keras.backend.backend() == "tensorflow":
-        variable.value.assign(value)
-    else:
-        variable.assign(value)
 
 
 def on_host(variable: Any) -> Any:
     """A copy of its value, as a NumPy array."""
     return np.array(keras.ops.convert_to_numpy(variable.value))
-
-
-def _on_device(variable: Any) -> Any:
-    value = variable.value
-    return value.detach().clone() if hasattr(value, "detach") else keras.ops.copy(value)

@@ -1,7 +1,6 @@
 """LRFinder: a callback that sweeps the base rate during ``fit``, and puts everything back."""
 
 import math
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -201,7 +200,7 @@ class LRFinder(LRUpdater):
 def _multiplied(low: float, high: float, factor: Any, spacing: str) -> list[float]:
     """The rates from ``low`` up to ``high``, each so many times the one before."""
     SweepRange(low, high, spacing="geometric")
-    if not isinstance(factor, Real) or not 1 < factor < math.inf:
+    if not isinstance(factor, int | float) or not 1 < factor < math.inf:
         raise FinderError(
             f"lr_multiplier={factor!r}: the factor from one rate to the next, above 1."
         )
