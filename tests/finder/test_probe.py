@@ -101,7 +101,7 @@ def test_it_keeps_to_its_budget_and_tells_each_update(steps):
     assert len(answer.probes) >= 3
 
 
-def test_all_probes_start_anew_on_the_same_batches_and_end_at_almost_no_rate():
+def test_all_probes_start_anew_on_the_same_batches_hold_their_rate_and_end_in_a_line():
     answer, recorded, _ = find(QuadraticTrainer())
     untrained, *probes = recorded.runs
     assert all(rate == 0.0 for _, rate in untrained)
@@ -110,9 +110,10 @@ def test_all_probes_start_anew_on_the_same_batches_and_end_at_almost_no_rate():
     for run in whole:
         assert [batch for batch, _ in run] == list(range(len(run)))
         assert [batch for batch, _ in run[-len(untrained) :]] == [batch for batch, _ in untrained]
-        rates = [rate for _, rate in run]
-        assert rates == sorted(rates, reverse=True)
-        assert rates[-1] < 0.01 * rates[0]
+        held = round(0.75 * len(run))
+        line = [1 - n / (len(run) - held) for n in range(len(run) - held)]
+        rates = np.array([rate for _, rate in run]) / run[0][1]
+        assert rates == pytest.approx([1.0] * held + line)
     assert [run[0][1] for run in probes] == pytest.approx([p.rate for p in answer.probes])
 
 
@@ -197,39 +198,17 @@ def test_probes_are_no_longer_than_the_training():
     assert answer.rate is not None
 
 
-def test_no_probe_is_above_the_sweep():
+def test_no_answer_is_above_the_sweep_and_no_probe_far_above():
     answer, _, sweep = find(QuadraticTrainer((0.3, 0.1)), high=1.0)
-    assert max(done.rate for done in answer.probes) == pytest.approx(1.0)
-    assert answer.rate <= 1.0 + 1e-12
+    assert 1.0 < max(done.rate for done in answer.probes) <= 10**0.5 + 1e-9
+    assert answer.rate <= 1.0
     assert sweep.stopped == "reached the upper rate"
 
 
-class Signs(QuadraticTrainer):
-    """Steps of equal size, as Adam's at first: no rate breaks it, and noise remains."""
-
-    def train(self, batch, rate):
-        before = self.weights
-        loss = super().train(batch, 1.0)
-        self.weights = before + rate * np.sign(self.weights - before)
-        return loss
-
-
-def test_where_noise_remains_a_longer_training_gets_a_lower_rate():
-    short, long, longest = (
-        find(Signs((1.0,) * 30, noise=2.0), horizon=horizon)[0].rate for horizon in (47, 470, 4700)
-    )
-    assert short > long > longest
-    # A power of the length: the same factor for each factor of it, and an exponent up to 1/4.
-    assert long / short == pytest.approx(longest / long)
-    assert 10**-0.2501 < long / short < 0.8
-
-
-def test_where_stability_sets_the_rate_the_length_changes_nothing():
-    rates = {
-        find(QuadraticTrainer((1.0,) * 5 + (1e-4,) * 50, noise=0.0), horizon=horizon)[0].rate
-        for horizon in (100, 1000, 10_000)
-    }
-    assert len(rates) == 1
+@pytest.mark.parametrize("horizon", [100, 1000, 10_000, None])
+def test_a_longer_training_gets_the_same_answer(horizon):
+    make = lambda: QuadraticTrainer((1.0,) * 5 + (1e-4,) * 50)  # noqa: E731
+    assert find(make(), horizon=horizon)[0] == find(make(), horizon=400)[0]
 
 
 def test_losses_below_zero_are_as_good_as_any():

@@ -35,11 +35,11 @@ from layerwise.finder._finding import Probe
 from layerwise.finder._stop import Causal, diverged
 from layerwise.finder._suggestion import Suggestion
 from layerwise.finder._sweep import Sweep
-from layerwise.finder._walk import lowest, next_place
+from layerwise.finder._walk import STEP, lowest, next_place
 
 Floats = npt.NDArray[np.float64]
 
-PROBES = 4
+PROBES = 4  # for which the budget is enough
 MOST = 8  # where some end early
 HELD = 0.75  # the share of a probe that holds its rate
 TAIL = 0.15  # the share of a probe whose losses are its score
@@ -103,7 +103,8 @@ def probe(
 
     # Where the curve shows nothing, well below where it ended.
     first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
-    ceiling = math.inf
+    highest = sweep.rates[-1]
+    ceiling = math.log10(highest / first) + STEP  # what is behind the end tells how near it to go
     place, scores, probes = 0.0, {}, list[Probe]()
     best: Floats | None = None
     while budget - spent >= length + len(held_out) and len(probes) < MOST:
@@ -124,7 +125,7 @@ def probe(
     if best is None or not _learnt(untrained, best):
         return Suggestion(None, _nothing(probes, length), tuple(probes), spent)
 
-    rate = first * 10 ** lowest(scores, worst)
+    rate = min(first * 10 ** lowest(scores, worst), highest)
     lead = min(probes, key=lambda done: done.score)
     reason = (
         f"Of {len(probes)} probes of {length} updates the one at {lead.rate:.3g} ended with the "
