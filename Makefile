@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench browser clean
+.PHONY: help demo test check bench browser bench-finder clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -34,6 +34,7 @@ help:
 	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
+	@echo "make bench-finder  how good the suggested rates are, against an oracle"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
 
 ifeq ($(filter $(BACKEND),jax tensorflow torch torch-native optax),)
@@ -66,6 +67,10 @@ check: $(STAMP)dev
 
 bench: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
+
+# The panel of the finder; its oracle takes half an hour the first time, and is kept.
+bench-finder: $(STAMP)test
+	$(BIN)/python -m benchmarks.finder $(BENCH_ARGS)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -118,6 +118,26 @@ def test_too_few_epochs_end_the_data() -> None:
     assert len(finder.finding.rates) == 8
 
 
+def test_several_steps_an_execution_have_one_rate_and_one_point() -> None:
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras on Torch has one batch an execution")
+    model = make_network()
+    model.compile("sgd", loss=loss(), steps_per_execution=2)
+    finder = sweep(model, LRFinder(1e-4, 1.0, steps=12, stop="never"))
+    assert finder.finding is not None
+    # The row is that of its last batch, the rate that of its first.
+    assert finder.finding.rates == pytest.approx(np.geomspace(1e-4, 1, 12)[::2])
+    np.testing.assert_allclose(finder.batch_history["lrs"], finder.finding.rates, rtol=1e-6)
+
+
+def test_an_update_that_was_skipped_is_no_point() -> None:
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), initial_scale=3e38)
+    finder = sweep(make(optimizer), LRFinder(1e-4, 1.0, steps=12, stop="never"))
+    assert finder.finding is not None
+    assert finder.finding.rates == pytest.approx(np.geomspace(1e-4, 1, 12))
+    assert len(finder.batch_history["lrs"]) > 12
+
+
 def test_a_training_that_was_broken_off_is_put_back_by_hand() -> None:
     class Failing(keras.callbacks.Callback):
         """Raises in its third batch."""
@@ -133,8 +153,11 @@ def test_a_training_that_was_broken_off_is_put_back_by_hand() -> None:
         sweep(model, finder, Failing())
     assert any((a != b).any() for a, b in zip(start, model.get_weights(), strict=True))
     finder.put_back()
+    assert finder.finding is None
     for mine, before in zip(model.get_weights(), start, strict=True):
         np.testing.assert_array_equal(mine, before)
+    again = sweep(model, finder).finding
+    assert again == sweep(make(), LRFinder(1e-2, 1.0, steps=12)).finding
 
 
 def test_multipliers_are_kept_and_reported() -> None:

@@ -1,11 +1,16 @@
 """Every Python block of the README runs as it stands, one after the other, as a reader would."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.docs import pages
 
 README = pages.ROOT / "README.md"
 
 
-def test_every_block_runs() -> None:
+def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert sum(block.kind == pages.RUN for block in pages.blocks(README)) >= 5
     names = pages.run(README)
     frozen = [row.parameter.name for row in names["explain"](names["model"]).rows if row.frozen]

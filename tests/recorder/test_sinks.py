@@ -118,6 +118,18 @@ def test_weights_and_biases(tmp_path, monkeypatch):
     assert same(found, expected())
 
 
+def in_mlflow(sink, place):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=place)
+    run = client.get_run(sink.run_id)
+    found = {
+        name: {point.step: point.value for point in client.get_metric_history(sink.run_id, name)}
+        for name in run.data.metrics
+    }
+    return found, run
+
+
 def test_mlflow(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path)
@@ -126,19 +138,45 @@ def test_mlflow(tmp_path, monkeypatch):
     train(tmp_path, sink, last=400)
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=place)
-    run = client.get_run(sink.run_id)
+    found, run = in_mlflow(sink, place)
     assert (run.info.run_name, run.info.status) == ("a", "FINISHED")
-    assert client.get_experiment(run.info.experiment_id).name == "digits"
-    found = {
-        name: {point.step: point.value for point in client.get_metric_history(sink.run_id, name)}
-        for name in run.data.metrics
-    }
     wanted = expected(400)
     wanted["rates/body _1_"] = wanted.pop("rates/body <1>")
     assert same(found, wanted)
     second = MLflow("digits", tracking_uri=place)
+    client = MlflowClient(tracking_uri=place)
+    assert client.get_experiment(run.info.experiment_id).name == "digits"
     assert client.get_run(second.run_id).info.experiment_id == run.info.experiment_id
+
+
+def train_twice(run, sink):
+    """As an adapter does that opens the run again for each training, with the same sink."""
+    train(run, sink, last=4)
+    train(run, sink, first=4, last=8)
+
+
+def expected_twice():
+    wanted = expected(8)
+    wanted["epoch/loss"][4] = 0.75
+    wanted["epoch/val_loss"][4] = 2.0
+    return wanted
+
+
+def test_tensorboard_goes_on_in_another_training(tmp_path, monkeypatch):
+    train_twice(tmp_path, TensorBoard(tmp_path))
+    assert same(in_event_files(tmp_path, monkeypatch), expected_twice())
+
+
+def test_mlflow_goes_on_in_another_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)
+    sink = MLflow("digits", tracking_uri=(tmp_path / "mlruns").as_uri())
+    train_twice(tmp_path, sink)
+    found, run = in_mlflow(sink, (tmp_path / "mlruns").as_uri())
+    wanted = expected_twice()
+    wanted["rates/body _1_"] = wanted.pop("rates/body <1>")
+    assert same(found, wanted)
+    assert run.info.status == "FINISHED"
 
 
 def test_tensorboard_hides_what_one_process_does_again(tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ MOST = 8  # where some end early
 HELD = 0.75  # the share of a probe that holds its rate
 TAIL = 0.15  # the share of a probe whose losses are its score
 SHORTEST = 10  # updates of a probe
-CHANCE = 3.0  # standard errors: falling by less is chance
+CHANCE = 2.5  # standard errors: falling by less is chance
 TRACE = 0.1  # of how the losses of batches differ: falling by less is not worth a training
 
 
@@ -187,6 +187,6 @@ def _nothing(probes: Sequence[Probe], length: int) -> str:
     rates = [done.rate for done in probes]
     return (
         f"Nothing to gain: {len(probes)} probes of {length} updates, from {min(rates):.2g} to "
-        f"{max(rates):.2g}, ended with no lower loss than without training. The network may be "
-        "trained already, or need more updates than that to begin with: sweep more steps."
+        f"{max(rates):.2g}, ended with no clearly lower loss than without training. The network "
+        "may be trained already, or need more updates than that to begin with: sweep more steps."
     )

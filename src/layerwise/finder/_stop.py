@@ -102,9 +102,3 @@ class Causal:
 def _noise(smoothed: Floats) -> float:
     """What the smoothed loss does by itself, in the first points, where rates do nothing yet."""
     return 5.0 * float(np.ptp(smoothed[:_FIRST]))
-
-
-def causal(losses: Sequence[float]) -> Floats:
-    """All of the averages at once."""
-    average = Causal()
-    return [average.add(loss) for loss in losses][-1]

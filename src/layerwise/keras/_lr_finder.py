@@ -1,6 +1,7 @@
 """LRFinder: a callback that sweeps the base rate during ``fit``, and puts everything back."""
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,8 +10,8 @@ from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, StopRule, SweepRange
 from layerwise.finder._curve import from_curve
 from layerwise.finder._search import finding
-from layerwise.finder._stop import broken, causal, stop_rule
-from layerwise.finder._sweep import Stopped, Sweep
+from layerwise.finder._stop import stop_rule
+from layerwise.finder._sweep import Points, Stopped
 from layerwise.keras._finder_rate import multipliers_now
 from layerwise.keras._finder_trainer import on_host, variables_of
 from layerwise.keras._groups import groups_of
@@ -103,8 +104,8 @@ class LRFinder(LRUpdater):
         self.finding: LRFinding | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._kept is not None:
-            self.put_back()  # of a training that was broken off
+        self._fetch()  # what is left of a training that was broken off
+        self.put_back()
         groups = groups_of(self.model)
         if groups is not None and groups.schedule is not None:
             raise FinderError(
@@ -112,13 +113,17 @@ class LRFinder(LRUpdater):
                 "the optimizer for the search, or use layerwise.keras.find_lr, which lifts it."
             )
         optimizer = self.model.optimizer
-        self._per_update = inner_optimizer(optimizer).gradient_accumulation_steps or 1
+        accumulated = inner_optimizer(optimizer).gradient_accumulation_steps
+        # An execution of several steps has one row, its last batch's.
+        self._per_point = 1 if self.model.steps_per_execution > 1 else accumulated or 1
         variables = variables_of(self.model) if self._restore else optimizer.variables[:2]
         self._kept = RandomStates(), [(v, on_host(v)) for v in variables]
         self._batches, self._epochs, self.finding = {}, {}, None
-        self._losses: list[float] = []
+        self._points = Points(self._stop)
         self._part: list[float] = []
         self._begin: int | None = None
+        self._places: deque[int] = deque()  # in the rates, of the batches not heard of
+        self._heard = -1
         self._stopped: Stopped | None = None
         super().on_train_begin(logs)
 
@@ -126,7 +131,11 @@ class LRFinder(LRUpdater):
         """The rate of this update."""
         if self._begin is None:
             self._begin = self.step
-        return float(self._rates[min(self.step - self._begin, len(self._rates) - 1)])
+        self._places.append(self.step - self._begin)
+        return self._rate(self._places[-1])
+
+    def _rate(self, place: int) -> float:
+        return float(self._rates[min(place, len(self._rates) - 1)])
 
     def hear(self, rows: list[Row]) -> None:
         super().hear(rows)
@@ -136,20 +145,23 @@ class LRFinder(LRUpdater):
                     f"The train_step() of {type(self._model).__name__} returns no 'loss', so "
                     "there is nothing to search by. Return {'loss': ...} from it."
                 )
+            place = self._places.popleft()
+            if place == self._heard or self._stopped is not None:
+                continue  # an update that was skipped, done once more
             self._part.append(row["loss"])
-            if len(self._part) == self._per_update:
-                self._losses.append(sum(self._part) / len(self._part))
+            if len(self._part) == self._per_point:
+                self._add(place, sum(self._part) / len(self._part))
                 self._part = []
+
+    def _add(self, place: int, loss: float) -> None:
+        self._heard = place
+        if self._points.add(self._rate(place), loss):
+            self._stopped = "diverged"
+        elif place >= len(self._rates) - 1:
+            self._stopped = "reached the upper rate"
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._fetch()
-        if self._part or not self._losses or self._stopped is not None:
-            return
-        losses = self._losses
-        if broken(losses) or (math.isfinite(losses[-1]) and self._stop(causal(losses))):
-            self._stopped = "diverged"
-        elif len(losses) >= len(self._rates):
-            self._stopped = "reached the upper rate"
         if self._stopped is not None:
             self.model.stop_training = True
 
@@ -160,7 +172,7 @@ class LRFinder(LRUpdater):
             stopped = self._stopped
         else:
             stopped = "stopped by the user" if self.model.stop_training else "data ended"
-        sweep = Sweep(tuple(self._rates[: len(self._losses)]), tuple(self._losses), stopped)
+        sweep = self._points.sweep(stopped)
         self.finding = finding(
             sweep,
             from_curve(sweep, self._smoothing),

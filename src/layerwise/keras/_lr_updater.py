@@ -119,11 +119,12 @@ class LRUpdater(PerformanceLogger, ABC):
             now = evaluate_on_host(value.unbounded, self.step)
         self._check(now, chosen)
         known = self._function
+        optimizer = self.model.optimizer
         same = known is not None and (
             known.value == value or getattr(known.value, "function", None) is chosen
         )
-        if known is None or not same:
-            known = self._function = RateOfStep(value, self.model.optimizer)
+        if known is None or not same or not known.fits(optimizer):
+            known = self._function = RateOfStep(value, optimizer)
         return known
 
     def _check(self, number: float, chosen: object) -> None:

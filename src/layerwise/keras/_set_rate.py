@@ -23,7 +23,11 @@ class RateOfStep(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, value: Value, optimizer: Any) -> None:
         self.value = value
-        self.per_update = optimizer.gradient_accumulation_steps or 1
+        self.per_update = inner_optimizer(optimizer).gradient_accumulation_steps or 1
+
+    def fits(self, optimizer: Any) -> bool:
+        """Whether another optimizer counts its updates in the same way."""
+        return self.per_update == (inner_optimizer(optimizer).gradient_accumulation_steps or 1)
 
     def __call__(self, batches: Any) -> Any:
         """The rate after so many batches."""

@@ -7,6 +7,7 @@ touches it.
 """
 
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from layerwise.keras._own_values import OwnValues, take_out
 from layerwise.keras._ratios import Ratios
 from layerwise.keras._rows import rows_of
 from layerwise.keras._set_rate import RateOfStep, rate_in_place, set_rate
-from layerwise.keras._train_function import own_train_step
+from layerwise.keras._train_function import InPlace, own_train_step
 
 MOST = 64
 """Steps that wait at most before their values are fetched."""
@@ -64,7 +65,7 @@ class Tap:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.plain = model.train_function
+        self._plain = weakref.ref(model.train_function)
         self.own = OwnValues(model)
         self.listeners: list[Any] = []
         self.armed = False
@@ -72,6 +73,10 @@ class Tap:
         self.warned = False
         self._functions: dict[object, Any] = {}
         self._untraced: list[Any] = []
+
+    def fits(self, model: Any) -> bool:
+        """Whether it was made for this model, as it is compiled now."""
+        return self.model is model and self._plain() is model.train_function
 
     def start(self, fit: object) -> None:
         """Begin with a training: a call of ``fit``, known by its callbacks' parameters."""
@@ -85,18 +90,19 @@ class Tap:
         self._state: Any = None
         self._rate: float | None = None
         self.batches: int | None = None
+        plain = self.model.train_function
         try:
             self._make_functions()
         finally:
-            self.model.train_function = self
+            self.model.train_function = InPlace(plain, self)
         self.per_update = inner_optimizer(self.model.optimizer).gradient_accumulation_steps or 1
 
-    def __call__(self, *arguments: Any) -> Any:
+    def call(self, *arguments: Any) -> Any:
         """One step, as ``fit`` asks for it."""
         if not self.armed:
             # Not within a fit that is listened to: one was broken off, and this is another.
             self.leave()
-            return self.plain(*arguments)
+            return self.model.train_function(*arguments)
         self.armed = False
         self._look(arguments)
         assert self.batches is not None
@@ -207,13 +213,18 @@ class Tap:
 
     def leave(self) -> None:
         """Give the model its own train function back."""
-        if self.model.train_function is self:
-            self.model.train_function = self.plain
+        if tap_of(self.model.train_function) is self:
+            self.model.train_function = self.model.train_function.plain
         self._state, self.waiting, self.listeners = None, [], []
 
 
 def _on_jax() -> bool:
     return bool(keras.backend.backend() == "jax")
+
+
+def tap_of(train_function: Any) -> Tap | None:
+    """The tap that stands in a train function's place, if one does."""
+    return train_function.instead if isinstance(train_function, InPlace) else None
 
 
 def tap(model: Any, kept: Tap | None, listener: Any) -> Tap:
@@ -228,13 +239,12 @@ def tap(model: Any, kept: Tap | None, listener: Any) -> Tap:
         RecorderError: The model is not one that can be listened to.
     """
     check_trainer(model)
-    found = model.train_function
-    if isinstance(found, Tap) and found.fit is not listener.params:
+    found = tap_of(model.train_function)
+    if found is not None and found.fit is not listener.params:
         found.leave()  # of a fit that was broken off
-        found = model.train_function
-    if not isinstance(found, Tap):
-        fits = kept is not None and kept.model is model and kept.plain is found
-        found = kept if fits and kept is not None else Tap(model)
+        found = None
+    if found is None:
+        found = kept if kept is not None and kept.fits(model) else Tap(model)
         found.start(listener.params)
     found.listeners.append(listener)
     return found

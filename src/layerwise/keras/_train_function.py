@@ -1,4 +1,10 @@
-"""A model's train function, made anew where it must share nothing with an earlier one."""
+"""A model's train function: made anew, where it must share nothing with another, or stood in for.
+
+JAX keeps what it traced of a bound method, such as ``model.train_step``, for as long as anything
+keeps a jit of it, and takes that for every later jit, too: a model compiled again would go on with
+the optimizer and loss that it had. Keras makes a new jit, and the old one is gone, if nothing else
+holds it. So nothing of Layerwise may.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,15 +36,32 @@ def ready_to_train(model: Any, separate: bool) -> Iterator[None]:
         yield
     finally:
         if separate:
-            model.train_function = before
+            model.train_function, before = before, None  # an error would keep this frame
+
+
+class InPlace:
+    """Stands in the place of a model's train function during ``fit``, and alone keeps that.
+
+    ``model.compile()`` takes it out, and the function is gone with it.
+
+    Args:
+        plain: The train function.
+        instead: Its method ``call`` is what ``fit`` calls for each batch.
+    """
+
+    def __init__(self, plain: Any, instead: Any) -> None:
+        self.plain = plain
+        self.instead = instead
+
+    def __call__(self, *arguments: Any) -> Any:
+        call = self.instead.call
+        del self  # or an error's traceback, which notebooks keep, would keep the function
+        return call(*arguments)
 
 
 @contextmanager
 def own_train_step(model: Any) -> Iterator[None]:
-    """While the block runs, a train function is made that JAX has not traced before.
-
-    It keeps what it traced of a bound method, also for a second jit of it.
-    """
+    """While the block runs, a train function is made that JAX has not traced before."""
     step, missing = model.train_step, object()
     own = vars(model).get("train_step", missing)
 

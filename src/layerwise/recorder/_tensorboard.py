@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from layerwise.errors import RecorderError
 
@@ -29,17 +30,21 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        self._folder = str(folder)
         try:
-            from tensorboardX import FileWriter
+            self._writer = self._opened()
         except ModuleNotFoundError as error:
             raise RecorderError(
                 'TensorBoard needs tensorboardX: pip install "layerwise[tensorboard]"'
             ) from error
-        # Two writers of one second would have one name, and the second erase the first.
-        suffix = f".{os.getpid()}.{time.time_ns()}"
-        self._writer = FileWriter(str(folder), filename_suffix=suffix)
         self._step: int | None = None
         self._closed = False
+
+    def _opened(self) -> Any:
+        from tensorboardX import FileWriter
+
+        # Two writers of one second would have one name, and the second erase the first.
+        return FileWriter(self._folder, filename_suffix=f".{os.getpid()}.{time.time_ns()}")
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Write one event with all the values; after ``close`` into a file of its own."""
@@ -47,7 +52,7 @@ class TensorBoard:
         from tensorboardX.proto.summary_pb2 import Summary
 
         if self._closed:
-            self._writer.reopen()
+            self._writer = self._opened()  # a writer's own reopen() finds its thread gone
             self._closed = False
         if self._step is None or step < self._step:
             start = SessionLog(status=SessionLog.START)
