@@ -11,7 +11,7 @@ from layerwise.demo._network import accuracy, new_weights, with_backbone
 from layerwise.finder import LRFinding
 from layerwise.recorder import History
 
-SETTINGS = Settings(seeds=2, steps=3, tries=1, sweep=40, pretraining=4)
+SETTINGS = Settings(seeds=2, steps=12, tries=1, sweep=40, pretraining=4)
 HEAD = 2  # its kernel and bias, the last two weights
 
 
@@ -78,17 +78,17 @@ def test_every_way_has_a_run(comparison, runs):
     for result in comparison.results:
         run = runs / comparison.backend / result.way.folder
         history = History.load(run)
-        assert history.batch["step"].tolist() == [0, 1, 2]
+        assert history.batch["step"].tolist() == list(range(12))
         assert np.isfinite(history.batch["loss"]).all()
         assert LRFinding.from_config(history.finding) == result.findings[0]
-        cosine = [1.0, 0.75, 0.25]
-        base = history.batch["rate"] if "rate" in history.batch else history.rates["head"]
-        assert base == pytest.approx([result.rate * factor for factor in cosine], rel=1e-5)
+        curves = list(history.rates.values()) or [history.batch["rate"]]
+        cosine = (1 + np.cos(np.pi * np.arange(12) / 12)) / 2
+        assert np.max(curves, axis=0) == pytest.approx(result.rate * cosine, rel=1e-5)
         assert len(history.plan["of"]) == 10
 
 
 def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
-    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (3 * 40 + 2 * 3)
+    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (3 * 40 + 2 * 12)
     assert {name for name, _ in told} == {"pretraining", *(way.name for way in WAYS)}
 
 

@@ -104,7 +104,7 @@ def test_one_draw_has_no_spread():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_progress_bar_shows_what_is_running(terminal):
-    settings = Settings(seeds=1, steps=10, rates=(1e-3,), pretraining=20)
+    settings = Settings(seeds=1, steps=10, pretraining=20)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
     with progress(settings, console) as advance:
         advance("pretraining", 20)

@@ -51,9 +51,18 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     for way in data["ways"]:
         [line] = [line for line in lines if line[2:].startswith(way["way"])]
         assert f" {way['mean']:.3f} " in f"{line} "
-        assert f" {way['rate']:g} " in line
+        assert f" {way['rate']:.2g} " in line
     assert "one draw says little." in " ".join(done.stdout.split())
-    assert sorted(tmp_path.iterdir()) == [file]
+    assert done.stdout.endswith("runs/demo-jax/report.html\n")
+    assert sorted(path.name for path in (tmp_path / "runs" / "demo-jax").iterdir()) == [
+        "finder.png",
+        "from-scratch",
+        "frozen-backbone",
+        "layer-wise-rates",
+        "rates.png",
+        "report.html",
+        "single-rate",
+    ]
 
 
 def test_python_dash_m_runs_it_too():

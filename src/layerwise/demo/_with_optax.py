@@ -97,7 +97,8 @@ class OptaxTrainer:
         labels = seen.labels.astype(np.int32).reshape(self.steps, BATCH)
         recorder = None if run is None else Recorder(run)
         began = time.time()
-        params, losses = jax.block_until_ready(self.run(params_of(start), rate, (images, labels)))
+        params, losses = self.run(params_of(start), rate, (images, labels))
+        losses = np.asarray(losses)  # waits for the whole loop
         if recorder is not None:
             # One compiled loop: when each step was done nobody knows, so they share the time.
             times = np.linspace(began, time.time(), self.steps)

@@ -1,11 +1,10 @@
 """The random states of a process: of Python, NumPy, Keras and the backend."""
 
-import random
 from typing import Any
 
 import keras
-import numpy as np
 
+from layerwise.finder._random import global_states
 from layerwise.keras._training_hooks import (
     global_seed_generator,
     set_global_seed_generator,
@@ -28,8 +27,7 @@ class RandomStates:
 
     def renew(self) -> None:
         """Remember the states of now in place of those."""
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()
+        self._host = global_states()
         self._keras = global_seed_generator()
         state = None if self._keras is None else keras.ops.convert_to_numpy(self._keras.state.value)
         self._keras_state = None if state is None else state.copy()
@@ -47,8 +45,7 @@ class RandomStates:
 
     def put_back(self) -> None:
         """Set them as they were."""
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
+        self._host()
         set_global_seed_generator(self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._keras_state)

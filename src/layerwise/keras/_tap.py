@@ -197,10 +197,8 @@ class Tap:
     @property
     def counts_less(self) -> bool:
         """Whether the optimizer may count less than one for each batch."""
-        model = self.model
-        return (
-            model.steps_per_execution > 1 or inner_optimizer(model.optimizer) is not model.optimizer
-        )
+        scaled = inner_optimizer(self.model.optimizer) is not self.model.optimizer
+        return scaled or self.model.steps_per_execution > 1
 
     def fetch(self, wait: float = 0.0) -> None:
         """Hand the rows of all waiting steps to the listeners, if enough of them wait, or long."""
@@ -208,6 +206,8 @@ class Tap:
         if self.waiting and (len(self.waiting) >= MOST or now - self.since >= wait):
             steps, self.waiting, self.since = self.waiting, [], now
             rows = rows_of(self, steps)
+            if self.batches is not None:
+                self.batches = self.fetched  # which updates were skipped is known now
             for listener in tuple(self.listeners):
                 listener.hear(rows)
 

@@ -1,20 +1,20 @@
 """Where every random generator is that training may draw from."""
 
-import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
-_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+from layerwise.finder._random import KINDS, global_states
+from layerwise.finder._random import state_of as kept
+
 _PARTS = ("sampler", "batch_sampler", "dataset", "transform")
 _DEPTH = 4
 
 
 def is_generator(value: Any) -> bool:
     """Whether it is a random generator of PyTorch, NumPy or Python."""
-    return isinstance(value, _KINDS)
+    return isinstance(value, (torch.Generator, *KINDS))
 
 
 def state_of(generator: Any) -> Callable[[], None]:
@@ -26,15 +26,7 @@ def state_of(generator: Any) -> Callable[[], None]:
             generator.set_state(state)
 
         return put
-    if isinstance(generator, np.random.Generator):
-        inside = generator.bit_generator
-        numbers = inside.state
-        return lambda: setattr(inside, "state", numbers)
-    if isinstance(generator, np.random.RandomState):
-        legacy = generator.get_state()
-        return lambda: generator.set_state(legacy)
-    own = generator.getstate()
-    return lambda: generator.setstate(own)
+    return kept(generator)
 
 
 def random_states(devices: Iterable[torch.device], loader: Any) -> Callable[[], None]:
@@ -44,13 +36,12 @@ def random_states(devices: Iterable[torch.device], loader: Any) -> Callable[[], 
         devices: The devices that are computed on.
         loader: What batches come from; with the generators of its samplers and its data.
     """
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    host, cpu = global_states(), torch.get_rng_state()
     others = [_of_device(kind) for kind in {device.type for device in devices} - {"cpu", "meta"}]
     own = [state_of(generator) for generator in _generators(loader)]
 
     def back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        host()
         torch.set_rng_state(cpu)
         for put in (*others, *own):
             put()

@@ -1,0 +1,34 @@
+"""Random generators go on from where they were kept."""
+
+import random
+
+import numpy as np
+import pytest
+
+from layerwise.finder._random import global_states, state_of
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [np.random.default_rng(1), np.random.RandomState(1), random.Random(1)],
+    ids=lambda generator: type(generator).__name__,
+)
+def test_a_generator_of_ones_own(generator):
+    draw = generator.normal if hasattr(generator, "normal") else generator.random
+    draw()
+    back = state_of(generator)
+    first = [draw() for _ in range(5)]
+    back()
+    assert [draw() for _ in range(5)] == first
+    back()  # once more: what was kept has not moved on
+    assert [draw() for _ in range(5)] == first
+
+
+def test_those_of_all():
+    random.seed(1)
+    np.random.seed(1)
+    np.random.normal()  # keeps a second one for later, which belongs to the state
+    back = global_states()
+    first = [(random.random(), np.random.normal()) for _ in range(5)]
+    back()
+    assert [(random.random(), np.random.normal()) for _ in range(5)] == first
