@@ -1,4 +1,4 @@
-"""explain, plot-schedule and report, as a shell runs them, with good and bad input."""
+"""explain, find, plot-schedule and report, as a shell runs them, with good and bad input."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from layerwise import cosine, inverse_sqrt, layer_decay, warmup
 from layerwise.cli import app
+from layerwise.finder import LRFinding
 from layerwise.multipliers import rules_to_config
 from layerwise.recorder import Recorder
 
@@ -65,7 +66,7 @@ def is_one_line(done, *words):
         assert word in done.output
 
 
-@pytest.mark.parametrize("name", ["demo", "explain", "plot-schedule", "report"])
+@pytest.mark.parametrize("name", ["demo", "explain", "find", "plot-schedule", "report"])
 def test_help_of_every_command_has_an_example(name):
     done = invoke(name, "--help")
     assert done.exit_code == 0
@@ -285,3 +286,78 @@ def test_a_report_of_no_run_is_one_line(folder):
 def test_bad_arguments_of_report_are_a_usage_error(folder, arguments):
     assert invoke("report", *arguments).exit_code == 2
     assert folder.is_dir()
+
+
+@pytest.fixture
+def trainable(folder):
+    """A compiled model and data for it."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(256, 4)).astype("float32")
+    np.savez(folder / "data.npz", x=x, y=x.sum(axis=1, keepdims=True))
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.save(folder / "model.keras")
+    return folder
+
+
+def test_a_rate_is_found(trainable):
+    done = run(
+        "find", "model.keras", "data.npz", "--steps", "50", "--backend", BACKEND,
+        "--json", "-o", "curve.png", cwd=trainable,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip() == ""
+    found = LRFinding.from_config(json.loads(done.stdout))
+    assert 1e-2 < found.suggestion < 2
+    assert len(found.rates) <= 50
+    assert imread(trainable / "curve.png").std() > 0.01
+
+
+def test_a_found_rate_is_said_in_words(trainable):
+    done = invoke("find", "model.keras", "data.npz", "--method", "sweep")
+    assert done.exit_code == 0
+    assert done.output.startswith("Suggestion: ")
+
+
+def test_no_honest_answer_ends_with_1(trainable):
+    x = np.zeros((64, 4), "float32")
+    np.savez(trainable / "data.npz", x=x, y=np.zeros((64, 1)))
+    done = invoke("find", "model.keras", "data.npz", "--steps", "50")
+    assert done.exit_code == 1
+    assert done.output.startswith("No suggestion")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--low", "1", "--high", "0.1"), ["low=1.0", "high=0.1"]),
+        (("--steps", "3"), ["steps=3"]),
+        (("--method", "guess"), ["'probe' or 'sweep'"]),
+    ],
+)
+def test_a_search_that_can_not_start_is_one_line(trainable, arguments, words):
+    is_one_line(invoke("find", "model.keras", "data.npz", *arguments), *words)
+
+
+def test_data_without_targets_is_one_line(trainable):
+    np.savez(trainable / "data.npz", x=np.zeros((8, 4)))
+    is_one_line(invoke("find", "model.keras", "data.npz"), "data.npz", "x and y")
+
+
+def test_a_model_that_is_not_compiled_is_one_line(trainable):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save("plain.keras")
+    is_one_line(invoke("find", "plain.keras", "data.npz"), "not compiled", "model.compile")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere.keras", "data.npz"),
+        ("model.keras", "data.npz", "-o", "curve.txt"),
+        ("model.keras", "data.npz", "--backend", "theano"),
+        ("model.keras", "data.npz", "--batch-size", "0"),
+    ],
+)
+def test_bad_arguments_of_find_are_a_usage_error(trainable, arguments):
+    assert invoke("find", *arguments).exit_code == 2
