@@ -41,5 +41,6 @@ def everything(model: Any) -> dict[str, Any]:
         state["gradients"] = [v.value.grad is None for v in model.trainable_variables]
         state["hooks"] = [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()]
     elif backend == "tensorflow":
-        state["op seeds"] = tensorflow_op_seeds().getstate()
+        seeds = tensorflow_op_seeds()
+        state["op seeds"] = None if seeds is None else seeds.getstate()
     return state

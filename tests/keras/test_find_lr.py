@@ -1,5 +1,7 @@
 """The sweep records what a loop written by hand records, and suggests a rate that trains."""
 
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -240,3 +242,18 @@ def test_an_update_that_is_never_applied_is_nan() -> None:
     found = find_lr(make(scaled), x, y, steps=10, progress=False)
     assert np.isnan(found.losses).all()
     assert found.suggestion is None
+
+
+def test_a_process_without_any_seed_can_search() -> None:
+    """TensorFlow has a part of its random state only once a seed was set."""
+    code = """
+import keras, numpy
+from layerwise.keras import find_lr
+x = numpy.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile("sgd", loss="mse")
+print(find_lr(model, x, x[:, :1], steps=20, progress=False).stopped)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("diverged", "reached the upper rate")

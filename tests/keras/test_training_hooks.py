@@ -80,6 +80,7 @@ def test_keras_generator_of_seeds() -> None:
 
 def test_tensorflows_generators_of_seeds() -> None:
     tf = pytest.importorskip("tensorflow")
+    tf.random.set_seed(0)
     seeds = hooks.tensorflow_op_seeds()
     assert isinstance(seeds, random.Random)
     before = seeds.getstate()

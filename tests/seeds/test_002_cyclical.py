@@ -98,6 +98,7 @@ def test_the_readers_own_plot_from_the_history(capsys: pytest.CaptureFixture[str
     clr = CircularLR(step_size=step_size, base_lr=base_lr, max_lr=max_lr)
     model.fit(*make_data(), batch_size=batch_size, verbose=0, callbacks=[clr])
     plt.switch_backend("agg")
+    plt.close("all")  # what other tests drew
     with plt.rc_context():
         hist = clr.batch_history
         plot_lrs(hist, moving_avg=True)

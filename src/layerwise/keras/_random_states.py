@@ -36,7 +36,8 @@ class RandomStates:
         if backend == "tensorflow":
             generator = tensorflow_generator()
             self._tensorflow = generator, None if generator is None else generator.state.numpy()
-            self._op_seeds = tensorflow_op_seeds().getstate()
+            seeds = tensorflow_op_seeds()
+            self._op_seeds = None if seeds is None else seeds.getstate()
         elif backend == "torch":
             import torch
 
@@ -56,7 +57,8 @@ class RandomStates:
             generator, state = self._tensorflow
             if generator is not None:
                 generator.state.assign(state)
-            tensorflow_op_seeds().setstate(self._op_seeds)
+            if self._op_seeds is not None:
+                tensorflow_op_seeds().setstate(self._op_seeds)
         elif backend == "torch":
             import torch
 

@@ -103,10 +103,13 @@ def set_global_seed_generator(generator: Any) -> None:
 
 
 def tensorflow_op_seeds() -> Any:
-    """TensorFlow's generator of the seeds of its operations: a ``random.Random``."""
+    """TensorFlow's generator of the seeds of its operations: a ``random.Random``.
+
+    There is none, and None comes back, until a global seed is set; nothing is drawn from it then.
+    """
     from tensorflow.python.eager import context
 
-    return context.context()._rng
+    return None if context.global_seed() is None else context.context()._rng
 
 
 def tensorflow_generator() -> Any:

@@ -12,9 +12,9 @@ def group_labels(
 ) -> list[str]:
     """A readable label for each group of a plan's rows; two may be equal.
 
-    A group is called after its rules if these made no other group, ``default`` where there was
-    none. Otherwise, as under a strategy, it is called after its layers, or where their names begin
-    alike after that beginning.
+    A group is called after its rules if each of these means one multiplier, ``default`` where there
+    was none. Otherwise, as under a strategy, it is called after its layers, or where their names
+    begin alike after that beginning.
 
     Args:
         plan: The plan.
@@ -30,12 +30,15 @@ def group_labels(
         >>> group_labels(plan, [[0], [1]])
         ['body', 'default']
     """
-    rules = [list(dict.fromkeys(plan.rows[place].rule for place in places)) for places in groups]
+    meanings: dict[str | None, set[int]] = {}
+    for number, (_, members) in enumerate(plan.groups):
+        for place in members:
+            meanings.setdefault(plan.rows[place].rule, set()).add(number)
     labels = []
-    for number, places in enumerate(groups):
-        others = set[str | None]().union(*rules[:number], *rules[number + 1 :])
-        if others.isdisjoint(rules[number]):
-            labels.append(_joined(["default" if rule is None else rule for rule in rules[number]]))
+    for places in groups:
+        rules = list(dict.fromkeys(plan.rows[place].rule for place in places))
+        if all(len(meanings[rule]) == 1 for rule in rules):
+            labels.append(_joined(["default" if rule is None else rule for rule in rules]))
         else:
             own = [names[place] if names else plan.rows[place].parameter.name for place in places]
             labels.append(_of_layers(own, plan.separator))
