@@ -12,10 +12,11 @@ step that is already compiled, and so is the others'. Run it on an idle machine:
 import argparse
 import json
 import os
-import statistics
 import time
 from pathlib import Path
 from typing import Any
+
+import _interleaved
 
 BATCH = 64
 RESULTS = Path(__file__).parent / "results"
@@ -113,21 +114,22 @@ class Fit:
         return time.perf_counter() - start
 
 
-def measure(width: int, depth: int, rounds: int, steps: int) -> dict[str, list[float]]:
-    """The ratios of each round."""
+def measure(width: int, depth: int, rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """The ratios to what it is compared with."""
     model, x, y = make(width, depth)
     fit = Fit(model, x, y)
     fit(16)
     ways = {"sweep": Sweep(model, x, y), "fit": fit, "bare": Bare(model, x, y)}
     for way in ways.values():
         way(16)
-    found: dict[str, list[float]] = {"to bare steps": [], "to fit": []}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
-        order = list(ways) if number % 2 else list(ways)[::-1]
-        seconds = {name: ways[name](steps) for name in order}
-        found["to bare steps"].append(seconds["sweep"] / seconds["bare"])
-        found["to fit"].append(seconds["sweep"] / seconds["fit"])
-    return found
+        for name in list(ways) if number % 2 else list(ways)[::-1]:
+            taken[name].append(ways[name](steps))
+    return {
+        "to bare steps": _interleaved.ratio(taken["sweep"], taken["bare"]),
+        "to fit": _interleaved.ratio(taken["sweep"], taken["fit"]),
+    }
 
 
 def main() -> None:
@@ -140,15 +142,11 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     rows = []
-    for width, depth in ((64, 4), (256, 8), (512, 16)):
+    for width, depth in _interleaved.SIZES:
         for against, found in measure(width, depth, arguments.rounds, arguments.steps).items():
-            low, middle, high = statistics.quantiles(found, n=4)
-            rows.append({"width": width, "depth": depth, "against": against, "ratio": middle})
-            print(
-                f"{arguments.backend}, {depth} layers of {width}, {against}: {middle:.3f} "
-                f"(quartiles {low:.3f} to {high:.3f})",
-                flush=True,
-            )
+            rows.append({"width": width, "depth": depth, "against": against, **found})
+            words = f"{arguments.backend}, {depth} layers of {width}, {against}"
+            print(f"{words}: {_interleaved.text(found)}", flush=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"finder-overhead-{arguments.backend}.json"
     path.write_text(json.dumps(rows, indent=2) + "\n")

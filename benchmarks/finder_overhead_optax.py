@@ -8,11 +8,11 @@ on an idle machine:
     python benchmarks/finder_overhead_optax.py
 """
 
-import argparse
-import statistics
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import _interleaved
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ import optax
 from layerwise.optax import find_lr
 
 BATCH = 64
+OPTIONS = {"method": "sweep", "stop": "never", "high": 1e-2, "progress": False}
 
 
 def make(width: int, depth: int) -> tuple[Any, list[Any]]:
@@ -56,40 +57,13 @@ def plain(params: Any, batches: list[Any], steps: int) -> None:
         float(loss)
 
 
-def seconds(function: Any, *args: Any, **options: Any) -> float:
-    start = time.perf_counter()
-    function(*args, **options)
-    return time.perf_counter() - start
-
-
-def ratios(width: int, depth: int, rounds: int, steps: int) -> list[float]:
+def ways(width: int, depth: int, steps: int) -> dict[str, Callable[[], Any]]:
     params, batches = make(width, depth)
-    options = {"method": "sweep", "stop": "never", "high": 1e-2, "progress": False}
-    found = []
-    plain(params, batches, steps)
-    for number in range(rounds):
-        parts = {}
-        for which in ("plain", "ours") if number % 2 else ("ours", "plain"):
-            if which == "plain":
-                parts[which] = seconds(plain, params, batches, steps)
-            else:
-                parts[which] = seconds(
-                    find_lr, loss_fn, params, batches, optax.adamw, steps=steps, **options
-                )
-        found.append(parts["ours"] / parts["plain"])
-    return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=100)
-    arguments = parser.parse_args()
-    for width, depth in ((64, 4), (256, 8), (512, 16)):
-        found = ratios(width, depth, arguments.rounds, arguments.steps)
-        low, middle, high = statistics.quantiles(found, n=4)
-        print(f"{depth} layers of {width}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    return {
+        "ours": partial(find_lr, loss_fn, params, batches, optax.adamw, steps=steps, **OPTIONS),
+        "plain": partial(plain, params, batches, steps),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    _interleaved.sweeps(ways, __doc__)

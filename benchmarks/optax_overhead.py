@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _interleaved
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -164,22 +165,13 @@ def measure(
         "plain_compile_s": statistics.median(compiling[plain]),
         "candidates": {
             name: {
-                "step": _ratio(taken[name], taken[plain]),
-                "compile": _ratio(compiling[name], compiling[plain]),
+                "step": _interleaved.ratio(taken[name], taken[plain]),
+                "compile": _interleaved.ratio(compiling[name], compiling[plain]),
                 "state_leaves": made[name].leaves,
             }
             for name in names
         },
     }
-
-
-def _ratio(times: list[float], plain: list[float]) -> dict[str, float]:
-    """Median and quartiles of the ratio within each round."""
-    ratios = sorted(a / b for a, b in zip(times, plain, strict=True))
-    if len(ratios) < 4:
-        return {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {"median": statistics.median(ratios), "low": low, "high": high}
 
 
 def show(title: str, result: dict[str, Any]) -> None:
@@ -193,10 +185,7 @@ def show(title: str, result: dict[str, Any]) -> None:
     table.add_column("compiling / plain", justify="right")
     table.add_column("state leaves", justify="right")
     for name, row in result["candidates"].items():
-        cells = [
-            f"{r['median']:.3f} ({r['low']:.3f} to {r['high']:.3f})"
-            for r in (row["step"], row["compile"])
-        ]
+        cells = [_interleaved.text(r) for r in (row["step"], row["compile"])]
         table.add_row(name, *cells, str(row["state_leaves"]))
     Console().print(table)
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _interleaved
 from rich.console import Console
 from rich.table import Table
 
@@ -117,8 +118,8 @@ def measure(backend: str, rounds: int, steps: int, compiles: int) -> dict[str, A
         "plain_first_step_s": statistics.median(first[plain]),
         "candidates": {
             name: {
-                "step": _ratio(taken[name], taken[plain]),
-                "first_step": _ratio(first[name], first[plain]),
+                "step": _interleaved.ratio(taken[name], taken[plain]),
+                "first_step": _interleaved.ratio(first[name], first[plain]),
             }
             for name in made
         },
@@ -131,15 +132,6 @@ def _seconds(model: Any, x: Any) -> float:
     return time.perf_counter() - start
 
 
-def _ratio(times: list[float], plain: list[float]) -> dict[str, float]:
-    """Median and quartiles of the ratio within each round."""
-    ratios = sorted(a / b for a, b in zip(times, plain, strict=True))
-    if len(ratios) < 4:
-        return {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {"median": statistics.median(ratios), "low": low, "high": high}
-
-
 def show(result: dict[str, Any]) -> None:
     """The result as a table."""
     table = Table(
@@ -150,10 +142,7 @@ def show(result: dict[str, Any]) -> None:
     table.add_column("step / plain (quartiles)", justify="right")
     table.add_column("first step, with compiling / plain", justify="right")
     for name, row in result["candidates"].items():
-        cells = [
-            f"{r['median']:.3f} ({r['low']:.3f} to {r['high']:.3f})"
-            for r in (row["step"], row["first_step"])
-        ]
+        cells = [_interleaved.text(r) for r in (row["step"], row["first_step"])]
         table.add_row(name, *cells)
     Console().print(table)
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _interleaved
 from rich.console import Console
 from rich.table import Table
 
@@ -103,7 +104,7 @@ def measure(backend: str, rounds: int, steps: int) -> dict[str, Any]:
         "rounds": rounds,
         "steps": steps,
         "plain_step_ms": 1e3 * statistics.median(taken["plain"]),
-        "candidates": {name: _ratio(taken[name], taken["plain"]) for name in made},
+        "candidates": {name: _interleaved.ratio(taken[name], taken["plain"]) for name in made},
     }
 
 
@@ -111,15 +112,6 @@ def _seconds(model: Any, x: Any, callbacks: list[Any]) -> float:
     start = time.perf_counter()
     model.fit(x, x, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
     return time.perf_counter() - start
-
-
-def _ratio(times: list[float], plain: list[float]) -> dict[str, float]:
-    """Median and quartiles of the ratio within each round."""
-    ratios = sorted(a / b for a, b in zip(times, plain, strict=True))
-    if len(ratios) < 4:
-        return {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {"median": statistics.median(ratios), "low": low, "high": high}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -131,7 +123,7 @@ def show(result: dict[str, Any]) -> None:
     table.add_column("callback")
     table.add_column("fit / plain (quartiles)", justify="right")
     for name, row in result["candidates"].items():
-        table.add_row(name, f"{row['median']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+        table.add_row(name, _interleaved.text(row))
     Console().print(table)
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _interleaved
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -253,19 +254,13 @@ def measure(title: str, made: dict[str, Candidate], rounds: int, steps: int) -> 
         "plain": plain,
         "plain_step_ms": 1e3 * statistics.median(taken[plain]),
         "candidates": {
-            name: {"groups": made[name].groups, "step": _ratio(taken[name], taken[plain])}
+            name: {
+                "groups": made[name].groups,
+                "step": _interleaved.ratio(taken[name], taken[plain]),
+            }
             for name in names
         },
     }
-
-
-def _ratio(times: list[float], plain: list[float]) -> dict[str, float]:
-    """Median and quartiles of the ratio within each round."""
-    ratios = sorted(a / b for a, b in zip(times, plain, strict=True))
-    if len(ratios) < 4:
-        return {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {"median": statistics.median(ratios), "low": low, "high": high}
 
 
 def show(results: dict[str, dict[str, Any]], threads: int) -> None:
@@ -282,7 +277,7 @@ def show(results: dict[str, dict[str, Any]], threads: int) -> None:
         table.add_row(f"[bold]{title}[/bold]", "", f"[bold]{result['plain_step_ms']:.3f} ms[/bold]")
         for name, row in result["candidates"].items():
             ratio = row["step"]
-            shown = f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+            shown = _interleaved.text(ratio)
             table.add_row(name, str(row["groups"]), shown)
     console = Console()
     console.print(table)

@@ -1,0 +1,52 @@
+"""Ratios of times that were taken in turns, a round of all candidates after the other."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+SIZES = ((64, 4), (256, 8), (512, 16))
+"""Width and depth of the networks on which the finders are timed."""
+
+
+def ratio(times: list[float], plain: list[float]) -> dict[str, float]:
+    """Median and quartiles of the ratio within each round."""
+    ratios = sorted(a / b for a, b in zip(times, plain, strict=True))
+    if len(ratios) < 4:
+        return {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return {"median": statistics.median(ratios), "low": low, "high": high}
+
+
+def text(measured: dict[str, float]) -> str:
+    """A ratio as tables show it."""
+    return f"{measured['median']:.3f} ({measured['low']:.3f} to {measured['high']:.3f})"
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def sweeps(ways: Callable[[int, int, int], dict[str, Callable[[], Any]]], doc: str | None) -> None:
+    """The command of a benchmark of sweeps against plain steps.
+
+    Args:
+        ways: Of a width, a depth and a number of steps, what ``"ours"`` and ``"plain"`` do.
+        doc: What ``--help`` says.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=100)
+    asked = parser.parse_args()
+    for width, depth in SIZES:
+        candidates = ways(width, depth, asked.steps)
+        candidates["plain"]()
+        taken: dict[str, list[float]] = {"ours": [], "plain": []}
+        for number in range(asked.rounds):
+            for name in sorted(taken, reverse=bool(number % 2)):
+                taken[name].append(seconds(candidates[name]))
+        print(f"{depth} layers of {width}: {text(ratio(taken['ours'], taken['plain']))}")
