@@ -6,6 +6,7 @@ of the loss starts anew with every batch, so that what comes out is the batch's 
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import keras
@@ -20,7 +21,7 @@ _ATTEMPTS = 40  # more than a loss scale can be halved before float32 ends
 Snapshot = tuple[RandomStates, list[Any] | None]
 
 
-class KerasTrainer:
+class KerasTrainer(ABC):
     """What is common to the trainers; see :class:`layerwise.finder.Trainer`.
 
     Args:
@@ -84,26 +85,29 @@ class KerasTrainer:
 
     # -- what the backends do differently -------------------------------------------------------
 
+    @abstractmethod
     def snapshot(self) -> Snapshot:
         """See :class:`layerwise.finder.Trainer`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, state: Snapshot) -> None:
         """See :class:`layerwise.finder.Trainer`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _begin(self) -> None:
         """Start from the snapshot, with no gradient of an unfinished update in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _set_rate(self, rate: float) -> None:
-        raise NotImplementedError
+        """Make this the base rate of what follows."""
 
+    @abstractmethod
     def _count(self) -> int:
-        raise NotImplementedError
+        """The optimizer's own count."""
 
+    @abstractmethod
     def _step(self, batch: Any) -> Any:
-        raise NotImplementedError
+        """Train on one batch; Keras' logs."""
 
 
 def scalar_needed(model: Any, shape: tuple[int, ...]) -> str:

@@ -1,5 +1,6 @@
 """Listening: a callback that hears every batch of a training, some batches at a time."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ from layerwise.keras._rows import Row
 from layerwise.keras._tap import Tap, tap
 
 
-class Listening(keras.callbacks.Callback):
+class Listening(keras.callbacks.Callback, ABC):
     """A callback that is handed the rows of batches, and waits for no device meanwhile."""
 
     def __init__(self) -> None:
@@ -16,9 +17,9 @@ class Listening(keras.callbacks.Callback):
         self._tap: Tap | None = None
         self._wait = 0.5
 
+    @abstractmethod
     def hear(self, rows: list[Row]) -> None:
         """Take some batches' rows."""
-        raise NotImplementedError
 
     def watches(self, step: int) -> bool:
         """Whether the update-to-weight ratios of this step are wanted."""
