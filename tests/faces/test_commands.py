@@ -361,3 +361,23 @@ def test_a_model_that_is_not_compiled_is_one_line(trainable):
 )
 def test_bad_arguments_of_find_are_a_usage_error(trainable, arguments):
     assert invoke("find", *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (("demo", "--backend", "theano"), 2, "theano"),
+        (("explain", "nowhere.npz", "rules.json"), 2, "nowhere.npz"),
+        (("find", "model.npz", "model.npz"), 1, "x and y"),
+        (("plot-schedule", "rules.json"), 1, "version"),
+        (("report", "."), 1, "record"),
+        (("retport",), 2, "retport"),
+    ],
+)
+def test_the_installed_command_refuses_bad_input(folder, arguments, status, word):
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert status == 2 or len(done.stderr.splitlines()) == 1

@@ -1,8 +1,6 @@
 """Two processes on one machine give the weights of one, with a rate for each layer."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +8,13 @@ import pytest
 import torch
 
 from tests.torch.distributed import WAYS, WORLD, make_model, train
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.torch.processes import run_ranks
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
-    command = [sys.executable, "-m", "tests.torch.distributed"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(WORLD)
-    ]
-    outputs = [process.communicate(timeout=240)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * WORLD, "\n".join(outputs)
+    run_ranks("tests.torch.distributed", folder, WORLD)
     return folder
 
 

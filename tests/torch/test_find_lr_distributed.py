@@ -1,8 +1,5 @@
 """Two processes search together: one curve, one suggestion, and nothing left changed."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,26 +7,13 @@ import torch
 
 from tests.torch.finding_together import WORLD, search
 from tests.torch.networks import make_network
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.torch.processes import run_ranks
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("together")
-    command = [sys.executable, "-m", "tests.torch.finding_together"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(WORLD)
-    ]
-    outputs = [process.communicate(timeout=240)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * WORLD, "\n".join(outputs)
+    run_ranks("tests.torch.finding_together", folder, WORLD)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
