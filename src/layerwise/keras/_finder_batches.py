@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from layerwise.errors import FinderError
+from layerwise.finder._sweep import is_whole
 from layerwise.keras._hooks import inner_optimizer
 from layerwise.keras._remade_dataset import remade_dataset
 from layerwise.keras._training_hooks import (
@@ -53,8 +54,7 @@ class FinderBatches:
         self._per_update = inner_optimizer(model.optimizer).gradient_accumulation_steps or 1
         if x is None:
             raise FinderError("There is no data: pass x, as for model.fit().")
-        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-        if batch_size is not None and (not whole or batch_size < 1):
+        if batch_size is not None and (not is_whole(batch_size) or batch_size < 1):
             raise FinderError(f"batch_size={batch_size!r}: a whole number of at least 1, or None.")
         if _is_dataset(x):
             x = remade_dataset(x)
