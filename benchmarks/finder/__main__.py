@@ -3,7 +3,7 @@
 From the repository's root:
 
     python -m benchmarks.finder                    # everything
-    python -m benchmarks.finder --half tuned --seeds 0
+    python -m benchmarks.finder --part tuned --seeds 0
     python -m benchmarks.finder --tasks digits-dense photograph --optimizers adam
 
 **Cases.** 22 tasks (``_panel.py``: classification, regression, encoding, convolutions, batch and
@@ -42,17 +42,17 @@ from rich.progress import track
 
 from . import _methods, _report
 from ._optimizers import OPTIMIZERS
-from ._oracle import RESULTS, Case, oracle, trained
-from ._panel import HALVES, TASKS
+from ._oracle import ORDERS, RESULTS, Case, oracle, trained
+from ._panel import PARTS, TASKS
 
 
-def measure(case: Case, horizon: int | None) -> list[dict[str, Any]]:
+def measure(case: Case, horizon: int | None, orders: int) -> list[dict[str, Any]]:
     """A row for each method."""
-    known = oracle(case)
+    known = oracle(case, orders=orders)
     found = _methods.answers(case, horizon)
     # A network that is not trained where there is no answer.
     rates = np.array([answer.rate or 0.0 for answer in found.values()])
-    losses = trained(case, rates)
+    losses = trained(case, rates, orders=orders)
     return [
         {
             "case": str(case),
@@ -71,18 +71,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--half", choices=(*HALVES, "both"), default="both")
+    parser.add_argument("--part", choices=(*PARTS, "all"), default="all")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
     parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=list(OPTIMIZERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--horizon", type=int, help="told to our search; by default it isn't")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="trainings of each rate")
     asked = parser.parse_args()
 
     RESULTS.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(RESULTS / "compiled"))
-    halves: dict[str, list[dict[str, Any]]] = {}
-    for half, names in HALVES.items():
-        if asked.half not in (half, "both"):
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for part, names in PARTS.items():
+        if asked.part not in (part, "all"):
             continue
         cases = [
             Case(task, optimizer, seed)
@@ -91,13 +92,15 @@ def main() -> None:
             for seed in asked.seeds
             for optimizer in asked.optimizers
         ]
-        rows = [row for case in track(cases, half) for row in measure(case, asked.horizon)]
+        rows = [
+            row for case in track(cases, part) for row in measure(case, asked.horizon, asked.orders)
+        ]
         if rows:
-            halves[half] = rows
-    _report.show(halves, _methods.OURS)
-    _report.save(halves, RESULTS)
-    # With the other half beside it, if that has been measured before.
-    _report.plot(_report.load(tuple(HALVES), RESULTS), RESULTS / "regrets.png")
+            parts[part] = rows
+    _report.show(parts, _methods.OURS)
+    _report.save(parts, RESULTS)
+    # With the other parts beside them, if those have been measured before.
+    _report.plot(_report.load(tuple(PARTS), RESULTS), RESULTS / "regrets.png")
     print(f"Rows and plot are in {RESULTS}.")
 
 

@@ -61,6 +61,15 @@ def cancer() -> tuple[Array, Array]:
 
 
 @cache
+def wine() -> tuple[Array, Array]:
+    """UCI's 178 wines x 13 standardised measures, and which of three growers made them."""
+    from sklearn.datasets import load_wine
+
+    found = load_wine()
+    return _standard(found.data), found.target.astype("int32")
+
+
+@cache
 def diabetes() -> tuple[Array, Array]:
     """442 patients x 10 standardised measures, and how the disease went on, standardised."""
     from sklearn.datasets import load_diabetes
@@ -79,11 +88,11 @@ def miles_per_gallon() -> tuple[Array, Array]:
 
 
 @cache
-def picture() -> tuple[Array, Array]:
-    """scikit-learn's photograph of a flower: places in -1..1 and their colours in 0..1."""
+def picture(name: str = "flower.jpg") -> tuple[Array, Array]:
+    """A photograph of scikit-learn's: places in -1..1 and their colours in 0..1."""
     from sklearn.datasets import load_sample_image
 
-    colours = load_sample_image("flower.jpg")[::8, ::8].astype("float32") / 255
+    colours = load_sample_image(name)[::8, ::8].astype("float32") / 255
     height, width = colours.shape[:2]
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     places = np.stack([rows.ravel(), columns.ravel()], 1).astype("float32")

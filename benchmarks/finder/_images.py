@@ -12,17 +12,17 @@ from . import _data, _layers
 from ._task import Task
 
 
-def _flat(source: Any) -> Any:
+def flat(source: Any) -> Any:
     images, labels = source()
     return images.reshape(len(images), -1), labels
 
 
 def _centred(source: Any) -> Any:
-    pixels, labels = _flat(source)
+    pixels, labels = flat(source)
     return (pixels - pixels.mean()) / pixels.std(), labels
 
 
-def _dense(sizes: tuple[int, ...], gain: float = 2.0, activate: Any = jax.nn.relu) -> Any:
+def dense(sizes: tuple[int, ...], gain: float = 2.0, activate: Any = jax.nn.relu) -> Any:
     def loss(params: Any, x: Any, y: Any) -> Any:
         return _layers.cross_entropy(_layers.through(params, x, activate), y)
 
@@ -30,7 +30,7 @@ def _dense(sizes: tuple[int, ...], gain: float = 2.0, activate: Any = jax.nn.rel
 
 
 def _noisy(share: float) -> Any:
-    pixels, labels = _flat(_data.mnist)
+    pixels, labels = flat(_data.mnist)
     rng = np.random.default_rng(0)
     wrong = rng.random(len(labels)) < share
     return pixels, np.where(wrong, rng.integers(0, 10, len(labels)), labels).astype("int32")
@@ -44,7 +44,7 @@ def _imbalanced() -> Any:
 
 
 def _itself() -> Any:
-    return (_flat(_data.mnist)[0],)
+    return (flat(_data.mnist)[0],)
 
 
 def _encode(params: Any, x: Any) -> Any:
@@ -72,7 +72,7 @@ def _conv_features(params: Any, images: Any) -> Any:
     return x.reshape(len(x), -1)
 
 
-def _conv(params: Any, images: Any, labels: Any) -> Any:
+def conv(params: Any, images: Any, labels: Any) -> Any:
     return _layers.cross_entropy(
         _layers.apply(params["head"], _conv_features(params, images)), labels
     )
@@ -138,7 +138,7 @@ def _pretrained() -> Any:
     def train(params: Any) -> Any:
         def step(carry: Any, places: Any) -> Any:
             params, state = carry
-            grads = jax.grad(_conv)(params, images[places], labels[places])
+            grads = jax.grad(conv)(params, images[places], labels[places])
             updates, state = optimizer.update(grads, state)
             return (optax.apply_updates(params, updates), state), None
 
@@ -163,20 +163,20 @@ def _larger_digits() -> Any:
 
 
 TASKS = (
-    Task("digits-dense", partial(_flat, _data.digits), **_dense((64, 64, 10))),
-    Task("digits-logistic", partial(_flat, _data.digits), **_dense((64, 10), 0.1)),
-    Task("digits-finetuned", _larger_digits, _finetune_init, _conv),
-    Task("mnist-deep", partial(_centred, _data.mnist), **_dense((196, *(32,) * 12, 10))),
-    Task("mnist-encoder", _itself, **_dense((196, 64, 12, 64, 196)) | {"loss": _encode}),
-    Task("mnist-conv", _data.mnist, _conv_init, _conv),
-    Task("mnist-noisy", partial(_noisy, 0.4), **_dense((196, 64, 10))),
+    Task("digits-dense", partial(flat, _data.digits), **dense((64, 64, 10))),
+    Task("digits-logistic", partial(flat, _data.digits), **dense((64, 10), 0.1)),
+    Task("digits-finetuned", _larger_digits, _finetune_init, conv),
+    Task("mnist-deep", partial(_centred, _data.mnist), **dense((196, *(32,) * 12, 10))),
+    Task("mnist-encoder", _itself, **dense((196, 64, 12, 64, 196)) | {"loss": _encode}),
+    Task("mnist-conv", _data.mnist, _conv_init, conv),
+    Task("mnist-noisy", partial(_noisy, 0.4), **dense((196, 64, 10))),
     Task(
         "fashion-deep-tanh",
         partial(_centred, _data.fashion),
-        **_dense((196, *(32,) * 12, 10), 1.0, jnp.tanh),
+        **dense((196, *(32,) * 12, 10), 1.0, jnp.tanh),
     ),
     Task("fashion-denoised", _noised, _denoise_init, _denoise, batch=8),
-    Task("fashion-conv-norms", _data.fashion, partial(_conv_init, norms=True), _conv),
-    Task("fashion-imbalanced", _imbalanced, **_dense((196, 48, 48, 10))),
+    Task("fashion-conv-norms", _data.fashion, partial(_conv_init, norms=True), conv),
+    Task("fashion-imbalanced", _imbalanced, **dense((196, 48, 48, 10))),
     Task("fashion-residual", partial(_centred, _data.fashion), _residual_init, _residual),
 )

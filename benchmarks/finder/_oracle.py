@@ -1,6 +1,8 @@
 """The oracle: full trainings at a fine grid of rates, kept on disk."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from ._training import bench, cosine
 RESULTS = Path(__file__).parent.parent / "results" / "finder"
 PER_DECADE = 8
 STEPS = 400
+ORDERS = 4  # of the batches: a rate's loss is the mean of so many trainings
 _ENDS = (-6.0, 2.0)  # log10; beyond them no rate is tried
 _AT_ONCE = 12
 
-# Seeds of the batches' order: a finder never sees the order that is trained with.
-_TRAINING, _FINDING = 1_000, 2_000
+# Seeds of the batches' orders: a finder never sees one that is trained with.
+_TRAINING, _NEXT, _FINDING = 1_000, 10_000, 2_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Oracle:
 
     Attributes:
         rates: The grid, rising.
-        losses: The trained networks' losses on the sample; infinite where training broke.
+        losses: The trained networks' losses on the sample.
         initial: The loss on the sample before training.
     """
 
@@ -51,10 +54,9 @@ class Oracle:
         return float(self.rates[self.losses.argmin()])
 
     def regret(self, loss: float) -> float:
-        """(loss - best) / (initial - best), at most 1: as good as no training."""
+        """(loss - best) / (initial - best); 1 is as good as no training."""
         best = self.losses.min()
-        part = (loss - best) / (self.initial - best)
-        return float(min(part, 1.0)) if np.isfinite(part) else 1.0
+        return float((loss - best) / (self.initial - best))
 
 
 def finder_order(case: Case, steps: int) -> np.ndarray[Any, Any]:
@@ -62,47 +64,80 @@ def finder_order(case: Case, steps: int) -> np.ndarray[Any, Any]:
     return bench(case.task).order(_FINDING + case.seed, steps)
 
 
-def trained(case: Case, rates: Any, steps: int = STEPS) -> np.ndarray[Any, Any]:
-    """The losses after trainings with a cosine from these rates to 0."""
+def trained(case: Case, rates: Any, steps: int = STEPS, orders: int = ORDERS) -> Any:
+    """The losses after trainings with a cosine from these rates to 0, (rates,).
+
+    A training that ends above where it began, or in NaN, counts as none; the mean is over so many
+    orders of the batches, as one training of a deep network says little about a rate.
+    """
     at = bench(case.task)
-    order = at.order(_TRAINING + case.seed, steps)
-    _, losses = at.train(case.optimizer, at.start(case.seed), order, cosine(rates, steps))
-    return np.where(np.isfinite(losses), losses, np.inf)
+    start, initial = at.start(case.seed), _initial(case)
+    ends = [
+        at.train(
+            case.optimizer,
+            start,
+            at.order(_TRAINING + case.seed + _NEXT * number, steps),
+            cosine(rates, steps),
+        )[1]
+        for number in range(orders)
+    ]
+    return np.mean([np.minimum(np.nan_to_num(end, nan=np.inf), initial) for end in ends], 0)
 
 
-def oracle(case: Case, steps: int = STEPS) -> Oracle:
+def oracle(case: Case, steps: int = STEPS, orders: int = ORDERS) -> Oracle:
     """The grid's trainings, from disk where they have been made before."""
-    place = RESULTS / "oracle" / f"{case.task}-{case.optimizer}-{case.seed}-{steps}.npz"
+    name = f"{case.task}-{case.optimizer}-{case.seed}-{steps}x{orders}.npz"
+    place = RESULTS / "oracle" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        found = _search(case, steps)
+        found = _search(case, steps, orders)
         np.savez(place, rates=found.rates, losses=found.losses, initial=found.initial)
     kept = np.load(place)
     return Oracle(kept["rates"], kept["losses"], float(kept["initial"]))
 
 
-def _search(case: Case, steps: int) -> Oracle:
-    """Two rates a decade over the whole range, then eight around the best of these."""
-    low, high = (round(end * PER_DECADE) for end in _optimizers.GRIDS[case.optimizer])
-    losses: dict[int, float] = {}
+def _search(case: Case, steps: int, orders: int) -> Oracle:
+    """One training at two rates a decade over the whole range; then the fine grid around its best.
 
-    def measure(points: list[int]) -> int:
-        new = [point for point in points if point not in losses]
+    The fine grid is as wide as it must be for its best to lie well inside.
+    """
+    low, high = (round(end * PER_DECADE) for end in _optimizers.GRIDS[case.optimizer])
+    half = PER_DECADE // 2
+    coarse = _Grid(case, steps, 1)
+    best = coarse.best(range(low, high + 1, half))
+    while best >= max(coarse.losses) - half and max(coarse.losses) < _ENDS[1] * PER_DECADE:
+        best = coarse.best([max(coarse.losses) + half])
+    while best <= min(coarse.losses) + half and min(coarse.losses) > _ENDS[0] * PER_DECADE:
+        best = coarse.best([min(coarse.losses) - half])
+    fine = _Grid(case, steps, orders)
+    center, best = best, fine.best(range(best - _AT_ONCE // 2, best + _AT_ONCE // 2))
+    while abs(best - center) >= _AT_ONCE // 2 - 2:
+        center, best = best, fine.best(range(best - _AT_ONCE // 2, best + _AT_ONCE // 2))
+    points = sorted(fine.losses)
+    losses = np.array([fine.losses[point] for point in points])
+    return Oracle(10 ** (np.array(points) / PER_DECADE), losses, _initial(case))
+
+
+class _Grid:
+    """The losses at points of the grid, in eighths of a decade, as they are asked for."""
+
+    def __init__(self, case: Case, steps: int, orders: int) -> None:
+        self.losses: dict[int, float] = {}
+        self._trained = partial(trained, case, steps=steps, orders=orders)
+
+    def best(self, points: Iterable[int]) -> int:
+        """The best of all points so far and these."""
+        new = [point for point in points if point not in self.losses]
         for first in range(0, len(new), _AT_ONCE):
             some = new[first : first + _AT_ONCE]
             # Always as many at once: another number would be compiled anew.
             rates = 10 ** (np.resize(some, _AT_ONCE) / PER_DECADE)
-            losses.update(zip(some, trained(case, rates, steps).tolist(), strict=False))
-        return min(losses, key=losses.__getitem__)
+            self.losses.update(zip(some, self._trained(rates).tolist(), strict=False))
+        return min(self.losses, key=self.losses.__getitem__)
 
-    best = measure(list(range(low, high + 1, PER_DECADE // 2)))
-    while best >= max(losses) - PER_DECADE // 2 and max(losses) < _ENDS[1] * PER_DECADE:
-        best = measure([max(losses) + PER_DECADE // 2])
-    while best <= min(losses) + PER_DECADE // 2 and min(losses) > _ENDS[0] * PER_DECADE:
-        best = measure([min(losses) - PER_DECADE // 2])
-    measure(list(range(best - 6, best + 7)))
+
+@cache
+def _initial(case: Case) -> float:
+    """The loss on the sample before training."""
     at = bench(case.task)
-    initial = float(at.loss(at.start(case.seed), *at.sample))
-    points = sorted(losses)
-    found = np.array([losses[point] for point in points])
-    return Oracle(10 ** (np.array(points) / PER_DECADE), found, initial)
+    return float(at.loss(at.start(case.seed), *at.sample))

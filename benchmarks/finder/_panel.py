@@ -1,14 +1,14 @@
 """The panel and its two halves, which were fixed by name before anything was tuned.
 
 The halves hold the same kinds of task, on other data, networks or losses: what is tuned on one
-transformer is reported on another.
+transformer is reported on another. Beside them stand fresh tasks (:mod:`._fresh`).
 """
 
-from . import _images, _tables, _texts
+from . import _fresh, _images, _tables, _texts
 from ._task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (*_images.TASKS, *_tables.TASKS, *_texts.TASKS)
+    task.name: task for task in (*_images.TASKS, *_tables.TASKS, *_texts.TASKS, *_fresh.TASKS)
 }
 
 TUNED = (
@@ -39,4 +39,8 @@ REPORTED = (
     "words-embedded",
 )
 
-HALVES = {"tuned": TUNED, "reported": REPORTED}
+PARTS = {
+    "tuned": TUNED,
+    "reported": REPORTED,
+    "fresh": tuple(task.name for task in _fresh.TASKS),
+}

@@ -42,15 +42,15 @@ def worst_cases(rows: Rows, method: str, count: int = 8) -> Table:
     return shown
 
 
-def plot(halves: dict[str, Rows], place: Path) -> None:
+def plot(parts: dict[str, Rows], place: Path) -> None:
     """Which share of the cases has at most which regret, a line for each method."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.5 * len(halves) + 2.5, 4.8), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(halves), sharey=True))
-    names = sorted({row["method"] for rows in halves.values() for row in rows})
+    figure = Figure(figsize=(5.5 * len(parts) + 2.5, 4.8), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(parts), sharey=True))
+    names = sorted({row["method"] for rows in parts.values() for row in rows})
     colours = {name: f"C{number % 10}" for number, name in enumerate(names)}
-    for ax, (half, rows) in zip(panels, halves.items(), strict=True):
+    for ax, (part, rows) in zip(panels, parts.items(), strict=True):
         methods = sorted(_by_method(rows).items(), key=lambda item: _mean(item[1]))
         for name, own in methods:
             regrets = np.sort([max(row["regret"], 1e-4) for row in own])
@@ -68,7 +68,7 @@ def plot(halves: dict[str, Rows], place: Path) -> None:
         ax.axvline(0.05, color="0.7", linewidth=0.8)
         cases = len({row["case"] for row in rows})
         ax.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1), xlabel="regret")
-        ax.set_title(f"{half} half, {cases} cases")
+        ax.set_title(f"{part}, {cases} cases")
         ax.grid(visible=True, alpha=0.3)
     panels[0].set_ylabel("share of cases with at most this regret")
     handles, labels = panels[-1].get_legend_handles_labels()
@@ -76,24 +76,24 @@ def plot(halves: dict[str, Rows], place: Path) -> None:
     figure.savefig(place, dpi=150)
 
 
-def save(halves: dict[str, Rows], folder: Path) -> None:
-    """All rows as JSON, a file for each half."""
-    for half, rows in halves.items():
-        (folder / f"regrets-{half}.json").write_text(json.dumps(rows, indent=1))
+def save(parts: dict[str, Rows], folder: Path) -> None:
+    """All rows as JSON, a file for each part."""
+    for part, rows in parts.items():
+        (folder / f"regrets-{part}.json").write_text(json.dumps(rows, indent=1))
 
 
-def load(halves: tuple[str, ...], folder: Path) -> dict[str, Rows]:
-    """The rows of those halves that were saved."""
-    places = {half: folder / f"regrets-{half}.json" for half in halves}
-    return {half: json.loads(place.read_text()) for half, place in places.items() if place.exists()}
+def load(parts: tuple[str, ...], folder: Path) -> dict[str, Rows]:
+    """The rows of those parts that were saved."""
+    places = {part: folder / f"regrets-{part}.json" for part in parts}
+    return {part: json.loads(place.read_text()) for part, place in places.items() if place.exists()}
 
 
-def show(halves: dict[str, Rows], method: str) -> None:
+def show(parts: dict[str, Rows], method: str) -> None:
     """The tables, on the terminal."""
     console = Console(width=100)
-    for half, rows in halves.items():
+    for part, rows in parts.items():
         cases = len({row["case"] for row in rows})
-        console.print(table(rows, f"Regret on the {half} half: {cases} cases"))
+        console.print(table(rows, f"Regret, {part} tasks: {cases} cases"))
         console.print(worst_cases(rows, method))
 
 

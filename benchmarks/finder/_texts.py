@@ -16,19 +16,24 @@ _SYMBOLS = 64
 _KNOWN = 400
 
 
-def _english() -> Any:
-    return (_data.characters(_data.english(), _LENGTH, 7),)
-
-
-def _code() -> Any:
+def characters_of(source: str) -> Any:
+    """Windows of "english" or of "code", a character longer than what is predicted from."""
+    if source == "english":
+        return (_data.characters(_data.english(), _LENGTH, 7),)
     return (_data.characters("".join(_data.modules()), _LENGTH, 23),)
 
 
-def _predict(params: Any, codes: Any) -> Any:
+_english = partial(characters_of, "english")
+_code = partial(characters_of, "code")
+
+
+def predict(params: Any, codes: Any) -> Any:
+    """A transformer's loss."""
     return _layers.cross_entropy(_layers.decode(params, codes[:, :-1]), codes[:, 1:])
 
 
-def _recur(params: Any, codes: Any) -> Any:
+def recur(params: Any, codes: Any) -> Any:
+    """A recurrent network's loss."""
     return _layers.cross_entropy(_layers.unroll(params, codes[:, :-1]), codes[:, 1:])
 
 
@@ -47,7 +52,7 @@ def _pretrained() -> Any:
     def train(params: Any) -> Any:
         def step(carry: Any, places: Any) -> Any:
             params, state = carry
-            updates, state = optimizer.update(jax.grad(_predict)(params, codes[places]), state)
+            updates, state = optimizer.update(jax.grad(predict)(params, codes[places]), state)
             return (optax.apply_updates(params, updates), state), None
 
         return jax.lax.scan(step, (params, optimizer.init(params)), order)[0][0]
@@ -60,7 +65,7 @@ def _finetune_init(key: Any) -> Any:
     return _pretrained() | {"head": _layers.dense(key, 16, _SYMBOLS, 1.0)}
 
 
-def _passages() -> Any:
+def passages() -> Any:
     """Which of Python's modules 30 words in a row are from, as counts of 500 words."""
     counts, labels = [], []
     everything = " ".join(_data.modules())
@@ -109,16 +114,16 @@ def _next(params: Any, ranks: Any) -> Any:
 
 
 TASKS = (
-    Task("english-transformer", _english, partial(_transformer, width=16, blocks=2), _predict, 12),
-    Task("code-transformer", _code, partial(_transformer, width=12, blocks=3), _predict, 12),
-    Task("code-finetuned", _code, _finetune_init, _predict, 12),
+    Task("english-transformer", _english, partial(_transformer, width=16, blocks=2), predict, 12),
+    Task("code-transformer", _code, partial(_transformer, width=12, blocks=3), predict, 12),
+    Task("code-finetuned", _code, _finetune_init, predict, 12),
     Task(
         "english-recurrent",
         _english,
         partial(_layers.recurrent, symbols=_SYMBOLS, width=20),
-        _recur,
+        recur,
         12,
     ),
-    Task("passages-embedded", _passages, _bag_init, _bag),
+    Task("passages-embedded", passages, _bag_init, _bag),
     Task("words-embedded", _next_words, _next_init, _next),
 )

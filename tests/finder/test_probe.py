@@ -13,7 +13,7 @@ from layerwise.finder._curve import from_curve
 from layerwise.finder._probe import probe
 from layerwise.finder._stop import stop_rule
 from layerwise.finder._sweep import Sweep, run_sweep
-from layerwise.finder._walk import STEP, lowest, next_place
+from layerwise.finder._walk import STEP, held, lowest, next_place
 
 
 class Recorded:
@@ -249,10 +249,43 @@ def test_the_walk_ends_around_the_bottom_of_a_bowl(bottom, bend, height):
     assert lowest(tried, worst=math.inf) == pytest.approx(bottom, abs=1e-6)
 
 
+@given(scores)
+def test_what_holds_above_a_break_counts_as_broken(tried):
+    broken = [place for place in tried if math.isinf(tried[place])]
+    first = min(broken, default=math.inf)
+    kept = held(tried)
+    assert {p: s for p, s in kept.items() if p < first} == {
+        p: s for p, s in tried.items() if p < first
+    }
+    assert all(math.isinf(kept[place]) for place in tried if place >= first)
+
+
+def test_no_answer_is_above_a_rate_that_broke():
+    # Probes at a tenth of the rate that the sweep leads to break, and at that rate hold by luck.
+    class Lucky(QuadraticTrainer):
+        def train(self, batch, rate):
+            self.first = rate if self.updates == 0 else self.first
+            loss = super().train(batch, min(rate, 0.3))
+            return math.nan if 0.05 < self.first < 0.5 else loss
+
+    sweep = Sweep(
+        tuple(np.geomspace(1e-7, 10, 100)), tuple(np.linspace(10, 1, 100)), "reached the upper rate"
+    )
+    trainer = Lucky()
+    state = trainer.snapshot()
+    answer = probe(
+        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=400
+    )
+    assert any(math.isfinite(done.score) and done.rate > 0.5 for done in answer.probes)
+    assert any(math.isinf(done.score) for done in answer.probes)
+    assert answer.rate < 0.5
+
+
 @given(scores, st.floats(5, 50))
 def test_the_lowest_place_is_between_the_best_ones_neighbours(tried, worst):
+    found = lowest(tried, worst)
+    tried = held(tried)
     places = sorted(tried)
     number = places.index(min(places, key=tried.__getitem__))
-    found = lowest(tried, worst)
     below, above = places[max(number - 1, 0)], places[min(number + 1, len(places) - 1)]
     assert below <= found <= above

@@ -16,8 +16,9 @@ fraction of that, and prefers rates that longer trainings don't survive.
 
 **Which rates.** The first is where the sweep has done most of its fall. From there it goes half a
 decade at a time in the direction that gets better, until the best has a worse one on both sides,
-and then between them (:mod:`._walk`). A parabola through the best and its neighbours, over the
-logarithm of the rate, has the answer at its lowest point.
+and then between them; nothing above a rate that breaks is trusted (:mod:`._walk`). A parabola
+through the best and its neighbours, over the logarithm of the rate, has the answer at its lowest
+point.
 
 ``benchmarks/finder`` measures how good the answer is.
 """
@@ -35,7 +36,7 @@ from layerwise.finder._finding import Probe
 from layerwise.finder._stop import Causal, diverged
 from layerwise.finder._suggestion import Suggestion
 from layerwise.finder._sweep import Sweep
-from layerwise.finder._walk import STEP, lowest, next_place
+from layerwise.finder._walk import STEP, held, lowest, next_place
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,8 +106,8 @@ def probe(
     first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
     highest = sweep.rates[-1]
     ceiling = math.log10(highest / first) + STEP  # what is behind the end tells how near it to go
-    place, scores, probes = 0.0, {}, list[Probe]()
-    best: Floats | None = None
+    place, scores = 0.0, dict[float, float]()
+    ends, probes = dict[float, Floats](), list[Probe]()
     while budget - spent >= length + len(held_out) and len(probes) < MOST:
         start()
         rate, before = first * 10**place, spent
@@ -119,18 +120,18 @@ def probe(
         whole = whole and bool(np.isfinite(ended).all())
         scores[place] = float(ended.mean()) if whole else math.inf
         probes.append(Probe(rate, scores[place], spent - before))
-        if whole and (best is None or ended.mean() < best.mean()):
-            best = ended
+        ends[place] = ended
         place = next_place(scores, worst, ceiling)
-    if best is None or not _learnt(untrained, best):
+    stable = held(scores)
+    best = min(stable, key=stable.__getitem__)
+    if not math.isfinite(stable[best]) or not _learnt(untrained, ends[best]):
         return Suggestion(None, _nothing(probes, length), tuple(probes), spent)
 
     rate = min(first * 10 ** lowest(scores, worst), highest)
-    lead = min(probes, key=lambda done: done.score)
     reason = (
-        f"Of {len(probes)} probes of {length} updates the one at {lead.rate:.3g} ended with the "
-        f"lowest loss, {lead.score:.4g}, from {worst:.4g} untrained; a parabola through it and its "
-        f"neighbours is lowest at {rate:.3g}."
+        f"Of {len(probes)} probes of {length} updates the one at {first * 10**best:.3g} ended with "
+        f"the lowest loss, {stable[best]:.4g}, from {worst:.4g} untrained; a parabola through it "
+        f"and its neighbours is lowest at {rate:.3g}."
     )
     return Suggestion(rate, reason, tuple(probes), spent)
 

@@ -1,8 +1,11 @@
 """Where to try next, and where the answer lies, given what the tried places scored.
 
-Places are decades, so that equal distances are equal factors of the rate; a lower score is better.
+Places are decades, so that equal distances are equal factors of the rate; a lower score is better,
+and an infinite one says that training broke. What holds above a place that broke is luck: such
+places count as broken too.
 """
 
+import math
 from collections.abc import Mapping
 
 STEP = 0.5
@@ -12,8 +15,9 @@ def next_place(scores: Mapping[float, float], worst: float, ceiling: float) -> f
     """The place that says most about where the lowest score is.
 
     First up, then on in the direction that falls, and by twice as much down from where nothing is
-    learnt; once the best has worse places on both sides, into the wider gap beside it, or the more
-    promising of two equal ones.
+    learnt; once the best has worse places on both sides, into the wider gap beside it. Of two equal
+    ones into the upper: towards high rates the score rises late and all at once, so that there the
+    places known so far say less; and what breaks there breaks early, and costs little.
 
     Args:
         scores: The score of each place that was tried, at least one.
@@ -29,8 +33,9 @@ def next_place(scores: Mapping[float, float], worst: float, ceiling: float) -> f
         >>> next_place({0.0: 1.0, 0.5: 2.0}, worst=9, ceiling=9)
         -0.5
         >>> next_place({-0.5: 1.5, 0.0: 1.0, 0.5: 2.0}, worst=9, ceiling=9)
-        -0.25
+        0.25
     """
+    scores = held(scores)
     places = sorted(scores)
     best = min(places, key=scores.__getitem__)
     number = places.index(best)
@@ -45,11 +50,9 @@ def next_place(scores: Mapping[float, float], worst: float, ceiling: float) -> f
     if number == len(places) - 1:
         return best - (best - places[number - 1]) / 2
     below, above = places[number - 1], places[number + 1]
-    if abs((above - best) - (best - below)) < STEP / 4:
-        up = scores[above] < scores[below]
-    else:
-        up = above - best > best - below
-    return (best + above) / 2 if up else (best + below) / 2
+    if best - below > above - best + STEP / 4:
+        return (best + below) / 2
+    return (best + above) / 2
 
 
 def lowest(scores: Mapping[float, float], worst: float) -> float:
@@ -69,6 +72,7 @@ def lowest(scores: Mapping[float, float], worst: float) -> float:
         >>> lowest({-1.0: 2.0, 0.0: 1.0, 1.0: float("inf")}, worst=3)
         -0.16666666666666666
     """
+    scores = held(scores)
     places = sorted(scores)
     best = min(places, key=scores.__getitem__)
     number = places.index(best)
@@ -81,3 +85,14 @@ def lowest(scores: Mapping[float, float], worst: float) -> float:
     if bend == 0:
         return best
     return best + (left**2 * (after - here) - right**2 * (before - here)) / (2 * bend)
+
+
+def held(scores: Mapping[float, float]) -> dict[float, float]:
+    """The scores, infinite above the lowest place that broke.
+
+    Example:
+        >>> held({0.0: 1.0, 0.5: math.inf, 1.0: 0.9})
+        {0.0: 1.0, 0.5: inf, 1.0: inf}
+    """
+    first = min((place for place in scores if not math.isfinite(scores[place])), default=math.inf)
+    return {place: score if place < first else math.inf for place, score in scores.items()}
