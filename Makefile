@@ -68,7 +68,7 @@ check: $(STAMP)dev
 bench: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
 
-# The panel of the finder; its oracle takes half an hour the first time, and is kept.
+# The panel of the finder; its oracle takes an hour the first time, and is kept.
 bench-finder: $(STAMP)test
 	$(BIN)/python -m benchmarks.finder $(BENCH_ARGS)
 
