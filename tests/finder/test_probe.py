@@ -148,6 +148,34 @@ def test_a_flat_loss_gets_no_suggestion(value):
     assert "Nothing to gain" in answer.reason
 
 
+def test_one_rate_that_clearly_learns_is_enough():
+    # At 0.1 every batch falls by 1; at the lowest, 0.03, one of the last seven falls by 9.
+    def loss(batch, rate):
+        if rate == 0:
+            return 10.0
+        falls = {0: 1.0, 1: 9.0 * (batch % 6 == 0)}
+        return 10.0 - falls[int(trainer.first < 0.05)] - 0.01 * trainer.updates
+
+    class Uneven(Function):
+        def train(self, batch, rate):
+            self.first = rate if self.updates == 0 else self.first
+            return super().train(batch, rate)
+
+    trainer = Uneven(loss)
+    state = trainer.snapshot()
+    sweep = Sweep(
+        tuple(np.geomspace(1e-7, 0.1, 100)),
+        tuple(np.linspace(10, 1, 100)),
+        "reached the upper rate",
+    )
+    answer = probe(
+        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=200
+    )
+    lowest_of_all = min(answer.probes, key=lambda done: done.score)
+    assert lowest_of_all.rate < 0.05
+    assert answer.rate is not None
+
+
 def test_noise_alone_gets_no_suggestion():
     noise = np.random.default_rng(3).normal(2.0, 0.3, 10_000)
     draws = iter(noise.tolist())

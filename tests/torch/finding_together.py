@@ -51,7 +51,21 @@ def data_parallel(rank: int) -> dict[str, Any]:
     optimizer = make(model)
     data = iter(batches(6 + rank, part))
     uneven = find_lr(model, optimizer, loss_function, data, method="sweep", **OPTIONS)
-    return {"plain": plain, "accumulated": accumulated, "uneven": uneven.to_config()}
+    return {
+        "plain": plain,
+        "accumulated": accumulated,
+        "uneven": uneven.to_config(),
+        "in buckets": in_buckets(part),
+    }
+
+
+def in_buckets(part: slice) -> dict[str, Any]:
+    """Gradients that are views of what each backward pass fills anew."""
+    model = make_network().double()
+    model = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+    for x, y in batches(3, part):
+        loss_function(model(x), y).backward()
+    return search(model, part, 8, method="sweep")
 
 
 def fully_sharded(rank: int) -> dict[str, Any]:

@@ -329,6 +329,44 @@ def test_gradients_that_were_there_come_back() -> None:
     assert set(seen) == {0.0}
 
 
+def test_gradients_that_a_step_writes_into_come_back() -> None:
+    model, optimizer = make()
+    buffers = {p: torch.ones_like(p) for p in model.parameters() if p.requires_grad}
+    for parameter, buffer in buffers.items():
+        parameter.grad = buffer
+    before = fingerprint(model, optimizer)
+
+    def step(batch: Any) -> Any:
+        for parameter, buffer in buffers.items():
+            parameter.grad = buffer.zero_()
+        loss = loss_function(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    find_lr(model, optimizer, loader=make_loader(), step=step, **QUIET)
+    assert fingerprint(model, optimizer) == before
+
+
+def test_gradients_that_nothing_clears_come_back() -> None:
+    class Weighted(nn.Module):
+        """A loss with a weight that the optimizer doesn't have."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, outputs: Any, targets: Any) -> Any:
+            return self.weight * loss_function(outputs, targets)
+
+    model, optimizer = make()
+    loss = Weighted()
+    gradient = loss.weight.grad = torch.tensor(0.5)
+    find_lr(model, optimizer, loss, make_loader(), **QUIET)
+    assert loss.weight.grad is gradient
+    assert float(gradient) == 0.5
+
+
 def test_accumulated_batches_are_one_point() -> None:
     model = make_network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -31,6 +31,12 @@ def test_both_ranks_see_what_one_process_sees(ranks: list[Any], what: str) -> No
     assert first["finding"]["multipliers"] == pytest.approx({"backbone": 0.1, "default": 1})
 
 
+def test_gradients_in_buckets_come_back(ranks: list[Any]) -> None:
+    assert [rank["in buckets"]["left"] for rank in ranks] == [True, True]
+    swept = ranks[0]["in buckets"]["finding"]["losses"]
+    assert swept == pytest.approx(ranks[0]["plain"]["finding"]["losses"], rel=1e-9)
+
+
 def test_the_data_ends_on_all_ranks_together(ranks: list[Any]) -> None:
     assert ranks[0]["uneven"] == ranks[1]["uneven"]
     assert ranks[0]["uneven"]["stopped"] == "data ended"

@@ -124,7 +124,8 @@ def probe(
         place = next_place(scores, worst, ceiling)
     stable = held(scores)
     best = min(stable, key=stable.__getitem__)
-    if not math.isfinite(stable[best]) or not _learnt(untrained, ends[best]):
+    # The lowest may owe it to one batch where another, that is no better, falls on all of them.
+    if not any(_learnt(untrained, ends[at]) for at in stable if math.isfinite(stable[at])):
         return Suggestion(None, _nothing(probes, length), tuple(probes), spent)
 
     rate = min(first * 10 ** lowest(scores, worst), highest)

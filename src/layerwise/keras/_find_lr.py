@@ -17,7 +17,11 @@ from layerwise.keras._finder_rate import (
 )
 from layerwise.keras._finder_trainer import KerasTrainer, scalar_needed
 from layerwise.keras._train_function import ready_to_train
-from layerwise.keras._training_hooks import feeds_several_replicas, loss_shape
+from layerwise.keras._training_hooks import (
+    feeds_several_replicas,
+    loss_shape,
+    where_fit_builds,
+)
 from layerwise.keras._undisturbed import undisturbed
 
 
@@ -120,8 +124,9 @@ def find_lr(
         try:
             first = batches.first()
             random.put_back()
-            lifted = give_variable(model.optimizer)
-            _build(model, first)
+            with where_fit_builds(model):
+                lifted = give_variable(model.optimizer)
+                _build(model, first)
             random.renew()  # weights that were made stay, and so does what was drawn for them
             with (
                 without_schedule(model.optimizer) as inside,

@@ -18,6 +18,7 @@ from layerwise.keras._training_hooks import (
     feeds_several_replicas,
     map_arrays,
     on_devices,
+    shared_out,
 )
 
 
@@ -122,9 +123,8 @@ class FinderBatches:
             return map(on_devices, adapter.get_jax_iterator())
         if backend == "torch":
             return iter(adapter.get_torch_dataloader())
-        strategy = self._model.distribute_strategy
         if feeds_several_replicas(self._model):
-            return iter(strategy.experimental_distribute_dataset(adapter.get_tf_dataset()))
+            return iter(shared_out(self._model, adapter.get_tf_dataset()))
         if hasattr(adapter, "_dataset"):
             return iter(adapter.get_tf_dataset())
         return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())

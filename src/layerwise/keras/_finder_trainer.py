@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.keras._hooks import batch_count, inner_optimizer, rate_variable
+from layerwise.keras._hooks import batch_count, inner_optimizer, number_in, rate_variable
 from layerwise.keras._random_states import RandomStates
+from layerwise.keras._replicas import on_each_replica
 
 _ATTEMPTS = 40  # more than a loss scale can be halved before float32 ends
 
@@ -39,13 +40,13 @@ class KerasTrainer(ABC):
         self.rate = rate_variable(model.optimizer)
         self.count = batch_count(model.optimizer)
         self.per_update = self.inner.gradient_accumulation_steps or 1
-        self.trackers = unique(_loss_trackers(model))
+        self.trackers = on_each_replica(model, unique(_loss_trackers(model)))
         self.fresh = self._fresh_values()
         self.begun = False
 
     def _fresh_values(self) -> list[Any]:
         """What the variables of the loss trackers hold after a reset."""
-        every = unique(self.model.metrics_variables)
+        every = on_each_replica(self.model, unique(self.model.metrics_variables))
         before = [on_host(v) for v in every]
         try:
             self.model.reset_metrics()
@@ -120,8 +121,9 @@ def scalar_needed(model: Any, shape: tuple[int, ...]) -> str:
 
 
 def variables_of(model: Any) -> list[Any]:
-    """Every variable of a model, its optimizer and its metrics, each once."""
-    return unique([*model.variables, *model.optimizer.variables, *model.metrics_variables])
+    """Every variable of a model, its optimizer and its metrics, each once on each replica."""
+    every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return on_each_replica(model, unique(every))
 
 
 def _loss_trackers(model: Any) -> list[Any]:
@@ -137,4 +139,4 @@ def unique(variables: list[Any]) -> list[Any]:
 
 def on_host(variable: Any) -> Any:
     """A copy of its value, as a NumPy array."""
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return np.array(number_in(variable))

@@ -163,7 +163,7 @@ def batch_count(optimizer: Any) -> Any:
 
 
 def number_in(variable: Any) -> Any:
-    """The number that a variable of an optimizer holds, read outside of any step."""
+    """What a variable holds, read outside of any step."""
     value = variable.value
     if keras.backend.backend() == "tensorflow":
         return value.numpy()  # what tf.distribute mirrors has no other way

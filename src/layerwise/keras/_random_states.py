@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from layerwise.finder._random import global_states
+from layerwise.keras._hooks import number_in
 from layerwise.keras._training_hooks import (
     global_seed_generator,
     set_global_seed_generator,
@@ -29,7 +30,7 @@ class RandomStates:
         """Remember the states of now in place of those."""
         self._host = global_states()
         self._keras = global_seed_generator()
-        state = None if self._keras is None else keras.ops.convert_to_numpy(self._keras.state.value)
+        state = None if self._keras is None else number_in(self._keras.state)
         self._keras_state = None if state is None else state.copy()
         self._generators = [(g, g.get_state()) for g in self._torch_generators]
         backend = keras.backend.backend()

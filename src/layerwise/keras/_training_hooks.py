@@ -13,6 +13,7 @@ Tried on Keras 3.14 and 3.15:
   ``tf.data.Dataset``.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -31,8 +32,10 @@ __all__ = [
     "on_devices",
     "parts_built_by_fit",
     "set_global_seed_generator",
+    "shared_out",
     "tensorflow_generator",
     "tensorflow_op_seeds",
+    "where_fit_builds",
 ]
 
 PROXY_STATE = (
@@ -90,6 +93,22 @@ def feeds_several_replicas(model: Any) -> bool:
     """On TensorFlow, whether each batch is shared out among replicas."""
     strategy = getattr(model, "distribute_strategy", None)
     return strategy is not None and strategy.num_replicas_in_sync > 1
+
+
+def shared_out(model: Any, dataset: Any) -> Any:
+    """On TensorFlow, a dataset whose batches are shared out among the model's replicas."""
+    import tensorflow as tf
+
+    if isinstance(dataset, tf.distribute.DistributedDataset):
+        return dataset
+    return model.distribute_strategy.experimental_distribute_dataset(dataset)
+
+
+def where_fit_builds(model: Any) -> AbstractContextManager[Any]:
+    """On TensorFlow, the scope of the model's strategy: what is made in it, all replicas have."""
+    strategy = getattr(model, "distribute_strategy", None)
+    scope: AbstractContextManager[Any] = nullcontext() if strategy is None else strategy.scope()
+    return scope
 
 
 def global_seed_generator() -> Any:

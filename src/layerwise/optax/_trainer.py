@@ -38,29 +38,29 @@ class OptaxTrainer:
     def __init__(self, step: Step, start: Trained, *, micro: int = 1, donates: bool = False):
         self._step, self._micro, self._donates = step, micro, donates
         self._start = start
-        self._now = start
+        self._now: Trained | None = None
 
     def snapshot(self) -> Any:
         """See :class:`layerwise.finder.Trainer`."""
-        self._now = self._copy(self._start)
         return random.getstate(), np.random.get_state()
 
     def restore(self, state: Any) -> None:
         """See :class:`layerwise.finder.Trainer`."""
         random.setstate(state[0])
         np.random.set_state(state[1])
-        self._now = self._copy(self._start)
+        self._now = None  # given up before there is another copy
 
     def train(self, batch: Any, rate: float) -> float:
         """See :class:`layerwise.finder.Trainer`."""
-        before = _applied(self._now.state)
+        now = self._copy(self._start) if self._now is None else self._now
+        before = _applied(now.state)
         losses = []
         for one in batch:
-            params, state, extra, loss = self._step(*self._now, one, rate)
+            params, state, extra, loss = self._step(*now, one, rate)
             check_scalar(loss)
-            self._now = Trained(params, state, extra)
+            self._now = now = Trained(params, state, extra)
             losses.append(loss)
-        if before is not None and _applied(self._now.state) == before:
+        if before is not None and _applied(now.state) == before:
             raise FinderError(
                 f"optax.MultiSteps has applied no update after {self._micro} of its batches: give "
                 "find_lr as accumulate= how many it gathers for one update."

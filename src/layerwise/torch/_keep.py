@@ -5,7 +5,7 @@ Tensors are filled in place and objects stay the same objects, so that a compile
 """
 
 import copy
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
 import torch
@@ -25,10 +25,13 @@ class Keeper:
 
     Args:
         host: Whether the copies of tensors are kept in the host's memory.
+        cleared: Parameters whose gradients are taken from them before they train, so that these
+            don't change and need no copy.
     """
 
-    def __init__(self, host: bool = False) -> None:
+    def __init__(self, host: bool = False, cleared: Iterable[Tensor] = ()) -> None:
         self._host = host
+        self._cleared = {id(tensor) for tensor in cleared}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
         self._parts: list[PutBack] = []
         self._states: list[PutBack] = []
@@ -76,9 +79,10 @@ class Keeper:
     def parameter(self, tensor: Tensor) -> None:
         """Keep a parameter, its gradient, and whether it trains."""
         gradient, trains = tensor.grad, tensor.requires_grad
-        for each in (tensor, gradient):
-            if each is not None:
-                self._value(each)
+        self._value(tensor)
+        # A view is filled again through what it is a view of, as DistributedDataParallel does it.
+        if gradient is not None and (gradient._is_view() or id(tensor) not in self._cleared):
+            self._value(gradient)
 
         def back() -> None:
             tensor.grad = gradient

@@ -12,7 +12,7 @@ from layerwise.torch._base_rate import set_rates
 from layerwise.torch._keep import Keeper
 from layerwise.torch._random import random_states
 from layerwise.torch._ranks import Ranks
-from layerwise.torch._update import parameters_of, scalar
+from layerwise.torch._update import Update, parameters_of, scalar
 
 _TRIES = 24  # a scale of 2**16 is below 2**-7 then
 
@@ -54,7 +54,9 @@ class TorchTrainer:
 
     def snapshot(self) -> Callable[[], None]:
         """See :class:`layerwise.finder.Trainer`."""
-        keeper = Keeper(self._host)
+        # A step of the caller's own may write into any gradient.
+        ours = isinstance(self._update, Update)
+        keeper = Keeper(self._host, parameters_of(self._model, self._optimizer) if ours else ())
         for thing in self._stateful:
             keeper.stateful(thing)
         for module in self._modules:
