@@ -38,7 +38,8 @@ def everything(model: Any) -> dict[str, Any]:
 
         state["torch"] = torch.get_rng_state().numpy().tobytes()
         state["modes"] = [module.training for module in model.modules()]
-        state["gradients"] = [v.value.grad is None for v in model.trainable_variables]
+        gradients = [v.value.grad for v in model.trainable_variables]
+        state["gradients"] = [None if g is None else g.numpy().tobytes() for g in gradients]
         state["hooks"] = [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()]
     elif backend == "tensorflow":
         seeds = tensorflow_op_seeds()

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from layerwise.keras._finder_trainer import KerasTrainer, Snapshot, on_host, variables_of
+from layerwise.keras._one_piece import in_one_piece
 from layerwise.keras._random_states import RandomStates
 
 
@@ -24,7 +25,7 @@ class EagerTrainer(KerasTrainer):
         if self.keeps_on_host:
             copies = [on_host(v) for v in self.variables]
         elif keras.backend.backend() == "torch":
-            copies = _in_one_piece([v.value.detach() for v in self.variables])
+            copies = in_one_piece([v.value.detach() for v in self.variables])
         else:
             copies = [keras.ops.copy(v.value) for v in self.variables]
         return RandomStates(self.generators), copies
@@ -64,23 +65,3 @@ def _assign(variable: Any, value: Any) -> None:
         variable.value.assign(value, read_value=False)
     else:
         variable.assign(value)
-
-
-def _in_one_piece(tensors: list[Any]) -> list[Any]:
-    """Copies of PyTorch's tensors, which lie side by side in one block for each type and device.
-
-    Copied one by one, they would take the free places of the heap from which training gets its
-    gradients: these are then asked from the system anew at every step, which costs a quarter of it.
-    """
-    import torch
-
-    alike: dict[Any, list[int]] = {}
-    for place, tensor in enumerate(tensors):
-        alike.setdefault((tensor.dtype, tensor.device), []).append(place)
-    copies = list(tensors)
-    for places in alike.values():
-        block = torch.cat([tensors[place].reshape(-1) for place in places])
-        parts = torch.split(block, [tensors[place].numel() for place in places])
-        for place, part in zip(places, parts, strict=True):
-            copies[place] = part.view(tensors[place].shape)
-    return copies

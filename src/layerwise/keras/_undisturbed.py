@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from layerwise.keras._as_before import AsBefore
+from layerwise.keras._one_piece import in_one_piece
 from layerwise.keras._random_states import RandomStates
 from layerwise.keras._training_hooks import parts_built_by_fit
 
@@ -32,14 +33,15 @@ def undisturbed(model: Any, generators: tuple[Any, ...] = ()) -> Iterator[Random
     stopped = model.stop_training
     on_torch = keras.backend.backend() == "torch"
     modes = [(module, module.training) for module in model.modules()] if on_torch else []
-    gradients = [(v.value, v.value.grad) for v in model.trainable_variables] if on_torch else []
+    weights = [v.value for v in model.trainable_variables] if on_torch else []
+    gradients = _gradients(weights)
     try:
         yield random
     finally:
         if on_torch:
             _set_modes(model, modes)
-        for value, gradient in gradients:
-            value.grad = gradient
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
         model.stop_training = stopped
         parts.put_back()
         random.put_back()
@@ -50,3 +52,10 @@ def _set_modes(model: Any, modes: list[tuple[Any, bool]]) -> None:
     known = {id(module): training for module, training in modes}
     for module in model.modules():
         module.training = known.get(id(module), known[id(model)])
+
+
+def _gradients(weights: list[Any]) -> list[Any]:
+    """Copies of the gradients of PyTorch's tensors; None for one that has none."""
+    there = [weight for weight in weights if weight.grad is not None]
+    copies = iter(in_one_piece([weight.grad for weight in there]))
+    return [None if weight.grad is None else next(copies) for weight in weights]
