@@ -348,6 +348,23 @@ def test_gradients_that_a_step_writes_into_come_back() -> None:
     assert fingerprint(model, optimizer) == before
 
 
+def test_gradients_in_one_block_stay_in_it() -> None:
+    model, optimizer = make()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    block = torch.ones(sum(p.numel() for p in trained) + 1)
+    place = 0
+    for parameter in trained:
+        size, stride = parameter.shape, parameter.contiguous().stride()
+        parameter.grad = torch.empty(0).set_(block.untyped_storage(), place, size, stride)
+        assert not parameter.grad._is_view()
+        place += parameter.numel()
+    find_lr(model, optimizer, loss_function, make_loader(), **QUIET)
+    block.fill_(7.0)
+    for parameter in trained:
+        assert parameter.grad is not None
+        assert set(parameter.grad.flatten().tolist()) == {7.0}
+
+
 def test_gradients_that_nothing_clears_come_back() -> None:
     class Weighted(nn.Module):
         """A loss with a weight that the optimizer doesn't have."""

@@ -55,7 +55,9 @@ def _set_modes(model: Any, modes: list[tuple[Any, bool]]) -> None:
 
 
 def _gradients(weights: list[Any]) -> list[Any]:
-    """Copies of the gradients of PyTorch's tensors; None for one that has none."""
-    there = [weight for weight in weights if weight.grad is not None]
-    copies = iter(in_one_piece([weight.grad for weight in there]))
-    return [None if weight.grad is None else next(copies) for weight in weights]
+    """The gradients of PyTorch's tensors; on the CPU copies, so that training gets their places."""
+    gradients = [weight.grad for weight in weights]
+    places = [n for n, g in enumerate(gradients) if g is not None and g.device.type == "cpu"]
+    for place, copy in zip(places, in_one_piece([gradients[n] for n in places]), strict=True):
+        gradients[place] = copy
+    return gradients

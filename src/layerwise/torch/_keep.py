@@ -26,7 +26,7 @@ class Keeper:
     Args:
         host: Whether the copies of tensors are kept in the host's memory.
         cleared: Parameters whose gradients are taken from them before they train, so that these
-            don't change and need no copy.
+            don't change and need no second copy.
     """
 
     def __init__(self, host: bool = False, cleared: Iterable[Tensor] = ()) -> None:
@@ -83,6 +83,10 @@ class Keeper:
         # A view is filled again through what it is a view of, as DistributedDataParallel does it.
         if gradient is not None and (gradient._is_view() or id(tensor) not in self._cleared):
             self._value(gradient)
+        elif gradient is not None and _is_alone(gradient):
+            # Training gets the place that it had. Next to one that stays there, the heap has none,
+            # and asks the system anew at every step (benchmarks/finder_overhead_torch.py).
+            gradient.data = gradient.clone()
 
         def back() -> None:
             tensor.grad = gradient
@@ -196,3 +200,13 @@ def _is_writable(tensor: Tensor) -> bool:
     return all(
         stride or size < 2 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
     )
+
+
+def _is_alone(tensor: Tensor) -> bool:
+    """Whether a plain tensor on the CPU fills the memory that it is in.
+
+    Elsewhere the place of a gradient may be part of what was compiled, such as a CUDA graph.
+    """
+    if type(tensor) is not Tensor or (tensor.layout, tensor.device.type) != (torch.strided, "cpu"):
+        return False
+    return tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
