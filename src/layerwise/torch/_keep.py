@@ -33,6 +33,7 @@ class Keeper:
         self._host = host
         self._cleared = {id(tensor) for tensor in cleared}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
+        self._in_the_way: dict[int, Tensor] = {}
         self._parts: list[PutBack] = []
         self._states: list[PutBack] = []
 
@@ -45,6 +46,17 @@ class Keeper:
                 tensor.copy_(values)
         for part in self._parts:
             part()
+
+    def make_way(self) -> None:
+        """Once all is kept, move gradients that don't change out of the places training had.
+
+        Beside gradients that stay there, the heap has no places for those of training, which are
+        asked from the system anew at every step (benchmarks/finder_overhead_torch.py).
+        """
+        gradients = list(self._in_the_way.values())
+        moved = [gradient.clone() for gradient in gradients]
+        for gradient, values in zip(gradients, moved, strict=True):
+            gradient.data = values
 
     def module(self, module: nn.Module) -> None:
         """Keep a module: parameters, gradients, buffers, modes, and what it counts by itself."""
@@ -84,9 +96,7 @@ class Keeper:
         if gradient is not None and (gradient._is_view() or id(tensor) not in self._cleared):
             self._value(gradient)
         elif gradient is not None and _is_alone(gradient):
-            # Training gets the place that it had. Next to one that stays there, the heap has none,
-            # and asks the system anew at every step (benchmarks/finder_overhead_torch.py).
-            gradient.data = gradient.clone()
+            self._in_the_way[id(gradient)] = gradient
 
         def back() -> None:
             tensor.grad = gradient

@@ -64,6 +64,7 @@ class TorchTrainer:
         keeper.optimizer(self._optimizer)
         if self._scaler is not None:
             keeper.inside(self._scaler)
+        keeper.make_way()
         devices = {tensor.device for each in self._modules for tensor in each.parameters()}
         random = random_states(devices, self._loader)
 
