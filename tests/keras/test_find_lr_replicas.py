@@ -28,8 +28,8 @@ def test_two_devices_see_what_one_sees(found: dict[str, Any]) -> None:
         assert together["losses"] == pytest.approx(alone["losses"], rel=1e-5)
         assert together["losses"][-1] < 0.95 * together["losses"][1]  # the same batch, untrained
         assert together["multipliers"] == pytest.approx({"low": 0.5, "default": 1})
-    plain, weighted, *_ = found["curves"].values()
-    assert plain[1]["losses"][:10] != pytest.approx(weighted[1]["losses"], rel=1e-2)
+    plain, weighted, *_ = found["curves"].values()  # with other rates: only the first batch's loss
+    assert plain[1]["losses"][0] != pytest.approx(weighted[1]["losses"][0], rel=1e-2)
 
 
 def test_two_devices_suggest_what_one_suggests(found: dict[str, Any]) -> None:

@@ -2,11 +2,13 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from layerwise import cosine, piecewise_constant, warmup
 from layerwise.errors import FinderError
@@ -348,21 +350,60 @@ def test_gradients_that_a_step_writes_into_come_back() -> None:
     assert fingerprint(model, optimizer) == before
 
 
-def test_gradients_in_one_block_stay_in_it() -> None:
+def in_a_block(shape: torch.Size) -> tuple[Tensor, Tensor]:
+    block = torch.ones(shape.numel() + 1)
+    return block, torch.empty(0).set_(block.untyped_storage(), 0, shape, torch.ones(shape).stride())
+
+
+def in_numpy(shape: torch.Size) -> tuple[Tensor, Tensor]:
+    array = np.ones(shape, "float32")
+    return torch.from_numpy(array), torch.from_numpy(array)
+
+
+def among_processes(shape: torch.Size) -> tuple[Tensor, Tensor]:
+    shared = torch.ones(shape).share_memory_()
+    return shared, shared.detach()
+
+
+def detached(shape: torch.Size) -> tuple[Tensor, Tensor]:
+    owner = torch.ones(shape)
+    return owner, owner.detach()
+
+
+@pytest.mark.parametrize("make_shared", [in_a_block, in_numpy, among_processes, detached])
+def test_gradients_stay_in_the_memory_that_they_share(
+    make_shared: Callable[[torch.Size], tuple[Tensor, Tensor]],
+) -> None:
     model, optimizer = make()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    block = torch.ones(sum(p.numel() for p in trained) + 1)
-    place = 0
-    for parameter in trained:
-        size, stride = parameter.shape, parameter.contiguous().stride()
-        parameter.grad = torch.empty(0).set_(block.untyped_storage(), place, size, stride)
+    owners = []
+    for parameter in model.parameters():
+        owner, parameter.grad = make_shared(parameter.shape)
         assert not parameter.grad._is_view()
-        place += parameter.numel()
+        owners.append(owner)
     find_lr(model, optimizer, loss_function, make_loader(), **QUIET)
-    block.fill_(7.0)
-    for parameter in trained:
+    for parameter, owner in zip(model.parameters(), owners, strict=True):
         assert parameter.grad is not None
+        assert set(parameter.grad.flatten().tolist()) == {1.0}
+        assert parameter.grad.is_shared() == owner.is_shared()
+        owner.fill_(7.0)
         assert set(parameter.grad.flatten().tolist()) == {7.0}
+
+
+def test_sparse_gradients_come_back() -> None:
+    model = nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten(0, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs**2).mean()
+
+    batches = [(torch.arange(9)[None], torch.zeros(1))] * 3
+    loss(model(batches[0][0]), batches[0][1]).backward()
+    gradient = next(model.parameters()).grad
+    assert gradient is not None
+    before = gradient.to_dense().clone()
+    find_lr(model, optimizer, loss, batches, **QUIET)
+    assert next(model.parameters()).grad is gradient
+    assert torch.equal(gradient.to_dense(), before)
 
 
 def test_gradients_that_nothing_clears_come_back() -> None:

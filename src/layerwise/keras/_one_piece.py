@@ -4,18 +4,21 @@ from typing import Any
 
 
 def in_one_piece(tensors: list[Any]) -> list[Any]:
-    """Copies that lie side by side, in one block for each type and device.
+    """Copies; those on the CPU lie side by side, in one block for each type.
 
     Tensor by tensor, what is kept would take the free places of the heap from which training gets
-    its gradients. These were then asked from the system anew at every step, for a quarter of it
-    (benchmarks/finder_overhead.py, 16 layers of 512: 1.28 of a plain step, and 1.02 so).
+    its gradients (see :mod:`layerwise.finder._freed`). Elsewhere a block of the size of a model may
+    find no place.
     """
     import torch
 
     alike: dict[Any, list[int]] = {}
-    for place, tensor in enumerate(tensors):
-        alike.setdefault((tensor.dtype, tensor.device), []).append(place)
     copies = list(tensors)
+    for place, tensor in enumerate(tensors):
+        if tensor.device.type == "cpu":
+            alike.setdefault(tensor.dtype, []).append(place)
+        else:
+            copies[place] = tensor.clone()
     for places in alike.values():
         block = torch.cat([tensors[place].reshape(-1) for place in places])
         parts = torch.split(block, [tensors[place].numel() for place in places])

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from layerwise.keras._as_before import AsBefore
-from layerwise.keras._one_piece import in_one_piece
+from layerwise.keras._gradients import Gradients
 from layerwise.keras._random_states import RandomStates
 from layerwise.keras._training_hooks import parts_built_by_fit
 
@@ -33,15 +33,14 @@ def undisturbed(model: Any, generators: tuple[Any, ...] = ()) -> Iterator[Random
     stopped = model.stop_training
     on_torch = keras.backend.backend() == "torch"
     modes = [(module, module.training) for module in model.modules()] if on_torch else []
-    weights = [v.value for v in model.trainable_variables] if on_torch else []
-    gradients = _gradients(weights)
+    gradients = Gradients(model) if on_torch else None
     try:
         yield random
     finally:
         if on_torch:
             _set_modes(model, modes)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+        if gradients is not None:
+            gradients.put_back()
         model.stop_training = stopped
         parts.put_back()
         random.put_back()
@@ -52,12 +51,3 @@ def _set_modes(model: Any, modes: list[tuple[Any, bool]]) -> None:
     known = {id(module): training for module, training in modes}
     for module in model.modules():
         module.training = known.get(id(module), known[id(model)])
-
-
-def _gradients(weights: list[Any]) -> list[Any]:
-    """The gradients of PyTorch's tensors; on the CPU copies, so that training gets their places."""
-    gradients = [weight.grad for weight in weights]
-    places = [n for n, g in enumerate(gradients) if g is not None and g.device.type == "cpu"]
-    for place, copy in zip(places, in_one_piece([gradients[n] for n in places]), strict=True):
-        gradients[place] = copy
-    return gradients

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from layerwise.finder._freed import Freed, can_be_freed
 from layerwise.torch._random import is_generator, state_of
 
 PutBack: TypeAlias = Callable[[], Any]
@@ -25,22 +26,24 @@ class Keeper:
 
     Args:
         host: Whether the copies of tensors are kept in the host's memory.
-        cleared: Parameters whose gradients are taken from them before they train, so that these
-            don't change and need no second copy.
+        cleared: Parameters whose gradients are taken from them before they train, so that their
+            memory can be training's meanwhile.
     """
 
     def __init__(self, host: bool = False, cleared: Iterable[Tensor] = ()) -> None:
         self._host = host
         self._cleared = {id(tensor) for tensor in cleared}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
-        self._in_the_way: dict[int, Tensor] = {}
+        self._freed: dict[int, Freed] = {}
         self._parts: list[PutBack] = []
         self._states: list[PutBack] = []
 
     def put_back(self) -> None:
         """Make everything as it was when it was kept."""
+        for gradient in self._freed.values():
+            gradient.fill()
         for state in self._states:
-            state()  # first: a scheduler writes rates when it is loaded
+            state()  # before rates: a scheduler writes rates when it is loaded
         with torch.no_grad():
             for tensor, values in self._copies.values():
                 tensor.copy_(values)
@@ -48,15 +51,9 @@ class Keeper:
             part()
 
     def make_way(self) -> None:
-        """Once all is kept, move gradients that don't change out of the places training had.
-
-        Beside gradients that stay there, the heap has no places for those of training, which are
-        asked from the system anew at every step (benchmarks/finder_overhead_torch.py).
-        """
-        gradients = list(self._in_the_way.values())
-        moved = [gradient.clone() for gradient in gradients]
-        for gradient, values in zip(gradients, moved, strict=True):
-            gradient.data = values
+        """Let training have the memory of gradients that it doesn't touch, until they come back."""
+        for gradient in self._freed.values():
+            gradient.empty()
 
     def module(self, module: nn.Module) -> None:
         """Keep a module: parameters, gradients, buffers, modes, and what it counts by itself."""
@@ -95,8 +92,8 @@ class Keeper:
         # A view is filled again through what it is a view of, as DistributedDataParallel does it.
         if gradient is not None and (gradient._is_view() or id(tensor) not in self._cleared):
             self._value(gradient)
-        elif gradient is not None and _is_alone(gradient):
-            self._in_the_way[id(gradient)] = gradient
+        elif gradient is not None and can_be_freed(gradient):
+            self._freed[id(gradient)] = Freed(gradient)
 
         def back() -> None:
             tensor.grad = gradient
@@ -210,13 +207,3 @@ def _is_writable(tensor: Tensor) -> bool:
     return all(
         stride or size < 2 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
     )
-
-
-def _is_alone(tensor: Tensor) -> bool:
-    """Whether a plain tensor on the CPU fills the memory that it is in.
-
-    Elsewhere the place of a gradient may be part of what was compiled, such as a CUDA graph.
-    """
-    if type(tensor) is not Tensor or (tensor.layout, tensor.device.type) != (torch.strided, "cpu"):
-        return False
-    return tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
