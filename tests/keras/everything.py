@@ -40,7 +40,7 @@ def everything(model: Any) -> dict[str, Any]:
         state["modes"] = [module.training for module in model.modules()]
         gradients = [v.value.grad for v in model.trainable_variables]
         state["gradients"] = [None if g is None else g.numpy().tobytes() for g in gradients]
-        state["objects"] += [id(gradient) for gradient in gradients]
+        state["gradient objects"] = [id(gradient) for gradient in gradients]
         state["hooks"] = [len(m._forward_hooks) + len(m._backward_hooks) for m in model.modules()]
     elif backend == "tensorflow":
         seeds = tensorflow_op_seeds()

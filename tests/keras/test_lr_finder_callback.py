@@ -82,7 +82,8 @@ def test_everything_is_put_back() -> None:
     before = everything(model)
     sweep(model, LRFinder(1e-4, 100.0, steps=20), validation_data=(X[:8], Y[:8]), shuffle=True)
     after = everything(model)
-    for name in ("numpy", "python", "keras", "torch", "op seeds", "own attributes"):  # fit's own
+    random = ("numpy", "python", "keras", "torch", "op seeds")
+    for name in (*random, "own attributes", "gradients", "gradient objects"):  # fit's own
         before.pop(name, None), after.pop(name, None)
     assert after == before
 
