@@ -1,15 +1,14 @@
 """The finder's protocol on Optax: arrays never change, so a snapshot only remembers them."""
 
-import random
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from layerwise.errors import FinderError
+from layerwise.finder._random import global_states
 from layerwise.optax._base_rate import Rated, with_rates
 from layerwise.optax._rates import nodes
 
@@ -40,14 +39,13 @@ class OptaxTrainer:
         self._start = start
         self._now: Trained | None = None
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> Callable[[], None]:
         """See :class:`layerwise.finder.Trainer`."""
-        return random.getstate(), np.random.get_state()
+        return global_states()
 
-    def restore(self, state: Any) -> None:
+    def restore(self, state: Callable[[], None]) -> None:
         """See :class:`layerwise.finder.Trainer`."""
-        random.setstate(state[0])
-        np.random.set_state(state[1])
+        state()
         self._now = None  # given up before there is another copy
 
     def train(self, batch: Any, rate: float) -> float:

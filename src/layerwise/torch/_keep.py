@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from layerwise.finder._freed import Freed, can_be_freed
 from layerwise.torch._random import is_generator, state_of
 
 PutBack: TypeAlias = Callable[[], Any]
@@ -26,34 +25,26 @@ class Keeper:
 
     Args:
         host: Whether the copies of tensors are kept in the host's memory.
-        cleared: Parameters whose gradients are taken from them before they train, so that their
-            memory can be training's meanwhile.
+        cleared: Parameters whose gradients are taken from them before they train, so that these
+            don't change and need no copy.
     """
 
     def __init__(self, host: bool = False, cleared: Iterable[Tensor] = ()) -> None:
         self._host = host
         self._cleared = {id(tensor) for tensor in cleared}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
-        self._freed: dict[int, Freed] = {}
         self._parts: list[PutBack] = []
         self._states: list[PutBack] = []
 
     def put_back(self) -> None:
         """Make everything as it was when it was kept."""
-        for gradient in self._freed.values():
-            gradient.fill()
         for state in self._states:
-            state()  # before rates: a scheduler writes rates when it is loaded
+            state()  # first: a scheduler writes rates when it is loaded
         with torch.no_grad():
             for tensor, values in self._copies.values():
                 tensor.copy_(values)
         for part in self._parts:
             part()
-
-    def make_way(self) -> None:
-        """Let training have the memory of gradients that it doesn't touch, until they come back."""
-        for gradient in self._freed.values():
-            gradient.empty()
 
     def module(self, module: nn.Module) -> None:
         """Keep a module: parameters, gradients, buffers, modes, and what it counts by itself."""
@@ -92,8 +83,6 @@ class Keeper:
         # A view is filled again through what it is a view of, as DistributedDataParallel does it.
         if gradient is not None and (gradient._is_view() or id(tensor) not in self._cleared):
             self._value(gradient)
-        elif gradient is not None and can_be_freed(gradient):
-            self._freed[id(gradient)] = Freed(gradient)
 
         def back() -> None:
             tensor.grad = gradient

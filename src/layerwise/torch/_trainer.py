@@ -51,7 +51,6 @@ class TorchTrainer:
         self._factors, self._modules, self._stateful = factors, modules, stateful
         self._loader, self._scaler, self._ranks, self._host = loader, scaler, ranks, host
         self._begun = False
-        self._make_way: Callable[[], None] = lambda: None
 
     def snapshot(self) -> Callable[[], None]:
         """See :class:`layerwise.finder.Trainer`."""
@@ -65,7 +64,6 @@ class TorchTrainer:
         keeper.optimizer(self._optimizer)
         if self._scaler is not None:
             keeper.inside(self._scaler)
-        self._make_way = keeper.make_way
         devices = {tensor.device for each in self._modules for tensor in each.parameters()}
         random = random_states(devices, self._loader)
 
@@ -102,7 +100,6 @@ class TorchTrainer:
             self._model.train()
         for tensor in parameters_of(self._model, self._optimizer):
             tensor.grad = None
-        self._make_way()
 
     def _scale(self) -> float:
         return 0.0 if self._scaler is None else float(self._scaler.get_scale())
