@@ -1,12 +1,13 @@
 """How much memory a search takes above plain training, measured in a process of its own.
 
-The module of such a process trains plainly, calls :func:`forget_peak`, trains again, searches, and
-ends with :func:`report_memory`. There are two measures. :func:`jax_arrays` and its like count a
+The module of such a process hands :func:`compare` how to train and how to search. There are two
+measures. :func:`jax_arrays` and its like count a
 framework's arrays between updates: that is exact. :func:`peak` is the kernel's, of all memory, and
 sees the moments that nothing can count in, such as those of putting back.
 """
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,36 @@ def tensorflow_arrays() -> int:
     return sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in tensors)
 
 
-def report_memory(*, plain: int, search: int, arrays: tuple[int, int], probes: int) -> None:
-    """Hand over two peaks, the arrays of training and of searching, and how many probes there were.
+def compare(
+    train: Callable[[Callable[[], None]], None],
+    search: Callable[[Callable[[Any], bool]], Any],
+    arrays: Callable[[], int],
+) -> None:
+    """Train twice, search, and hand over by how many copies the search took more.
 
-    The first three become copies that the search has more than plain training has.
+    Args:
+        train: Trains plainly, and calls what it is given after each update.
+        search: Searches with this ``stop=``; its finding.
+        arrays: The bytes that the framework holds.
     """
+    trained: list[int] = []
+    searched: list[int] = []
+
+    def watch(smoothed: Any) -> bool:
+        if len(smoothed) % 7 == 0:
+            searched.append(arrays())
+        return False
+
+    train(lambda: None)
+    forget_peak()
+    train(lambda: trained.append(arrays()))
+    plain = peak()
+    forget_peak()
+    found = search(watch)
     report(
-        peak=(search - plain) / STATE,
-        arrays=(arrays[1] - arrays[0]) / STATE,
-        probes=probes,
+        peak=(peak() - plain) / STATE,
+        arrays=(max(searched) - max(trained)) / STATE,
+        probes=len(found.probes),
     )
 
 
@@ -84,3 +106,18 @@ def measured(module: str, *arguments: str) -> dict[str, Any]:
     """What ``python -m module`` reports."""
     # What is freed goes back to the system at once, or peaks would depend on what was before.
     return reported(module, *arguments, MALLOC_MMAP_THRESHOLD_="65536", OMP_NUM_THREADS="1")
+
+
+def check_copies(module: str, argument: str, arrays: float = 1.0, beside: float = 0.0) -> None:
+    """A search by this module keeps one copy.
+
+    Args:
+        module: What calls :func:`compare`.
+        argument: Its argument.
+        arrays: How many copies are the framework's own arrays.
+        beside: What is kept beside the copy, in copies.
+    """
+    found = measured(module, argument)
+    assert found["probes"] >= 3  # it was put back in between
+    assert LEAST + beside < found["peak"] < MOST + beside
+    assert found["arrays"] == pytest.approx(arrays + beside, abs=EXACT)

@@ -88,7 +88,7 @@ def miles_per_gallon() -> tuple[Array, Array]:
 
 
 @cache
-def picture(name: str = "flower.jpg") -> tuple[Array, Array]:
+def picture(name: str) -> tuple[Array, Array]:
     """A photograph of scikit-learn's: places in -1..1 and their colours in 0..1."""
     from sklearn.datasets import load_sample_image
 

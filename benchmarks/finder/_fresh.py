@@ -5,15 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from . import _data, _layers
 from ._images import conv, dense, flat
+from ._tables import waves
 from ._task import Task
-from ._texts import characters_of, passages, predict, recur
+from ._texts import LENGTH, SYMBOLS, characters_of, passages, predict, recur
 
 _PATCHES = 49
-_SYMBOLS = 64
 
 
 def _centred(images: Any) -> Any:
@@ -74,14 +73,6 @@ def _mix(params: Any, patches: Any, labels: Any) -> Any:
     return _layers.cross_entropy(_layers.apply(params["head"], pooled), labels)
 
 
-def _temple() -> Any:
-    """scikit-learn's other photograph, with waves of the place as inputs."""
-    places, colours = _data.picture("china.jpg")
-    frequencies = np.random.default_rng(1).normal(0, 2, (2, 16))
-    angles = places @ frequencies
-    return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32"), colours
-
-
 def _regress(params: Any, x: Any, y: Any) -> Any:
     return _layers.squared(_layers.through(params, x, jnp.tanh), y)
 
@@ -104,7 +95,7 @@ TASKS = (
     Task("wine-dense", _data.wine, **dense((13, 16, 3)), batch=16),
     Task(
         "temple",
-        _temple,
+        partial(waves, "china.jpg", 1, 2, 16),
         partial(_layers.chain, sizes=(32, 64, 3), gain=1.0),
         _regress,
         batch=64,
@@ -112,14 +103,14 @@ TASKS = (
     Task(
         "code-recurrent",
         partial(characters_of, "code"),
-        partial(_layers.recurrent, symbols=_SYMBOLS, width=16),
+        partial(_layers.recurrent, symbols=SYMBOLS, width=16),
         recur,
         16,
     ),
     Task(
         "english-shallow",
         partial(characters_of, "english"),
-        partial(_layers.transformer, symbols=_SYMBOLS, length=16, width=24, blocks=1),
+        partial(_layers.transformer, symbols=SYMBOLS, length=LENGTH, width=24, blocks=1),
         predict,
         16,
     ),

@@ -13,6 +13,7 @@ from ._task import Task
 
 
 def flat(source: Any) -> Any:
+    """Images as rows of pixels, and their labels."""
     images, labels = source()
     return images.reshape(len(images), -1), labels
 
@@ -23,6 +24,8 @@ def _centred(source: Any) -> Any:
 
 
 def dense(sizes: tuple[int, ...], gain: float = 2.0, activate: Any = jax.nn.relu) -> Any:
+    """Of a task: dense layers that classify, and their loss."""
+
     def loss(params: Any, x: Any, y: Any) -> Any:
         return _layers.cross_entropy(_layers.through(params, x, activate), y)
 
@@ -73,6 +76,7 @@ def _conv_features(params: Any, images: Any) -> Any:
 
 
 def conv(params: Any, images: Any, labels: Any) -> Any:
+    """The loss of a convolutional network that classifies."""
     return _layers.cross_entropy(
         _layers.apply(params["head"], _conv_features(params, images)), labels
     )

@@ -26,9 +26,10 @@ def _miles() -> Any:
     return features, miles / 10
 
 
-def _waves() -> Any:
-    places, colours = _data.picture()
-    frequencies = np.random.default_rng(0).normal(0, 3, (2, 24))
+def waves(photograph: str, seed: int, height: float, count: int) -> Any:
+    """The colours of a photograph, and so many random waves of the place, and as many shifted."""
+    places, colours = _data.picture(photograph)
+    frequencies = np.random.default_rng(seed).normal(0, height, (2, count))
     angles = places @ frequencies
     return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype("float32"), colours
 
@@ -44,5 +45,11 @@ TASKS = (
         partial(_layers.chain, sizes=(7, 24, 24, 1)),
         lambda params, x, y: _layers.squared(_layers.through(params, x, jax.nn.gelu), y),
     ),
-    Task("photograph", _waves, partial(_layers.chain, sizes=(48, 48, 48, 3)), _regress, batch=64),
+    Task(
+        "photograph",
+        partial(waves, "flower.jpg", 0, 3, 24),
+        partial(_layers.chain, sizes=(48, 48, 48, 3)),
+        _regress,
+        batch=64,
+    ),
 )

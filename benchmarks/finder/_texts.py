@@ -11,16 +11,16 @@ import optax
 from . import _data, _layers
 from ._task import Task
 
-_LENGTH = 16
-_SYMBOLS = 64
+LENGTH = 16
+SYMBOLS = 64
 _KNOWN = 400
 
 
 def characters_of(source: str) -> Any:
     """Windows of "english" or of "code", a character longer than what is predicted from."""
     if source == "english":
-        return (_data.characters(_data.english(), _LENGTH, 7),)
-    return (_data.characters("".join(_data.modules()), _LENGTH, 23),)
+        return (_data.characters(_data.english(), LENGTH, 7),)
+    return (_data.characters("".join(_data.modules()), LENGTH, 23),)
 
 
 _english = partial(characters_of, "english")
@@ -37,7 +37,7 @@ def recur(params: Any, codes: Any) -> Any:
     return _layers.cross_entropy(_layers.unroll(params, codes[:, :-1]), codes[:, 1:])
 
 
-_transformer = partial(_layers.transformer, symbols=_SYMBOLS, length=_LENGTH)
+_transformer = partial(_layers.transformer, symbols=SYMBOLS, length=LENGTH)
 
 
 @cache
@@ -62,7 +62,7 @@ def _pretrained() -> Any:
 
 def _finetune_init(key: Any) -> Any:
     """All of the English network but its head."""
-    return _pretrained() | {"head": _layers.dense(key, 16, _SYMBOLS, 1.0)}
+    return _pretrained() | {"head": _layers.dense(key, 16, SYMBOLS, 1.0)}
 
 
 def passages() -> Any:
@@ -120,7 +120,7 @@ TASKS = (
     Task(
         "english-recurrent",
         _english,
-        partial(_layers.recurrent, symbols=_SYMBOLS, width=20),
+        partial(_layers.recurrent, symbols=SYMBOLS, width=20),
         recur,
         12,
     ),

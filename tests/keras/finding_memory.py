@@ -4,14 +4,16 @@ python -m tests.keras.finding_memory MEMORY
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 import tests.memory
+from layerwise.finder import LRFinding
 from layerwise.keras import find_lr
-from tests.memory import LAYERS, WIDTH, forget_peak, peak, report_memory
+from tests.memory import LAYERS, WIDTH, compare
 
 
 def make() -> Any:
@@ -23,36 +25,20 @@ def make() -> Any:
 
 def main(memory: str) -> None:
     backend = keras.backend.backend()
-    arrays = getattr(tests.memory, f"{backend}_arrays")
     x = np.random.default_rng(0).normal(size=(16, WIDTH)).astype("float32")
     model = make()
-    trained: list[int] = []
-    searched: list[int] = []
-    counting = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: trained.append(arrays())
-    )
-    model.fit(x, x, batch_size=4, verbose=0)
-    forget_peak()
-    model.fit(x, x, batch_size=4, verbose=0, callbacks=[counting])
-    plain = peak()
-    if backend == "torch":
-        model.zero_grad()  # gradients that are there are kept beside the copy
 
-    def watch(smoothed: Any) -> bool:
-        if len(smoothed) % 7 == 0:
-            searched.append(arrays())
-        return False
+    def train(seen: Callable[[], None]) -> None:
+        each = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen())
+        model.fit(x, x, batch_size=4, verbose=0, callbacks=[each])
 
-    forget_peak()
-    found = find_lr(
-        model, x, x, batch_size=4, steps=21, high=1e-3, stop=watch, memory=memory, progress=False
-    )
-    report_memory(
-        plain=plain,
-        search=peak(),
-        arrays=(max(trained), max(searched)),
-        probes=len(found.probes),
-    )
+    def search(stop: Any) -> LRFinding:
+        if backend == "torch":
+            model.zero_grad()  # gradients that are there are kept beside the copy
+        options: dict[str, Any] = {"steps": 21, "high": 1e-3, "memory": memory, "progress": False}
+        return find_lr(model, x, x, batch_size=4, stop=stop, **options)
+
+    compare(train, search, getattr(tests.memory, f"{backend}_arrays"))
 
 
 if __name__ == "__main__":

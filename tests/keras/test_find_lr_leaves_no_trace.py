@@ -101,9 +101,10 @@ def test_gradients_stay_in_the_memory_that_they_share() -> None:
             owner = torch.ones(weight.shape).share_memory_()
             weight.grad = owner.detach()
         owners.append(owner)
-    before = everything(model)
+    before, held = everything(model), [owner.clone() for owner in owners]
     search(model)
     assert everything(model) == before
+    assert all(map(torch.equal, owners, held))
     for weight, owner in zip(weights, owners, strict=True):
         assert weight.grad.is_shared() == owner.is_shared()
         owner.fill_(7.0)

@@ -4,6 +4,7 @@ python -m tests.optax.finding_memory WAY, which is "loss", or "update" for a ste
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from layerwise.finder import LRFinding
 from layerwise.optax import find_lr
-from tests.memory import LAYERS, WIDTH, forget_peak, jax_arrays, peak, report_memory
+from tests.memory import LAYERS, WIDTH, compare, jax_arrays
 
 
 def loss_fn(params: Any, batch: Any) -> Any:
@@ -38,38 +40,21 @@ def main(way: str) -> None:
     state = optax.adam(1.0).init(params)
     # Training gives its arrays away, if the search is to do so as well.
     step = partial(jax.jit, donate_argnums=(0, 1) if way == "loss" else ())(update)
-    trained: list[int] = []
-    searched: list[int] = []
 
-    def train() -> None:
+    def train(seen: Callable[[], None]) -> None:
         nonlocal params, state
         for batch in batches:
             params, state, loss = step(params, state, batch, 1e-3)
             loss.block_until_ready()
-            trained.append(jax_arrays())
+            seen()
 
-    train()
-    forget_peak()
-    train()
-    plain = peak()
+    def search(stop: Any) -> LRFinding:
+        options: dict[str, Any] = {"steps": 21, "high": 1e-3, "stop": stop, "progress": False}
+        if way == "loss":
+            return find_lr(loss_fn, params, batches, optax.adam, state=state, **options)
+        return find_lr(None, params, batches, update=update, state=state, **options)
 
-    def watch(smoothed: Any) -> bool:
-        if len(smoothed) % 7 == 0:
-            searched.append(jax_arrays())
-        return False
-
-    options: dict[str, Any] = {"steps": 21, "high": 1e-3, "stop": watch, "progress": False}
-    forget_peak()
-    if way == "loss":
-        found = find_lr(loss_fn, params, batches, optax.adam, state=state, **options)
-    else:
-        found = find_lr(None, params, batches, update=update, state=state, **options)
-    report_memory(
-        plain=plain,
-        search=peak(),
-        arrays=(max(trained), max(searched)),
-        probes=len(found.probes),
-    )
+    compare(train, search, jax_arrays)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ python -m tests.torch.finding_memory GRADIENTS, which are "cleared" before the s
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from layerwise.finder import LRFinding
 from layerwise.torch import find_lr
-from tests.memory import LAYERS, WIDTH, forget_peak, peak, report_memory, torch_arrays
+from tests.memory import LAYERS, WIDTH, compare, torch_arrays
 
 
 def main(gradients: str) -> None:
@@ -19,38 +21,21 @@ def main(gradients: str) -> None:
     optimizer = torch.optim.Adam(model.parameters())
     loss = nn.functional.mse_loss
     batches = [(x, x) for x in torch.randn(4, 4, WIDTH)]
-    trained: list[int] = []
-    searched: list[int] = []
 
-    def train() -> None:
+    def train(seen: Callable[[], None]) -> None:
         for x, y in batches:
             optimizer.zero_grad()
             loss(model(x), y).backward()
             optimizer.step()
-            trained.append(torch_arrays())
+            seen()
 
-    train()
-    forget_peak()
-    train()
-    plain = peak()
-    if gradients == "cleared":
-        optimizer.zero_grad()
+    def search(stop: Any) -> LRFinding:
+        if gradients == "cleared":
+            optimizer.zero_grad()
+        options: dict[str, Any] = {"steps": 21, "high": 1e-3, "progress": False}
+        return find_lr(model, optimizer, loss, batches, stop=stop, **options)
 
-    def watch(smoothed: Any) -> bool:
-        if len(smoothed) % 7 == 0:
-            searched.append(torch_arrays())
-        return False
-
-    forget_peak()
-    found = find_lr(
-        model, optimizer, loss, batches, steps=21, high=1e-3, stop=watch, progress=False
-    )
-    report_memory(
-        plain=plain,
-        search=peak(),
-        arrays=(max(trained), max(searched)),
-        probes=len(found.probes),
-    )
+    compare(train, search, torch_arrays)
 
 
 if __name__ == "__main__":
