@@ -90,7 +90,7 @@ def test_gradients_stay_in_the_memory_that_they_share() -> None:
             owner = torch.ones(weight.shape)
             weight.grad = owner.detach()
         elif number % 4 == 1:  # a part of one
-            owner = torch.ones(weight.numel() + 1)
+            owner = torch.ones(weight.numel() + 100_000)
             stride = torch.ones(weight.shape).stride()
             storage = owner.untyped_storage()
             weight.grad = torch.empty(0).set_(storage, 0, weight.shape, stride)
