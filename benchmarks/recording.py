@@ -34,7 +34,8 @@ def candidates(folder: Path) -> dict[str, Callable[[], list[Any]]]:
     """The callbacks to be measured, by name; the first are none."""
     import keras
 
-    from layerwise.keras import CircularLR, LRUpdater, PerformanceLogger, Recorder
+    from layerwise.keras import Recorder
+    from layerwise.keras.callbacks import CircularLR, LRUpdater, PerformanceLogger
 
     class ReadsTheRate(keras.callbacks.Callback):
         """What people write today."""

@@ -1,7 +1,7 @@
 """Every error that Layerwise raises, on one page.
 
 A message names the value, the place and the way out. All of them can be caught as
-:class:`LayerwiseError`; each is also the built-in error that a reader would expect.
+``LayerwiseError``; each is also the built-in error that a reader would expect.
 """
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
 class LayerwiseError(Exception):
     """The root of the tree: catches everything that Layerwise raises on purpose.
 
-    Example:
+    Examples:
         >>> from layerwise import LayerwiseError, cosine
         >>> try:
         ...     cosine(0)
@@ -33,7 +33,7 @@ class LayerwiseError(Exception):
 class ScheduleError(LayerwiseError, ValueError):
     """A schedule was given an argument that it can't honour, or was combined wrongly.
 
-    Example:
+    Examples:
         >>> from layerwise import cosine
         >>> cosine(0)
         Traceback (most recent call last):
@@ -46,7 +46,7 @@ class ScheduleError(LayerwiseError, ValueError):
 class MultiplierError(LayerwiseError, ValueError):
     """A multiplier, a rule, a match mode or a strategy is not usable.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> resolve([Parameter("head/kernel")], {"head": -1})
         Traceback (most recent call last):
@@ -59,7 +59,7 @@ class MultiplierError(LayerwiseError, ValueError):
 class UnmatchedRuleError(MultiplierError):
     """A rule matches no parameter, so that it would silently do nothing.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> resolve([Parameter("head/kernel")], {"haed": 0.1})
         Traceback (most recent call last):
@@ -73,7 +73,7 @@ class UnmatchedRuleError(MultiplierError):
 class AmbiguousRuleError(MultiplierError):
     """Two rules of equal standing claim one parameter.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> resolve([Parameter("ab/kernel")], {"ab": 0.1, "b/": 0.2}, match="substring")
         Traceback (most recent call last):
@@ -86,7 +86,7 @@ class AmbiguousRuleError(MultiplierError):
 class ConfigError(LayerwiseError, ValueError):
     """A config can't be written, or names something unknown to this version.
 
-    Example:
+    Examples:
         >>> from layerwise import from_config
         >>> from_config({"version": 2, "schedule": {}})
         Traceback (most recent call last):
@@ -99,7 +99,7 @@ class ConfigError(LayerwiseError, ValueError):
 class OptimizerError(LayerwiseError, ValueError):
     """An optimizer can't be multiplied: not one, already in use elsewhere, or changed inside.
 
-    Example:
+    Examples:
         >>> from layerwise import LayerwiseError, OptimizerError
         >>> OptimizerError.__bases__ == (LayerwiseError, ValueError)
         True
@@ -109,7 +109,7 @@ class OptimizerError(LayerwiseError, ValueError):
 class FinderError(LayerwiseError, ValueError):
     """A search for a rate can't start: its range, its data, or what it is to train.
 
-    Example:
+    Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
         >>> search(QuadraticTrainer(), range(10), low=-1.0)
         Traceback (most recent call last):
@@ -121,7 +121,7 @@ class FinderError(LayerwiseError, ValueError):
 class RecorderError(LayerwiseError, ValueError):
     """A record can't be written where it should be, or can't be read as one.
 
-    Example:
+    Examples:
         >>> from layerwise.recorder import History
         >>> History.load("nowhere")
         Traceback (most recent call last):

@@ -96,12 +96,12 @@ def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
     [layerwise] = [
         result for result in comparison.results if result.way.rules == "layer_decay(0.3)"
     ]
-    multipliers = dict.fromkeys(
+    rules = dict.fromkeys(
         (row.parameter.name.replace(".", "/").split("/")[-2], row.value)
         for row in comparison.plan.rows
     )
-    assert [name for name, _ in multipliers] == ["conv_1", "conv_2", "conv_3", "dense", "head"]
-    assert [value for _, value in multipliers] == pytest.approx([0.3**k for k in (4, 3, 2, 1, 0)])
+    assert [name for name, _ in rules] == ["conv_1", "conv_2", "conv_3", "dense", "head"]
+    assert [value for _, value in rules] == pytest.approx([0.3**k for k in (4, 3, 2, 1, 0)])
     assert comparison.plan.learning_rate == pytest.approx(layerwise.rate)
 
 
@@ -120,7 +120,7 @@ def test_it_is_plain_data(comparison):
 def test_a_frozen_backbone_does_not_move_and_its_head_does(framework, digits):
     [frozen] = [way for way in WAYS if way.name == "frozen backbone"]
     start = new_weights(1)
-    trained = framework.trainer(frozen.multipliers, 5).train(start, 1e-2, digits, order())
+    trained = framework.trainer(frozen.rules, 5).train(start, 1e-2, digits, order())
     for before, after in zip(start[:-HEAD], trained[:-HEAD], strict=True):
         np.testing.assert_array_equal(after, before)
     assert all((a != b).any() for a, b in zip(start[-HEAD:], trained[-HEAD:], strict=True))
@@ -155,7 +155,7 @@ def test_all_frameworks_have_the_same_network_and_training(digits):
     for other in others:
         np.testing.assert_allclose(other, first, atol=1e-5)  # float32 sums in another order
     trained = [
-        framework.trainer(way.multipliers, 12).train(start, 1e-3, digits, order())
+        framework.trainer(way.rules, 12).train(start, 1e-3, digits, order())
         for framework in frameworks
     ]
     for weights, before in zip(zip(*trained, strict=True), start, strict=True):

@@ -1,4 +1,4 @@
-"""What the site does to formulas, docstrings and pictures, piece by piece."""
+"""What the site does to formulas and pictures, piece by piece."""
 
 import importlib
 import sys
@@ -17,7 +17,7 @@ def hook() -> Iterator[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(pages.DOCS / "_hooks"))
         yield importlib.import_module
-    for name in ("docstrings", "formulas", "pictures"):
+    for name in ("formulas", "pictures"):
         sys.modules.pop(name, None)
 
 
@@ -42,17 +42,6 @@ def test_a_formula_is_mathml(hook: ModuleType, latex: str, expected: str) -> Non
 def test_a_formula_that_is_not_known_stops_the_build(hook: ModuleType, latex: str) -> None:
     with pytest.raises(ValueError, match=r"can't be shown"):
         hook("formulas").mathml(latex)
-
-
-def test_docstrings_are_translated(hook: ModuleType) -> None:
-    text = (
-        "See :func:`find_lr` at :math:`t`.\n\n.. math:: a\n   b\n\nExample:\n    >>> 1\n    1\n\n"
-        "Reference:\n    Somebody 2017,\n    a title.\n"
-    )
-    assert hook("docstrings").in_markdown(text) == (
-        "See `find_lr` at $t$.\n\n$$a\n   b$$\n\nExamples:\n    >>> 1\n    1\n\n"
-        "**Source:** Somebody 2017,\na title."
-    )
 
 
 def test_pictures_are_drawn_alike_each_time(hook: ModuleType) -> None:

@@ -9,7 +9,7 @@ import pytest
 from layerwise.errors import ConfigError
 from layerwise.finder import LRFinding, Probe, QuadraticTrainer, search
 
-FOUND = search(QuadraticTrainer(), range(1000), progress=False, multipliers={"head": 2.0})
+FOUND = search(QuadraticTrainer(), range(1000), progress=False, group_factors={"head": 2.0})
 BROKEN = LRFinding(
     rates=(0.1, 1.0),
     losses=(1.0, math.nan),
@@ -63,9 +63,9 @@ def test_it_can_not_be_changed():
 
 def test_the_callers_mapping_stays_his():
     mine = {"head": 1.0}
-    found = dataclasses.replace(FOUND, multipliers=mine)
+    found = dataclasses.replace(FOUND, group_factors=mine)
     mine["head"] = 9.0
-    assert found.multipliers["head"] == 1.0
+    assert found.group_factors["head"] == 1.0
 
 
 def test_its_repr_fits_a_line_and_says_the_suggestion():

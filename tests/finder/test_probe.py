@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from layerwise.finder import QuadraticTrainer, SweepRange
 from layerwise.finder._batches import Batches
-from layerwise.finder._curve import from_curve
+from layerwise.finder._line_search import STEP, censored, lowest, next_place
 from layerwise.finder._probe import probe
-from layerwise.finder._stop import stop_rule
-from layerwise.finder._sweep import Sweep, run_sweep
-from layerwise.finder._walk import STEP, held, lowest, next_place
+from layerwise.finder._sweep.curve import from_curve
+from layerwise.finder._sweep.stop import stop_rule
+from layerwise.finder._sweep.sweep import Sweep, run_sweep
 
 
 class Recorded:
@@ -110,10 +110,10 @@ def test_all_probes_start_anew_on_the_same_batches_hold_their_rate_and_end_in_a_
     for run in whole:
         assert [batch for batch, _ in run] == list(range(len(run)))
         assert [batch for batch, _ in run[-len(untrained) :]] == [batch for batch, _ in untrained]
-        held = round(0.75 * len(run))
-        line = [1 - n / (len(run) - held) for n in range(len(run) - held)]
+        censored = round(0.75 * len(run))
+        line = [1 - n / (len(run) - censored) for n in range(len(run) - censored)]
         rates = np.array([rate for _, rate in run]) / run[0][1]
-        assert rates == pytest.approx([1.0] * held + line)
+        assert rates == pytest.approx([1.0] * censored + line)
     assert [run[0][1] for run in probes] == pytest.approx([p.rate for p in answer.probes])
 
 
@@ -281,7 +281,7 @@ def test_the_walk_ends_around_the_bottom_of_a_bowl(bottom, bend, height):
 def test_what_holds_above_a_break_counts_as_broken(tried):
     broken = [place for place in tried if math.isinf(tried[place])]
     first = min(broken, default=math.inf)
-    kept = held(tried)
+    kept = censored(tried)
     assert {p: s for p, s in kept.items() if p < first} == {
         p: s for p, s in tried.items() if p < first
     }
@@ -312,7 +312,7 @@ def test_no_answer_is_above_a_rate_that_broke():
 @given(scores, st.floats(5, 50))
 def test_the_lowest_place_is_between_the_best_ones_neighbours(tried, worst):
     found = lowest(tried, worst)
-    tried = held(tried)
+    tried = censored(tried)
     places = sorted(tried)
     number = places.index(min(places, key=tried.__getitem__))
     below, above = places[max(number - 1, 0)], places[min(number + 1, len(places) - 1)]

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from layerwise.finder._random import global_states, state_of
+from layerwise.finder._random_states import global_states, state_of
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_broken_losses_end_it():
 
 
 def test_groups_have_their_share_of_the_suggestion():
-    found = quietly(QuadraticTrainer(), multipliers={"backbone": 0.1, "head": 1.0})
+    found = quietly(QuadraticTrainer(), group_factors={"backbone": 0.1, "head": 1.0})
     assert found.group_rates == {"backbone": found.suggestion * 0.1, "head": found.suggestion}
 
 

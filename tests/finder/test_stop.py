@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
-from layerwise.finder._stop import Causal, broken, diverged, doubled, never, stop_rule
+from layerwise.finder._sweep.stop import RunningAverage, broken, diverged, doubled, never, stop_rule
 
 
 def causal(losses):
-    average = Causal()
+    average = RunningAverage()
     return [average.add(loss) for loss in losses][-1]
 
 

@@ -16,7 +16,7 @@ ADAPTERS = {
     "optax": {"optax", "jax"},
     "torch": {"torch", "lightning", "transformers"},  # each in the one file of its name
 }
-FACES = {"cli", "demo", "plots", "report"}
+FACES = {"_plan_table", "cli", "demo", "plots", "report"}
 FACADE = "__init__"
 
 # What a noun may show itself with. That these are loaded only when something is shown,
@@ -26,6 +26,7 @@ SHOWING = {"matplotlib", "pandas", "plotly", "rich"}
 DOORS = {
     ("finder", "layerwise.plots"),
     ("multipliers", "layerwise.plots"),
+    ("multipliers", "layerwise._plan_table"),
     ("recorder", "layerwise.plots"),
 }
 # The clients of a recorder's sinks, each loaded by the sink that is made.

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from layerwise.keras import LRFinder, LRMultiplier, find_lr
+from layerwise.keras import LRMultiplier, find_lr
+from layerwise.keras.callbacks import LRFinder
 from tests.keras.networks import loss, make_data, make_network
 from tests.own_process import report
 

@@ -21,16 +21,16 @@ from tests.keras.networks import fit, make_network
 from tests.keras.variables import bits
 
 AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"multipliers": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
-    ({"multipliers": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
-    ({"multipliers": {"low": float("inf")}}, MultiplierError, r"'low'.*inf"),
-    ({"multipliers": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
-    ({"multipliers": {"low": None}}, MultiplierError, r"'low'.*None"),
-    ({"multipliers": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
-    ({"multipliers": {1: 0.5}}, MultiplierError, r"1"),
-    ({"multipliers": 0.5}, MultiplierError, r"0\.5"),
+    ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
+    ({"rules": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
+    ({"rules": {"low": float("inf")}}, MultiplierError, r"'low'.*inf"),
+    ({"rules": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
+    ({"rules": {"low": None}}, MultiplierError, r"'low'.*None"),
+    ({"rules": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
+    ({"rules": {1: 0.5}}, MultiplierError, r"1"),
+    ({"rules": 0.5}, MultiplierError, r"0\.5"),
     ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix.*substring.*glob.*regex"),
-    ({"multipliers": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
+    ({"rules": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
     ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
     ({"optimizer": "no-such"}, OptimizerError, r"'no-such'"),
     ({"optimizer": 3}, OptimizerError, r"3"),
@@ -39,15 +39,15 @@ AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
 ]
 
 AT_BUILD: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"multipliers": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
+    ({"rules": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
     (
-        {"multipliers": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
+        {"rules": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
         AmbiguousRuleError,
         r"'lo'.*'ow'|'ow'.*'lo'",
     ),
-    ({"multipliers": {"low": lambda step: -1.0}}, MultiplierError, r"'low'.*-1"),
-    ({"multipliers": {"low": lambda step: "x"}}, MultiplierError, r"'low'"),
-    ({"multipliers": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
+    ({"rules": {"low": lambda step: -1.0}}, MultiplierError, r"'low'.*-1"),
+    ({"rules": {"low": lambda step: "x"}}, MultiplierError, r"'low'"),
+    ({"rules": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
 ]
 
 

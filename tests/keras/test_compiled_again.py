@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from layerwise import cosine, warmup
-from layerwise.keras import CircularLR, LRFinder, LRMultiplier, LRUpdater, Recorder, find_lr
+from layerwise.keras import LRMultiplier, Recorder, find_lr
+from layerwise.keras.callbacks import CircularLR, LRFinder, LRUpdater
 from tests.keras.networks import fit, make_data, make_network
 from tests.keras.variables import arrays, bits
 

@@ -150,8 +150,8 @@ def test_every_group_keeps_its_multiplier() -> None:
     found = find_lr(model, x, y, **options)
     expected = by_hand(make(LRMultiplier("sgd", rules)), found.rates, in_batches(x, y))
     np.testing.assert_allclose(found.losses, expected, rtol=1e-6, atol=1e-6)
-    assert sorted(found.multipliers.values()) == [0.1, 1.0, 2.0]
-    assert found.multipliers["low"] == 0.1
+    assert sorted(found.group_factors.values()) == [0.1, 1.0, 2.0]
+    assert found.group_factors["low"] == 0.1
     if found.suggestion is not None:
         assert found.group_rates["high"] == pytest.approx(2 * found.suggestion)
 

@@ -155,7 +155,7 @@ def test_rates_are_compared_on_validation_data(kind: str) -> None:
     options = {"batch_size": 16, "shuffle": False, "steps": 60, "progress": False}
     plain = find_lr(make(), X, Y, **options)
     data = (X, Y) if kind == "arrays" else KINDS[kind]()
-    found = find_lr(make(), X, Y, validation_data=data, **options)
+    found = find_lr(make(), X, Y, held_out=data, **options)
     assert found.losses == plain.losses
     assert plain.probes
     assert found.probes

@@ -12,7 +12,7 @@ from keras import ops
 from layerwise import from_function
 from layerwise.errors import OptimizerError
 from layerwise.keras import LRMultiplier
-from layerwise.keras._hooks import HOOKS, check_hooks
+from layerwise.keras._internals.hooks import HOOKS, check_hooks
 from tests.keras.networks import fit, make_data, make_network
 from tests.keras.optimizers import OPTIMIZERS, make
 from tests.keras.variables import arrays, bits, make_gradients, make_variables

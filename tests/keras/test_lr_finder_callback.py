@@ -8,7 +8,8 @@ import pytest
 
 from layerwise import warmup
 from layerwise.errors import FinderError, OptimizerError
-from layerwise.keras import LRFinder, LRMultiplier, find_lr
+from layerwise.keras import LRMultiplier, find_lr
+from layerwise.keras.callbacks import LRFinder
 from tests.keras.everything import everything
 from tests.keras.networks import loss, make_data, make_network
 
@@ -166,7 +167,7 @@ def test_a_training_that_was_broken_off_is_put_back_by_hand() -> None:
 def test_multipliers_are_kept_and_reported() -> None:
     finder = sweep(make(LRMultiplier("sgd", {"low": 0.5})), LRFinder(1e-4, 1.0, steps=12))
     assert finder.finding is not None
-    assert finder.finding.multipliers["low"] == 0.5
+    assert finder.finding.group_factors["low"] == 0.5
 
 
 def test_a_schedule_is_refused_with_the_way_out() -> None:

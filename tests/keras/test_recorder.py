@@ -13,8 +13,8 @@ from keras import callbacks, ops
 from layerwise import cosine, layer_decay, linear, warmup
 from layerwise.errors import RecorderError
 from layerwise.keras import LearningRateSchedule, LRMultiplier, Recorder
-from layerwise.keras._hooks import METRICS, TRACKER
-from layerwise.keras._tap import tap, tap_of
+from layerwise.keras._callbacks.batch_stream import open_stream, stream_of
+from layerwise.keras._internals.hooks import METRICS, TRACKER
 from layerwise.recorder import History, RecorderWarning
 from tests.keras.networks import fit, loss, make_data, make_network
 from tests.keras.variables import arrays, bits
@@ -325,11 +325,11 @@ def test_a_training_that_is_broken_off_leaves_nothing_to_the_next(tmp_path: Path
     with pytest.raises(KeyboardInterrupt), Recorder(tmp_path) as recorder:
         model.fit(x, y, batch_size=2, verbose=0, callbacks=[recorder, Break()])
     assert History.load(tmp_path).batch["step"].tolist() == [0, 1, 2, 3]
-    assert tap_of(model.train_function) is None
+    assert stream_of(model.train_function) is None
     with pytest.raises(KeyboardInterrupt):
         model.fit(x, y, batch_size=2, verbose=0, callbacks=[Recorder(tmp_path), Break()])
     model.fit(x, y, batch_size=2, verbose=0)
-    assert tap_of(model.train_function) is None
+    assert stream_of(model.train_function) is None
     assert max(History.load(tmp_path).batch["step"]) < 8  # nothing of the last one
 
 
@@ -450,4 +450,4 @@ def test_a_missing_hook_is_named_with_the_version(tmp_path: Path, name: str) -> 
     model = line()
     object.__delattr__(model, name)
     with pytest.raises(RecorderError, match=rf"{name}.*Keras {keras.__version__}"):
-        tap(model, None, Recorder(tmp_path))
+        open_stream(model, None, Recorder(tmp_path))

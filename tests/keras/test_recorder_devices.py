@@ -12,7 +12,8 @@ BACKEND = keras.backend.backend()
 
 COMMON = """
 import json, keras, tempfile
-from layerwise.keras import CircularLR, LRMultiplier, LRUpdater, Recorder
+from layerwise.keras import LRMultiplier, Recorder
+from layerwise.keras.callbacks import CircularLR, LRUpdater
 from layerwise.recorder import History
 from tests.keras.networks import loss, make_data, make_network
 

@@ -58,7 +58,7 @@ def test_steps_are_applied_updates_under_gradient_accumulation(where: str) -> No
     )
     arguments = {
         "schedule": {"schedule": RATE},
-        "multiplier": {"multipliers": {"*": RATE}, "match": "glob"},
+        "multiplier": {"rules": {"*": RATE}, "match": "glob"},
         "rate": {},
     }[where]
     optimizer = LRMultiplier(sgd, **arguments)

@@ -13,7 +13,8 @@ from keras import callbacks, ops
 
 from layerwise import cyclic, linear
 from layerwise.errors import OptimizerError, RecorderError, ScheduleError
-from layerwise.keras import CircularLR, LRMultiplier, LRUpdater, PerformanceLogger, Recorder
+from layerwise.keras import LRMultiplier, Recorder
+from layerwise.keras.callbacks import CircularLR, LRUpdater, PerformanceLogger
 from layerwise.recorder import History
 
 X = np.ones((32, 1), "float32")

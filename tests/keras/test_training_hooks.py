@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from layerwise.keras import _training_hooks as hooks
-from layerwise.keras._as_before import AsBefore
-from layerwise.keras._remade_dataset import remade_dataset
+from layerwise.keras._finder.attribute_snapshot import AttributeSnapshot
+from layerwise.keras._internals import training as hooks
+from layerwise.keras._internals.dataset import remade_dataset
 from tests.keras.networks import loss, make_data, make_network
 
 
@@ -33,7 +33,7 @@ def test_a_model_has_what_is_asked_of_it() -> None:
 
 def test_the_parts_that_fit_builds_are_all_of_them() -> None:
     model = compiled()
-    kept = AsBefore(*hooks.parts_built_by_fit(model))
+    kept = AttributeSnapshot(*hooks.parts_built_by_fit(model))
     variables = model.optimizer.variables
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
@@ -52,7 +52,7 @@ def test_an_unbuilt_optimizer_can_still_be_saved(tmp_path: Any) -> None:
     import tensorflow as tf
 
     model = compiled()
-    kept = AsBefore(*hooks.parts_built_by_fit(model))
+    kept = AttributeSnapshot(*hooks.parts_built_by_fit(model))
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
     model.train_function = None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers._match import MODES, find_matches
+from layerwise.multipliers._matching.match import MODES, find_matches
 from tests.multipliers import strategies as own
 
 

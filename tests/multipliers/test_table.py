@@ -5,8 +5,8 @@ import textwrap
 import pytest
 from rich.console import Console
 
+from layerwise._plan_table import SCREEN, fold, format_number, plan_text
 from layerwise.multipliers import Parameter, gradual_unfreezing, layer_decay, resolve
-from layerwise.multipliers._table import SCREEN, fold, format_number, plan_text
 from layerwise.schedules import cosine, piecewise_constant
 
 

@@ -21,30 +21,30 @@ from layerwise.optax import explain, scale_by_multipliers, with_multipliers
 from tests.optax.trees import make_gradients, make_params, train
 
 AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"multipliers": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
-    ({"multipliers": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
-    ({"multipliers": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
-    ({"multipliers": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
-    ({"multipliers": {"": 0.5}}, MultiplierError, r"empty"),
-    ({"multipliers": 0.5}, MultiplierError, r"0\.5"),
+    ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
+    ({"rules": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
+    ({"rules": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
+    ({"rules": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
+    ({"rules": {"": 0.5}}, MultiplierError, r"empty"),
+    ({"rules": 0.5}, MultiplierError, r"0\.5"),
     ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix.*substring.*glob.*regex"),
-    ({"multipliers": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
+    ({"rules": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
     ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
     ({"layers": "low"}, MultiplierError, r"layers='low'"),
 ]
 
 AT_INIT: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"multipliers": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
+    ({"rules": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
     (
-        {"multipliers": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
+        {"rules": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
         AmbiguousRuleError,
         r"'lo'.*'ow'|'ow'.*'lo'",
     ),
-    ({"multipliers": {"low": lambda count: -1.0}}, MultiplierError, r"'low'.*-1"),
-    ({"multipliers": {"low": lambda count: count / 0.0}}, MultiplierError, r"'low'.*nan"),
-    ({"multipliers": {"low": lambda count: "x"}}, MultiplierError, r"'low'"),
-    ({"multipliers": {"low": lambda count: jnp.ones(3)}}, MultiplierError, r"'low'"),
-    ({"multipliers": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
+    ({"rules": {"low": lambda count: -1.0}}, MultiplierError, r"'low'.*-1"),
+    ({"rules": {"low": lambda count: count / 0.0}}, MultiplierError, r"'low'.*nan"),
+    ({"rules": {"low": lambda count: "x"}}, MultiplierError, r"'low'"),
+    ({"rules": {"low": lambda count: jnp.ones(3)}}, MultiplierError, r"'low'"),
+    ({"rules": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
     ({"schedule": lambda count: jnp.nan}, MultiplierError, r"schedule.*nan"),
 ]
 
@@ -79,7 +79,7 @@ def test_init_refuses_compiled_or_not(
 
 @WAYS
 def test_strict_false_allows_a_dead_rule(way: Any) -> None:
-    state = way(multipliers={"nowhere": 0.5}, strict=False).init(make_params())
+    state = way(rules={"nowhere": 0.5}, strict=False).init(make_params())
     factors = optax.tree_utils.tree_get(state, "factors")
     assert factors.tolist() == [1.0] * 6
 
@@ -135,7 +135,7 @@ def test_around_what_has_to_know_the_applied_updates(optimizer: Any, name: str) 
 def test_a_schedule_around_what_leaves_updates_out() -> None:
     params = make_params()
     safe = optax.apply_if_finite(optax.adam(0.1), 3)
-    for arguments in ({"schedule": cosine(10)}, {"multipliers": {"low": cosine(10)}}):
+    for arguments in ({"schedule": cosine(10)}, {"rules": {"low": cosine(10)}}):
         with pytest.raises(OptimizerError, match=r"inside of optax\.apply_if_finite"):
             with_multipliers(safe, **arguments).init(params)
     # Numbers need no clock, and so a NaN in what is frozen does not stop the others.

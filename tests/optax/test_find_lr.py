@@ -74,7 +74,7 @@ def test_losses_are_those_of_a_loop_by_hand(name: str) -> None:
     assert found.losses == pytest.approx(by_hand(make, found.rates, batches), rel=1e-6)
     assert found.losses[-1] < found.losses[0]
     expected = RULES if "multipliers" in name else {}
-    assert found.multipliers == pytest.approx(expected)
+    assert found.group_factors == pytest.approx(expected)
     assert bits(params) == bits(make_params())
 
 
@@ -89,7 +89,7 @@ def test_a_rate_in_the_state_gives_the_same(name: str) -> None:
     for optimizer in (make(3e-4), make):  # made already, or made by a function
         found = find_lr(loss_fn, params, batches, optimizer, **QUIET, **CALM)
         assert found.losses == pytest.approx(direct.losses, rel=1e-5)
-        assert found.multipliers == direct.multipliers
+        assert found.group_factors == direct.group_factors
 
 
 def test_rates_in_the_state_keep_their_ratio() -> None:
@@ -185,7 +185,7 @@ def test_gathered_batches_are_one_point() -> None:
     )
     assert len(found.losses) == 12
     assert found.losses == pytest.approx(sgd.losses, rel=1e-5)
-    assert found.multipliers == whole.multipliers == RULES
+    assert found.group_factors == whole.group_factors == RULES
 
 
 def test_what_the_network_keeps_beside_goes_along() -> None:
@@ -239,7 +239,7 @@ def test_flax_linen_and_nnx_and_equinox() -> None:
     found = find_lr(
         of_linen, variables["params"], batches, make, extra=variables["batch_stats"], **QUIET
     )
-    assert found.multipliers["body/kernel"] == pytest.approx(0.1)
+    assert found.group_factors["body/kernel"] == pytest.approx(0.1)
 
     model = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
     graph, params = nnx.split(model, nnx.Param)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise.keras import CircularLR, LRUpdater
+from layerwise.keras.callbacks import CircularLR, LRUpdater
 
 step_size, base_lr, max_lr, batch_size = 4, 0.01, 0.1, 8
 

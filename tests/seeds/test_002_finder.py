@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from layerwise.keras import LRFinder
+from layerwise.keras.callbacks import LRFinder
 from tests.keras.networks import loss, make_data, make_network
 
 

@@ -60,7 +60,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "a rule that freezes": {"rules": {"body": piecewise_constant([25], [0.0, 1.0])}},
     "gradual unfreezing": {"rules": gradual_unfreezing(every=20), "schedule": cosine(60)},
     "momentum": {"schedule": cosine(60), "momentum": linear(60, start=0.95, end=0.8)},
-    "weight decay": {"schedule": cosine(60), "weight_decay": inverse},
+    "weight decay": {"schedule": cosine(60), "weight_decay_factor": inverse},
 }
 
 

@@ -24,13 +24,13 @@ from tests.torch.networks import bits, make_network
 NAN = float("nan")
 
 GROUPS: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"multipliers": {"haed": 0.5}}, UnmatchedRuleError, r"'haed'.*'head.*strict=False"),
-    ({"multipliers": {"head": -1}}, MultiplierError, r"'head'.*-1"),
-    ({"multipliers": {"head": NAN}}, MultiplierError, r"'head'.*nan"),
-    ({"multipliers": {"head": "slow"}}, MultiplierError, r"'head'.*'slow'"),
-    ({"multipliers": {"head": lambda step: -1.0}}, MultiplierError, r"head.*-1\.0 at step 0"),
-    ({"multipliers": 0.5}, MultiplierError, r"0\.5"),
-    ({"multipliers": {"ea": 1, "he": 2}, "match": "substring"}, AmbiguousRuleError, "'ea'.*'he'"),
+    ({"rules": {"haed": 0.5}}, UnmatchedRuleError, r"'haed'.*'head.*strict=False"),
+    ({"rules": {"head": -1}}, MultiplierError, r"'head'.*-1"),
+    ({"rules": {"head": NAN}}, MultiplierError, r"'head'.*nan"),
+    ({"rules": {"head": "slow"}}, MultiplierError, r"'head'.*'slow'"),
+    ({"rules": {"head": lambda step: -1.0}}, MultiplierError, r"head.*-1\.0 at step 0"),
+    ({"rules": 0.5}, MultiplierError, r"0\.5"),
+    ({"rules": {"ea": 1, "he": 2}, "match": "substring"}, AmbiguousRuleError, "'ea'.*'he'"),
     ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix"),
     ({"lr": -0.1}, MultiplierError, r"-0\.1"),
     ({"lr": NAN}, MultiplierError, "nan"),
@@ -44,8 +44,8 @@ GROUPS: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"no_decay": ["head", "haed"]}, UnmatchedRuleError, r"'haed'.*'head"),
     ({"no_decay": lambda name, p: False}, MultiplierError, r"true for no parameter"),
     ({"no_decay": 3}, MultiplierError, r"3.*biases_and_norms"),
-    ({"multipliers": {"backbone": 0, "head": 0}}, OptimizerError, r"All 8 parameters are frozen"),
-    ({"layers": ["head", "head"], "multipliers": None}, MultiplierError, r"'head' in two levels"),
+    ({"rules": {"backbone": 0, "head": 0}}, OptimizerError, r"All 8 parameters are frozen"),
+    ({"layers": ["head", "head"], "rules": None}, MultiplierError, r"'head' in two levels"),
 ]
 
 
@@ -140,7 +140,7 @@ def test_hyperparameters_that_are_not_there() -> None:
         ScheduleLR(adam, momentum=linear(5))
     rprop = torch.optim.Rprop(make_network().parameters())
     with pytest.raises(OptimizerError, match=r"Rprop has no weight_decay"):
-        ScheduleLR(rprop, weight_decay=linear(5))
+        ScheduleLR(rprop, weight_decay_factor=linear(5))
     with pytest.raises(ScheduleError, match=r"beta1 is 1\.0 at step 0.*below 1"):
         ScheduleLR(adam, betas=linear(5))
 

@@ -16,7 +16,7 @@ def test_rules_with_a_base_rate_and_a_schedule() -> None:
     plan = explain(
         model,
         {"backbone": 0.1, "backbone.3": linear(10)},
-        lr=0.5,
+        learning_rate=0.5,
         weight_decay=0.2,
         no_decay=biases_and_norms,
         schedule=cosine(10),

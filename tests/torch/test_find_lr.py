@@ -216,9 +216,9 @@ def test_the_base_of_other_groups() -> None:
         {"params": model.head.parameters()},
     ]
     found, _ = rates_seen(model, torch.optim.SGD(own, lr=0.1))
-    assert found.multipliers == {"group 0": 2.0, "group 1": 1.0}  # its own lr is the base
+    assert found.group_factors == {"group 0": 2.0, "group 1": 1.0}  # its own lr is the base
     found, _ = rates_seen(model, torch.optim.SGD([own[0] | {"params": list(model.parameters())}]))
-    assert found.multipliers == {"group 0": 1.0}  # nobody has its own lr: the highest
+    assert found.group_factors == {"group 0": 1.0}  # nobody has its own lr: the highest
 
 
 def test_a_group_that_is_warmed_up_counts_with_its_initial_rate() -> None:
@@ -228,7 +228,7 @@ def test_a_group_that_is_warmed_up_counts_with_its_initial_rate() -> None:
     scheduler = ScheduleLR(optimizer, warmup(10) >> cosine(10))
     before = fingerprint(model, optimizer, scheduler)
     found, seen = rates_seen(model, optimizer, scheduler=scheduler)
-    assert found.multipliers == {"backbone": 0.5, "default": 1.0}
+    assert found.group_factors == {"backbone": 0.5, "default": 1.0}
     assert seen[3] == pytest.approx([0.5 * found.rates[3], found.rates[3]])
     assert fingerprint(model, optimizer, scheduler) == before
     assert scheduler.get_last_lr() == [0.0, 0.0]
@@ -247,7 +247,7 @@ def test_a_group_that_is_frozen_now_stays_so() -> None:
         return loss_function(outputs, targets)
 
     found = find_lr(model, optimizer, loss, make_loader(), scheduler=scheduler, **QUIET)
-    assert found.multipliers == {"backbone": 0.0, "default": 1.0}
+    assert found.group_factors == {"backbone": 0.0, "default": 1.0}
     assert all(each == weights[0] for each in weights)
     assert found.losses[0] != found.losses[-1]
 
@@ -272,7 +272,7 @@ def test_pytorchs_schedulers_are_put_back() -> None:
 
     found = find_lr(model, optimizer, loader=make_loader(), step=step, scheduler=scheduler, **QUIET)
     assert fingerprint(model, optimizer, scheduler) == before
-    assert found.multipliers == {"group 0": 1.0}
+    assert found.group_factors == {"group 0": 1.0}
 
 
 # -- ways to train ---------------------------------------------------------------------------

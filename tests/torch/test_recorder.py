@@ -14,7 +14,7 @@ from layerwise import cosine, linear, piecewise_constant, warmup
 from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, param_groups
-from layerwise.torch._queue import numbers
+from layerwise.torch._recorder.device_rows import numbers
 from tests.torch.networks import bits, loss_of, make_network
 
 STEPS = 12
@@ -183,7 +183,7 @@ def test_values_of_several_devices_are_fetched_together() -> None:
 
 def test_values_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they do on an accelerator: here a recorder that takes the CPU for one."""
-    monkeypatch.setattr("layerwise.torch._recorder.on_device", lambda row: True)
+    monkeypatch.setattr("layerwise.torch._recorder.recorder.on_device", lambda row: True)
     model, optimizer, scheduler = make()
     with Recorder(tmp_path, scheduler, wait=1e9) as recorder:
         total = torch.zeros(())

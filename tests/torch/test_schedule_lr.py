@@ -211,7 +211,7 @@ def test_momentum_betas_and_weight_decay() -> None:
     model = make_network()
     groups = param_groups(model, lr=0.1, weight_decay=0.2, no_decay="head")
     adam = torch.optim.AdamW(groups, betas=(0.9, 0.99))
-    scheduler = ScheduleLR(adam, betas=momentum, weight_decay=linear(10))
+    scheduler = ScheduleLR(adam, betas=momentum, weight_decay_factor=linear(10))
     scheduler.step()
     assert [group["betas"] for group in adam.param_groups] == [(momentum(1), 0.99)] * 2
     assert [group["weight_decay"] for group in adam.param_groups] == [0.2 * 0.9, 0.0]
@@ -233,7 +233,7 @@ def test_weight_decay_is_the_same_after_a_resume() -> None:
     def make() -> tuple[Any, ScheduleLR]:
         groups = param_groups(make_network(), lr=0.1, weight_decay=0.2)
         optimizer = torch.optim.AdamW(groups)
-        return optimizer, ScheduleLR(optimizer, weight_decay=linear(10))
+        return optimizer, ScheduleLR(optimizer, weight_decay_factor=linear(10))
 
     optimizer, scheduler = make()
     for _ in range(5):

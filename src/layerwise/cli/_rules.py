@@ -17,7 +17,7 @@ def rules_of(data: Any) -> Rules | None:
     Raises:
         ConfigError: It is neither.
 
-    Example:
+    Examples:
         >>> rules_of({"backbone": 0.1})
         {'backbone': 0.1}
         >>> rules_of({"version": 1, "rules": {"mapping": [["head", 2]]}})

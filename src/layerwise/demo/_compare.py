@@ -188,7 +188,7 @@ def compare(
         for way in WAYS
     )
     [rate] = [result.rate for result in results if result.way is LAYERWISE]
-    plan = framework.plan(LAYERWISE.multipliers, rate, settings.steps)
+    plan = framework.plan(LAYERWISE.rules, rate, settings.steps)
     return Comparison(framework.name, settings, len(test), results, plan)
 
 
@@ -216,7 +216,7 @@ def _measured(
     runs: Path | None,
 ) -> Result:
     advance(way.name, 0)
-    trainer = framework.trainer(way.multipliers, settings.steps)
+    trainer = framework.trainer(way.rules, settings.steps)
     findings = []
     for draw in draws[: settings.tried]:
         start, order = draw.start(way), draw.order()
@@ -235,5 +235,5 @@ def _measured(
     if run is not None:
         with Recorder(run) as recorder:
             recorder.save_finding(findings[0])
-            recorder.save_plan(framework.plan(way.multipliers, found.rate, settings.steps))
+            recorder.save_plan(framework.plan(way.rules, found.rate, settings.steps))
     return replace(found, accuracies=tuple(accuracies))

@@ -82,7 +82,7 @@ def balanced(digits: Digits, of_each: int, random: np.random.Generator) -> tuple
     Raises:
         ValueError: A class has fewer than ``of_each``.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> ten = Digits(np.zeros((30, 16, 16, 1), np.float32), np.arange(30) % 10)
         >>> drawn, rest = balanced(ten, 2, np.random.default_rng(0))

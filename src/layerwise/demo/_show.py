@@ -63,7 +63,7 @@ def table(comparison: Comparison) -> "Table":
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("  way", "multipliers"):
+    for heading in ("  way", "rules"):
         shown.add_column(heading)
     for heading in ("base rate", "accuracy", "beats single"):
         shown.add_column(heading, justify="right")
@@ -72,7 +72,7 @@ def table(comparison: Comparison) -> "Table":
     for result in comparison.results:
         shown.add_row(
             f"{'★' if result is best else ' '} {result.way.name}",
-            result.way.rules,
+            result.way.written,
             _rate(result.rate),
             _accuracy(result),
             "" if result is single else f"{_wins(result, single)} of {settings.seeds}",

@@ -11,12 +11,12 @@ class Way:
 
     Attributes:
         name: As the table calls it.
-        multipliers: The rules of its ``LRMultiplier``, the only thing in which ways differ ...
+        rules: Which weights learn how fast, the only thing in which ways differ ...
         pretrained: ... beside this: whether it starts from the pretrained backbone.
     """
 
     name: str
-    multipliers: Rules
+    rules: Rules
     pretrained: bool = True
 
     @property
@@ -25,9 +25,9 @@ class Way:
         return self.name.replace(" ", "-")
 
     @property
-    def rules(self) -> str:
-        """The multipliers as they are written."""
-        return repr(self.multipliers)
+    def written(self) -> str:
+        """The rules as they are written."""
+        return repr(self.rules)
 
 
 SINGLE = Way("single rate", {})

@@ -84,7 +84,7 @@ class KerasTrainer:
             self.model,
             seen.images,
             seen.labels,
-            validation_data=(held_out.images, held_out.labels),
+            held_out=(held_out.images, held_out.labels),
             batch_size=BATCH,
             shuffle=False,
             steps=sweep,
@@ -105,10 +105,10 @@ class WithKeras:
         self.name: str = keras.backend.backend()
         self._judge = network()  # one for all, so that each size of data is compiled once
 
-    def trainer(self, multipliers: Rules, steps: int) -> KerasTrainer:
+    def trainer(self, rules: Rules, steps: int) -> KerasTrainer:
         """See ``Framework``."""
         model = network()
-        optimizer = LRMultiplier(keras.optimizers.Adam(), multipliers, schedule=cosine(steps))
+        optimizer = LRMultiplier(keras.optimizers.Adam(), rules, schedule=cosine(steps))
         optimizer.build(model.trainable_variables)
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         new = tuple(keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables)
@@ -120,12 +120,12 @@ class WithKeras:
         scores: NDArray[Any] = self._judge.predict(images, batch_size=len(images), verbose=0)
         return scores
 
-    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+    def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
         optimizer = keras.optimizers.Adam(rate)
         return explain(
             network(),
-            multipliers,
+            rules,
             optimizer=optimizer,
             schedule=cosine(steps),
             steps=(steps // 2,),

@@ -80,7 +80,7 @@ class OptaxTrainer:
     """All steps of a training in one compiled loop, for any start and base rate."""
 
     run: Callable[..., Any]
-    multipliers: Rules
+    rules: Rules
     steps: int
 
     def train(
@@ -124,7 +124,7 @@ class OptaxTrainer:
             loss_of,
             params_of(start),
             batches_of(in_batches(digits, sweep, random)),
-            lambda rate: _optimizer(rate, self.multipliers),
+            lambda rate: _optimizer(rate, self.rules),
             held_out=batches_of(held_out),
             steps=sweep,
             horizon=self.steps,
@@ -132,10 +132,8 @@ class OptaxTrainer:
         )
 
 
-def _optimizer(rate: Any, multipliers: Rules, schedule: Any = None) -> Any:
-    return with_multipliers(
-        optax.adam(rate, eps=EPSILON), multipliers, schedule=schedule, layers=LEVELS
-    )
+def _optimizer(rate: Any, rules: Rules, schedule: Any = None) -> Any:
+    return with_multipliers(optax.adam(rate, eps=EPSILON), rules, schedule=schedule, layers=LEVELS)
 
 
 class WithOptax:
@@ -143,12 +141,12 @@ class WithOptax:
 
     name = "optax"
 
-    def trainer(self, multipliers: Rules, steps: int) -> OptaxTrainer:
+    def trainer(self, rules: Rules, steps: int) -> OptaxTrainer:
         """See ``Framework``."""
 
         @jax.jit
         def run(params: Any, rate: Any, batches: Any) -> Any:
-            optimizer = _optimizer(rate, multipliers, cosine(steps))
+            optimizer = _optimizer(rate, rules, cosine(steps))
 
             def step(carried: Any, batch: Any) -> Any:
                 params, state = carried
@@ -159,17 +157,17 @@ class WithOptax:
             (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), batches)
             return params, losses
 
-        return OptaxTrainer(run, multipliers, steps)
+        return OptaxTrainer(run, rules, steps)
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
         """See ``Framework``."""
         return np.asarray(jax.jit(network)(params_of(weights), images))
 
-    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+    def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
         return explain(
             params_of([np.zeros(shape, np.float32) for shape in weight_shapes()]),
-            multipliers,
+            rules,
             learning_rate=rate,
             schedule=cosine(steps),
             steps=(steps // 2,),

@@ -70,7 +70,7 @@ def _turned(value: NDArray[np.float32], to_torch: bool) -> NDArray[np.float32]:
 class TorchTrainer:
     """A new module, optimizer and scheduler for each training."""
 
-    multipliers: Rules
+    rules: Rules
     steps: int
 
     def train(
@@ -120,7 +120,7 @@ class TorchTrainer:
         )
 
     def _optimizer(self, model: nn.Module, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(param_groups(model, self.multipliers, lr=rate), eps=EPSILON)
+        return torch.optim.Adam(param_groups(model, self.rules, lr=rate), eps=EPSILON)
 
 
 class WithTorch:
@@ -128,9 +128,9 @@ class WithTorch:
 
     name = "torch-native"
 
-    def trainer(self, multipliers: Rules, steps: int) -> TorchTrainer:
+    def trainer(self, rules: Rules, steps: int) -> TorchTrainer:
         """See ``Framework``."""
-        return TorchTrainer(multipliers, steps)
+        return TorchTrainer(rules, steps)
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
         """See ``Framework``."""
@@ -138,10 +138,12 @@ class WithTorch:
             scores: NDArray[Any] = network(weights)(_images(images)).numpy()
         return scores
 
-    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+    def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
         model = network([np.zeros(shape, np.float32) for shape in weight_shapes()])
-        return explain(model, multipliers, lr=rate, schedule=cosine(steps), steps=(steps // 2,))
+        return explain(
+            model, rules, learning_rate=rate, schedule=cosine(steps), steps=(steps // 2,)
+        )
 
 
 def _images(images: NDArray[np.float32]) -> torch.Tensor:

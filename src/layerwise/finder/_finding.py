@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from layerwise.errors import ConfigError
-from layerwise.finder._sweep import Stopped
+from layerwise.finder._sweep.sweep import Stopped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ class Probe:
         score: The loss that it ended with; infinite if it diverged.
         updates: How many updates it took.
 
-    Example:
+    Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
         >>> found = search(QuadraticTrainer(), range(100), progress=False)
         >>> best = min(found.probes, key=lambda probe: probe.score)
@@ -53,9 +53,9 @@ class LRFinding:
         candidates: The classical suggestions beside it, by name; None where a rule has no answer.
         probes: The short trainings that the suggestion rests on.
         updates: All updates that the search cost.
-        multipliers: By what each group's rate is multiplied, by name.
+        group_factors: By what each group's rate is multiplied, by name.
 
-    Example:
+    Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
         >>> found = search(QuadraticTrainer(), range(100), method="sweep", progress=False)
         >>> found.stopped
@@ -74,11 +74,11 @@ class LRFinding:
     candidates: Mapping[str, float | None] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     updates: int = 0
-    multipliers: Mapping[str, float] = field(default_factory=dict)
+    group_factors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Copies that can't be written to: the caller's own stay his.
-        for name in ("candidates", "multipliers"):
+        for name in ("candidates", "group_factors"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping inside has no hash
@@ -88,7 +88,7 @@ class LRFinding:
         """Each group's rate when the base is the suggestion; empty without one."""
         if self.suggestion is None:
             return {}
-        return {name: self.suggestion * factor for name, factor in self.multipliers.items()}
+        return {name: self.suggestion * factor for name, factor in self.group_factors.items()}
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Loss over the rate, raw and smoothed, with the suggestion and the classical ones.
@@ -111,7 +111,7 @@ class LRFinding:
         for name in ("stopped", "suggestion", "method", "reason", "updates"):
             config[name] = getattr(self, name)
         config["candidates"] = dict(self.candidates)
-        config["multipliers"] = dict(self.multipliers)
+        config["group_factors"] = dict(self.group_factors)
         config["probes"] = [[_number(p.rate), _number(p.score), p.updates] for p in self.probes]
         return config
 
@@ -139,7 +139,7 @@ class LRFinding:
             return cls(
                 **known,
                 candidates=config["candidates"],
-                multipliers=config["multipliers"],
+                group_factors=config["group_factors"],
                 probes=probes,
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from layerwise.errors import FinderError
-from layerwise.finder._sweep import is_whole
+from layerwise.finder._sweep.sweep import is_whole
 
 
 class Gathered:
@@ -18,7 +18,7 @@ class Gathered:
         FinderError: ``number`` is no whole number of at least 1; when gone through, there are
             fewer batches than that.
 
-    Example:
+    Examples:
         >>> list(Gathered("abcde", 2))
         [('a', 'b'), ('c', 'd')]
     """

@@ -16,7 +16,7 @@ fraction of that, and prefers rates that longer trainings don't survive.
 
 **Which rates.** The first is where the sweep has done most of its fall. From there it goes half a
 decade at a time in the direction that gets better, until the best has a worse one on both sides,
-and then between them; nothing above a rate that breaks is trusted (:mod:`._walk`). A parabola
+and then between them; nothing above a rate that breaks is trusted (``._walk``). A parabola
 through the best and its neighbours, over the logarithm of the rate, has the answer at its lowest
 point.
 
@@ -31,12 +31,12 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise.finder._batches import Batches, DataEnded
-from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import Probe
-from layerwise.finder._stop import Causal, diverged
+from layerwise.finder._line_search import STEP, censored, lowest, next_place
 from layerwise.finder._suggestion import Suggestion
-from layerwise.finder._sweep import Sweep
-from layerwise.finder._walk import STEP, held, lowest, next_place
+from layerwise.finder._sweep.curve import from_curve
+from layerwise.finder._sweep.stop import RunningAverage, diverged
+from layerwise.finder._sweep.sweep import Sweep
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,8 +96,8 @@ def probe(
 
     start()
     tail = length - _tail(length)
-    judges = held_out or [batches[number] for number in range(tail, length)]
-    untrained = np.array([counted(batch, 0.0) for batch in judges])
+    score_batches = held_out or [batches[number] for number in range(tail, length)]
+    untrained = np.array([counted(batch, 0.0) for batch in score_batches])
     if not np.isfinite(untrained).all():
         return Suggestion(None, "Losses are NaN or infinite before any training.", (), spent)
     worst = float(untrained.mean())
@@ -122,7 +122,7 @@ def probe(
         probes.append(Probe(rate, scores[place], spent - before))
         ends[place] = ended
         place = next_place(scores, worst, ceiling)
-    stable = held(scores)
+    stable = censored(scores)
     best = min(stable, key=stable.__getitem__)
     # The lowest may owe it to one batch where another, that is no better, falls on all of them.
     if not any(_learnt(untrained, ends[at]) for at in stable if math.isfinite(stable[at])):
@@ -165,7 +165,7 @@ def _train(
 ) -> list[float]:
     """The losses of a probe; it ends early where training broke."""
     losses: list[float] = []
-    average = Causal()
+    average = RunningAverage()
     falling = max(length - round(HELD * length), 1)
     for number in range(length):
         factor = min(1.0, (length - number) / falling)

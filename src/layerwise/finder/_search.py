@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
-from layerwise.finder._candidates import candidates
-from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._probe import most_held_out, probe
 from layerwise.finder._progress import progress_bar
-from layerwise.finder._smoothing import smooth
-from layerwise.finder._stop import StopName, StopRule, stop_rule
 from layerwise.finder._suggestion import Suggestion
-from layerwise.finder._sweep import Spacing, Sweep, SweepRange, is_whole, run_sweep
+from layerwise.finder._sweep.classical_rules import candidates
+from layerwise.finder._sweep.curve import from_curve
+from layerwise.finder._sweep.smoothing import smooth
+from layerwise.finder._sweep.stop import StopName, StopRule, stop_rule
+from layerwise.finder._sweep.sweep import Spacing, Sweep, SweepRange, is_whole, run_sweep
 from layerwise.finder._trainer import Trainer
 
 Method = Literal["probe", "sweep"]
@@ -37,7 +37,7 @@ def search(
     stop: StopName | StopRule = "diverged",
     smoothing: float = SMOOTHING,
     progress: bool = True,
-    multipliers: Mapping[str, float] | None = None,
+    group_factors: Mapping[str, float] | None = None,
 ) -> LRFinding:
     """Search a base rate to train with, and leave everything as it was.
 
@@ -46,7 +46,7 @@ def search(
     kept for them, so that all see equal data.
 
     Args:
-        trainer: What trains, by the three methods of :class:`Trainer`.
+        trainer: What trains, by the three methods of ``Trainer``.
         batches: What to train on; what can be gone through again starts again at its end.
         low: The sweep's first rate, above 0.
         high: Its last rate, above ``low``.
@@ -60,7 +60,7 @@ def search(
             loss), ``"never"``, or a function of the smoothed losses so far.
         smoothing: The width of the smoothing in points, at least 0.
         progress: Whether to draw a progress bar on standard error.
-        multipliers: By what each group's rate is multiplied, by name, for the result.
+        group_factors: By what each group's rate is multiplied, by name, for the result.
 
     Returns:
         The curve, the suggestion, and why.
@@ -68,7 +68,7 @@ def search(
     Raises:
         FinderError: An argument that can't be honoured, or no batch at all.
 
-    Example:
+    Examples:
         >>> from layerwise.finder import QuadraticTrainer
         >>> found = search(QuadraticTrainer(), range(500), progress=False)
         >>> 0.05 < found.suggestion < 2
@@ -87,8 +87,10 @@ def search(
     drawn = Batches(batches)
     start = trainer.snapshot()
     try:
-        judges = tuple(islice(held_out, most_held_out(budget))) if held_out is not None else ()
-        if held_out is not None and method == "probe" and not judges:
+        score_batches = (
+            tuple(islice(held_out, most_held_out(budget))) if held_out is not None else ()
+        )
+        if held_out is not None and method == "probe" and not score_batches:
             raise FinderError(
                 "held_out has no batch, or steps is too low to score on any: pass at least one "
                 "batch, or None."
@@ -103,14 +105,14 @@ def search(
                     sweep,
                     budget=budget,
                     horizon=horizon,
-                    held_out=judges,
+                    held_out=score_batches,
                     seen=seen,
                 )
             else:
                 suggestion = from_curve(sweep)
     finally:
         trainer.restore(start)
-    return finding(sweep, suggestion, method, smoothing, multipliers)
+    return finding(sweep, suggestion, method, smoothing, group_factors)
 
 
 def finding(
@@ -118,7 +120,7 @@ def finding(
     suggestion: Suggestion,
     method: Method = "sweep",
     smoothing: float = SMOOTHING,
-    multipliers: Mapping[str, float] | None = None,
+    group_factors: Mapping[str, float] | None = None,
 ) -> LRFinding:
     """The result of a sweep and what was made of it.
 
@@ -127,7 +129,7 @@ def finding(
         suggestion: The answer.
         method: How it was found.
         smoothing: The width of the smoothing in points.
-        multipliers: By what each group's rate is multiplied.
+        group_factors: By what each group's rate is multiplied.
 
     Returns:
         The finding.
@@ -144,5 +146,5 @@ def finding(
         candidates=candidates(sweep.rates, smoothed),
         probes=suggestion.probes,
         updates=len(sweep.rates) + suggestion.updates,
-        multipliers=multipliers or {},
+        group_factors=group_factors or {},
     )

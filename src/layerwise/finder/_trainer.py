@@ -7,10 +7,10 @@ class Trainer(Protocol):
     """What is searched with: a network, its optimizer and its loss, in any framework.
 
     ``layerwise.keras``, ``layerwise.torch`` and ``layerwise.optax`` each have one behind their
-    ``find_lr``; :class:`QuadraticTrainer` is one that needs no framework. With these three methods
-    :func:`search` works for anything else that trains.
+    ``find_lr``; ``QuadraticTrainer`` is one that needs no framework. With these three methods
+    ``search`` works for anything else that trains.
 
-    Example:
+    Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
         >>> trainer: Trainer = QuadraticTrainer()
         >>> start = trainer.snapshot()

@@ -8,14 +8,14 @@ import keras
 
 from layerwise.errors import MultiplierError
 from layerwise.keras import layers
-from layerwise.keras._annotated import (
+from layerwise.keras._annotations import (
     Annotated,
     Annotation,
     annotation_from_config,
     annotation_to_config,
     checked_annotation,
 )
-from layerwise.keras._remade import seen_as
+from layerwise.keras._optimizer.clone import view_as
 
 
 def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
@@ -35,7 +35,7 @@ def annotate(layer: Any, lr_multiplier: Annotation | None) -> Any:
         MultiplierError: Not a layer, a value that is no multiplier, or a model that is not built.
         UnmatchedRuleError: A dict names a weight that the built layer does not have.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from layerwise.keras import annotate
         >>> dense = annotate(keras.layers.Dense(4), {"kernel": 1.0, "bias": 2.0})
@@ -101,7 +101,7 @@ class _AnotherLayer(Annotated):
     _plain: type
 
     def get_config(self) -> dict[str, Any]:
-        plain = seen_as(self, self._plain)
+        plain = view_as(self, self._plain)
         return {
             "layer": keras.saving.serialize_keras_object(plain),
             "lr_multiplier": annotation_to_config(self._lr_multiplier),

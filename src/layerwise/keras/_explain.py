@@ -7,14 +7,14 @@ from typing import Any
 from keras import ops
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._optimizer import LRMultiplier
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import Schedule
 
 
 def explain(
     model: Any,
-    multipliers: Rules | None = None,
+    rules: Rules | None = None,
     *,
     optimizer: Any = None,
     schedule: Schedule | Callable[[Any], Any] | None = None,
@@ -26,7 +26,7 @@ def explain(
 
     Args:
         model: A built Keras model.
-        multipliers: Rules as for ``LRMultiplier``. Left out with ``schedule``, the model's own
+        rules: Rules as for ``LRMultiplier``. Left out with ``schedule``, the model's own
             optimizer is explained, which must be an ``LRMultiplier``.
         optimizer: Whose base rate and weight decay are shown: an identifier or instance;
             default: the model's, else Adam at Keras' default rate. Rules that it has are left
@@ -43,7 +43,7 @@ def explain(
         OptimizerError: The model has no weights yet, or no optimizer that could be explained.
         MultiplierError: A rule that can't be honoured.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from layerwise.keras import explain
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="head")])
@@ -58,7 +58,7 @@ def explain(
             "an Input layer, model.build(shape) or one call on data."
         )
     compiled = _unwrapped(getattr(model, "optimizer", None))
-    if multipliers is None and schedule is None and optimizer is None:
+    if rules is None and schedule is None and optimizer is None:
         if not isinstance(compiled, LRMultiplier):
             raise OptimizerError(
                 f"The model {model.name!r} is not compiled with an LRMultiplier; give the rules: "
@@ -68,7 +68,7 @@ def explain(
     base = compiled or "adam" if optimizer is None else _unwrapped(optimizer)
     if isinstance(base, LRMultiplier):
         base = base.plain()
-    made = LRMultiplier(base, multipliers, schedule=schedule, match=match, strict=strict)
+    made = LRMultiplier(base, rules, schedule=schedule, match=match, strict=strict)
     plan = made.plan_for(variables, steps)
     now = getattr(compiled, "iterations", 0)
     return replace(plan, step=int(ops.convert_to_numpy(now)))

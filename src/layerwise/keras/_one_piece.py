@@ -7,7 +7,7 @@ def in_one_piece(tensors: list[Any]) -> list[Any]:
     """Copies; those on the CPU lie side by side, in one block for each type.
 
     Tensor by tensor, what is kept would take the free places of the heap from which training gets
-    its gradients (see :mod:`._gradients`). Elsewhere a block of the size of a model may
+    its gradients (see ``._gradients``). Elsewhere a block of the size of a model may
     find no place.
     """
     import torch

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from layerwise.errors import AmbiguousRuleError
-from layerwise.keras._annotated import annotations_of, check_names
-from layerwise.keras._hooks import stages, weight_decay_of
+from layerwise.keras._annotations import annotations_of, check_names
+from layerwise.keras._internals.hooks import stages, weight_decay_of
 from layerwise.multipliers import Parameter
 
 
@@ -66,7 +66,7 @@ def layers_of(model: Any) -> tuple[tuple[str, ...], ...]:
     Returns:
         A level each: the paths of its variables.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from layerwise.keras import layers_of
         >>> inputs = keras.Input((4,))

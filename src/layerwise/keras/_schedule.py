@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from layerwise.errors import ScheduleError
-from layerwise.keras._functions import RegisteredFunctions
+from layerwise.keras._registered_functions import RegisteredFunctions
 from layerwise.schedules import Schedule, from_config
 
 
@@ -27,7 +27,7 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Raises:
         ScheduleError: ``schedule`` is not a Layerwise schedule.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from layerwise import warmup, cosine
         >>> from layerwise.keras import LearningRateSchedule

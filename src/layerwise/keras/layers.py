@@ -4,7 +4,7 @@
 layer's weights, or a dict of these by weight name. It is part of the layer's config, so it is
 saved with the model. Everything else is Keras' own class.
 
-Example:
+Examples:
     >>> from layerwise.keras import layers
     >>> layer = layers.Conv2D(16, 3, lr_multiplier={"kernel": 1e-4, "bias": 2e-4})
     >>> layer.get_config()["filters"], layer.lr_multiplier
@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from layerwise.keras._annotated import Annotated
+from layerwise.keras._annotations import Annotated
 
 NAMES = (
     "AdditiveAttention",

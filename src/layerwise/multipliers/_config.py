@@ -19,22 +19,22 @@ Functions: TypeAlias = Mapping[str, Callable[..., Any]]
 
 
 def rules_to_config(
-    multipliers: Rules | None, function_name: FunctionName | None = None
+    rules: Rules | None, function_name: FunctionName | None = None
 ) -> dict[str, Any]:
     """Rules as plain JSON data, in the order written.
 
     Args:
-        multipliers: Rules, as :func:`resolve` takes them, or None.
+        rules: Rules, as ``resolve`` takes them, or None.
         function_name: Gives the registered name of a callable, or None if it has none.
 
     Returns:
-        Data that ``json.dumps`` takes and :func:`rules_from_config` reads.
+        Data that ``json.dumps`` takes and ``rules_from_config`` reads.
 
     Raises:
         ConfigError: A callable has no name, or a strategy or schedule no config.
         MultiplierError: The rules can't be used.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import rules_from_config, rules_to_config
         >>> config = rules_to_config({"backbone": 0.1})
         >>> config
@@ -42,12 +42,12 @@ def rules_to_config(
         >>> rules_from_config(config)
         {'backbone': 0.1}
     """
-    normalize_rules(multipliers)
-    return {"version": VERSION, "rules": _rules_to_data(multipliers, function_name)}
+    normalize_rules(rules)
+    return {"version": VERSION, "rules": _rules_to_data(rules, function_name)}
 
 
 def rules_from_config(config: object, functions: Functions | None = None) -> Rules | None:
-    """The rules that :func:`rules_to_config` wrote.
+    """The rules that ``rules_to_config`` wrote.
 
     Args:
         config: The data.
@@ -59,7 +59,7 @@ def rules_from_config(config: object, functions: Functions | None = None) -> Rul
     Raises:
         ConfigError: The data is of another version, or names something unknown.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import layer_decay, rules_from_config, rules_to_config
         >>> rules_from_config(rules_to_config([layer_decay(0.75), {"head": 2}]))
         [layer_decay(0.75), {'head': 2.0}]
@@ -71,7 +71,7 @@ def rules_from_config(config: object, functions: Functions | None = None) -> Rul
 def value_to_config(
     value: Value | Override, function_name: FunctionName | None = None, where: str = "a value"
 ) -> dict[str, Any]:
-    """One multiplier as plain JSON data; see :func:`rules_to_config`.
+    """One multiplier as plain JSON data; see ``rules_to_config``.
 
     Args:
         value: A multiplier, or ``override(...)`` of one.
@@ -79,13 +79,13 @@ def value_to_config(
         where: Where it stands, for the message: ``"the rule 'head'"``.
 
     Returns:
-        Data that ``json.dumps`` takes and :func:`value_from_config` reads.
+        Data that ``json.dumps`` takes and ``value_from_config`` reads.
 
     Raises:
         ConfigError: A callable has no name, or a schedule no config.
         MultiplierError: It is no multiplier.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import value_to_config
         >>> value_to_config(0.5)
         {'version': 1, 'value': 0.5}
@@ -94,7 +94,7 @@ def value_to_config(
 
 
 def value_from_config(config: object, functions: Functions | None = None) -> Value | Override:
-    """The multiplier that :func:`value_to_config` wrote.
+    """The multiplier that ``value_to_config`` wrote.
 
     Args:
         config: The data.
@@ -103,7 +103,7 @@ def value_from_config(config: object, functions: Functions | None = None) -> Val
     Raises:
         ConfigError: The data is of another version, or names something unknown.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import value_from_config, value_to_config
         >>> from layerwise.schedules import cosine
         >>> value_from_config(value_to_config(cosine(100)))

@@ -24,7 +24,7 @@ def group_labels(
     Returns:
         Labels such as ``backbone``, ``encoder/layer/3`` and ``default``.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> plan = resolve([Parameter("body/a/kernel"), Parameter("head/kernel")], {"body": 0.1})
         >>> group_labels(plan, [[0], [1]])
@@ -48,7 +48,7 @@ def group_labels(
 def distinct(labels: Sequence[str]) -> list[str]:
     """The labels, each once: one met again gets a number.
 
-    Example:
+    Examples:
         >>> distinct(["body", "body", "head"])
         ['body', 'body (2)', 'head']
     """

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._names import common_start
 from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._winners import find_winners
 
 Layers: TypeAlias = Sequence[str | Sequence[str]]
 """Levels from input to head: each a name, a beginning of names, or several of these.
 
-Example:
+Examples:
     >>> from layerwise.multipliers import Layers, Parameter, layer_decay, resolve
     >>> levels: Layers = ["stem", ["left", "right"], "head"]
     >>> names = ["left/kernel", "right/kernel", "stem/kernel", "head/kernel"]
@@ -60,7 +60,7 @@ def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple
     Returns:
         The levels, each the names of its parameters.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import levels_from_names
         >>> levels_from_names(["conv/kernel", "conv/bias", "head/kernel"])
         (('conv/kernel', 'conv/bias'), ('head/kernel',))

@@ -20,7 +20,7 @@ class Parameter:
         trainable: Whether it is updated at all. A parameter that is not has a row in the plan,
             too, and a rule that matches nothing else is not called unmatched.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter
         >>> Parameter("head/kernel", (32, 10)).name
         'head/kernel'

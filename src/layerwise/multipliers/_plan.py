@@ -31,7 +31,7 @@ class PlanRow:
             ``"annotation"``, or None where nothing did and the multiplier is 1.
         value: The multiplier: a ``float``, a schedule, or a callable.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> row = resolve([Parameter("head/kernel")], {"head": 0}).rows[0]
         >>> row.rule, row.value, row.frozen
@@ -63,7 +63,7 @@ class Plan:
         step: The step that is now: optimizer updates already applied.
         separator: What stands between the parts of a name.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> names = [Parameter("body/kernel", (8, 4)), Parameter("head/kernel", (4, 2))]
         >>> plan = resolve(names, {"body": 0.1}, learning_rate=1e-3)
@@ -182,13 +182,13 @@ class Plan:
         return plots.heat_map(self, steps, ax=ax)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        from layerwise.multipliers._table import plan_table
+        from layerwise._plan_table import plan_table
 
         yield plan_table(self, options.max_width)
 
     def __str__(self) -> str:
         try:
-            from layerwise.multipliers._table import plan_text
+            from layerwise._plan_table import plan_text
         except ModuleNotFoundError as error:
             if error.name != "rich":
                 raise

@@ -24,7 +24,7 @@ def multiply_plans(inner: Plan, outer: Plan) -> Plan:
     Returns:
         A plan whose multipliers and schedules are the products.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, multiply_plans, resolve
         >>> names = [Parameter("body/kernel"), Parameter("head/kernel")]
         >>> plan = multiply_plans(resolve(names, {"body": 0.5}), resolve(names, {"body": 0.25}))

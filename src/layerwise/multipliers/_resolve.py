@@ -10,20 +10,20 @@ from layerwise.multipliers._levels import (
     find_levels,
     levels_from_names,
 )
-from layerwise.multipliers._match import check_keys
+from layerwise.multipliers._matching.match import check_keys
+from layerwise.multipliers._matching.unmatched import unmatched_error
+from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._parameter import Parameter
 from layerwise.multipliers._plan import Plan, PlanRow
 from layerwise.multipliers._product import product
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._strategies import Strategy
-from layerwise.multipliers._unmatched import unmatched_error
 from layerwise.multipliers._values import Override, Value, as_number, check_value
-from layerwise.multipliers._winners import find_winners
 
 
 def resolve(
     parameters: Iterable[Parameter],
-    multipliers: Rules | None = None,
+    rules: Rules | None = None,
     *,
     match: str = "prefix",
     strict: bool = True,
@@ -42,13 +42,13 @@ def resolve(
 
     Args:
         parameters: The model's parameters, in its order.
-        multipliers: A mapping of keys to multipliers, a strategy, or a sequence of these.
+        rules: A mapping of keys to multipliers, a strategy, or a sequence of these.
         match: How keys match names: ``prefix`` (the longest wins), ``substring`` (the longest
             wins), ``glob`` or ``regex`` (the first in the order written wins).
         strict: Whether a key that matches nothing is an error.
         separator: What stands between the parts of a name.
         layers: Levels from input to head for the strategies, each a name, a beginning of names,
-            or several; by default :func:`levels_from_names`.
+            or several; by default ``levels_from_names``.
         learning_rate: The base learning rate, for the plan's rates.
         schedule: A factor on the base learning rate for all parameters, for the plan's rates.
         steps: Steps to show rates at, beside ``step``.
@@ -63,7 +63,7 @@ def resolve(
         AmbiguousRuleError: Two rules of equal standing match one parameter, or a rule and an
             annotation do.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> names = ["Dense/kernel", "Dense-12/kernel", "Output/kernel"]
         >>> plan = resolve(map(Parameter, names), {"Dense": 0.5, "Dense-1": 0.1})
@@ -71,9 +71,9 @@ def resolve(
         [0.5, 0.1, 1.0]
     """
     known = tuple(parameters)
-    rules = normalize_rules(multipliers)
-    check_keys(list(rules.explicit), match)
-    winners = find_winners(rules.explicit, known, match, separator)
+    ruleset = normalize_rules(rules)
+    check_keys(list(ruleset.explicit), match)
+    winners = find_winners(ruleset.explicit, known, match, separator)
     if strict and winners.unmatched:
         raise unmatched_error(winners.unmatched, known, match, separator)
     annotations = [
@@ -84,13 +84,13 @@ def resolve(
     ]
     own_layers = None if layers is None else check_layers(layers)
     # Without parameters there are no levels yet; rules are checked so before a model is there.
-    strategies = rules.strategies if known else ()
+    strategies = ruleset.strategies if known else ()
     defaults = _from_strategies(strategies, known, own_layers, strict, separator)
     rows = []
     for parameter, key, annotation, default in zip(
         known, winners.keys, annotations, defaults, strict=True
     ):
-        rule = None if key is None else rules.explicit[key]
+        rule = None if key is None else ruleset.explicit[key]
         if rule is not None and annotation is not None and not isinstance(rule, Override):
             raise AmbiguousRuleError(
                 f"{parameter.name!r} has the annotation {annotation!r} and the rule "

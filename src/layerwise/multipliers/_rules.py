@@ -11,7 +11,7 @@ from layerwise.multipliers._values import Override, Value, as_number, check_valu
 Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]
 """A mapping of keys to multipliers, a strategy, or a sequence of these.
 
-Example:
+Examples:
     >>> from layerwise.multipliers import Parameter, Rules, layer_decay, resolve
     >>> rules: Rules = [layer_decay(0.5), {"head/bias": 2.0}]
     >>> names = ["body/kernel", "head/kernel", "head/bias"]
@@ -30,11 +30,11 @@ class RuleSet:
     strategies: tuple[Strategy, ...]
 
 
-def normalize_rules(multipliers: Rules | None) -> RuleSet:
+def normalize_rules(rules: Rules | None) -> RuleSet:
     """Check rules and merge them.
 
     Args:
-        multipliers: A mapping, a strategy, a sequence of these, or None for no rules.
+        rules: A mapping, a strategy, a sequence of these, or None for no rules.
 
     Raises:
         MultiplierError: It is none of these, or a value in it is no multiplier.
@@ -42,7 +42,7 @@ def normalize_rules(multipliers: Rules | None) -> RuleSet:
     """
     explicit: dict[str, Value | Override] = {}
     strategies = []
-    for part in _parts(multipliers):
+    for part in _parts(rules):
         if isinstance(part, Strategy):
             strategies.append(part)
             continue
@@ -61,21 +61,21 @@ def check_rule(value: object, where: str) -> Value | Override:
     return value if isinstance(value, Override) else check_value(value, where)
 
 
-def _parts(multipliers: object) -> Iterator[Mapping[str, object] | Strategy]:
-    if multipliers is None:
+def _parts(rules: object) -> Iterator[Mapping[str, object] | Strategy]:
+    if rules is None:
         return
-    if isinstance(multipliers, Mapping | Strategy):
-        yield multipliers
-    elif isinstance(multipliers, Sequence) and not isinstance(multipliers, str | bytes):
-        for part in multipliers:
+    if isinstance(rules, Mapping | Strategy):
+        yield rules
+    elif isinstance(rules, Sequence) and not isinstance(rules, str | bytes):
+        for part in rules:
             yield from _parts(part)
     else:
         hint = ""
-        if as_number(multipliers) is not None:
+        if as_number(rules) is not None:
             hint = " For one factor on everything, change the learning rate itself."
-        elif isinstance(multipliers, type) or callable(multipliers):
+        elif isinstance(rules, type) or callable(rules):
             hint = " A function belongs to a key: {'backbone': function}."
-        raise MultiplierError(f"{_ALLOWED}; got {multipliers!r}.{hint}")
+        raise MultiplierError(f"{_ALLOWED}; got {rules!r}.{hint}")
 
 
 def _same_rule(one: Value | Override, other: Value | Override) -> bool:

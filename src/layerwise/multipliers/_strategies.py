@@ -17,7 +17,7 @@ class Strategy(ABC):
 
     A subclass says what the multipliers of ``count`` levels are; Layerwise finds the levels.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, Strategy, resolve
         >>> class HeadOnly(Strategy):
         ...     def multipliers(self, count):
@@ -76,7 +76,7 @@ class _NamedStrategy(Strategy):
 
 @dataclass(frozen=True, repr=False)
 class LayerDecay(_NamedStrategy):
-    """See :func:`layer_decay`."""
+    """See ``layer_decay``."""
 
     rate: float
 
@@ -100,7 +100,7 @@ class LayerDecay(_NamedStrategy):
 
 @dataclass(frozen=True, repr=False)
 class Discriminative(_NamedStrategy):
-    """See :func:`discriminative`."""
+    """See ``discriminative``."""
 
     low: float
     high: float = 1.0
@@ -134,7 +134,7 @@ class Discriminative(_NamedStrategy):
 
 @dataclass(frozen=True, repr=False)
 class GradualUnfreezing(_NamedStrategy):
-    """See :func:`gradual_unfreezing`."""
+    """See ``gradual_unfreezing``."""
 
     every: int
     groups: int | None = None
@@ -179,7 +179,7 @@ def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
     Raises:
         MultiplierError: An argument is out of its range.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import layer_decay
         >>> layer_decay(0.5).multipliers(4)
         [0.125, 0.25, 0.5, 1.0]
@@ -210,7 +210,7 @@ def discriminative(
         MultiplierError: An argument is out of its range; or, in use, there are fewer levels than
             groups.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import discriminative
         >>> discriminative(0.25).multipliers(3)
         [0.25, 0.5, 1.0]
@@ -242,7 +242,7 @@ def gradual_unfreezing(
         MultiplierError: An argument is out of its range; or, in use, there are fewer levels than
             groups.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import gradual_unfreezing
         >>> body, head = gradual_unfreezing(100).multipliers(2)
         >>> body(99), body(100), head

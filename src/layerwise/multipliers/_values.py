@@ -14,7 +14,7 @@ from layerwise.schedules import Schedule
 Value: TypeAlias = float | int | Schedule | Callable[[Any], Any]
 """A multiplier: a finite number of at least 0, a schedule, or a callable of the step.
 
-Example:
+Examples:
     >>> from layerwise import cosine
     >>> from layerwise.multipliers import Value, check_value
     >>> values: list[Value] = [0.5, cosine(100), lambda step: 1 / (1 + step)]
@@ -27,9 +27,9 @@ _ALLOWED = "a multiplier is a finite number of at least 0, a schedule, or a call
 
 @dataclass(frozen=True)
 class Override:
-    """A rule's value that may replace what a layer says about itself; see :func:`override`.
+    """A rule's value that may replace what a layer says about itself; see ``override``.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import override
         >>> override(1).value
         1.0
@@ -56,7 +56,7 @@ def override(value: Value) -> Override:
     Raises:
         MultiplierError: The value is none of these.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import override
         >>> {"backbone": override(0.1)}
         {'backbone': override(0.1)}
@@ -78,7 +78,7 @@ def check_value(value: object, where: str) -> Value:
     Raises:
         MultiplierError: It is negative, NaN, infinite, or no multiplier at all.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import check_value
         >>> check_value(1, "the rule 'head'")
         1.0

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from layerwise.multipliers import Layers, Plan, Rules, resolve
-from layerwise.optax._spec import Spec
+from layerwise.optax._plan import Spec
 from layerwise.schedules import Schedule
 
 
 def explain(
     params: Any,
-    multipliers: Rules | None = None,
+    rules: Rules | None = None,
     *,
     learning_rate: float | None = None,
     schedule: Schedule | Callable[[Any], Any] | None = None,
@@ -25,7 +25,7 @@ def explain(
 
     Args:
         params: A tree of parameters, or of their shapes (``jax.eval_shape``).
-        multipliers: Rules as for ``with_multipliers``.
+        rules: Rules as for ``with_multipliers``.
         learning_rate: The base rate; without it the plan shows multipliers.
         schedule: A factor on the base rate for all leaves.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
@@ -42,7 +42,7 @@ def explain(
         MultiplierError: A rule that can't be honoured.
         ScheduleError: ``schedule`` is neither a schedule nor a callable.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from layerwise.optax import explain
         >>> params = {"body": jnp.ones((4, 2)), "head": jnp.ones((2, 1))}
@@ -55,6 +55,6 @@ def explain(
         2 parameters, 2 different multipliers, none
         frozen, base rate 1e-3
     """
-    plan = Spec(multipliers, schedule, match, strict, layers).plan(params)
+    plan = Spec(rules, schedule, match, strict, layers).plan(params)
     shown = resolve((), learning_rate=learning_rate, steps=steps, step=step)  # checks them
     return replace(plan, learning_rate=shown.learning_rate, steps=shown.steps, step=shown.step)

@@ -3,7 +3,7 @@
 Each function draws on the axes that it is given, or on those of a new figure, and returns them;
 nothing else is touched, no setting of Matplotlib either.
 
-Example:
+Examples:
     >>> from layerwise import cosine, plots, warmup
     >>> plots.schedule(warmup(500) >> cosine(9_500)).get_xlabel()
     'step (optimizer updates)'

@@ -32,7 +32,7 @@ def compare(
     Raises:
         RecorderError: No run has this column.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from layerwise import plots
         >>> from layerwise.recorder import History, Recorder

@@ -31,7 +31,7 @@ def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
     Raises:
         LayerwiseError: It is neither.
 
-    Example:
+    Examples:
         >>> steps_of(10, most=6).tolist(), steps_of([0, 5, 7]).tolist()
         ([0, 2, 4, 6, 8, 10], [0, 5, 7])
     """
@@ -59,7 +59,7 @@ def curve(value: Any, steps: npt.NDArray[np.int64]) -> Floats:
     A closed form is called once with all of them; a Python function, also one inside of a
     schedule, once for each.
 
-    Example:
+    Examples:
         >>> from layerwise.schedules import linear
         >>> curve(linear(4), np.arange(5)).tolist()
         [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -97,7 +97,7 @@ def thin(x: npt.ArrayLike, y: npt.ArrayLike, points: int = _POINTS) -> tuple[Flo
     Returns:
         Both, with the first and the last point; unchanged if there are no more than ``points``.
 
-    Example:
+    Examples:
         >>> x, y = thin(np.arange(1000), np.sin(np.arange(1000)), points=100)
         >>> len(x) <= 102, bool(y.max() == np.sin(np.arange(1000)).max())
         (True, True)
@@ -127,7 +127,7 @@ def moving_average(values: npt.ArrayLike, window: int | None = None) -> Floats:
     Returns:
         Shape ``(n,)``; NaN where no neighbour is finite.
 
-    Example:
+    Examples:
         >>> moving_average([1.0, 2.0, 6.0, float("nan"), 3.0], window=3).tolist()
         [1.5, 3.0, 4.0, 4.5, 3.0]
     """

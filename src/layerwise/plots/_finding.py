@@ -38,7 +38,7 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> from layerwise import plots
         >>> from layerwise.finder import QuadraticTrainer, search
         >>> found = search(QuadraticTrainer(), range(100), method="sweep", progress=False)
@@ -112,7 +112,7 @@ def loss_limits(
     Returns:
         The lowest and the highest loss of the picture.
 
-    Example:
+    Examples:
         >>> loss_limits([2.0, 1.0, 90.0], [2.0, 1.0, 90.0])
         (0.9, 2.5)
     """

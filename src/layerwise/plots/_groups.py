@@ -33,7 +33,7 @@ class Group:
 def groups_of(plan: Plan) -> list[Group]:
     """The different multipliers by first appearance, then all that is frozen, as one.
 
-    Example:
+    Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> names = ["embed/table", "body/kernel", "head/kernel"]
         >>> rules = {"embed": 0, "body": 0.1}

@@ -38,7 +38,7 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
     Raises:
         LayerwiseError: ``steps`` are no steps, or the plan is empty.
 
-    Example:
+    Examples:
         >>> from layerwise import layer_decay, plots
         >>> from layerwise.multipliers import Parameter, resolve
         >>> names = [Parameter(f"block_{i}/kernel") for i in range(4)]
@@ -112,7 +112,7 @@ def lasting_zeros(rates: Floats) -> npt.NDArray[np.bool_]:
     Args:
         rates: Shape ``(layers, steps)``.
 
-    Example:
+    Examples:
         >>> lasting_zeros(np.array([[0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])).tolist()
         [[False, False, False], [True, True, False]]
     """

@@ -62,7 +62,7 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     Returns:
         The axes of the loss; the others share its steps.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from layerwise import plots
         >>> from layerwise.recorder import History, Recorder

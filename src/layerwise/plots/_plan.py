@@ -29,7 +29,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
     Raises:
         LayerwiseError: ``steps`` are no steps.
 
-    Example:
+    Examples:
         >>> from layerwise import plots, warmup
         >>> from layerwise.multipliers import Parameter, resolve
         >>> names = [Parameter("body/kernel"), Parameter("head/kernel")]

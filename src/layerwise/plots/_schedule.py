@@ -27,7 +27,7 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
         ScheduleError: It is no schedule, or an endless one without ``steps``.
         LayerwiseError: ``steps`` are no steps.
 
-    Example:
+    Examples:
         >>> from layerwise import cosine, plots, warmup
         >>> ax = plots.schedule(warmup(500) >> cosine(9_500))
         >>> ax.get_title(loc="left")

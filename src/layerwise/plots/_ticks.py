@@ -14,7 +14,7 @@ _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 def number_text(number: float) -> str:
     """A rate or a loss, as short as it can be written: ``0.25``, ``1e-3``, ``2.5e-7``, ``0``.
 
-    Example:
+    Examples:
         >>> [number_text(number) for number in (1, 0.01, 0.001, 2.5e-7, 0.0, 12345.0)]
         ['1', '0.01', '1e-3', '2.5e-7', '0', '12345']
     """
@@ -29,7 +29,7 @@ def number_text(number: float) -> str:
 def rounded_text(number: float) -> str:
     """The same with three digits, for a number in a sentence.
 
-    Example:
+    Examples:
         >>> rounded_text(0.00123456), rounded_text(0.5)
         ('1.23e-3', '0.5')
     """
@@ -39,7 +39,7 @@ def rounded_text(number: float) -> str:
 def step_text(step: float) -> str:
     """A count of steps: ``500``, ``2.5k``, ``10k``, ``1M``.
 
-    Example:
+    Examples:
         >>> [step_text(step) for step in (0, 500, 2_500, 10_000, 1_000_000)]
         ['0', '500', '2.5k', '10k', '1M']
     """

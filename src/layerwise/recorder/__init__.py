@@ -1,11 +1,11 @@
 """Recorder: every batch's loss, metrics and rates, written as training goes and read as columns."""
 
 from layerwise.recorder._history import History
-from layerwise.recorder._mlflow import MLflow
 from layerwise.recorder._recorder import Recorder
-from layerwise.recorder._sink import Sink
-from layerwise.recorder._tensorboard import TensorBoard
-from layerwise.recorder._wandb import WeightsAndBiases
+from layerwise.recorder._sinks.mlflow import MLflow
+from layerwise.recorder._sinks.sink import Sink
+from layerwise.recorder._sinks.tensorboard import TensorBoard
+from layerwise.recorder._sinks.wandb import WeightsAndBiases
 from layerwise.recorder._warning import RecorderWarning
 
 __all__ = [

@@ -14,7 +14,7 @@ _CHUNK = 1 << 16
 class RecordFile:
     """``record.jsonl`` of a run, open for appending.
 
-    Every :meth:`append` is one call to the operating system: what it was given survives the death
+    Every ``append`` is one call to the operating system: what it was given survives the death
     of this process. When that fails, there is one warning, and nothing more is written.
 
     Args:

@@ -46,7 +46,7 @@ class History:
     Raises:
         RecorderError: The columns differ in length, or hold something else than numbers.
 
-    Example:
+    Examples:
         >>> from layerwise.recorder import History
         >>> history = History({"step": [0, 1], "loss": [2.0, 1.5], "rates/head": [0.1, 0.05]})
         >>> history
@@ -78,12 +78,12 @@ class History:
 
         Returns:
             The history, without what was void because training went back; see
-            :meth:`Recorder.resume`.
+            ``Recorder.resume``.
 
         Raises:
             RecorderError: There is no record in the folder, or one that can't be read.
 
-        Example:
+        Examples:
             >>> import tempfile
             >>> from layerwise.recorder import History, Recorder
             >>> run = tempfile.mkdtemp()
@@ -128,7 +128,7 @@ class History:
     def to_pandas(self, kind: Kind = "batch") -> "pd.DataFrame":
         """The batches, or the epochs, as a data frame.
 
-        Example:
+        Examples:
             >>> from layerwise.recorder import History
             >>> History({"step": [0, 1], "loss": [2.0, 1.5]}).to_pandas()
                step  loss
@@ -142,7 +142,7 @@ class History:
     def to_csv(self, path: str | Path, kind: Kind = "batch") -> None:
         """Write the batches, or the epochs, as a table with a line of names, every bit kept.
 
-        Example:
+        Examples:
             >>> import pathlib, tempfile
             >>> from layerwise.recorder import History
             >>> path = pathlib.Path(tempfile.mkdtemp()) / "batches.csv"
@@ -157,7 +157,7 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "History":
-        r"""A history of batches from a table: what :meth:`to_csv` wrote, or your own.
+        r"""A history of batches from a table: what ``to_csv`` wrote, or your own.
 
         Args:
             path: The file: a line of names, then numbers; an empty field is nan.
@@ -165,7 +165,7 @@ class History:
         Raises:
             RecorderError: The file can't be read as such a table.
 
-        Example:
+        Examples:
             >>> import pathlib, tempfile
             >>> from layerwise.recorder import History
             >>> path = pathlib.Path(tempfile.mkdtemp()) / "mine.csv"

@@ -19,7 +19,7 @@ from layerwise.recorder._saved import (
     schedule_data,
     write_data,
 )
-from layerwise.recorder._sink import Sink, Sinks
+from layerwise.recorder._sinks.sink import Sink, Sinks
 
 if TYPE_CHECKING:
     from layerwise.finder import LRFinding
@@ -31,23 +31,23 @@ class Recorder:
     """Writes what happens in a training run to ``<run>/record.jsonl``, as it happens.
 
     Each row goes to the operating system at once, so that a process that is killed loses at most
-    the row it was writing. A run that is there already is gone on with: see :meth:`resume`. When
-    the disk is full or the folder removed, there is one :class:`RecorderWarning`, and training
+    the row it was writing. A run that is there already is gone on with: see ``resume``. When
+    the disk is full or the folder removed, there is one ``RecorderWarning``, and training
     goes on. Memory stays the same however long the run. Read it back with
-    :meth:`History.load`.
+    ``History.load``.
 
     Use one recorder for a run: with several processes, in the first one only.
 
     Args:
         run: The run's folder, made if need be. Its last part is the run's name.
         every: Keep the batches whose step is a multiple of this, at least 1. Epochs are all kept.
-        sinks: What else gets the rows, such as :class:`TensorBoard`; see :class:`Sink`.
+        sinks: What else gets the rows, such as ``TensorBoard``; see ``Sink``.
 
     Raises:
         RecorderError: The folder can't be written to, what is there is no record or one of a
             newer Layerwise, or an argument is not usable.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from layerwise.recorder import History, Recorder
         >>> run = tempfile.mkdtemp()
@@ -95,7 +95,7 @@ class Recorder:
         """Record one batch.
 
         Values are made Python floats here, so that a value still being computed on a device is
-        waited for; who can't wait keeps rows and hands them to :meth:`log_many`.
+        waited for; who can't wait keeps rows and hands them to ``log_many``.
 
         Args:
             step: Optimizer updates applied before this batch: 0 for the first. Several batches
@@ -129,14 +129,14 @@ class Recorder:
         )
 
     def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record several batches at once, each a mapping of the arguments of :meth:`log`.
+        """Record several batches at once, each a mapping of the arguments of ``log``.
 
         All of them are checked before the first is written, and they are written in one go.
 
         Raises:
-            RecorderError: As in :meth:`log`; none of the rows is written.
+            RecorderError: As in ``log``; none of the rows is written.
 
-        Example:
+        Examples:
             >>> import tempfile
             >>> from layerwise.recorder import History, Recorder
             >>> run = tempfile.mkdtemp()
@@ -194,7 +194,7 @@ class Recorder:
         """Say that training goes on from this step, such as that of the checkpoint just loaded.
 
         What was recorded of this step and later ones, by training that is now done again, is
-        void: :class:`History` does not show it, though the file keeps it. If you don't call this,
+        void: ``History`` does not show it, though the file keeps it. If you don't call this,
         the first row after reopening a run says it, and so does a batch whose step is lower than
         that of the batch before (of the same step there may be several).
 
@@ -204,7 +204,7 @@ class Recorder:
         Raises:
             RecorderError: The step is not usable, or the recorder is closed.
 
-        Example:
+        Examples:
             >>> import tempfile
             >>> from layerwise.recorder import History, Recorder
             >>> run = tempfile.mkdtemp()

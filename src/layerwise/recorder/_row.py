@@ -104,7 +104,7 @@ def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
     """A batch's row from the arguments of ``Recorder.log`` as a mapping.
 
     Raises:
-        RecorderError: It is no mapping, has something else in it, or as in :func:`make_row`.
+        RecorderError: It is no mapping, has something else in it, or as in ``make_row``.
     """
     try:
         return make_row("batch", started, **row)

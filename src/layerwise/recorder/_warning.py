@@ -9,7 +9,7 @@ class RecorderWarning(UserWarning):
 
     Training goes on: a recorder never stops it because of a full disk or a removed folder.
 
-    Example:
+    Examples:
         >>> import warnings
         >>> from layerwise.recorder import RecorderWarning
         >>> with warnings.catch_warnings():  # to have training stop at once instead

@@ -8,7 +8,7 @@ from layerwise.report._thin import Floats
 def window_of(count: int) -> int:
     """How many values to average: one in fifty, as a round number.
 
-    Example:
+    Examples:
         >>> window_of(40), window_of(1_000), window_of(100_000)
         (1, 20, 2000)
     """
@@ -29,7 +29,7 @@ def moving_average(values: Floats, window: int) -> Floats:
     Returns:
         Shape ``(n,)``; NaN where the window has no finite value.
 
-    Example:
+    Examples:
         >>> moving_average(np.array([1.0, 3.0, np.nan, 5.0]), 2)
         array([1., 2., 3., 5.])
     """

@@ -25,7 +25,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of one run, in the order of the headings of :func:`headings`."""
+    """The facts of one run, in the order of the headings of ``headings``."""
 
     run: Run
     cells: tuple[Fact, ...]

@@ -9,7 +9,7 @@ NOTHING = "—"
 def number(value: float, digits: int = 4) -> str:
     """``0.75``, ``12,400``, ``1e-3``, ``2.5e-5``: so many digits at most.
 
-    Example:
+    Examples:
         >>> number(0.75), number(1e-3), number(12400), number(float("nan"))
         ('0.75', '1e-3', '12,400', 'NaN')
     """
@@ -30,7 +30,7 @@ def number(value: float, digits: int = 4) -> str:
 def whole(value: float) -> str:
     """A count or a step: ``12,400``; a dash where it is not known.
 
-    Example:
+    Examples:
         >>> whole(12400.0), whole(float("nan"))
         ('12,400', '—')
     """
@@ -40,7 +40,7 @@ def whole(value: float) -> str:
 def count(amount: int, thing: str) -> str:
     """An amount with its noun.
 
-    Example:
+    Examples:
         >>> count(1, "run"), count(1200, "step")
         ('1 run', '1,200 steps')
     """
@@ -50,7 +50,7 @@ def count(amount: int, thing: str) -> str:
 def duration(seconds: float) -> str:
     """A time span in the two largest units that matter.
 
-    Example:
+    Examples:
         >>> duration(0.5), duration(71.2), duration(90_000)
         ('0.5 s', '1 min 11 s', '1 d 1 h')
     """

@@ -57,7 +57,7 @@ def run_line(run: Run, steps: Floats, values: Floats, *, shared: int, width: flo
 def numbers(values: Floats) -> list[float | int | None]:
     """Numbers for a script: five digits, whole ones in full, None for what isn't finite.
 
-    Example:
+    Examples:
         >>> numbers(np.array([100000.0, 0.1234567, np.nan]))
         [100000, 0.12346, None]
     """

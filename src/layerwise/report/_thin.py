@@ -21,7 +21,7 @@ def places_of_extremes(values: Floats, points: int) -> Places:
     Returns:
         The places of what stays, rising; all of them if there are no more than are wanted.
 
-    Example:
+    Examples:
         >>> places_of_extremes(np.array([0.0, 5.0, 1.0, 2.0, 3.0, -4.0, 1.0, 1.0]), 4)
         array([0, 1, 4, 5, 7])
     """
@@ -48,7 +48,7 @@ def thin_columns(table: Floats, columns: int) -> tuple[Places, Floats]:
     Returns:
         The place where each column begins, and the table, shape ``(rows, columns)``.
 
-    Example:
+    Examples:
         >>> places, thin = thin_columns(np.array([[1.0, 9.0, 2.0, 0.0, 5.0, 5.0, 7.0, 5.0]]), 4)
         >>> places, thin
         (array([0, 2, 4, 6]), array([[9., 0., 5., 7.]]))
@@ -70,7 +70,7 @@ def thin_columns(table: Floats, columns: int) -> tuple[Places, Floats]:
 def evenly(count: int, wanted: int) -> Places:
     """At most so many places of ``count``, evenly apart, the first and the last among them.
 
-    Example:
+    Examples:
         >>> evenly(100, 4)
         array([ 0, 33, 66, 99])
     """

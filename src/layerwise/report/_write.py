@@ -20,7 +20,7 @@ def write_report(
     the highest of every stretch stay.
 
     Args:
-        runs: A run's folder, a :class:`~layerwise.recorder.History`, or several of them.
+        runs: A run's folder, a ``layerwise.recorder.History``, or several of them.
         path: The file to write, or a folder that is there: then ``report.html`` in it.
 
     Returns:
@@ -30,7 +30,7 @@ def write_report(
         RecorderError: A folder is no run, there are no runs, Plotly or Jinja2 is missing, or the
             page can't be written there. No file is left half written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from layerwise.recorder import Recorder
         >>> run = tempfile.mkdtemp()

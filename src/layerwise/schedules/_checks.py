@@ -15,9 +15,9 @@ MOST_STEPS = 2**53
 
 
 def check_whole(where: str, argument: str, value: Any, at_least: int = 1) -> int:
-    """Give `value` as an int, or say that it isn't a whole number of at least `at_least`.
+    """Give ``value`` as an int, or say that it isn't a whole number of at least ``at_least``.
 
-    A float that is whole (`1e4`) is fine, since people write step counts that way.
+    A float that is whole (``1e4``) is fine, since people write step counts that way.
     """
     plain = _plain(value)
     if plain is None or not at_least <= plain <= MOST_STEPS or plain != int(plain):
@@ -37,7 +37,7 @@ def check_number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Give `value` as a float, or say that it isn't a finite number within the bounds."""
+    """Give ``value`` as a float, or say that it isn't a finite number within the bounds."""
     bounds = []
     if above is not None:
         bounds.append(f"above {above:g}")
@@ -58,7 +58,7 @@ def check_number(
 
 
 def check_choice(where: str, argument: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    """Give `value` back, or say that it isn't one of `allowed`."""
+    """Give ``value`` back, or say that it isn't one of ``allowed``."""
     # The type counts too: True and 2.0 are not the choices 1 and 2.
     if not any(type(value) is type(choice) and value == choice for choice in allowed):
         names = ", ".join(repr(choice) for choice in allowed)
@@ -67,14 +67,14 @@ def check_choice(where: str, argument: str, value: Any, allowed: tuple[Any, ...]
 
 
 def check_list(where: str, argument: str, value: Any) -> tuple[Any, ...]:
-    """Give `value` as a tuple, or say that it isn't a sequence."""
+    """Give ``value`` as a tuple, or say that it isn't a sequence."""
     if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
         raise ScheduleError(f"{where}: {argument} must be a sequence, got {value!r}.")
     return tuple(value)
 
 
 def check_text(where: str, argument: str, value: Any) -> None:
-    """Say so if `value` isn't a text of at least one letter."""
+    """Say so if ``value`` isn't a text of at least one letter."""
     if not isinstance(value, str) or not value:
         raise ScheduleError(f"{where}: {argument} must be a text, got {value!r}.")
 

@@ -2,15 +2,15 @@
 
 float32 holds whole numbers exactly only up to 2**24, so that at step 10**9 it can't say where in
 a cycle of 100 steps we are. Integers can. Every shift, cycle count and comparison is therefore
-made on `whole`, and only what is left, a small number, becomes a float. `part`, a fraction in
-[0, 1), exists only inside `scale_steps`, where a step falls between two whole ones.
+made on ``whole``, and only what is left, a small number, becomes a float. ``part``, a fraction in
+[0, 1), exists only inside ``scale_steps``, where a step falls between two whole ones.
 """
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from layerwise.schedules._namespace import Namespace
+from layerwise.schedules._backends.namespace import Namespace
 
 __all__ = ["Clock", "exact_ratio"]
 
@@ -21,11 +21,11 @@ class Clock:
 
     Attributes:
         xp: the operations of the step's array library.
-        whole: the step; its whole part if there is a `part`. Integers, or floats if the caller's
+        whole: the step; its whole part if there is a ``part``. Integers, or floats if the caller's
             steps are floats.
-        part: None, or the fraction of a step in [0, 1) beyond `whole`.
+        part: None, or the fraction of a step in [0, 1) beyond ``whole``.
 
-    Example:
+    Examples:
         >>> from dataclasses import dataclass
         >>> from layerwise.schedules import Clock, Schedule
         >>> @dataclass(frozen=True, repr=False, eq=False)
@@ -46,7 +46,7 @@ class Clock:
 
     @classmethod
     def start(cls, xp: Namespace) -> "Clock":
-        """Read the step that `xp` was made for; before the first update it is 0."""
+        """Read the step that ``xp`` was made for; before the first update it is 0."""
         return cls(xp, xp.maximum(xp.step, 0))
 
     @property
@@ -64,13 +64,13 @@ class Clock:
         return self.xp.number(value)
 
     def reached(self, n: int) -> Any:
-        """Say whether the step is at or past `n`."""
+        """Say whether the step is at or past ``n``."""
         if self._beyond(n):
             return self.whole < 0
         return self.whole >= n
 
     def capped(self, n: int) -> "Clock":
-        """Give a clock that stops at `n`."""
+        """Give a clock that stops at ``n``."""
         if self._beyond(n):
             return self
         part = self.part
@@ -79,26 +79,26 @@ class Clock:
         return Clock(self.xp, self.xp.minimum(self.whole, n), part)
 
     def share(self, x: Any, n: float) -> Any:
-        """Give `x / n`, held in [0, 1], and exactly 1 where `x` is `n`.
+        """Give ``x / n``, held in [0, 1], and exactly 1 where ``x`` is ``n``.
 
-        XLA multiplies by a rounded `1 / n` instead of dividing, and 9 * (1 / 9) is not 1 there.
+        XLA multiplies by a rounded ``1 / n`` instead of dividing, and 9 * (1 / 9) is not 1 there.
         """
         share = self.xp.maximum(x, 0.0) / float(n)
         return self.xp.where(x >= float(n), self.constant(1.0), share)
 
     def done(self, n: float) -> Any:
-        """Give the share of `n` steps that is over: 0 at step 0, exactly 1 from step `n` on."""
+        """Give the share of ``n`` steps that is over: 0 at step 0, exactly 1 from step ``n`` on."""
         return self.share(self.real(), n)
 
     def left(self, n: int) -> Any:
-        """Give the share of `n` steps still to come: 1 at step 0, exactly 0 from step `n` on.
+        """Give the share of ``n`` steps still to come: 1 at step 0, exactly 0 from step ``n`` on.
 
-        This isn't written as `1 - done`, which loses all digits near the end in float32.
+        This isn't written as ``1 - done``, which loses all digits near the end in float32.
         """
         return self.share(self.remaining(n), n)
 
     def remaining(self, n: int) -> Any:
-        """Give the number of steps to `n` as floats, counted in integers; 0 from there on."""
+        """Give the number of steps to ``n`` as floats, counted in integers; 0 from there on."""
         if self._beyond(n):
             return float(n) - self.real()
         remaining = self.xp.real(n - self.xp.minimum(self.whole, n))
@@ -107,7 +107,7 @@ class Clock:
         return remaining
 
     def since(self, n: int) -> "Clock":
-        """Give a clock that starts at `n` and shows 0 before it."""
+        """Give a clock that starts at ``n`` and shows 0 before it."""
         if self._beyond(n):
             return Clock(self.xp, self.whole * 0)
         part = self.part
@@ -116,13 +116,13 @@ class Clock:
         return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
 
     def cycle(self, n: int) -> tuple[Any, "Clock"]:
-        """Give the number of cycles of `n` steps that are over, and the clock within this one."""
+        """Give the number of cycles of ``n`` steps that are over, and the clock within this one."""
         if self._beyond(n):
             return self.whole * 0, self
         return self.whole // n, replace(self, whole=self.whole % n)
 
     def faster(self, ratio: Fraction | float) -> "Clock":
-        """Give a clock that runs `ratio` times as fast, exactly if the ratio is a fraction.
+        """Give a clock that runs ``ratio`` times as fast, exactly if the ratio is a fraction.
 
         Where the faster step outgrows the library's integers, it stays near the largest.
         """
@@ -156,10 +156,10 @@ class Clock:
 
 
 def exact_ratio(value: float) -> Fraction | float:
-    """Give a small fraction that is the same float as `value`, or `value` where there is none.
+    """Give a small fraction that is the same float as ``value``, or ``value`` where there is none.
 
     0.1 means a tenth here and not the binary number next to it. Numerator and denominator stay
-    so small that `Clock.faster` can multiply them in 32 bits.
+    so small that ``Clock.faster`` can multiply them in 32 bits.
     """
     fraction = Fraction(value).limit_denominator(10_000)
     small = fraction.numerator * fraction.denominator < 2**31

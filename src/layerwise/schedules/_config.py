@@ -5,7 +5,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from layerwise.errors import ConfigError
-from layerwise.schedules._base import Schedule
+from layerwise.schedules._schedule import Schedule
 
 __all__ = ["VERSION", "from_config", "to_config"]
 
@@ -22,13 +22,13 @@ def to_config(schedule: Schedule) -> dict[str, Any]:
             fields are its arguments.
 
     Returns:
-        `{"version": 1, "schedule": {"name": ..., "arguments": {...}}}`, nested where the schedule
+        ``{"version": 1, "schedule": {"name": ..., "arguments": {...}}}``, nested where the schedule
         is.
 
     Raises:
         ConfigError: if the schedule has a callable in it that has no name.
 
-    Example:
+    Examples:
         >>> from layerwise.schedules import warmup
         >>> to_config(warmup(500))["schedule"]
         {'name': 'warmup', 'arguments': {'steps': 500, 'start': 0.0}}
@@ -42,14 +42,14 @@ def from_config(
     """Make the schedule that a config describes.
 
     Args:
-        config: what `to_config` gave, through JSON or not.
-        functions: the callables of `from_function`, and your own classes of schedules, by name.
+        config: what ``to_config`` gave, through JSON or not.
+        functions: the callables of ``from_function``, and your own classes of schedules, by name.
 
     Raises:
         ConfigError: if the version, a name or an argument is unknown or missing.
         ScheduleError: if an argument has a value that the schedule can't take.
 
-    Example:
+    Examples:
         >>> import json
         >>> from layerwise.schedules import cosine, warmup
         >>> text = json.dumps((warmup(5) >> cosine(95)).to_config())
@@ -123,7 +123,7 @@ def _own(name: str, functions: Mapping[str, Callable[..., Any]]) -> type[Schedul
 
 
 def built_in() -> dict[str, type[Schedule]]:
-    """Give every schedule of this package by name: the public ones that derive from `Schedule`."""
+    """Every public schedule of this package, by its name."""
     home, found, waiting = __name__.rpartition(".")[0], {}, [Schedule]
     while waiting:
         kind = waiting.pop()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerwise.errors import ConfigError, ScheduleError
-from layerwise.schedules._base import Schedule
 from layerwise.schedules._checks import check_text, check_whole
 from layerwise.schedules._clock import Clock
+from layerwise.schedules._schedule import Schedule
 
 __all__ = ["from_function"]
 
@@ -21,21 +21,21 @@ class from_function(Schedule):
 
     The callable gets the step as it came: a Python number, or an array or traced value of
     whatever library calls the schedule; on TensorFlow always as floats, since its integers don't
-    mix with them. Write it without `if` on the step if it is to run inside a compiled training
+    mix with them. Write it without ``if`` on the step if it is to run inside a compiled training
     step. Optax' schedules are such callables.
 
     Two of them are equal if callable, name and length are.
 
     Args:
         function: takes the step, gives the factor.
-        name: a name to write into configs in place of the callable; `from_config` then needs
-            `functions={name: function}`. None: it has no config.
+        name: a name to write into configs in place of the callable; ``from_config`` then needs
+            ``functions={name: function}``. None: it has no config.
         length: the number of steps until it has arrived, at least 1; it then stays. None: endless.
 
     Raises:
         ScheduleError: if an argument is not as said above.
 
-    Example:
+    Examples:
         >>> schedule = from_function(lambda step: 1 / (1 + step / 10), name="inverse")
         >>> schedule(10)
         0.5
@@ -59,7 +59,7 @@ class from_function(Schedule):
             self._set(length=check_whole("from_function", "length", self.length))
 
     def evaluate(self, clock: Clock) -> Any:
-        """Compute the value; see `Schedule.evaluate`."""
+        """Compute the value; see ``Schedule.evaluate``."""
         if self.length is not None:
             clock = clock.capped(self.length)
         return clock.xp.number(self.function(clock.step))
@@ -73,7 +73,7 @@ class from_function(Schedule):
         return f"from_function({', '.join(texts)})"
 
     def config_arguments(self) -> dict[str, Any]:
-        """Give the name in place of the function; see `Schedule.config_arguments`."""
+        """Give the name in place of the function; see ``Schedule.config_arguments``."""
         if self.name is None:
             raise ConfigError(
                 f"{self!r} has no config, because a function can't be written as data. Give it a "
@@ -86,7 +86,7 @@ class from_function(Schedule):
     def from_config_arguments(
         cls, arguments: dict[str, Any], functions: Mapping[str, Callable[..., Any]]
     ) -> "from_function":
-        """Look the function up by its name; see `Schedule.from_config_arguments`."""
+        """Look the function up by its name; see ``Schedule.from_config_arguments``."""
         name = arguments.pop("function")
         if name not in functions:
             raise ConfigError(

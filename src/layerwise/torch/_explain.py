@@ -9,18 +9,18 @@ from torch.optim import Optimizer
 from layerwise.errors import OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules
 from layerwise.schedules import Schedule
-from layerwise.torch._groups import plan_of
-from layerwise.torch._groups_plan import plan_of_groups
-from layerwise.torch._no_decay import NoDecay
+from layerwise.torch._groups.no_decay import NoDecay
+from layerwise.torch._groups.param_groups import plan_of
 from layerwise.torch._parameters import Named, named_tensors
-from layerwise.torch._schedule_lr import ScheduleLR
+from layerwise.torch._scheduler.plan import plan_of_groups
+from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 
 def explain(
     model: Named,
-    multipliers: Rules | None = None,
+    rules: Rules | None = None,
     *,
-    lr: float | Tensor | None = None,
+    learning_rate: float | Tensor | None = None,
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     optimizer: Optimizer | None = None,
@@ -32,17 +32,17 @@ def explain(
 ) -> Plan:
     """The rate of every parameter of a model, before any training.
 
-    Either under rules, as :func:`param_groups` would apply them, or as the groups of an optimizer
+    Either under rules, as ``param_groups`` would apply them, or as the groups of an optimizer
     have it, made by Layerwise or by hand.
 
     Args:
         model: A module, wrapped or not, or its named parameters.
-        multipliers: Rules as for :func:`param_groups`.
-        lr: The base rate; without it the plan shows multipliers alone.
-        weight_decay: As for :func:`param_groups`.
-        no_decay: As for :func:`param_groups`.
+        rules: Rules as for ``param_groups``.
+        learning_rate: The base rate; without it the plan shows multipliers alone.
+        weight_decay: As for ``param_groups``.
+        no_decay: As for ``param_groups``.
         optimizer: Show its groups instead of rules.
-        schedule: A factor on the base rate for all parameters. A :class:`ScheduleLR` brings its
+        schedule: A factor on the base rate for all parameters. A ``ScheduleLR`` brings its
             optimizer along, whose groups are shown at its present step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
@@ -57,12 +57,12 @@ def explain(
         OptimizerError: The model has no usable parameters, or both rules and an optimizer were
             given.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> from layerwise import layer_decay
         >>> from layerwise.torch import explain
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
-        >>> explain(model, layer_decay(0.5), lr=0.1).rates(0).tolist()
+        >>> explain(model, layer_decay(0.5), learning_rate=0.1).rates(0).tolist()
         [0.05, 0.05, 0.1, 0.1]
     """
     tensors = named_tensors(model)
@@ -71,8 +71,8 @@ def explain(
     if optimizer is None:
         return plan_of(
             tensors,
-            multipliers,
-            lr=lr,
+            rules,
+            lr=learning_rate,
             weight_decay=weight_decay,
             no_decay=no_decay,
             match=match,
@@ -81,10 +81,10 @@ def explain(
             schedule=schedule,
             steps=steps,
         )
-    rules = (multipliers, lr, weight_decay, no_decay, layers)
-    if any(rule is not None for rule in rules):
+    given = (rules, learning_rate, weight_decay, no_decay, layers)
+    if any(rule is not None for rule in given):
         raise OptimizerError(
             "An optimizer's groups have their rates already: give explain() either the optimizer, "
-            "or rules with lr=, weight_decay= and no_decay=."
+            "or rules with learning_rate=, weight_decay= and no_decay=."
         )
     return plan_of_groups(tensors, optimizer, schedule, steps)

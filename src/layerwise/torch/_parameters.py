@@ -148,7 +148,7 @@ def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
             first.
         OptimizerError: There are no usable parameters.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> from layerwise.torch import layers_of
         >>> layers_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)))

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from layerwise import recorder
-from layerwise.torch._recorder import Recorder as PlainRecorder
-from layerwise.torch._schedule_lr import ScheduleLR
+from layerwise.torch._recorder.recorder import Recorder as PlainRecorder
+from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 __all__ = ["Recorder"]
 
@@ -34,7 +34,7 @@ class Recorder(Callback):
         RecorderError: When ``fit`` begins: an argument is not usable, or the folder can't be
             written to.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from lightning.pytorch import Trainer
         >>> from layerwise.torch.lightning import Recorder

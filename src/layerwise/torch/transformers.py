@@ -12,8 +12,8 @@ from transformers import TrainerCallback
 
 from layerwise import recorder
 from layerwise.recorder import RecorderWarning
-from layerwise.torch._recorder import Recorder as PlainRecorder
-from layerwise.torch._schedule_lr import ScheduleLR
+from layerwise.torch._recorder.recorder import Recorder as PlainRecorder
+from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 __all__ = ["Recorder"]
 
@@ -30,7 +30,7 @@ class Recorder(TrainerCallback):
     The ``Trainer``'s logs have a mean since they were last written, and its callbacks are given
     no loss; so it is taken from the model's outputs as they are made (a forward hook, removed at
     the end of training), over all batches of the update under gradient accumulation. A loss that
-    is not made by the model (``compute_loss_func``) goes through :meth:`of`. An epoch's row has
+    is not made by the model (``compute_loss_func``) goes through ``of``. An epoch's row has
     what an evaluation at its end measured. Only the first of several processes writes, and the
     loss is that of its own batches.
 
@@ -45,7 +45,7 @@ class Recorder(TrainerCallback):
         RecorderError: When training begins: an argument is not usable, or the folder can't be
             written to.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from layerwise.torch.transformers import Recorder
         >>> recorder = Recorder(tempfile.mkdtemp(), ratios=100)

@@ -1,0 +1,1 @@
+"""The sweep over rates: when it ends, and what its curve says."""

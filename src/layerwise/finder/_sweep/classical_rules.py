@@ -1,0 +1,159 @@
+"""The classical suggestions: rules of thumb that read a rate off the curve of a sweep.
+
+They stand beside our own suggestion to be compared with. Each is a pure function of the rates and
+the smoothed losses, and answers None where the curve has too few points or never falls.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_FEWEST = 3
+_SLIDE_POINTS = 15
+_SLIDE_THRESHOLD = 0.005
+
+
+def steepest(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
+    """The rate where the loss falls fastest over the logarithm of the rate.
+
+        argmin over i of (loss(i + 1) - loss(i)) / (log rate(i + 1) - log rate(i))
+
+    Args:
+        rates: Shape ``(n,)``, rising, above 0.
+        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+
+    Returns:
+        A rate, or None without a fall.
+
+    Examples:
+        >>> steepest([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 0.9])
+        0.001
+
+    Source: fastai's ``steep``.
+    """
+    x, y = _finite(rates, losses)
+    if len(x) < _FEWEST:
+        return None
+    slopes = np.diff(y) / np.diff(np.log(x))
+    return float(x[slopes.argmin()]) if slopes.min() < 0 else None
+
+
+def minimum_over_10(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
+    """A tenth of the rate with the lowest loss.
+
+    Args:
+        rates: Shape ``(n,)``, rising, above 0.
+        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+
+    Returns:
+        A rate, or None without a fall.
+
+    Examples:
+        >>> minimum_over_10([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 1.4])
+        0.001
+
+    Source: fastai's ``minimum``.
+    """
+    x, y = _finite(rates, losses)
+    if len(x) < _FEWEST or y.argmin() == 0:
+        return None
+    return float(x[y.argmin()]) / 10
+
+
+def valley(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
+    """Half way down the longest valley: the longest run of losses, gaps allowed, that only fall.
+
+    Half of its length is counted as two rounded parts, from one point before it.
+
+    Args:
+        rates: Shape ``(n,)``, rising, above 0.
+        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+
+    Returns:
+        A rate, or None without a fall.
+
+    Examples:
+        >>> valley(np.geomspace(1e-6, 1, 7), [5.0, 5.0, 4.0, 3.0, 2.0, 1.0, 9.0])
+        9.999999999999999e-06
+
+    Source: fastai's ``valley``, the default of its finder.
+    """
+    x, y = _finite(rates, losses)
+    if len(x) < _FEWEST:
+        return None
+    lengths = np.ones(len(y), int)
+    for place in range(1, len(y)):
+        before = lengths[:place][y[:place] > y[place]]
+        if len(before):
+            lengths[place] = 1 + before.max()
+    end = int(lengths.argmax())
+    longest = int(lengths[end])
+    if longest < _FEWEST:
+        return None
+    third = longest / 3
+    start = max(end - longest, 0)
+    return float(x[start + int(third) + int(third / 2)])
+
+
+def slide(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
+    """Where a window that slides down from the highest rate finds an equal slope at both its ends.
+
+    Args:
+        rates: Shape ``(n,)``, rising, above 0.
+        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+
+    Returns:
+        The rate at the window's lower end when the slopes, per point, are within 0.005 of each
+        other; None for fewer points than the window has.
+
+    Examples:
+        >>> rates = np.geomspace(1e-5, 1, 40)
+        >>> slide(rates, (np.log10(rates) + 2) ** 2).__round__(6)
+        1e-05
+
+    Source: A. Thomas' interval slide rule, as fastai's ``slide`` has it.
+    """
+    x, y = _finite(rates, losses)
+    if len(x) <= _SLIDE_POINTS:
+        return None
+    slopes = np.gradient(y)
+    found = len(x) - 1 - _SLIDE_POINTS
+    for low in range(found, -1, -1):
+        if abs(slopes[low + _SLIDE_POINTS] - slopes[low]) <= _SLIDE_THRESHOLD:
+            break
+        found = low
+    return float(x[found])
+
+
+CANDIDATES: Mapping[str, Callable[[npt.ArrayLike, npt.ArrayLike], float | None]] = {
+    "steepest": steepest,
+    "minimum / 10": minimum_over_10,
+    "valley": valley,
+    "slide": slide,
+}
+
+
+def candidates(rates: npt.ArrayLike, losses: npt.ArrayLike) -> dict[str, float | None]:
+    """All classical suggestions by name.
+
+    Args:
+        rates: Shape ``(n,)``, rising, above 0.
+        losses: Shape ``(n,)``, smoothed.
+
+    Returns:
+        A rate for each, or None.
+
+    Examples:
+        >>> candidates([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 1.4])["minimum / 10"]
+        0.001
+    """
+    return {name: rule(rates, losses) for name, rule in CANDIDATES.items()}
+
+
+def _finite(rates: npt.ArrayLike, losses: npt.ArrayLike) -> tuple[Floats, Floats]:
+    x, y = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    return x[known], y[known]

@@ -1,0 +1,1 @@
+"""The search for a base rate on a compiled Keras model."""

@@ -1,0 +1,1 @@
+"""The private parts of Keras that Layerwise leans on, and nothing else."""

@@ -1,0 +1,1 @@
+"""What applies a rate to each variable: the optimizer."""

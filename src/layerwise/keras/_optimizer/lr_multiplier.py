@@ -1,0 +1,249 @@
+"""LRMultiplier: any Keras optimizer, with a learning rate for each variable."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Self
+
+import keras
+
+from layerwise.errors import OptimizerError
+from layerwise.keras._internals.hooks import check_hooks
+from layerwise.keras._optimizer.clone import as_optimizer, clone_optimizer, optimizer_config
+from layerwise.keras._optimizer.factors import Factors, outside_of_graphs
+from layerwise.keras._optimizer.frozen_state import copy_of
+from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
+from layerwise.keras._optimizer.spec import Spec
+from layerwise.keras._optimizer.update import MultipliedUpdate
+from layerwise.keras._schedule import as_learning_rate
+from layerwise.multipliers import Plan, Rules
+from layerwise.schedules import Schedule
+
+
+class _Multiplied:
+    """The multiplied side of an optimizer; a plain object, so that no backend tracks it."""
+
+    def __init__(self, specs: tuple[Spec, ...], source: Any) -> None:
+        self.specs = specs
+        self.source = source
+        self.plan: Plan | None = None
+
+
+@keras.saving.register_keras_serializable(package="layerwise")
+class LRMultiplier(MultipliedUpdate):
+    r"""Any Keras optimizer, with a learning rate of its own for every variable.
+
+    The optimizer sees, for variable $v$ at step $t$ (updates already applied),
+
+    $$\eta_v(t) = \text{learning\_rate} \cdot \text{schedule}(t) \cdot m_v(t)$$
+
+    and nothing else of it changes: training equals one separate optimizer for each rate. A
+    multiplier of 0 freezes: the weight and its optimizer state stay as they are, bit for bit.
+    The result *is* an optimizer of the given class with the same variables in the same order,
+    so files saved with the plain optimizer load into it, and back.
+
+    Args:
+        optimizer: An identifier (``"adam"``), a config, or an instance of any Keras optimizer.
+            An instance is not touched: a copy is made from its config. If it has been built,
+            its state is taken over, and the variables must be the ones it was built on.
+        rules: Rules by name of the variable (``variable.path``, such as
+            ``backbone/conv/kernel``; the model's own name may be left out): a mapping from key to
+            number, schedule or callable of the step, a strategy such as ``layer_decay(0.75)``, or
+            a sequence of these. Without a matching rule the multiplier is 1.
+        schedule: A factor on the base rate for all variables: a schedule or callable of the step.
+        match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
+        strict: Whether a rule that matches nothing is an error.
+
+    Returns:
+        An optimizer for ``model.compile`` or a training loop of your own.
+
+    Raises:
+        OptimizerError: Not an optimizer, or one that multipliers can't act through.
+        MultiplierError: A value, rule or match mode that can't be honoured.
+        ScheduleError: ``schedule`` is neither a schedule nor a callable.
+
+    Examples:
+        >>> import keras, numpy
+        >>> from layerwise import warmup, cosine
+        >>> from layerwise.keras import LRMultiplier
+        >>> model = keras.Sequential(
+        ...     [
+        ...         keras.Input((4,)),
+        ...         keras.layers.Dense(8, name="backbone"),
+        ...         keras.layers.Dense(1, name="head"),
+        ...     ]
+        ... )
+        >>> optimizer = LRMultiplier(
+        ...     keras.optimizers.Adam(1e-3), {"backbone": 0.1}, schedule=warmup(10) >> cosine(90)
+        ... )
+        >>> model.compile(optimizer, loss="mse")
+        >>> _ = model.fit(numpy.ones((32, 4)), numpy.ones((32, 1)), epochs=5, verbose=0)
+        >>> {name: round(rate, 6) for name, rate in optimizer.learning_rates().items()}
+        ... # doctest: +ELLIPSIS
+        {'.../backbone/kernel': 5e-05, '.../backbone/bias': 5e-05, '.../head/kernel': 0.0005, ...}
+
+    Source: rules by longest matching prefix as in ``keras-lr-multiplier``; the per-layer rate
+    itself goes back to Caffe's ``lr_mult``.
+    """
+
+    def __new__(
+        cls,
+        optimizer: Any,
+        rules: Rules | None = None,
+        schedule: Schedule | Callable[[Any], Any] | None = None,
+        match: str = "prefix",
+        strict: bool = True,
+    ) -> Self:
+        source = as_optimizer(optimizer)
+        spec = Spec(rules, schedule, match, strict)
+        inner = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
+        base = _plain_class(type(source))
+        check_hooks(base)
+        made = clone_optimizer(source, base)
+        made.__class__ = _multiplied_class(base)
+        made._factors = Factors()
+        made._multiplied = _Multiplied((*inner, spec), source if source.built else None)
+        result: Self = made
+        return result
+
+    def __init__(
+        self,
+        optimizer: Any,
+        rules: Rules | None = None,
+        schedule: Schedule | Callable[[Any], Any] | None = None,
+        match: str = "prefix",
+        strict: bool = True,
+    ) -> None:
+        """Everything is done in ``__new__``, which knows the class that the result has."""
+
+    def build(self, variables: list[Any]) -> None:
+        if self.built:
+            return
+        source = self._multiplied.source
+        if source is not None and [id(v) for v in source._trainable_variables] != [
+            id(v) for v in variables
+        ]:
+            raise OptimizerError(
+                f"The optimizer {source.name!r} was built on {len(source._trainable_variables)} "
+                f"other variables than the {len(variables)} it is used for now, and its state "
+                "can't be theirs. Make a new optimizer, for example "
+                f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
+            )
+        plan = plan_of(variables, self, self._multiplied.specs)
+        super().build(variables)
+        self._multiplied.plan = plan
+        self._factors = Factors([row.value for row in plan.rows], plan.schedule)
+        self._find_states()
+        if source is not None:
+            with outside_of_graphs():
+                for mine, its in zip(self.variables, source.variables, strict=True):
+                    mine.assign(copy_of(its))
+            self._multiplied.source = None
+
+    @property
+    def learning_rate(self) -> Any:
+        """The base rate: read, set, or driven by a callback as with any optimizer."""
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        keras.optimizers.Optimizer.learning_rate.fset(self, as_learning_rate(value))
+
+    def learning_rates(self) -> dict[str, float]:
+        """Each variable's effective rate for the next update, by path.
+
+        Returns:
+            base x schedule x multiplier for every variable, in the optimizer's order.
+
+        Raises:
+            OptimizerError: The optimizer has not seen its variables yet.
+        """
+        return rates_now(self.plan())
+
+    def plan(self, steps: Sequence[int] = ()) -> Plan:
+        """The table of every variable's rule, multiplier and rate.
+
+        Args:
+            steps: The steps to show rates at, beside the present one.
+
+        Returns:
+            A plan; ``print`` shows it as a table.
+
+        Raises:
+            OptimizerError: The optimizer has not seen its variables yet.
+        """
+        plan = self._multiplied.plan
+        if plan is None:
+            raise OptimizerError(
+                f"The optimizer {self.name!r} has not seen its variables yet. Call "
+                "optimizer.build(model.trainable_variables), or use it for one update; "
+                "layerwise.keras.explain(model, rules) shows the rates without it."
+            )
+        return with_rates(plan, self, steps)
+
+    def plan_for(self, variables: Sequence[Any], steps: Sequence[int] = ()) -> Plan:
+        """The plan that building on these variables would make; nothing is built or changed."""
+        return with_rates(plan_of(variables, self, self._multiplied.specs), self, steps)
+
+    def get_config(self) -> dict[str, Any]:
+        """The optimizer it was made from, its rules and schedule, as plain data."""
+        config = optimizer_config(self, _plain_class(type(self)))
+        specs: tuple[Spec, ...] = self._multiplied.specs
+        for spec in specs[:-1]:
+            config = _serialized(spec.to_config(config))
+        return specs[-1].to_config(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LRMultiplier":
+        """The optimizer that ``get_config`` described."""
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
+        spec = Spec.from_config(config)
+        return LRMultiplier(
+            optimizer, spec.rules, spec.schedule, match=spec.match, strict=spec.strict
+        )
+
+    def plain(self) -> Any:
+        """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
+        return clone_optimizer(self, _plain_class(type(self)))
+
+    def with_rules(
+        self,
+        rules: Rules | None = None,
+        schedule: Schedule | Callable[[Any], Any] | None = None,
+        match: str = "prefix",
+        strict: bool = True,
+    ) -> "LRMultiplier":
+        """A new optimizer with other rules in place of these, which goes on from this one's state.
+
+        The arguments are those of ``LRMultiplier``, which, around an ``LRMultiplier``, would
+        multiply with its rules.
+        """
+        made = LRMultiplier(self.plain(), rules, schedule, match=match, strict=strict)
+        made._multiplied.source = self if self.built else None
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keras pickles through its own file format; the class that reads it has to be importable.
+        return LRMultiplier._unpickle_model, super().__reduce__()[1]
+
+
+def _serialized(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "module": LRMultiplier.__module__,
+        "class_name": "LRMultiplier",
+        "config": config,
+        "registered_name": "layerwise>LRMultiplier",
+    }
+
+
+@cache
+def _multiplied_class(plain: type) -> type:
+    """The class of a multiplied optimizer: the plain one behind the multiplied update."""
+    made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
+    made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
+    keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
+    return made
+
+
+def _plain_class(optimizer_class: type) -> type:
+    plain: type = vars(optimizer_class).get("_plain", optimizer_class)
+    return plain

@@ -1,0 +1,1 @@
+"""How the keys of rules match the names of parameters."""

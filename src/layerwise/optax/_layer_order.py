@@ -1,0 +1,147 @@
+"""The order of a model's layers, as far as its parameter tree can tell it.
+
+JAX sorts the keys of dictionaries, so that the order of leaves says nothing about depth: ``body``,
+``head``, ``stem``. What does say something: the places in a list or tuple, the fields of a module
+class, numbers at the end of names, and the few names that stand for one end of a model. Where
+these are not enough we say so, and never guess.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jax.tree_util import GetAttrKey, SequenceKey, keystr
+
+from layerwise.errors import MultiplierError
+from layerwise.multipliers import Strategy, levels_from_names
+from layerwise.optax._parameters import Leaves, Path, has_variables, leaves_of
+
+_NUMBERED = re.compile(r"(.*?)_?(\d+)")
+_FIRST = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
+_LAST = re.compile(r"^(.*_)?head$|^(classifier|logits|lm_head)$")
+
+
+def layers_of(params: Any) -> tuple[tuple[str, ...], ...]:
+    """The layers of a model, from input to head, as strategies need them.
+
+    Lists, tuples and module classes have an order. Dictionaries have none in JAX, which sorts
+    their keys; there the numbers that names end in count (``Dense_2`` before ``Dense_10``), names
+    of embeddings are at the input, and names such as ``head`` or ``classifier`` at the output.
+
+    Args:
+        params: A tree of parameters.
+
+    Returns:
+        A level each: the names of its leaves.
+
+    Raises:
+        MultiplierError: The order can't be told; the message says of which layers.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from layerwise.optax import layers_of
+        >>> layer = {"kernel": jnp.ones((2, 2))}
+        >>> layers_of({"Dense_10": layer, "Dense_9": layer, "head": layer})
+        (('Dense_9/kernel',), ('Dense_10/kernel',), ('head/kernel',))
+
+    Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
+    2018).
+    """
+    return levels_in_order(leaves_of(params), has_variables(params))
+
+
+def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tuple[str, ...], ...]:
+    """The levels of leaves, from input to head.
+
+    Args:
+        known: The leaves.
+        attributes_sorted: Whether attributes come sorted by name, as in Flax' nnx, and not in the
+            order of a class.
+
+    Raises:
+        MultiplierError: The order can't be told.
+    """
+    tree = _Tree([leaf.path for leaf in known.leaves], attributes_sorted)
+    name_of = {leaf.path: leaf.name for leaf in known.leaves}
+    levels = levels_from_names([name_of[path] for path in tree.in_order()])
+    level_of = {name: number for number, level in enumerate(levels) for name in level}
+    for siblings in tree.unknown:
+        members = [{level_of[name_of[p]] for p in tree.leaves(s)} for s in siblings]
+        if len(set[int]().union(*members)) > 1:
+            raise _unknown(siblings)
+    return levels
+
+
+def needs_order(rules: object) -> bool:
+    """Whether rules hold a strategy that has no levels of its own."""
+    if isinstance(rules, Strategy):
+        return rules.layers is None
+    if isinstance(rules, Mapping | str) or not isinstance(rules, Sequence):
+        return False
+    return any(map(needs_order, rules))
+
+
+class _Tree:
+    """Who is in whom, and in which order as far as it can be told."""
+
+    def __init__(self, paths: Sequence[Path], attributes_sorted: bool) -> None:
+        self.children: dict[Path, dict[Any, None]] = {}
+        for path in paths:
+            for end in range(len(path)):
+                self.children.setdefault(path[:end], {})[path[end]] = None
+        self.attributes_sorted = attributes_sorted
+        self.unknown: list[list[Path]] = []
+
+    def in_order(self) -> list[Path]:
+        """The paths of all leaves; the children whose order is not known go to ``unknown``."""
+        return list(self._walk(()))
+
+    def leaves(self, path: Path) -> Iterator[Path]:
+        """The paths of the leaves below one."""
+        if path not in self.children:
+            yield path
+        for key in self.children.get(path, ()):
+            yield from self.leaves((*path, key))
+
+    def _walk(self, path: Path) -> Iterator[Path]:
+        if path not in self.children:
+            yield path
+            return
+        for key in self._sorted(path):
+            yield from self._walk((*path, key))
+
+    def _sorted(self, path: Path) -> list[Any]:
+        keys = list(self.children[path])
+        if all(isinstance(key, SequenceKey) for key in keys):
+            return keys
+        if all(isinstance(key, GetAttrKey) for key in keys) and not self.attributes_sorted:
+            return keys
+        names = {key: keystr((key,), simple=True) for key in keys}
+        ends: dict[Any, int] = {key: _end(name) for key, name in names.items()}
+        for end in (-1, 0, 1):
+            same = [key for key in keys if ends[key] == end]
+            numbered = all(_NUMBERED.fullmatch(names[key]) for key in same)
+            stems = {_natural(names[key])[0] for key in same}
+            if len(same) > 1 and not (numbered and len(stems) == 1):
+                self.unknown.append([(*path, key) for key in same])
+        return sorted(keys, key=lambda key: (ends[key], _natural(names[key])))
+
+
+def _end(name: str) -> int:
+    """-1 for a name that stands for the input, 1 for one of the output, 0 for all others."""
+    return -1 if _FIRST.search(name) else int(bool(_LAST.search(name)))
+
+
+def _natural(name: str) -> tuple[str, int]:
+    match = _NUMBERED.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, -1)
+
+
+def _unknown(siblings: Sequence[Path]) -> MultiplierError:
+    names = [keystr(path, simple=True, separator="/") for path in siblings]
+    shown = ", ".join(map(repr, names[:6])) + (", ..." if len(names) > 6 else "")
+    return MultiplierError(
+        f"which of {shown} is nearest to the input can't be told from the parameters: JAX sorts "
+        "the keys of a dictionary. Write all layers from input to head, each a name or a list of "
+        f"names: layers=[{shown}], as an argument or in the strategy."
+    )

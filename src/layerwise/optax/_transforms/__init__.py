@@ -1,0 +1,1 @@
+"""What applies the rates: gradient transformations."""

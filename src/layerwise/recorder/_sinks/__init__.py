@@ -1,0 +1,1 @@
+"""What else may get the rows of a record."""

@@ -1,0 +1,90 @@
+"""What a recorder hands its rows on to, and what happens when that fails."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from layerwise.errors import RecorderError
+from layerwise.recorder._format import EPOCH, STEP, TIME
+from layerwise.recorder._warning import warn
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes the rows of a recorder, beside its file: two methods.
+
+    Examples:
+        >>> import tempfile
+        >>> from layerwise.recorder import Recorder, Sink
+        >>> class Print:
+        ...     def write(self, step, values):
+        ...         print(step, values)
+        ...     def close(self):
+        ...         print("done")
+        >>> isinstance(Print(), Sink)
+        True
+        >>> with tempfile.TemporaryDirectory() as run, Recorder(run, sinks=[Print()]) as recorder:
+        ...     recorder.log(step=0, loss=2.5, rates={"body": 1e-4})
+        0 {'loss': 2.5, 'rates/body': 0.0001}
+        done
+    """
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Take one row.
+
+        Args:
+            step: Optimizer updates applied before this batch, or up to the end of this epoch.
+            values: The row, by column: ``loss``, ``rate``, metrics, ``rates/<group>``,
+                ``ratios/<layer>``; of an epoch's row each name starts with ``epoch/``.
+        """
+
+    def close(self) -> None:
+        """Finish: write what is still held back. Rows may come again, from another training."""
+
+
+class Sinks:
+    """Several sinks; one that raises is dropped with a warning, and training goes on."""
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self._sinks = list(sinks)
+        for sink in self._sinks:
+            if isinstance(sink, type) or not isinstance(sink, Sink):
+                raise RecorderError(
+                    f"A sink has the methods write(step, values) and close(), {sink!r} has not. "
+                    "There are layerwise.recorder.TensorBoard, WeightsAndBiases and MLflow."
+                )
+
+    def __len__(self) -> int:
+        return len(self._sinks)
+
+    def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
+        """Hand one row on, as sinks see it."""
+        prefix = "epoch/" if kind == "epoch" else ""
+        row = dict(zip(columns, values, strict=True))
+        epoch = row.pop(EPOCH, 0)
+        # An epoch's row that knows no step is shown at its own number.
+        step = int(row.pop(STEP, epoch))
+        del row[TIME]
+        self._write(step, {prefix + name: value for name, value in row.items()})
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        for sink in tuple(self._sinks):
+            try:
+                sink.write(step, values)
+            except Exception as error:
+                self._drop(sink, f"write step {step}", error)
+
+    def close(self) -> None:
+        """Close each."""
+        for sink in tuple(self._sinks):
+            try:
+                sink.close()
+            except Exception as error:
+                self._drop(sink, "finish", error)
+        self._sinks.clear()
+
+    def _drop(self, sink: Sink, what: str, error: Exception) -> None:
+        self._sinks.remove(sink)
+        warn(
+            f"{type(sink).__name__} could not {what} and gets nothing more: "
+            f"{type(error).__name__}: {error}. Training and the other records go on."
+        )

@@ -1,0 +1,1 @@
+"""The array libraries that a schedule is computed in, one a file."""

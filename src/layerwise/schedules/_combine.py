@@ -1,0 +1,144 @@
+"""Schedules made of several: one after another, and the product.
+
+Every combinator hands its parts a clock of their own, moved in integers (see ``_clock.py``),
+so that none of them costs accuracy at large steps.
+"""
+
+# A schedule is used like a function and prints as the call that makes it, hence the lower case.
+# ruff: noqa: N801
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from layerwise.errors import ScheduleError
+from layerwise.schedules._checks import check_list, check_number
+from layerwise.schedules._clock import Clock
+from layerwise.schedules._schedule import ARROW, CALL, TIMES, Schedule, check_schedule
+
+__all__ = ["product", "then"]
+
+
+@dataclass(frozen=True, repr=False)
+class then(Schedule):
+    r"""One schedule after another, each on a clock of its own: ``a >> b``, or ``a.then(b)``.
+
+    $$f(s) = a(s) \text{ for } s < \text{len}(a), \quad b(s - \text{len}(a)) \text{ from there}$$
+
+    Args:
+        parts: the schedules in order, at least two; all but the last need a length.
+
+    Raises:
+        ScheduleError: if a part is no schedule, or one before the last is endless.
+
+    Examples:
+        >>> from layerwise.schedules import cosine, warmup
+        >>> schedule = warmup(10) >> cosine(90)
+        >>> schedule(5), schedule(10), schedule.length
+        (0.5, 1.0, 100)
+
+    Source: PyTorch's ``SequentialLR``, Optax' ``join_schedules``.
+    """
+
+    parts: tuple[Schedule, ...]
+
+    _binds: ClassVar[int] = ARROW
+
+    def __post_init__(self) -> None:
+        flat: list[Schedule] = []
+        for part in check_list("then", "parts", self.parts):
+            check_schedule(">>", part)
+            # (a >> b) >> c and a >> (b >> c) are the same value.
+            flat.extend(part.parts if isinstance(part, then) else (part,))
+        if len(flat) < 2:
+            raise ScheduleError(f"then: parts must be at least two schedules, got {len(flat)}.")
+        for part in flat[:-1]:
+            if part.length is None:
+                raise ScheduleError(
+                    f">>: nothing can follow {part!r}, which is endless; end it with "
+                    f"`.cut(steps)`, or give `constant` its `steps`."
+                )
+        self._set(parts=tuple(flat))
+
+    @property
+    def length(self) -> int | None:
+        """The sum of the lengths; None if the last part is endless."""
+        lengths = [part.length for part in self.parts if part.length is not None]
+        return sum(lengths) if len(lengths) == len(self.parts) else None
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        value, begin = self.parts[0].evaluate(clock), 0
+        for before, part in pairwise(self.parts):
+            begin += before.length or 0
+            value = clock.xp.where(clock.reached(begin), part.evaluate(clock.since(begin)), value)
+        return value
+
+    def __repr__(self) -> str:
+        return " >> ".join(part._inside(TIMES) for part in self.parts)
+
+
+@dataclass(frozen=True, repr=False)
+class product(Schedule):
+    r"""The product of schedules and a number: ``a * b``, ``0.5 * a``, ``a * 3e-4``.
+
+    $$f(s) = \text{factor} \prod_i a_i(s)$$
+
+    It is as long as the longest of its schedules, so that it is endless if one of them is; a
+    number changes no length.
+
+    Args:
+        schedules: at least one.
+        factor: a number, at least 0.
+
+    Raises:
+        ScheduleError: if there is something else than schedules and such numbers.
+
+    Examples:
+        >>> from layerwise.schedules import cosine, cyclic
+        >>> schedule = cyclic(10, low=0.5) * cosine(100) * 3e-4
+        >>> schedule(0), schedule.length
+        (0.00015, None)
+        >>> schedule
+        cyclic(10, low=0.5) * cosine(100) * 0.0003
+    """
+
+    schedules: tuple[Schedule, ...]
+    factor: float = 1.0
+
+    _binds: ClassVar[int] = TIMES
+
+    def __post_init__(self) -> None:
+        factor = check_number("*", "the number", self.factor)
+        flat: list[Schedule] = []
+        for schedule in check_list("product", "schedules", self.schedules):
+            check_schedule("*", schedule)
+            if isinstance(schedule, product):
+                flat.extend(schedule.schedules)
+                factor *= schedule.factor
+            else:
+                flat.append(schedule)
+        if not flat:
+            raise ScheduleError("product: schedules must be at least one schedule, got none.")
+        # Once more, since the product of two numbers may be too large for a float.
+        self._set(schedules=tuple(flat), factor=check_number("*", "the number", factor))
+
+    @property
+    def length(self) -> int | None:
+        """The longest length among the schedules, None if one is endless."""
+        lengths = [schedule.length for schedule in self.schedules]
+        return None if None in lengths else max(length or 0 for length in lengths)
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        value = self.schedules[0].evaluate(clock)
+        for schedule in self.schedules[1:]:
+            value = value * schedule.evaluate(clock)
+        return value * self.factor
+
+    def __repr__(self) -> str:
+        # A bracket for the arrow only: a product within this one is flat already.
+        texts = [schedule._inside(CALL) for schedule in self.schedules]
+        if len(texts) == 1 or self.factor != 1.0:
+            texts.append(repr(self.factor))
+        return " * ".join(texts)

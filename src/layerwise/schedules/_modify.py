@@ -1,0 +1,252 @@
+"""Schedules made of one other, by its methods: clamped, delayed, cut, repeated, stretched."""
+
+# A schedule is used like a function and prints as the call that makes it, hence the lower case.
+# ruff: noqa: N801
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import ceil
+from typing import Any, ClassVar
+
+from layerwise.errors import ScheduleError
+from layerwise.schedules._checks import check_number, check_whole
+from layerwise.schedules._clock import Clock, exact_ratio
+from layerwise.schedules._schedule import CALL, Schedule, arguments_text, check_schedule
+
+__all__ = ["clamp", "cut", "delay", "repeat", "scale_steps"]
+
+
+@dataclass(frozen=True, repr=False)
+class _Changed(Schedule):
+    """What all methods of one schedule share: they print as the method call, and keep a length."""
+
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        check_schedule(type(self).__name__, self.schedule)
+
+    @property
+    def length(self) -> int | None:
+        """The length of the schedule itself."""
+        return self.schedule.length
+
+    def __repr__(self) -> str:
+        arguments = arguments_text(self, fields(self)[1:])
+        return f"{self.schedule._inside(CALL)}.{type(self).__name__}({arguments})"
+
+
+@dataclass(frozen=True, repr=False)
+class clamp(_Changed):
+    r"""A schedule kept between two bounds: ``a.clamp(low, high)``.
+
+    $$f(s) = \min(\max(a(s), \text{low}), \text{high})$$
+
+    Args:
+        schedule: the schedule.
+        low: the lower bound, at least 0; None: none.
+        high: the upper bound, at least ``low``; None: none.
+
+    Raises:
+        ScheduleError: if an argument is not as said above.
+
+    Examples:
+        >>> from layerwise.schedules import linear
+        >>> linear(10).clamp(low=0.25)(9)
+        0.25
+    """
+
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low is not None:
+            self._set(low=check_number("clamp", "low", self.low))
+        if self.high is not None:
+            self._set(high=check_number("clamp", "high", self.high))
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ScheduleError(
+                f"clamp: low must be at most high, got low={self.low!r} and high={self.high!r}."
+            )
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        value = self.schedule.evaluate(clock)
+        if self.low is not None:
+            value = clock.xp.maximum(value, self.low)
+        return value if self.high is None else clock.xp.minimum(value, self.high)
+
+
+@dataclass(frozen=True, repr=False)
+class delay(_Changed):
+    r"""A schedule that starts later: ``a.delay(steps)``; until then it has its first value.
+
+    $$f(s) = a(\max(s - \text{steps}, 0))$$
+
+    Args:
+        schedule: the schedule.
+        steps: the number of steps to wait, at least 0.
+
+    Raises:
+        ScheduleError: if an argument is not as said above.
+
+    Examples:
+        >>> from layerwise.schedules import linear
+        >>> schedule = linear(10).delay(100)
+        >>> schedule(100), schedule(105), schedule.length
+        (1.0, 0.5, 110)
+    """
+
+    steps: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(steps=check_whole("delay", "steps", self.steps, at_least=0))
+
+    @property
+    def length(self) -> int | None:
+        """The length of the schedule and the delay."""
+        return None if self.schedule.length is None else self.schedule.length + self.steps
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return self.schedule.evaluate(clock.since(self.steps))
+
+
+@dataclass(frozen=True, repr=False)
+class cut(_Changed):
+    r"""A schedule that stops: ``a.cut(steps)`` stays at its value there.
+
+    $$f(s) = a(\min(s, \text{steps}))$$
+
+    Args:
+        schedule: the schedule.
+        steps: the number of steps to stop after, at least 1.
+
+    Raises:
+        ScheduleError: if an argument is not as said above.
+
+    Examples:
+        >>> from layerwise.schedules import constant, exponential
+        >>> schedule = exponential(0.5).cut(3) >> constant(0.01)
+        >>> [schedule(step) for step in range(5)]
+        [1.0, 0.5, 0.25, 0.01, 0.01]
+    """
+
+    steps: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(steps=check_whole("cut", "steps", self.steps))
+
+    @property
+    def length(self) -> int | None:
+        """The steps it stops after."""
+        return self.steps
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return self.schedule.evaluate(clock.capped(self.steps))
+
+
+@dataclass(frozen=True, repr=False)
+class repeat(_Changed):
+    r"""A schedule that starts again at its end: ``a.repeat(times, decay=...)``.
+
+    With $k = \lfloor s / \text{len}(a) \rfloor$,
+
+    $$f(s) = \text{decay}^k \, a(s - k \, \text{len}(a))$$
+
+    After the last time it stays at its end value.
+
+    Args:
+        schedule: the schedule, which needs a length.
+        times: how often it runs in all, at least 1; None: for ever.
+        decay: the factor from each time to the next, above 0.
+
+    Raises:
+        ScheduleError: if an argument is not as said above.
+
+    Examples:
+        >>> from layerwise.schedules import linear
+        >>> schedule = linear(10).repeat(3, decay=0.5)
+        >>> schedule(5), schedule(10), schedule(15), schedule(30), schedule.length
+        (0.5, 0.5, 0.25, 0.0, 30)
+    """
+
+    times: int | None = None
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule.length is None:
+            raise ScheduleError(
+                f"repeat: {self.schedule!r} is endless and never starts again; end it with "
+                f"`.cut(steps)` first."
+            )
+        if self.times is not None:
+            self._set(times=check_whole("repeat", "times", self.times))
+        self._set(decay=check_number("repeat", "decay", self.decay, above=0.0))
+
+    @property
+    def length(self) -> int | None:
+        """The length of the schedule, times ``times``; None if that is for ever."""
+        return None if self.times is None else self.times * (self.schedule.length or 0)
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        xp, once = clock.xp, self.schedule.length or 0
+        index, phase = clock.cycle(once)
+        value = self.schedule.evaluate(phase)
+        if self.times is not None:
+            # The end of the last time is no new beginning.
+            end = self.schedule.evaluate(clock.since((self.times - 1) * once))
+            value = xp.where(clock.reached(self.times * once), end, value)
+            index = xp.minimum(index, self.times - 1)
+        return value if self.decay == 1.0 else value * xp.power(self.decay, xp.real(index))
+
+
+@dataclass(frozen=True, repr=False)
+class scale_steps(_Changed):
+    r"""A schedule that takes longer, or less long: ``a.scale_steps(2)`` takes twice the steps.
+
+    $$f(s) = a(s / \text{factor})$$
+
+    It is exact at large steps if the factor is a fraction of small numbers, as 10, 0.1 or 1 / 3.
+    The inner step stays below the largest integer of the step's library (2**31 on JAX).
+
+    Args:
+        schedule: the schedule.
+        factor: how many steps one of its steps takes, at least 1e-6.
+
+    Raises:
+        ScheduleError: if an argument is not as said above.
+
+    Examples:
+        >>> from layerwise.schedules import linear
+        >>> schedule = linear(10).scale_steps(2)
+        >>> schedule(10), schedule(11), schedule.length
+        (0.5, 0.45, 20)
+    """
+
+    factor: float
+
+    _speed: ClassVar[Fraction | float]
+    _length: ClassVar[int | None]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(factor=check_number("scale_steps", "factor", self.factor, at_least=1e-6))
+        ratio, length = exact_ratio(self.factor), self.schedule.length
+        scaled = None if length is None else max(1, ceil(length * ratio))
+        # No fields, since they follow from the fields.
+        self._set(_speed=1 / ratio, _length=scaled)
+
+    @property
+    def length(self) -> int | None:
+        """The length of the schedule times the factor, rounded up; at least 1."""
+        return self._length
+
+    def evaluate(self, clock: Clock) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return self.schedule.evaluate(clock.faster(self._speed))

@@ -1,0 +1,1 @@
+"""The shapes of schedules, each formula written once."""

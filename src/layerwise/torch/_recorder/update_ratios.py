@@ -1,0 +1,51 @@
+"""How far an update moved each layer, relative to its size."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layerwise.torch._parameters import SEPARATOR, Named, named_tensors, unwrapped
+
+
+class UpdateRatios:
+    r"""The update-to-weight ratio of each layer, computed on the device.
+
+    $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
+
+    over all trained parameters of a layer together.
+
+    Args:
+        model: A module, or its named parameters.
+    """
+
+    def __init__(self, model: Named) -> None:
+        members: dict[str, list[Tensor]] = {}
+        for named in named_tensors(model):
+            if named.tensor.requires_grad:
+                name = unwrapped(named.name)
+                layer = name.rpartition(SEPARATOR)[0] or name
+                members.setdefault(layer, []).append(named.tensor)
+        self.layers = tuple(members)
+        self._members = tuple(members.values())
+        self._before: list[list[Tensor]] = []
+
+    @torch.no_grad()
+    def before(self) -> None:
+        """Keep a copy of the weights, until after the update."""
+        self._before = [[tensor.detach().clone() for tensor in own] for own in self._members]
+
+    @torch.no_grad()
+    def after(self) -> dict[str, Tensor]:
+        """The ratio of each layer, still on its device."""
+        found: dict[str, Tensor] = {}
+        for layer, own, old in zip(self.layers, self._members, self._before, strict=False):
+            moved = [now.detach() - then for now, then in zip(own, old, strict=True)]
+            found[layer] = _size(moved) / _size(old)
+        self._before = []
+        return found
+
+
+def _size(tensors: list[Tensor]) -> Any:
+    norms = [torch.linalg.vector_norm(tensor, dtype=torch.float32) for tensor in tensors]
+    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))

@@ -1,0 +1,1 @@
+"""What applies the rates: a scheduler in closed form."""
