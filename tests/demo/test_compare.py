@@ -94,7 +94,7 @@ def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
 
 def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
     [layerwise] = [
-        result for result in comparison.results if result.way.rules == "layer_decay(0.3)"
+        result for result in comparison.results if result.way.written == "layer_decay(0.3)"
     ]
     rules = dict.fromkeys(
         (row.parameter.name.replace(".", "/").split("/")[-2], row.value)
@@ -148,7 +148,7 @@ def test_training_learns_and_the_accuracy_shows_it(framework, digits):
 @pytest.mark.skipif(len(BACKENDS) == 1, reason="compares frameworks; runs in the leg of JAX")
 def test_all_frameworks_have_the_same_network_and_training(digits):
     """The same layout, padding, rates and order of batches."""
-    [way] = [way for way in WAYS if way.rules == "layer_decay(0.3)"]
+    [way] = [way for way in WAYS if way.written == "layer_decay(0.3)"]
     start = new_weights(1)
     frameworks = [use_backend(backend) for backend in BACKENDS]
     first, *others = [framework.scores(start, digits.images) for framework in frameworks]

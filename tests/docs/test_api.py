@@ -16,6 +16,7 @@ MODULES = (
     "errors",
     "finder",
     "keras",
+    "keras.callbacks",
     "keras.layers",
     "multipliers",
     "optax",
@@ -31,7 +32,7 @@ NAMES = [
     (f"layerwise.{module}", name)
     for module in MODULES
     for name in importlib.import_module(f"layerwise.{module}").__all__
-    if name != "layers"  # a module, which has entries of its own here
+    if name not in ("callbacks", "layers")  # modules, which have entries of their own here
 ]
 # Keras' own classes with one more argument: made in a loop, and explained once, by their module.
 MADE_IN_A_LOOP = "layerwise.keras.layers"

@@ -71,7 +71,7 @@ def test_building_refuses_and_changes_nothing(
     assert (bits(model.weights), bits(optimizer.variables)) == before
     assert not optimizer.built
     with pytest.raises(error, match=f"(?s){message}"):
-        explain(model, arguments["multipliers"], match=arguments.get("match", "prefix"))
+        explain(model, arguments["rules"], match=arguments.get("match", "prefix"))
 
 
 def test_strict_false_allows_a_dead_rule() -> None:

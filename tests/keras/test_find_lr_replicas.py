@@ -27,7 +27,7 @@ def test_two_devices_see_what_one_sees(found: dict[str, Any]) -> None:
         # Of each batch two means are taken, and then their mean: rounding of float32, 2e-7 in all.
         assert together["losses"] == pytest.approx(alone["losses"], rel=1e-5)
         assert together["losses"][-1] < 0.95 * together["losses"][1]  # the same batch, untrained
-        assert together["multipliers"] == pytest.approx({"low": 0.5, "default": 1})
+        assert together["group_factors"] == pytest.approx({"low": 0.5, "default": 1})
     plain, weighted, *_ = found["curves"].values()  # with other rates: only the first batch's loss
     assert plain[1]["losses"][0] != pytest.approx(weighted[1]["losses"][0], rel=1e-2)
 

@@ -28,7 +28,7 @@ def test_both_ranks_see_what_one_process_sees(ranks: list[Any], what: str) -> No
     # Half a batch each, and then the mean: the same sum, in another order.
     assert first["finding"]["losses"] == pytest.approx(alone["finding"]["losses"], rel=1e-9)
     assert first["finding"]["suggestion"] == pytest.approx(alone["finding"]["suggestion"], rel=1e-6)
-    assert first["finding"]["multipliers"] == pytest.approx({"backbone": 0.1, "default": 1})
+    assert first["finding"]["group_factors"] == pytest.approx({"backbone": 0.1, "default": 1})
 
 
 def test_gradients_in_buckets_come_back(ranks: list[Any]) -> None:

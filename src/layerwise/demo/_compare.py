@@ -120,7 +120,7 @@ class Comparison:
         ways = [
             {
                 "way": result.way.name,
-                "multipliers": result.way.rules,
+                "rules": result.way.written,
                 "pretrained": result.way.pretrained,
                 "suggestions": list(result.suggestions),
                 "rate": result.rate,

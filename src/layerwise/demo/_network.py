@@ -83,7 +83,7 @@ def batches_of(digits: Digits) -> list[tuple[NDArray[np.float32], NDArray[np.int
 
 
 class Trainer(Protocol):
-    """Trains the network under one set of multipliers, any number of times."""
+    """Trains the network under one set of rules, any number of times."""
 
     def train(
         self,
@@ -127,13 +127,13 @@ class Framework(Protocol):
 
     name: str
 
-    def trainer(self, multipliers: Rules, steps: int) -> Trainer:
-        """Adam with these multipliers and a cosine to zero over the steps."""
+    def trainer(self, rules: Rules, steps: int) -> Trainer:
+        """Adam under these rules and a cosine to zero over the steps."""
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
         """What the network with these weights says of images: shape (n, 10)."""
 
-    def plan(self, multipliers: Rules, rate: float, steps: int) -> Plan:
+    def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """Each weight's rate at the start and half way."""
 
 
