@@ -9,8 +9,8 @@ from typing import Any
 import griffe
 import pytest
 
-from tests.docs.pages import DOCS
-from tests.house._rooms import ROOT
+from tests._support.pages import DOCS
+from tests._support.rooms import ROOT
 
 MODULES = (
     "errors",

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 
-from tests.docs import pages
+from tests._support import pages
 
 
 @pytest.fixture(scope="module")

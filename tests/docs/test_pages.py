@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from layerwise.cli import app
-from tests.docs import pages
+from tests._support import pages
 
 # Run where their framework is: the Keras page once on each backend.
 ELSEWHERE = {

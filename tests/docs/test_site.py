@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house._rooms import ROOT
+from tests._support.rooms import ROOT
 
 # What a browser fetches unasked; a link is followed only when somebody clicks it.
 FETCHED = {"audio", "embed", "iframe", "img", "object", "script", "source", "track", "video"}

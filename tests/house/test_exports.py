@@ -9,7 +9,7 @@ import types
 import pytest
 
 import layerwise
-from tests.house._rooms import ADAPTERS, FACES, NOUNS
+from tests._support.rooms import ADAPTERS, FACES, NOUNS
 
 MODULES = [
     "layerwise",

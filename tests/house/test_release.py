@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import layerwise
-from tests.house._rooms import ROOT
+from tests._support.rooms import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = dict(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.house._rooms import (
+from tests._support.rooms import (
     ADAPTERS,
     FACADE,
     FACES,

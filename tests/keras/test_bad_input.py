@@ -17,8 +17,8 @@ from layerwise.errors import (
     UnmatchedRuleError,
 )
 from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explain
-from tests.keras.networks import fit, make_network
-from tests.keras.variables import bits
+from tests._support.keras.networks import fit, make_network
+from tests._support.keras.variables import bits
 
 AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),

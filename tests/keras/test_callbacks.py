@@ -10,9 +10,9 @@ from keras import callbacks
 
 from layerwise import cosine, linear, warmup
 from layerwise.keras import LRMultiplier
-from tests.keras.networks import fit, loss, make_data, make_network
-from tests.keras.optimizers import make
-from tests.keras.variables import arrays, bits
+from tests._support.keras.networks import fit, loss, make_data, make_network
+from tests._support.keras.optimizers import make
+from tests._support.keras.variables import arrays, bits
 
 RULES = {"low": 0.25, "high": 2.0}
 

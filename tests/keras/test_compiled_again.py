@@ -10,8 +10,8 @@ import pytest
 from layerwise import cosine, warmup
 from layerwise.keras import LRMultiplier, Recorder, find_lr
 from layerwise.keras.callbacks import CircularLR, LRFinder, LRUpdater
-from tests.keras.networks import fit, make_data, make_network
-from tests.keras.variables import arrays, bits
+from tests._support.keras.networks import fit, make_data, make_network
+from tests._support.keras.variables import arrays, bits
 
 # As many variables of the same shapes for all: a step compiled for one runs with another.
 OPTIMIZERS = {

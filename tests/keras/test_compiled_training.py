@@ -15,9 +15,9 @@ from keras.optimizers import MultiOptimizer, OptimizerMap
 
 from layerwise import linear
 from layerwise.keras import LRMultiplier
-from tests.keras.networks import fit, loss, make_data, make_network
-from tests.keras.optimizers import OPTIMIZERS, make
-from tests.keras.variables import arrays
+from tests._support.keras.networks import fit, loss, make_data, make_network
+from tests._support.keras.optimizers import OPTIMIZERS, make
+from tests._support.keras.variables import arrays
 
 MULTIPLIERS = {"low": 0.25, "high": 2.0}
 BACKEND = keras.backend.backend()

@@ -15,8 +15,8 @@ COMMON = """
 import json, keras, numpy as np
 from layerwise import linear, warmup, cosine
 from layerwise.keras import LRMultiplier
-from tests.keras.networks import loss, make_data, make_network
-from tests.keras.variables import arrays
+from tests._support.keras.networks import loss, make_data, make_network
+from tests._support.keras.variables import arrays
 
 RULES = {"low": linear(8, start=0.0, end=1.0), "middle": 0, "high": 2.0}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import pages
+from tests._support import pages
 
 PAGE = pages.DOCS / "keras.md"
 

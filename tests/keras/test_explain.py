@@ -9,8 +9,8 @@ from keras import layers
 
 from layerwise import cosine, discriminative, gradual_unfreezing, layer_decay, warmup
 from layerwise.keras import LearningRateSchedule, LRMultiplier, explain, layers_of
-from tests.keras.networks import fit, make_network
-from tests.keras.variables import bits
+from tests._support.keras.networks import fit, make_network
+from tests._support.keras.variables import bits
 
 
 def functional(name: str = "inner") -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from layerwise import cosine, warmup
 from layerwise.keras import LearningRateSchedule, LRMultiplier, find_lr
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.networks import loss, make_data, make_network
 
 SWEEP: dict[str, Any] = {"method": "sweep", "stop": "never", "progress": False}
 

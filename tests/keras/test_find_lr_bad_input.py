@@ -8,8 +8,8 @@ import pytest
 
 from layerwise.errors import FinderError
 from layerwise.keras import find_lr
-from tests.keras.everything import everything
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.everything import everything
+from tests._support.keras.networks import loss, make_data, make_network
 
 X, Y = make_data(32)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from layerwise.keras import find_lr
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.networks import loss, make_data, make_network
 
 X, Y = make_data(48)
 SWEEP: dict[str, Any] = {

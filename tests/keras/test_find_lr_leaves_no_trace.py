@@ -9,8 +9,8 @@ import pytest
 
 from layerwise import cosine
 from layerwise.keras import LRMultiplier, find_lr
-from tests.keras.everything import everything
-from tests.keras.networks import make_data
+from tests._support.keras.everything import everything
+from tests._support.keras.networks import make_data
 
 OPTIMIZERS: dict[str, Any] = {
     "adam": keras.optimizers.Adam,

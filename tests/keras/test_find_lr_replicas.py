@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import pytest
 
-from tests.own_process import reported
+from tests._support.own_process import reported
 
 BACKEND = keras.backend.backend()
 
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     return reported(
-        "tests.keras.finding_on_replicas", XLA_FLAGS="--xla_force_host_platform_device_count=2"
+        "tests._scripts.keras_finding_on_replicas",
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
     )
 
 

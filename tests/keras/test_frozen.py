@@ -9,8 +9,8 @@ from keras import ops
 
 from layerwise import gradual_unfreezing, piecewise_constant
 from layerwise.keras import LRMultiplier
-from tests.keras.optimizers import OPTIMIZERS, make
-from tests.keras.variables import arrays, bits, make_gradients, make_variables
+from tests._support.keras.optimizers import OPTIMIZERS, make
+from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
 
 LOW = slice(0, 2)  # the variables of the layer "low"
 STEPS = 100

@@ -12,9 +12,9 @@ import pytest
 from layerwise import linear, override
 from layerwise.errors import AmbiguousRuleError, UnmatchedRuleError
 from layerwise.keras import LRMultiplier, annotate, explain, layers
-from tests.keras.networks import fit, make_network
-from tests.keras.optimizers import make
-from tests.keras.variables import arrays, bits
+from tests._support.keras.networks import fit, make_network
+from tests._support.keras.optimizers import make
+from tests._support.keras.variables import arrays, bits
 
 BACKEND = keras.backend.backend()
 

@@ -10,8 +10,8 @@ from layerwise import warmup
 from layerwise.errors import FinderError, OptimizerError
 from layerwise.keras import LRMultiplier, find_lr
 from layerwise.keras.callbacks import LRFinder
-from tests.keras.everything import everything
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.everything import everything
+from tests._support.keras.networks import loss, make_data, make_network
 
 X, Y = make_data()
 

@@ -9,9 +9,9 @@ import pytest
 
 from layerwise import linear
 from layerwise.keras import LRMultiplier, explain
-from tests.keras.networks import loss, make_data, make_network
-from tests.keras.optimizers import make
-from tests.keras.variables import bits
+from tests._support.keras.networks import loss, make_data, make_network
+from tests._support.keras.optimizers import make
+from tests._support.keras.variables import bits
 
 RULES = {"low": 0, "high": 2.0}
 

@@ -12,8 +12,8 @@ import pytest
 
 from layerwise import linear
 from layerwise.keras import LRMultiplier
-from tests.keras.optimizers import OPTIMIZERS, make
-from tests.keras.variables import LAYERS, arrays, bits, make_gradients, make_variables
+from tests._support.keras.optimizers import OPTIMIZERS, make
+from tests._support.keras.variables import LAYERS, arrays, bits, make_gradients, make_variables
 
 MULTIPLIERS = {"low": 0.3, "middle": 1.0, "high": 1.7}
 STEPS = 4

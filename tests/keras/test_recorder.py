@@ -16,8 +16,8 @@ from layerwise.keras import LearningRateSchedule, LRMultiplier, Recorder
 from layerwise.keras._callbacks.batch_stream import open_stream, stream_of
 from layerwise.keras._internals.hooks import METRICS, TRACKER
 from layerwise.recorder import History, RecorderWarning
-from tests.keras.networks import fit, loss, make_data, make_network
-from tests.keras.variables import arrays, bits
+from tests._support.keras.networks import fit, loss, make_data, make_network
+from tests._support.keras.variables import arrays, bits
 
 RULES = {"low": 0.25, "high": linear(40, start=1.0, end=3.0)}
 

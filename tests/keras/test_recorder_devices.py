@@ -15,7 +15,7 @@ import json, keras, tempfile
 from layerwise.keras import LRMultiplier, Recorder
 from layerwise.keras.callbacks import CircularLR, LRUpdater
 from layerwise.recorder import History
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.networks import loss, make_data, make_network
 
 class Number(LRUpdater):
     def update_lr(self):

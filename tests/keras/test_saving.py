@@ -9,9 +9,9 @@ import pytest
 from layerwise import constant, cosine, layer_decay, override, warmup
 from layerwise.errors import ConfigError
 from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, layers
-from tests.keras.networks import fit, make_data, make_network
-from tests.keras.optimizers import OPTIMIZERS, make
-from tests.keras.variables import bits
+from tests._support.keras.networks import fit, make_data, make_network
+from tests._support.keras.optimizers import OPTIMIZERS, make
+from tests._support.keras.variables import bits
 
 RULES = {"low": 0.25, "high": warmup(20, start=0.5)}
 

@@ -9,9 +9,9 @@ from keras import ops
 
 from layerwise import constant, cosine, cyclic, warmup
 from layerwise.keras import LearningRateSchedule, LRMultiplier
-from tests.keras.networks import fit, make_network
-from tests.keras.optimizers import make
-from tests.keras.variables import arrays, bits, make_gradients, make_variables
+from tests._support.keras.networks import fit, make_network
+from tests._support.keras.optimizers import make
+from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
 
 RATE = (warmup(3) >> cosine(9, end=0.1)) * 0.01
 

@@ -10,7 +10,7 @@ import pytest
 from layerwise.keras._finder.attribute_snapshot import AttributeSnapshot
 from layerwise.keras._internals import training as hooks
 from layerwise.keras._internals.dataset import remade_dataset
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.networks import loss, make_data, make_network
 
 
 def compiled() -> Any:

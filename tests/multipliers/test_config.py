@@ -17,7 +17,7 @@ from layerwise.multipliers import (
     value_to_config,
 )
 from layerwise.schedules import constant, cosine, from_function, warmup
-from tests.multipliers import strategies as own
+from tests._support import rules as own
 
 
 def halving(step):

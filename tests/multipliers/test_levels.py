@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.multipliers import levels_from_names
-from tests.multipliers import strategies as own
+from tests._support import rules as own
 
 # Each model as levels, from input to head: what is on one line is one level.
 MODELS = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._matching.match import MODES, find_matches
-from tests.multipliers import strategies as own
+from tests._support import rules as own
 
 
 def winners(keys, names, mode, separator="/"):

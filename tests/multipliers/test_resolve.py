@@ -14,7 +14,7 @@ from layerwise.errors import (
 )
 from layerwise.multipliers import Parameter, discriminative, layer_decay, override, resolve
 from layerwise.schedules import cosine
-from tests.multipliers import strategies as own
+from tests._support import rules as own
 
 
 def values(names, rules, **options):

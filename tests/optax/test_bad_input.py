@@ -18,7 +18,7 @@ from layerwise.errors import (
     UnmatchedRuleError,
 )
 from layerwise.optax import explain, scale_by_multipliers, with_multipliers
-from tests.optax.trees import make_gradients, make_params, train
+from tests._support.optax.trees import make_gradients, make_params, train
 
 AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),

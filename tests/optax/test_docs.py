@@ -1,6 +1,6 @@
 """Every example of docs/optax.md runs, and prints what the page says."""
 
-from tests.docs import pages
+from tests._support import pages
 
 PAGE = pages.DOCS / "optax.md"
 

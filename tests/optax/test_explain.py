@@ -8,7 +8,7 @@ import pytest
 from layerwise import cosine, layer_decay, warmup
 from layerwise.errors import MultiplierError
 from layerwise.optax import explain, learning_rates, with_multipliers
-from tests.optax.trees import bits, make_params, train
+from tests._support.optax.trees import bits, make_params, train
 
 RULES = {"low": 0, "middle": cosine(20), "high/kernel": 0.5}
 SCHEDULE = warmup(4) >> cosine(16)

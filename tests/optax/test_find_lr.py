@@ -13,7 +13,7 @@ import pytest
 from layerwise import cosine
 from layerwise.errors import FinderError
 from layerwise.optax import find_lr, scale_by_multipliers, with_multipliers
-from tests.optax.trees import bits
+from tests._support.optax.trees import bits
 
 CALM: dict[str, Any] = {"low": 1e-3, "high": 0.1}  # at high rates rounding grows
 QUIET: dict[str, Any] = {"steps": 12, "method": "sweep", "progress": False}

@@ -10,8 +10,8 @@ import pytest
 
 from layerwise import gradual_unfreezing, piecewise_constant
 from layerwise.optax import scale_by_multipliers, with_multipliers
-from tests.optax.optimizers import OPTIMIZERS, make
-from tests.optax.trees import bits, make_gradients, make_params, state_of, train
+from tests._support.optax.optimizers import OPTIMIZERS, make
+from tests._support.optax.trees import bits, make_gradients, make_params, state_of, train
 
 MOVING = {
     "a schedule": piecewise_constant([10_000], [0.0, 1.0]),

@@ -20,7 +20,7 @@ from layerwise.optax import (
     scale_by_multipliers,
     with_multipliers,
 )
-from tests.optax.trees import bits
+from tests._support.optax.trees import bits
 
 ONE = jnp.ones(1)
 

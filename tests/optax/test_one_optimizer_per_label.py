@@ -14,8 +14,15 @@ import pytest
 
 from layerwise import cosine, layer_decay, linear
 from layerwise.optax import scale_by_multipliers, with_multipliers
-from tests.optax.optimizers import COMPILED, MOMENTUM_AFTER_RATE, OPTIMIZERS, make
-from tests.optax.trees import bits, labelled, make_gradients, make_params, train, train_compiled
+from tests._support.optax.optimizers import COMPILED, MOMENTUM_AFTER_RATE, OPTIMIZERS, make
+from tests._support.optax.trees import (
+    bits,
+    labelled,
+    make_gradients,
+    make_params,
+    train,
+    train_compiled,
+)
 
 POWERS = {"low": 0.25, "middle": 1.0, "high": 2.0}
 OTHERS = {"low": 0.3, "middle": 1.0, "high": 1.7}

@@ -10,7 +10,7 @@ import pytest
 from layerwise import cosine, warmup
 from layerwise.errors import OptimizerError
 from layerwise.optax import explain, learning_rates, scale_by_multipliers, with_multipliers
-from tests.optax.trees import make_gradients, make_params, train_compiled
+from tests._support.optax.trees import make_gradients, make_params, train_compiled
 
 RULES = {"low": 0.5, "middle": cosine(10), "high": 0}
 SCHEDULE = warmup(4)

@@ -11,7 +11,7 @@ import pytest
 
 from layerwise import cosine, linear, warmup
 from layerwise.optax import learning_rates, scale_by_multipliers, with_multipliers
-from tests.optax.trees import bits, make_gradients, make_params, train, train_compiled
+from tests._support.optax.trees import bits, make_gradients, make_params, train, train_compiled
 
 SCHEDULE = warmup(3) >> cosine(5, end=0.1)
 RULES = {"low": linear(6, start=1.0, end=0.2), "middle": 0.5}

@@ -10,7 +10,7 @@ import pytest
 
 from layerwise import linear
 from layerwise.optax import scale_by_multipliers, with_multipliers
-from tests.optax.trees import make_gradients, make_params, train
+from tests._support.optax.trees import make_gradients, make_params, train
 
 RULES = {"low": 0.3, "middle": linear(7), "high": 0}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.parity import native, task
+from tests._support.parity import native, task
 
 KERAS = ("jax", "tensorflow", "torch")
 
@@ -23,7 +23,7 @@ def keras_trajectories(
     for backend in KERAS:
         path = folder / f"{backend}.npz"
         done = subprocess.run(
-            [sys.executable, "-m", "tests.parity.run_keras", str(path)],
+            [sys.executable, "-m", "tests._scripts.parity_run_keras", str(path)],
             env=os.environ | {"KERAS_BACKEND": backend},
             capture_output=True,
             text=True,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from layerwise.recorder import History, Recorder
 from layerwise.recorder._format import FILE
-from tests.recorder.endless import loss_at, main
+from tests._scripts.recorder_endless import loss_at, main
 
 KILLS = 50
 
 # Each run is a process of its own, made by one that has the library loaded: 50 are quick then.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.recorder.endless"])
+PROCESSES.set_forkserver_preload(["tests._scripts.recorder_endless"])
 
 
 def run_and_kill(run: Path, step: int, attempt: int, rows: int) -> int:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from layerwise.report import write_report
-from tests.report.runs import EVIL, train
+from tests._support.runs import EVIL, train
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 

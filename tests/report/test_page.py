@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 from layerwise.errors import RecorderError
 from layerwise.recorder import History, Recorder
 from layerwise.report import write_report
-from tests.report.runs import EVIL, STEPS, train
+from tests._support.runs import EVIL, STEPS, train
 
 SECTIONS = ["loss", "metrics", "finder", "base-rate", "groups", "layers", "ratios"]
 

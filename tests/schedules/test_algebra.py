@@ -22,7 +22,7 @@ from layerwise.schedules import (
     piecewise_constant,
     warmup,
 )
-from tests.schedules.every import SCHEDULES, evaluate
+from tests._support.schedules import SCHEDULES, evaluate
 
 
 def values(schedule, *steps):

@@ -14,7 +14,7 @@ from layerwise.schedules import (
     to_config,
     warmup,
 )
-from tests.schedules.every import FUNCTIONS, SCHEDULES, inverse_time
+from tests._support.schedules import FUNCTIONS, SCHEDULES, inverse_time
 from tests.schedules.test_algebra import Sawtooth
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import torch
 
 from layerwise.schedules import constant, cosine, cosine_restarts, cyclic, linear, warmup
-from tests.schedules.every import SCHEDULES
+from tests._support.schedules import SCHEDULES
 
 STEPS = range(1_000_000_000, 1_000_000_150)
 

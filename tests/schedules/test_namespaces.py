@@ -13,7 +13,7 @@ import torch
 
 from layerwise.errors import ScheduleError
 from layerwise.schedules import constant, cosine, exponential, linear
-from tests.schedules.every import SCHEDULES
+from tests._support.schedules import SCHEDULES
 
 STEPS = np.arange(400)
 

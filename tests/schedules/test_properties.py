@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from layerwise import schedules
 from layerwise.schedules import Schedule, from_config
-from tests.strategies import (
+from tests._support.strategies import (
     any_schedule,
     factors,
     finite_schedules,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from layerwise.keras.callbacks import LRFinder
-from tests.keras.networks import loss, make_data, make_network
+from tests._support.keras.networks import loss, make_data, make_network
 
 
 @pytest.fixture(autouse=True)

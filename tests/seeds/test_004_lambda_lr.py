@@ -8,7 +8,7 @@ from torch.optim import SGD
 from torch.optim import lr_scheduler as peer
 
 from layerwise.torch import ScheduleLR as LambdaLR
-from tests.torch.networks import ResNet50
+from tests._support.torch.networks import ResNet50
 
 
 def lambda_lr(epoch: int, alpha: float = 0.99) -> float:

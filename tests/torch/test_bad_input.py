@@ -19,7 +19,7 @@ from layerwise.errors import (
 )
 from layerwise.multipliers import value_to_config
 from layerwise.torch import ScheduleLR, biases_and_norms, explain, param_groups
-from tests.torch.networks import bits, make_network
+from tests._support.torch.networks import bits, make_network
 
 NAN = float("nan")
 

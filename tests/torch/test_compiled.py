@@ -9,7 +9,7 @@ from torch._dynamo.utils import counters
 
 from layerwise import cosine, layer_decay, piecewise_constant, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import bits, set_gradients
+from tests._support.torch.networks import bits, set_gradients
 
 # PyTorch's compiler warns about a module of its own when it is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")

@@ -9,7 +9,7 @@ from torch import nn
 from layerwise import discriminative, gradual_unfreezing, layer_decay
 from layerwise.errors import MultiplierError
 from layerwise.torch import explain, layers_of, param_groups
-from tests.torch.networks import ResNet50, ViT, make_network
+from tests._support.torch.networks import ResNet50, ViT, make_network
 
 
 def owners(model: Any) -> list[str]:

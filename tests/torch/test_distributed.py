@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.torch.distributed import WAYS, WORLD, make_model, train
-from tests.torch.processes import run_ranks
+from tests._scripts.torch_distributed import WAYS, WORLD, make_model, train
+from tests._support.torch.processes import run_ranks
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
-    run_ranks("tests.torch.distributed", folder, WORLD)
+    run_ranks("tests._scripts.torch_distributed", folder, WORLD)
     return folder
 
 

@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from layerwise import exponential, linear
 from layerwise.torch import ScheduleLR, param_groups
-from tests.docs import pages
-from tests.torch.networks import bits
+from tests._support import pages
+from tests._support.torch.networks import bits
 
 PAGE = pages.DOCS / "torch.md"
 

@@ -7,7 +7,7 @@ import torch
 
 from layerwise import cosine, layer_decay, linear
 from layerwise.torch import ScheduleLR, biases_and_norms, explain, param_groups
-from tests.torch.networks import make_network
+from tests._support.torch.networks import make_network
 
 
 def test_rules_with_a_base_rate_and_a_schedule() -> None:

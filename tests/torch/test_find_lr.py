@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from layerwise import cosine, piecewise_constant, warmup
 from layerwise.errors import FinderError
 from layerwise.torch import ScheduleLR, find_lr, param_groups
-from tests.torch.finding import (
+from tests._support.torch.finding import (
     QUIET,
     Noisy,
     endless,
@@ -24,7 +24,7 @@ from tests.torch.finding import (
     seed_all,
     train,
 )
-from tests.torch.networks import bits, make_batch, make_network
+from tests._support.torch.networks import bits, make_batch, make_network
 
 # PyTorch's compiler warns about a module of its own when it is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.torch.finding_together import WORLD, search
-from tests.torch.networks import make_network
-from tests.torch.processes import run_ranks
+from tests._scripts.torch_finding_together import WORLD, search
+from tests._support.torch.networks import make_network
+from tests._support.torch.processes import run_ranks
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("together")
-    run_ranks("tests.torch.finding_together", folder, WORLD)
+    run_ranks("tests._scripts.torch_finding_together", folder, WORLD)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 

@@ -7,8 +7,8 @@ import torch
 
 from layerwise import constant, gradual_unfreezing, piecewise_constant
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import bits, loss_of, make_network, state_bits, update
-from tests.torch.optimizers import OPTIMIZERS, make_named, options_of, set_gradients
+from tests._support.torch.networks import bits, loss_of, make_network, state_bits, update
+from tests._support.torch.optimizers import OPTIMIZERS, make_named, options_of, set_gradients
 from tests.torch.test_optimizers import CASES
 
 LOW = ("low.weight", "low.bias")

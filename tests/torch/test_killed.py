@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from tests.torch.killed import main
-from tests.torch.networks import bits
+from tests._scripts.torch_killed import main
+from tests._support.torch.networks import bits
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 33
 
 
 def run(folder: Path, *kill_at: int) -> int:
-    command = [sys.executable, "-m", "tests.torch.killed", str(folder), str(STEPS)]
+    command = [sys.executable, "-m", "tests._scripts.torch_killed", str(folder), str(STEPS)]
     return subprocess.run(
         [*command, *map(str, kill_at)], cwd=ROOT, check=False, capture_output=True
     ).returncode

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from layerwise import cosine, piecewise_constant, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import bits, make_batch, make_network
+from tests._support.torch.networks import bits, make_batch, make_network
 
 RULES = {"network.backbone": 0.1, "network.backbone.1": piecewise_constant([5], [0.0, 1.0])}
 SCHEDULE = warmup(3) >> cosine(20)

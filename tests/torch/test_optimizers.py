@@ -7,8 +7,14 @@ import torch
 
 from layerwise import cosine, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import bits
-from tests.torch.optimizers import LAYERS, OPTIMIZERS, make_named, options_of, set_gradients
+from tests._support.torch.networks import bits
+from tests._support.torch.optimizers import (
+    LAYERS,
+    OPTIMIZERS,
+    make_named,
+    options_of,
+    set_gradients,
+)
 
 MULTIPLIERS = {"low": 0.25, "middle": 1.0, "high": 2.0}
 SCHEDULE = warmup(3, start=0.1) >> cosine(12)

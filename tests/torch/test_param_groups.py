@@ -9,7 +9,7 @@ from torch import nn
 
 from layerwise import cosine, layer_decay, linear
 from layerwise.torch import ScheduleLR, biases_and_norms, param_groups
-from tests.torch.networks import Network, make_network
+from tests._support.torch.networks import Network, make_network
 
 
 def by_name(groups: Any, model: nn.Module) -> dict[str, Any]:

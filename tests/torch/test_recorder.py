@@ -15,7 +15,7 @@ from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, param_groups
 from layerwise.torch._recorder.device_rows import numbers
-from tests.torch.networks import bits, loss_of, make_network
+from tests._support.torch.networks import bits, loss_of, make_network
 
 STEPS = 12
 RULES = {"backbone": 0.5, "backbone.1": piecewise_constant([5], [0.0, 1.0])}

@@ -12,7 +12,7 @@ from layerwise import cosine, warmup
 from layerwise.recorder import History
 from layerwise.torch import ScheduleLR, param_groups
 from layerwise.torch.lightning import Recorder
-from tests.torch.networks import bits, make_batch, make_network
+from tests._support.torch.networks import bits, make_batch, make_network
 
 SCHEDULE = warmup(3) >> cosine(20)
 

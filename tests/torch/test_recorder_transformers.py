@@ -15,7 +15,7 @@ from layerwise import cosine, warmup
 from layerwise.recorder import History, RecorderWarning
 from layerwise.torch import ScheduleLR, param_groups
 from layerwise.torch.transformers import Recorder
-from tests.torch.networks import bits
+from tests._support.torch.networks import bits
 
 SCHEDULE = warmup(3, start=0.25) >> cosine(20)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.schedules.every import SCHEDULES
-from tests.torch.resuming import KINDS, ORDERS, STEPS, record
+from tests._scripts.torch_resuming import KINDS, ORDERS, STEPS, record
+from tests._support.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_step_of_every_kind(folder: Path, order: str) -> None:
-    found = in_a_fresh_process("tests.torch.resuming", order, str(folder))
+    found = in_a_fresh_process("tests._scripts.torch_resuming", order, str(folder))
     assert found["different"] == []
     assert found["continued"] == len(KINDS) * STEPS
 

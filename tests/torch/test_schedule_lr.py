@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise import cosine, exponential, linear, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import make_network, update
+from tests._support.torch.networks import make_network, update
 
 
 def make_optimizer(**rules: Any) -> torch.optim.Optimizer:

@@ -14,7 +14,7 @@ import transformers
 
 from layerwise import cosine, discriminative, layer_decay, warmup
 from layerwise.torch import ScheduleLR, biases_and_norms, layers_of, param_groups
-from tests.torch.networks import bits
+from tests._support.torch.networks import bits
 
 SIZES: dict[str, Any] = {
     "hidden_size": 8,

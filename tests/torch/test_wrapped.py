@@ -9,7 +9,7 @@ from torch import nn
 from layerwise import layer_decay
 from layerwise.errors import OptimizerError
 from layerwise.torch import explain, layers_of, param_groups
-from tests.torch.networks import ViT, make_network
+from tests._support.torch.networks import ViT, make_network
 
 # PyTorch's compiler warns about a module of its own when it is first imported.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")

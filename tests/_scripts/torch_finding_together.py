@@ -1,6 +1,6 @@
 """One of two processes that search a rate together; each has half of every batch.
 
-python -m tests.torch.finding_together RANK FOLDER
+python -m tests._scripts.torch_finding_together RANK FOLDER
 """
 
 import os
@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import nn
 
 from layerwise.torch import find_lr, param_groups
-from tests.torch.finding import fingerprint, loss_function
-from tests.torch.networks import bits, make_batch, make_network
+from tests._support.torch.finding import fingerprint, loss_function
+from tests._support.torch.networks import bits, make_batch, make_network
 
 WORLD = 2
 OPTIONS: dict[str, Any] = {"steps": 20, "low": 1e-3, "progress": False}

@@ -10,7 +10,7 @@ import torch
 
 from layerwise.optax import scale_by_multipliers
 from layerwise.torch import ScheduleLR, param_groups
-from tests.parity import task
+from tests._support.parity import task
 
 
 def with_torch(name: str) -> list[np.ndarray]:

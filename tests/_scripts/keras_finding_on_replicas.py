@@ -1,6 +1,6 @@
 """Searches on one device and on two, and reports what came of it.
 
-python -m tests.keras.finding_on_replicas
+python -m tests._scripts.keras_finding_on_replicas
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ import numpy as np
 
 from layerwise.keras import LRMultiplier, find_lr
 from layerwise.keras.callbacks import LRFinder
-from tests.keras.networks import loss, make_data, make_network
-from tests.own_process import report
+from tests._support.keras.networks import loss, make_data, make_network
+from tests._support.own_process import report
 
 X, Y = make_data()
 WEIGHTS = np.linspace(0, 3, len(X)).astype("float32")

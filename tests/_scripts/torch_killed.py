@@ -1,6 +1,6 @@
 """A training run that writes a checkpoint every five steps and goes on from the last one.
 
-python -m tests.torch.killed FOLDER STEPS [KILL_AT]
+python -m tests._scripts.torch_killed FOLDER STEPS [KILL_AT]
 
 With KILL_AT the process kills itself, with SIGKILL, in the middle of that step.
 """
@@ -15,7 +15,7 @@ import torch
 
 from layerwise import cosine, cyclic, warmup
 from layerwise.torch import ScheduleLR, biases_and_norms, param_groups
-from tests.torch.networks import loss_of, make_network
+from tests._support.torch.networks import loss_of, make_network
 
 RULES: dict[str, Any] = {"backbone": 0.1, "head": cyclic(7, low=0.2)}
 

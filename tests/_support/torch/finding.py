@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.torch.networks import make_batch
+from tests._support.torch.networks import make_batch
 
 QUIET: dict[str, Any] = {"steps": 12, "method": "sweep", "progress": False}
 

@@ -1,6 +1,6 @@
 """A run of 60 steps that can be stopped at each of them, and continued in another process.
 
-    python -m tests.torch.resuming ORDER FOLDER
+    python -m tests._scripts.torch_resuming ORDER FOLDER
 
 continues every checkpoint in the folder in one order of construct and load, and prints as JSON how
 many were continued and which of them came out different.
@@ -16,8 +16,8 @@ import torch
 
 from layerwise import cosine, cyclic, gradual_unfreezing, linear, piecewise_constant, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests.schedules.every import SCHEDULES
-from tests.torch.networks import bits
+from tests._support.schedules import SCHEDULES
+from tests._support.torch.networks import bits
 
 STEPS = 60
 ORDERS = (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.own_process import report, reported
+from tests._support.own_process import report, reported
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -1,6 +1,6 @@
 """Trains a network with Keras, searches with it, and reports the memory of both.
 
-python -m tests.keras.finding_memory MEMORY
+python -m tests._scripts.keras_finding_memory MEMORY
 """
 
 import sys
@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-import tests.memory
+import tests._support.memory
 from layerwise.finder import LRFinding
 from layerwise.keras import find_lr
-from tests.memory import LAYERS, WIDTH, compare
+from tests._support.memory import LAYERS, WIDTH, compare
 
 
 def make() -> Any:
@@ -38,7 +38,7 @@ def main(memory: str) -> None:
         options: dict[str, Any] = {"steps": 21, "high": 1e-3, "memory": memory, "progress": False}
         return find_lr(model, x, x, batch_size=4, stop=stop, **options)
 
-    compare(train, search, getattr(tests.memory, f"{backend}_arrays"))
+    compare(train, search, getattr(tests._support.memory, f"{backend}_arrays"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains a network with PyTorch, searches with it, and reports the memory of both.
 
-python -m tests.torch.finding_memory GRADIENTS, which are "cleared" before the search, or "left"
+python -m tests._scripts.torch_finding_memory GRADIENTS: "cleared" before the search, or "left"
 """
 
 import sys
@@ -12,7 +12,7 @@ from torch import nn
 
 from layerwise.finder import LRFinding
 from layerwise.torch import find_lr
-from tests.memory import LAYERS, WIDTH, compare, torch_arrays
+from tests._support.memory import LAYERS, WIDTH, compare, torch_arrays
 
 
 def main(gradients: str) -> None:

@@ -1,6 +1,6 @@
 """Trains parameters with Optax, searches with them, and reports the memory of both.
 
-python -m tests.optax.finding_memory WAY, which is "loss", or "update" for a step of one's own
+python -m tests._scripts.optax_finding_memory WAY: "loss", or "update" for a step of the caller
 """
 
 import sys
@@ -15,7 +15,7 @@ import optax
 
 from layerwise.finder import LRFinding
 from layerwise.optax import find_lr
-from tests.memory import LAYERS, WIDTH, compare, jax_arrays
+from tests._support.memory import LAYERS, WIDTH, compare, jax_arrays
 
 
 def loss_fn(params: Any, batch: Any) -> Any:

@@ -1,6 +1,6 @@
 """One of two processes that train together; each has half of every batch.
 
-python -m tests.torch.distributed RANK FOLDER
+python -m tests._scripts.torch_distributed RANK FOLDER
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import nn
 from layerwise import cosine, piecewise_constant, warmup
 from layerwise.errors import OptimizerError
 from layerwise.torch import ScheduleLR, param_groups
-from tests.torch.networks import make_batch, make_network
+from tests._support.torch.networks import make_batch, make_network
 
 WORLD = 2
 STEPS = 12

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from layerwise.keras import LRMultiplier
-from tests.parity import task
+from tests._support.parity import task
 
 
 def optimizer(name: str) -> Any:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from layerwise import schedules
-from tests.house._rooms import ROOT
+from tests._support.rooms import ROOT
 
 DOCS = ROOT / "docs"
 

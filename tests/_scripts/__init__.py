@@ -1,0 +1,1 @@
+"""What the tests run in a process of its own, each by ``python -m``."""

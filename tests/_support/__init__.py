@@ -1,0 +1,1 @@
+"""What the tests share: networks, oracles, processes of their own."""
