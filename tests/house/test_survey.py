@@ -140,7 +140,7 @@ def test_a_private_name_is_seen(source: str, known: frozenset[str]) -> None:
     "source",
     [
         "import keras\nkeras.optimizers.Adam().learning_rate",
-        "class A:\n    def __init__(self):\n        self._own = 1\n    def f(self):\n        self._own",
+        "class A:\n    def f(self):\n        self._own = 1\n        return self._own",
     ],
 )
 def test_what_is_public_or_our_own_is_no_fault(source: str, known: frozenset[str]) -> None:
