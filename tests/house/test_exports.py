@@ -70,6 +70,7 @@ NOT_ON_THE_FACADE = {
     "distinct",
     "first_value",
     "group_labels",
+    "is_closed_form",
     "is_embedding",
     "is_head",
     "levels_from_names",
@@ -93,6 +94,7 @@ NOT_ON_THE_FACADE = {
     "value_at",
     "value_from_config",
     "value_to_config",
+    "values_over",
 }
 
 
