@@ -156,19 +156,6 @@ def test_an_empty_key_is_refused(mode):
         find_matches([""], ["a"], mode)
 
 
-def test_a_key_that_is_not_text_is_refused():
-    with pytest.raises(MultiplierError, match=r"The key 3 of a rule must be a string"):
-        find_matches([3], ["a"])
-
-
-def test_an_unknown_mode_is_refused_with_the_known_ones():
-    with pytest.raises(
-        MultiplierError,
-        match="match must be one of 'prefix', 'substring', 'glob', 'regex', got 'exact'",
-    ):
-        find_matches(["a"], ["a"], "exact")
-
-
 def test_an_invalid_regex_is_refused_with_the_reason():
     with pytest.raises(MultiplierError, match=r"The key 'a\(' .*unterminated subpattern"):
         find_matches(["a("], ["a"], "regex")
