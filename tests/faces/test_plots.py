@@ -203,7 +203,7 @@ def test_chosen_steps_are_drawn_and_no_others():
 
 
 def test_an_endless_schedule_needs_steps():
-    with pytest.raises(ScheduleError, match="say how many steps"):
+    with pytest.raises(ScheduleError, match="say how many steps to draw"):
         plots.schedule(inverse_sqrt(10))
     ax = plots.schedule(inverse_sqrt(10), steps=40, ax=axes())
     assert ax.lines[0].get_ydata()[-1] == inverse_sqrt(10)(40)
@@ -319,7 +319,7 @@ def test_a_high_heat_map_names_as_many_rows_as_fit():
 
 
 def test_an_empty_plan_has_no_heat_map():
-    with pytest.raises(LayerwiseError, match="no parameters"):
+    with pytest.raises(LayerwiseError, match="must have parameters"):
         resolve([]).heat_map(steps=10)
 
 
@@ -440,7 +440,7 @@ def test_runs_are_compared_by_a_metric():
 
 
 def test_comparing_what_no_run_has_names_what_is_there():
-    with pytest.raises(RecorderError, match=r"'f1'; there is accuracy, .*loss"):
+    with pytest.raises(RecorderError, match=r"'f1'. They have accuracy, .*loss"):
         plots.compare([run()], column="f1")
 
 
@@ -464,4 +464,4 @@ def test_without_matplotlib_the_extra_is_named():
     code = "import sys; sys.modules['matplotlib'] = None; import layerwise.plots"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert 'Pictures need matplotlib: pip install "layerwise[plot]"' in done.stderr
+    assert 'Pictures need matplotlib: pip install "layerwise[plot]".' in done.stderr

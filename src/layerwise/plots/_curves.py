@@ -1,4 +1,4 @@
-"""What is drawn, as plain functions: values over steps, averages, and fewer points of a curve."""
+"""The steps at which a picture evaluates, and the points that a line needs."""
 
 from collections.abc import Sequence
 from operator import index
@@ -12,24 +12,24 @@ from layerwise.errors import LayerwiseError
 from layerwise.schedules import Schedule, from_function
 
 Steps: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer[Any]]
-"""So many steps from 0 on, or exactly these."""
+"""A number of steps from 0 on, or the steps themselves."""
 
 EVERY_STEP = 200_000
-"""As many steps a closed form is evaluated at; of more, evenly spaced ones."""
+"""A closed form is evaluated at so many steps at most, evenly apart."""
 
-_CALLS = 2_000  # of a Python function
+_CALLS = 2_000  # of a Python function at most
 _POINTS = 2_000  # of a line: more than a screen is wide
 
 
 def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
-    """The steps to evaluate at: 0 to ``steps``, both included, or those given.
+    """The steps to evaluate at: from 0 to ``steps``, both included, or the given ones.
 
     Args:
-        steps: A number of at least 1, or at least two steps, rising.
-        most: With a number, how many at most.
+        steps: A whole number of at least 1, or at least two rising steps.
+        most: How many steps to make of a number at most.
 
     Raises:
-        LayerwiseError: It is neither.
+        LayerwiseError: ``steps`` is neither.
 
     Examples:
         >>> steps_of(10, most=6).tolist(), steps_of([0, 5, 7]).tolist()
@@ -42,12 +42,12 @@ def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
         whole = chosen.ndim == 1 and len(chosen) > 1 and chosen.dtype.kind in "iu"
         if not whole or chosen[0] < 0 or np.any(np.diff(chosen) <= 0):
             raise LayerwiseError(
-                f"steps={steps!r}: give a whole number of steps, or two or more of them, rising "
-                "from 0 or later."
+                f"steps={steps!r} must be a whole number, or at least two rising steps from 0 or "
+                "later."
             ) from None
         return chosen.astype(np.int64)
     if last < 1 or isinstance(steps, bool):
-        raise LayerwiseError(f"steps={steps!r}: a picture needs at least 1 step.")
+        raise LayerwiseError(f"steps={steps!r} must be at least 1 step.")
     if last < most:
         return np.arange(last + 1)
     return np.unique(np.linspace(0, last, most).round().astype(np.int64))
@@ -71,8 +71,8 @@ def curve(value: Any, steps: npt.NDArray[np.int64]) -> Floats:
     return np.array([float(value(int(step))) for step in steps])
 
 
-def most_steps(values: Sequence[Any]) -> int:
-    """How many steps are evaluated at most, given what is to be evaluated."""
+def most_steps(values: Sequence[object]) -> int:
+    """How many steps to evaluate these values at, at most."""
     closed = all(is_closed_form(value) for value in values if callable(value))
     return EVERY_STEP if closed else _CALLS
 
@@ -87,7 +87,7 @@ def is_closed_form(value: object) -> bool:
 
 
 def thin(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Both coordinates of a curve, with so few points as a line needs."""
+    """Thin a curve to the points that its line needs, so that its extremes stay."""
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
     kept = places_of_extremes(ys, _POINTS)
     return xs[kept], ys[kept]

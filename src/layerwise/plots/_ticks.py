@@ -1,4 +1,4 @@
-"""Tick labels that a person understands: 1e-3 and not 0.001000, 10k and not 10000."""
+"""Tick labels that people understand: 1e-3, not 0.001000, and 10k, not 10000."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,13 +14,13 @@ _DIGITS = 6  # of a tick: two neighbours must not read the same
 
 
 def step_axis(axis: Axis) -> None:
-    """Ticks at whole steps."""
+    """Put ticks at whole steps."""
     axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS, integer=True))
     axis.set_major_formatter(_Texts(step_text))
 
 
 def number_axis(axis: Axis) -> None:
-    """Ticks at round numbers, or on a logarithmic axis at powers of ten."""
+    """Put ticks at round numbers, or on a logarithmic axis at powers of ten."""
     if axis.get_scale() == "linear":
         axis.set_major_locator(MaxNLocator(nbins=6, steps=_STEPS))
     else:
@@ -33,7 +33,7 @@ def number_axis(axis: Axis) -> None:
 
 
 class _Texts(Formatter):
-    """Ticks by a function; what only rounding keeps from 0 is 0."""
+    """Labels ticks by a function; a rounding error beside 0 is shown as 0."""
 
     def __init__(self, text: Callable[[float], str]) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""What a run comes to in numbers: one row of the table at the top."""
+"""The table at the top: each run in a row of numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from layerwise._series import Floats, moving_average
 from layerwise.report._finder import finding_of
 from layerwise.report._run import VALIDATION, Run, as_floats
 
-# Of a metric with such a word in its name less is better.
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
+"""A metric with such a word in its name is better if it is lower."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A number and, smaller, what belongs to it."""
+    """A number and, in small print, a detail."""
 
     value: str
     detail: str = ""
@@ -24,14 +24,14 @@ class Fact:
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of one run, in the order of the headings of ``headings``."""
+    """The facts of one run, in the order of ``headings``."""
 
     run: Run
     cells: tuple[Fact, ...]
 
 
 def headings(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What the columns hold."""
+    """The headings of the columns."""
     return ("steps", "duration", "highest rate", *_measured(runs))
 
 
@@ -39,33 +39,33 @@ def facts(runs: Sequence[Run]) -> tuple[Facts, ...]:
     """A row for each run."""
     columns = _measured(runs)
     return tuple(
-        Facts(run, (_steps(run), _time(run), _rate(run), *(_course(run, c) for c in columns)))
+        Facts(run, (_steps(run), _time(run), _rate(run), *(_summary(run, c) for c in columns)))
         for run in runs
     )
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """What to know before the pictures are read: empty records, and losses that aren't finite."""
-    said = []
+    """Warnings to read before the pictures: empty records, and losses that aren't finite."""
+    found = []
     for run in runs:
         steps, losses = run.by_batch("loss")
         if not len(run.steps) and not len(run.epoch.get("epoch", ())):
-            said.append(f"The run {run.name} has no row yet.")
+            found.append(f"The run {run.name} has no row yet.")
         broken = np.flatnonzero(~np.isfinite(losses))
         if len(losses) and len(broken) == len(losses):
-            said.append(f"No loss of the run {run.name} is a finite number.")
+            found.append(f"No loss of the run {run.name} is a finite number.")
         elif len(broken):
-            said.append(
+            found.append(
                 f"{counted(len(broken), 'loss', 'losses')} of the run {run.name} "
                 f"{'is' if len(broken) == 1 else 'are'} NaN or infinite, the first at step "
                 f"{whole_text(steps[broken[0]])}; pictures leave them out."
             )
-    return said
+    return found
 
 
 def _measured(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Loss and metrics, the validation's own beside them."""
-    names = ["loss", *dict.fromkeys(name for run in runs for name in run.metrics)]
+    """Loss and metrics, each followed by that of the validation."""
+    names = ["loss", *dict.fromkeys(name for run in runs for name in run.history.metrics)]
     both = [variant for name in names for variant in (name, f"{VALIDATION}{name}")]
     return tuple(
         name for name in both if any(name in run.batch or name in run.epoch for run in runs)
@@ -83,7 +83,7 @@ def _steps(run: Run) -> Fact:
 
 
 def _time(run: Run) -> Fact:
-    """From the first row's time to the last one's, with what a pause before resuming took."""
+    """From the first row to the last; a pause before a run was resumed counts, too."""
     times = np.concatenate(
         [as_floats(columns.get("time", np.empty(0))) for columns in (run.batch, run.epoch)]
     )
@@ -108,8 +108,8 @@ def _rate(run: Run) -> Fact:
     return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
 
 
-def _course(run: Run, column: str) -> Fact:
-    """The last value and the best one; of batches, those of the moving average."""
+def _summary(run: Run, column: str) -> Fact:
+    """The last value and the best one; for batches, those of the moving average."""
     steps, values = _values(run, column)
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):

@@ -1,4 +1,4 @@
-"""The finder's curves: loss over the rate, what was suggested, and what other rules say."""
+"""The finder's curves: loss over the rate, with the suggestion and those of other rules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ TABLE_ROWS = 40
 
 
 def finder(runs: Sequence[Run]) -> list[Picture]:
-    """One picture of all sweeps and one table of all suggestions."""
+    """A picture of all sweeps, and a table of all suggestions."""
     found = [(run, finding) for run in runs if (finding := finding_of(run)) is not None]
     found = [(run, finding) for run, finding in found if finding.rates]
     if not found:
@@ -46,7 +46,7 @@ def finder(runs: Sequence[Run]) -> list[Picture]:
 
 
 def finding_of(run: Run) -> LRFinding | None:
-    """What the run's search found; None if it made none, or what it left can't be read."""
+    """What the run's search found; None if there was none, or it can't be read."""
     if not run.history.finding:
         return None
     try:
@@ -56,10 +56,10 @@ def finding_of(run: Run) -> LRFinding | None:
 
 
 def trouble(runs: Sequence[Run]) -> list[str]:
-    """A sentence for each run whose search can't be read."""
+    """A sentence for each run whose finding can't be read."""
     return [
-        f"What the finder left in the run {run.name} can't be read; it was written by another "
-        "version, or is damaged."
+        f"The finding of the run {run.name} can't be read: it was written by another version, or "
+        "it is damaged."
         for run in runs
         if run.history.finding and finding_of(run) is None
     ]
@@ -126,7 +126,7 @@ def _height(rate: float, rates: Floats, smoothed: Floats) -> float:
 
 
 def _view(findings: Sequence[LRFinding]) -> list[float]:
-    """From a little below the lowest loss to a little above the start: no room for the blow-up."""
+    """From a little below the lowest loss to a little above the first, without the blow-up."""
     curves = [np.array(finding.smoothed) for finding in findings]
     curves = [known for curve in curves if len(known := curve[np.isfinite(curve)])]
     if not curves:

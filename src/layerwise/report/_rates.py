@@ -19,13 +19,13 @@ from layerwise.report._lines import (
     table_rows,
 )
 from layerwise.report._picture import Line, Picture, Table
-from layerwise.report._run import RATES, Run
+from layerwise.report._run import Run
 
 MOST_LINES = 8
-"""How many groups can be told apart as lines; more are a heat map's."""
+"""How many groups are drawn as lines; more become a heat map."""
 
 FAR_APART = 20.0
-"""From which ratio of the highest rates of two lines on an axis is logarithmic."""
+"""An axis is logarithmic if the highest rate of one line is so many times that of another."""
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:
@@ -48,7 +48,7 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         Picture(
             "picture-rate",
             "Base learning rate",
-            f"The rate that schedules and multipliers work on, by step. {listed(words)}",
+            f"The rate that schedules and multipliers are applied to, by step. {listed(words)}",
             tuple(data),
             _axes([run.by_batch("rate")[1] for run in recorded]),
             Table(("run", "step", "base rate"), tuple(rows), table_note(seen, len(rows))),
@@ -58,10 +58,10 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
 
 
 def group_rates(runs: Sequence[Run]) -> list[Picture]:
-    """The rates of each run's groups, where they are few enough to be lines."""
+    """The rates of each run's groups, if there are few enough for lines."""
     pictures = []
     for run in runs:
-        groups = run.family(RATES)
+        groups = run.history.rates
         if not 0 < len(groups) <= MOST_LINES:
             continue
         lines = _equal_together(groups)
@@ -97,7 +97,7 @@ def _each(groups: int) -> str:
 
 
 def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Groups with one and the same course share a line, which would hide all but one of them."""
+    """Groups with equal rates share a line, since one line would hide the others."""
     members: dict[bytes, list[str]] = {}
     for name, rates in groups.items():
         members.setdefault(rates.tobytes(), []).append(name)
@@ -105,9 +105,9 @@ def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:
 
 
 def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
-    """Logarithmic if the highest rates of the lines are far apart; then down to a hundredth.
+    """The axes, logarithmic down to a hundredth if the highest rates of the lines are far apart.
 
-    A schedule that ends at almost 0 is read better on a linear axis.
+    One rate that falls to almost 0 is no reason: it is easier to read on a linear axis.
     """
     known = [rates[np.isfinite(rates)] for rates in lines]
     highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])
