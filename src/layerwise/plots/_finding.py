@@ -1,6 +1,6 @@
 """What a search for a learning rate found."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
