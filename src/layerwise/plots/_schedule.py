@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 
 from layerwise._series import Floats
 from layerwise.errors import ScheduleError
-from layerwise.plots._curves import Steps, curve, most_steps, steps_of, thin
+from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import number_axis, step_axis
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, values_over
 
 
 def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = None) -> Axes:
@@ -63,4 +63,4 @@ def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.i
             f"{schedule!r} never ends, so say how many steps to draw, such as steps=10_000."
         )
     shown = steps_of(wanted, most_steps([schedule]))
-    return shown, curve(schedule, shown)
+    return shown, values_over(schedule, shown)
