@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise import _show
+from layerwise._numbers import counted
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._names import common_start
 from layerwise.multipliers._values import (
@@ -312,8 +313,8 @@ class Plan:
         frozen = sum(row.frozen for row in self.rows)
         rate = "" if self.learning_rate is None else f", learning_rate={self.learning_rate:g}"
         return (
-            f"<Plan: {_count(len(self.rows), 'parameter')}, "
-            f"{_count(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
+            f"<Plan: {counted(len(self.rows), 'parameter')}, "
+            f"{counted(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
         )
 
 
@@ -400,7 +401,3 @@ def _joined(texts: Sequence[str]) -> str:
 
 def _what(row: PlanRow) -> str:
     return f"The multiplier of {row.rule or row.parameter.name!r}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
