@@ -81,7 +81,6 @@ NOT_ON_THE_FACADE = {
     "smooth",
     "steepest",
     "then",
-    "to_config",
     "valley",
     "value_from_config",
     "value_to_config",
