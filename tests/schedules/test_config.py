@@ -6,8 +6,7 @@ import pytest
 
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.schedules import Schedule, cosine, from_function, linear, warmup
-from tests._support.schedules import FUNCTIONS, SCHEDULES, inverse_time
-from tests.schedules.test_algebra import Sawtooth
+from tests._support.schedules import FUNCTIONS, SCHEDULES, Sawtooth, inverse_time
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))

@@ -12,8 +12,6 @@ from typing import Generic
 
 from layerwise.schedules._backends.namespace import A, Mask, Namespace
 
-__all__ = ["Clock", "exact_ratio"]
-
 
 @dataclass(frozen=True)
 class Clock(Generic[A]):

@@ -14,8 +14,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import ARROW, CALL, TIMES, Schedule, check_schedule
 
-__all__ = ["product", "then"]
-
 
 @dataclass(frozen=True, repr=False)
 class then(Schedule):

@@ -7,8 +7,6 @@ from typing import Any, Self, TypeAlias
 from layerwise._checks import version
 from layerwise.errors import ConfigError
 
-__all__ = ["BUILT_IN", "Configurable", "Functions"]
-
 VERSION = 1
 
 BUILT_IN: dict[str, type["Configurable"]] = {}

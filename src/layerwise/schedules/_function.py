@@ -11,8 +11,6 @@ from layerwise.schedules._clock import Clock
 from layerwise.schedules._config import Functions
 from layerwise.schedules._schedule import Schedule
 
-__all__ = ["from_function"]
-
 
 @dataclass(frozen=True, repr=False)
 class from_function(Schedule):

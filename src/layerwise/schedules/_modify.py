@@ -10,8 +10,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock, exact_ratio
 from layerwise.schedules._schedule import CALL, Schedule, arguments_text, check_schedule
 
-__all__ = ["clamp", "cut", "delay", "repeat", "scale_steps"]
-
 
 @dataclass(frozen=True, repr=False)
 class _Modified(Schedule):

@@ -15,8 +15,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._config import BUILT_IN, Configurable
 
-__all__ = ["ARROW", "CALL", "TIMES", "Schedule", "arguments_text", "check_schedule"]
-
 _NOTHING: Any = object()
 _HOME = __name__.rpartition(".")[0] + "."
 

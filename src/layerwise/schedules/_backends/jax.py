@@ -4,8 +4,6 @@ import sys
 
 from layerwise.schedules._backends.numpy import NumPyLike, Typed
 
-__all__ = ["JaxArrays"]
-
 
 class JaxArrays(NumPyLike[Typed]):
     """A step that is a JAX array, traced or not."""

@@ -13,8 +13,6 @@ from layerwise.schedules._backends.plain import PlainNumbers
 from layerwise.schedules._backends.tensorflow import TensorFlowTensors
 from layerwise.schedules._backends.torch import TorchTensors
 
-__all__ = ["namespace_of"]
-
 _FRAMEWORKS: tuple[tuple[str, str, type[Any]], ...] = (
     ("jax", "Array", JaxArrays),
     ("torch", "Tensor", TorchTensors),

@@ -9,8 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
-__all__ = ["INT64_MAX", "A", "Array", "ArrayNamespace", "Mask", "Namespace"]
-
 INT64_MAX = 2**63 - 1
 
 

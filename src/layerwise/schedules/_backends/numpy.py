@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from layerwise.schedules._backends.namespace import INT64_MAX, Array, ArrayNamespace
 
-__all__ = ["NumPyArrays", "NumPyLike", "Typed"]
-
 
 class Typed(Array, Protocol):
     """An array as NumPy and JAX have them."""
@@ -18,7 +16,7 @@ class Typed(Array, Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> object: ...
     def astype(self, dtype: Any, /) -> Self: ...
     def __getitem__(self, index: Any, /) -> Any: ...
 

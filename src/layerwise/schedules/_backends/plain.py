@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from layerwise.schedules._backends.namespace import INT64_MAX, Mask, Namespace
 
-__all__ = ["PlainNumbers"]
-
 
 class PlainNumbers(Namespace[float]):
     """A step that is an ``int`` or a ``float``."""

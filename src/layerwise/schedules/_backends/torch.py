@@ -6,10 +6,8 @@ from typing import Protocol, Self
 
 from layerwise.schedules._backends.namespace import INT64_MAX, Array, ArrayNamespace
 
-__all__ = ["TorchTensors"]
 
-
-class Tensor(Array, Protocol):
+class _Tensor(Array, Protocol):
     """What is used of a ``torch.Tensor``."""
 
     @property
@@ -24,10 +22,10 @@ class Tensor(Array, Protocol):
     def expand(self, shape: Sequence[int], /) -> Self: ...
 
 
-class TorchTensors(ArrayNamespace[Tensor]):
+class TorchTensors(ArrayNamespace[_Tensor]):
     """A step that is a tensor. Whatever is made for it is on its device."""
 
-    def __init__(self, step: Tensor) -> None:
+    def __init__(self, step: _Tensor) -> None:
         self.torch = torch = sys.modules["torch"]
         self.where, self.sin, self.sqrt = torch.where, torch.sin, torch.sqrt
         self.exp, self.floor = torch.exp, torch.floor
@@ -41,34 +39,34 @@ class TorchTensors(ArrayNamespace[Tensor]):
         self.step = step.to(self.integers)
 
     @staticmethod
-    def takes(step: Tensor) -> bool:
+    def takes(step: _Tensor) -> bool:
         return not step.is_complex()
 
-    def real(self, x: Tensor) -> Tensor:
+    def real(self, x: _Tensor) -> _Tensor:
         return x.to(self.working)
 
-    def integer(self, x: Tensor) -> Tensor:
+    def integer(self, x: _Tensor) -> _Tensor:
         return self.floor(x).to(self.integers)
 
-    def number(self, x: Tensor | float) -> Tensor:
+    def number(self, x: _Tensor | float) -> _Tensor:
         if isinstance(x, self.torch.Tensor):
             return x.to(self.working)
         return self.torch.full((), x, dtype=self.working, device=self.device)
 
-    def minimum(self, x: Tensor, bound: float) -> Tensor:
+    def minimum(self, x: _Tensor, bound: float) -> _Tensor:
         return self.torch.clamp(x, max=bound)
 
-    def maximum(self, x: Tensor, bound: float) -> Tensor:
+    def maximum(self, x: _Tensor, bound: float) -> _Tensor:
         return self.torch.clamp(x, min=bound)
 
-    def count(self, boundaries: Sequence[int], x: Tensor) -> Tensor:
+    def count(self, boundaries: Sequence[int], x: _Tensor) -> _Tensor:
         return self.torch.bucketize(x, self.steps_table(boundaries), right=True)
 
-    def table(self, values: Sequence[float], dtype: object) -> Tensor:
+    def table(self, values: Sequence[float], dtype: object) -> _Tensor:
         return self.torch.tensor(values, dtype=dtype, device=self.device)
 
-    def pick(self, table: Tensor, index: Tensor) -> Tensor:
+    def pick(self, table: _Tensor, index: _Tensor) -> _Tensor:
         return self.torch.take(table, index)  # table[index] would wait for the device
 
-    def leave(self, value: Tensor) -> Tensor:
+    def leave(self, value: _Tensor) -> _Tensor:
         return value.expand(self.shape).to(self.result)

@@ -10,8 +10,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule
 
-__all__ = ["constant", "piecewise_constant"]
-
 
 @dataclass(frozen=True, repr=False)
 class constant(Schedule):

@@ -12,8 +12,6 @@ from layerwise.schedules._clock import Clock, exact_ratio
 from layerwise.schedules._schedule import Schedule
 from layerwise.schedules._shapes.ramps import cosine_weight
 
-__all__ = ["cosine_restarts", "cyclic"]
-
 # Slower growth would make a long table of cycles for hardly any growth.
 SLOWEST_GROWTH = 1.001
 

@@ -6,8 +6,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule
 
-__all__ = ["exponential", "inverse_sqrt"]
-
 
 @dataclass(frozen=True, repr=False)
 class exponential(Schedule):

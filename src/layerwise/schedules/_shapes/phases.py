@@ -9,8 +9,6 @@ from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule
 from layerwise.schedules._shapes.ramps import cosine_weight
 
-__all__ = ["one_cycle", "warmup_stable_decay"]
-
 
 @dataclass(frozen=True, repr=False)
 class one_cycle(Schedule):

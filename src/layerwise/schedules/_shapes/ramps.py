@@ -10,8 +10,6 @@ from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule
 
-__all__ = ["cosine", "cosine_weight", "linear", "polynomial", "warmup"]
-
 
 def cosine_weight(clock: Clock[A], left: A) -> A:
     """Return half a cosine wave: 1 where ``left`` is 1, and 0 where it is 0.
