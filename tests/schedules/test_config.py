@@ -57,7 +57,7 @@ def test_a_function_without_a_name_has_no_config_and_says_what_to_do():
     assert "inverse_time" in str(caught.value)
 
 
-def test_a_named_function_has_to_be_given():
+def test_a_named_function_must_be_given():
     config = from_function(inverse_time, name="mine").to_config()
     with pytest.raises(ConfigError, match=r"functions=\{'mine': f\}"):
         Schedule.from_config(config)
