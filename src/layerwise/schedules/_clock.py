@@ -15,7 +15,7 @@ from layerwise.schedules._backends.namespace import A, Mask, Namespace
 
 @dataclass(frozen=True)
 class Clock(Generic[A]):
-    """A step, or an array of steps, of at least 0, in its own array library.
+    """A step of at least 0, or an array of such steps, of any array library.
 
     Attributes:
         xp: The operations of the step's array library.

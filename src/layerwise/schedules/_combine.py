@@ -1,6 +1,6 @@
 """Schedules made of several: one after another, and the product.
 
-Each part reads a clock of its own, moved in integers (see ``_clock.py``), so that combining costs
+Each part reads a separate clock, moved in integers (see ``_clock.py``), so that combining costs
 no accuracy at large steps.
 """
 

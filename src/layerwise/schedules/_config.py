@@ -145,5 +145,5 @@ def _class_of_the_users(name: str, functions: Functions) -> type[Configurable]:
         return kind
     raise ConfigError(
         f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(BUILT_IN))}. Pass a "
-        f"class of your own as `from_config(config, functions={{{name!r}: YourSchedule}})`."
+        f"class of yours as `Schedule.from_config(config, functions={{{name!r}: YourSchedule}})`."
     )
