@@ -43,6 +43,7 @@ def test_all_names_are_sorted_and_there(name):
 # What code about rules, schedules, plans and searches is written with, rather than these.
 NOT_ON_THE_FACADE = {
     "Clock",
+    "HostGenerator",
     "Layers",
     "MLflow",
     "Override",
@@ -55,7 +56,11 @@ NOT_ON_THE_FACADE = {
     "SearchKeywords",
     "SearchOptions",
     "Sink",
+    "Spacing",
+    "StopName",
     "StopRule",
+    "Stopped",
+    "SweepPoints",
     "TensorBoard",
     "Trainer",
     "Value",
@@ -67,6 +72,8 @@ NOT_ON_THE_FACADE = {
     "cut",
     "delay",
     "distinct",
+    "generator_state",
+    "global_states",
     "group_labels",
     "levels_from_names",
     "minimum_over_10",
