@@ -85,6 +85,12 @@ def test_any_curve_has_all_candidates_within_it(losses):
         assert rate is None or lowest <= rate <= 1
 
 
+def test_losses_near_the_largest_float_raise_no_warning():
+    losses = np.concatenate([(LOG[:58] + 1.0) ** 2, [1.7e308, 1.6e308, 1.7e308]])
+    assert np.isfinite(smooth(losses)[:50]).all()
+    assert candidates(RATES, losses)["minimum / 10"] == pytest.approx(0.01)
+
+
 def test_smoothing_is_the_weighted_mean():
     losses = np.array([1.0, 2.0, 1.5, 1.8, 1.1])
     weights = np.exp(-(((np.arange(5) - 2) / 1.5) ** 2) / 2)

@@ -19,7 +19,9 @@ _SLIDE_THRESHOLD = 0.005
 def steepest(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
     r"""The rate where the loss falls fastest over the logarithm of the rate.
 
-    $$\operatorname*{argmin}_i \frac{\text{loss}_{i+1} - \text{loss}_i}
+    It is the rate with the lowest slope,
+
+    $$\text{slope}_i = \frac{\text{loss}_{i+1} - \text{loss}_i}
     {\log \text{rate}_{i+1} - \log \text{rate}_i}$$
 
     Args:
@@ -156,7 +158,8 @@ def candidates(rates: npt.ArrayLike, losses: npt.ArrayLike) -> dict[str, float |
         >>> candidates([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 1.4])["minimum / 10"]
         0.001
     """
-    return {name: rule(rates, losses) for name, rule in CANDIDATES.items()}
+    with np.errstate(over="ignore", invalid="ignore"):  # the losses of a network that diverges
+        return {name: rule(rates, losses) for name, rule in CANDIDATES.items()}
 
 
 def _finite(rates: npt.ArrayLike, losses: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 Method = Literal["probe", "sweep"]
 Stopped = Literal["diverged", "reached the upper rate", "data ended", "stopped by the user"]
+"""Why a sweep ended.
+
+Examples:
+    >>> from layerwise.finder import QuadraticTrainer, Stopped, search
+    >>> stopped: Stopped = search(QuadraticTrainer(), iter(range(50)), progress=False).stopped
+    >>> stopped
+    'data ended'
+"""
 
 VERSION = 1
 

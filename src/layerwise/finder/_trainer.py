@@ -50,7 +50,7 @@ class Trainer(Protocol[State, Batch_contra]):
 class QuadraticTrainer:
     r"""Gradient descent on a noisy bowl whose best rate is known, for tests of what searches.
 
-    $$\text{loss}(w, \text{batch}) = \tfrac12 \sum_i
+    $$\text{loss}(w, \text{batch}) = \frac{1}{2} \sum_i
     \text{curvature}_i \, (w_i - \text{noise}_i(\text{batch}))^2$$
 
     It diverges above a rate of ``2 / max(curvatures)``. A batch is a whole number, which seeds its
