@@ -29,10 +29,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training at one rate.
+    """A short training from the start of the search.
 
     Attributes:
-        rate: Its base rate.
+        rate: The base rate.
         score: The loss that it ended with; infinite if training broke.
         updates: The number of updates that it took.
 
