@@ -1,4 +1,4 @@
-"""Our own suggestion: right on bowls whose best rate is known, honest where nothing is to gain."""
+"""The probes' suggestion: right on bowls whose best rate is known, and honest about no gain."""
 
 import math
 
