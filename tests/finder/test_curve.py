@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
 from layerwise.finder import (
-    SweepRange,
     candidates,
     minimum_over_10,
     slide,
@@ -17,7 +16,7 @@ from layerwise.finder import (
 )
 
 RATES = np.geomspace(1e-5, 10, 61)  # ten a decade
-LOG = np.log10(RATES)
+LOG = np.log10(RATES).round(9)  # its decades are whole numbers on every machine
 
 
 def sigmoid_fall(centre, width=0.5):
@@ -86,6 +85,12 @@ def test_any_curve_has_all_candidates_within_it(losses):
         assert rate is None or lowest <= rate <= 1
 
 
+def test_losses_near_the_largest_float_raise_no_warning():
+    losses = np.concatenate([(LOG[:58] + 1.0) ** 2, [1.7e308, 1.6e308, 1.7e308]])
+    assert np.isfinite(smooth(losses)[:50]).all()
+    assert candidates(RATES, losses)["minimum / 10"] == pytest.approx(0.01)
+
+
 def test_smoothing_is_the_weighted_mean():
     losses = np.array([1.0, 2.0, 1.5, 1.8, 1.1])
     weights = np.exp(-(((np.arange(5) - 2) / 1.5) ** 2) / 2)
@@ -114,15 +119,5 @@ def test_smoothing_without_width_or_without_losses():
 
 @pytest.mark.parametrize("width", [-1.0, np.inf, np.nan])
 def test_a_width_that_is_none(width):
-    with pytest.raises(FinderError, match="smoothing="):
+    with pytest.raises(FinderError, match="smoothing must be"):
         smooth([1.0], width)
-
-
-@given(st.floats(1e-9, 1e-2), st.floats(1e-1, 1e3), st.integers(10, 300))
-def test_sweeps_end_where_they_are_told(low, high, steps):
-    for spacing in ("geometric", "linear"):
-        rates = SweepRange(low, high, steps, spacing).rates
-        assert len(rates) == steps
-        assert rates[0] == pytest.approx(low, rel=1e-12)
-        assert rates[-1] == pytest.approx(high, rel=1e-12)
-        assert (np.diff(rates) > 0).all()
