@@ -12,7 +12,7 @@ from keras import ops
 from layerwise import from_function
 from layerwise.errors import OptimizerError
 from layerwise.keras import LRMultiplier
-from layerwise.keras._internals.hooks import HOOKS, check_hooks
+from layerwise.keras._internals.optimizer import HOOKS, check_hooks
 from tests._support.keras.networks import fit, make_data, make_network
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import arrays, bits, make_gradients, make_variables

@@ -7,7 +7,8 @@ import keras
 
 from layerwise.errors import AmbiguousRuleError
 from layerwise.keras._annotations import annotations_of, check_names
-from layerwise.keras._internals.hooks import stages, weight_decay_of
+from layerwise.keras._internals.layer import stages
+from layerwise.keras._internals.optimizer import weight_decay_of
 from layerwise.multipliers import Parameter
 
 

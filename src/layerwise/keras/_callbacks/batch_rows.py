@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.rate_groups import Floats, Steps, over
 from layerwise.keras._schedule import LearningRateSchedule
 from layerwise.recorder import RecorderWarning

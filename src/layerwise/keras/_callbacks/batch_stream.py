@@ -21,14 +21,10 @@ from layerwise.keras._callbacks.batch_rows import rows_of
 from layerwise.keras._callbacks.batch_values import BatchValues, split_logs
 from layerwise.keras._callbacks.step_rate import StepRate, overriding_rate, set_rate
 from layerwise.keras._callbacks.update_ratios import UpdateRatios
-from layerwise.keras._internals.hooks import (
-    batch_count,
-    check_trainer,
-    inner_optimizer,
-    number_in,
-    rate_variable,
-)
+from layerwise.keras._internals.optimizer import batch_count, inner_optimizer, rate_variable
 from layerwise.keras._internals.train_function import TrainFunctionProxy, untraced_train_step
+from layerwise.keras._internals.trainer import check_trainer
+from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.rate_groups import groups_of
 
 MOST = 64

@@ -14,8 +14,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from layerwise.keras._internals.hooks import METRICS, TRACKER, in_training_state, replica
-from layerwise.keras._optimizer.frozen_state import copy_of, value_of
+from layerwise.keras._internals.tensorflow import replica
+from layerwise.keras._internals.trainer import METRICS, TRACKER, in_training_state
+from layerwise.keras._internals.values import copy_of, value_of
 
 KEY = "layerwise"
 

@@ -16,7 +16,7 @@ from layerwise.keras._callbacks.batch_rows import Row
 from layerwise.keras._callbacks.lr_updater import LRUpdater
 from layerwise.keras._finder.base_rate import group_factors
 from layerwise.keras._finder.trainer import on_host, variables_of
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._internals.random_states import RandomStates
 from layerwise.keras._optimizer.rate_groups import groups_of
 

@@ -10,7 +10,7 @@ from layerwise import recorder
 from layerwise.errors import RecorderError
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._callbacks.batch_rows import Row
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 
 

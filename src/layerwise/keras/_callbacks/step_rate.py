@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._internals.hooks import inner_optimizer, rate_variable
+from layerwise.keras._internals.optimizer import inner_optimizer, rate_variable
 from layerwise.keras._optimizer.factors import Value, evaluate
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from layerwise.keras._optimizer.frozen_state import copy_of
+from layerwise.keras._internals.values import copy_of
 
 
 class UpdateRatios:

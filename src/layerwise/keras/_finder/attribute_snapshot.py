@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from layerwise.keras._internals.training import PROXY_STATE
+from layerwise.keras._internals.tensorflow import PROXY_STATE
 
 _KINDS = (list, dict, set)
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from layerwise.errors import FinderError
-from layerwise.keras._internals.hooks import inner_optimizer, rate_variable
+from layerwise.keras._internals.optimizer import inner_optimizer, rate_variable
 from layerwise.keras._optimizer.factors import evaluate_on_host
 from layerwise.keras._optimizer.rate_groups import groups_of
 

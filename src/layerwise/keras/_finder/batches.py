@@ -11,15 +11,9 @@ import numpy as np
 
 from layerwise.errors import FinderError
 from layerwise.finder._sweep.sweep import is_whole
-from layerwise.keras._internals.dataset import remade_dataset
-from layerwise.keras._internals.hooks import inner_optimizer
-from layerwise.keras._internals.training import (
-    data_adapter,
-    feeds_several_replicas,
-    map_arrays,
-    on_devices,
-    shared_out,
-)
+from layerwise.keras._internals.data import data_adapter, map_arrays, on_devices
+from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._internals.tensorflow import feeds_several_replicas, remade_dataset, shared_out
 
 
 class FinderBatches:

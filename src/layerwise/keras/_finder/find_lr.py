@@ -17,12 +17,9 @@ from layerwise.keras._finder.eager import EagerTrainer
 from layerwise.keras._finder.functional import FunctionalTrainer
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import KerasTrainer, scalar_needed
+from layerwise.keras._internals.tensorflow import feeds_several_replicas, where_fit_builds
 from layerwise.keras._internals.train_function import ready_to_train
-from layerwise.keras._internals.training import (
-    feeds_several_replicas,
-    loss_shape,
-    where_fit_builds,
-)
+from layerwise.keras._internals.trainer import loss_shape
 
 
 def find_lr(

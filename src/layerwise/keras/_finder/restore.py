@@ -14,7 +14,7 @@ import keras
 from layerwise.keras._finder.attribute_snapshot import AttributeSnapshot
 from layerwise.keras._gradients import Gradients
 from layerwise.keras._internals.random_states import RandomStates
-from layerwise.keras._internals.training import parts_built_by_fit
+from layerwise.keras._internals.trainer import parts_built_by_fit
 
 
 @contextmanager

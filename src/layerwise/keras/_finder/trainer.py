@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.keras._internals.hooks import batch_count, inner_optimizer, number_in, rate_variable
+from layerwise.keras._internals.optimizer import batch_count, inner_optimizer, rate_variable
 from layerwise.keras._internals.random_states import RandomStates
-from layerwise.keras._internals.replicas import on_each_replica
+from layerwise.keras._internals.tensorflow import on_each_replica
+from layerwise.keras._internals.values import number_in
 
 _ATTEMPTS = 40  # more than a loss scale can be halved before float32 ends
 

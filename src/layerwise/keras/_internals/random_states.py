@@ -3,15 +3,12 @@
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from layerwise.finder._random_states import global_states
-from layerwise.keras._internals.hooks import number_in
-from layerwise.keras._internals.training import (
-    global_seed_generator,
-    set_global_seed_generator,
-    tensorflow_generator,
-    tensorflow_op_seeds,
-)
+from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorflow_op_seeds
+from layerwise.keras._internals.values import number_in
 
 
 class RandomStates:
@@ -66,3 +63,13 @@ class RandomStates:
             torch.set_rng_state(self._torch)
             if self._cuda:
                 torch.cuda.set_rng_state_all(self._cuda)
+
+
+def global_seed_generator() -> Any:
+    """Keras' generator of seeds for all, or None if nothing has needed it yet."""
+    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+
+
+def set_global_seed_generator(generator: Any) -> None:
+    """Make this, or none, Keras' generator of seeds for all."""
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

@@ -5,20 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from layerwise.keras._internals.hooks import assign_on_replicas
+from layerwise.keras._internals.tensorflow import assign_on_replicas
+from layerwise.keras._internals.values import value_of
 
 FrozenState = tuple[Any, Any, Any]
 """A state, its value before the step, and whether it may change: False, or a boolean tensor."""
-
-
-def value_of(variable: Any) -> Any:
-    """The backend's own tensor of a Keras variable."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def copy_of(variable: Any) -> Any:
-    """The present value, in memory of its own."""
-    return ops.copy(value_of(variable))
 
 
 def mask_gradient(active: Any, gradient: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any, Self
 import keras
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._internals.hooks import check_hooks
+from layerwise.keras._internals.optimizer import check_hooks
+from layerwise.keras._internals.values import copy_of
 from layerwise.keras._optimizer.clone import as_optimizer, clone_optimizer, optimizer_config
 from layerwise.keras._optimizer.factors import Factors, outside_of_graphs
-from layerwise.keras._optimizer.frozen_state import copy_of
 from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
 from layerwise.keras._optimizer.spec import Spec
 from layerwise.keras._optimizer.update import MultipliedUpdate

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.factors import Value, calls_a_function, evaluate_on_host
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.plan import plan_of

@@ -1,7 +1,7 @@
 """One multiplied update: each variable under a rate of its own.
 
 ``MultipliedUpdate`` goes in front of an optimizer class and wraps the few methods through
-which Keras updates weights (``_hooks.py`` names them), so that the optimizer's own mathematics
+which Keras updates weights (``_internals/optimizer.py`` names them), so that its mathematics
 runs unchanged and only sees another learning rate:
 
 - ``update_step`` sees one variable at a time (JAX, TensorFlow, and every optimizer without a
@@ -23,14 +23,13 @@ import keras
 from keras import ops
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._internals.hooks import decays_weights
+from layerwise.keras._internals.optimizer import decays_weights
+from layerwise.keras._internals.values import copy_of, value_of
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._optimizer.frozen_state import (
     FrozenState,
-    copy_of,
     mask_gradient,
     put_back,
-    value_of,
 )
 from layerwise.keras._schedule import LearningRateSchedule
 
