@@ -42,11 +42,13 @@ def test_all_names_are_sorted_and_there(name):
 
 # What code about rules, schedules, plans and searches is written with, rather than these.
 NOT_ON_THE_FACADE = {
+    "BatchRow",
     "Clock",
     "Layers",
     "MLflow",
     "Override",
     "Parameter",
+    "PendingRows",
     "PlanRow",
     "Probe",
     "QuadraticTrainer",
@@ -60,7 +62,9 @@ NOT_ON_THE_FACADE = {
     "Value",
     "WeightsAndBiases",
     "candidates",
+    "check_ratios",
     "check_value",
+    "check_wait",
     "clamp",
     "cut",
     "delay",
