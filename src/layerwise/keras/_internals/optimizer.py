@@ -1,6 +1,8 @@
 """The private parts of Keras' optimizers that Layerwise leans on. Tried on Keras 3.14 and 3.15."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -95,3 +97,50 @@ def rate_variable(optimizer: Any) -> Any:
 def batch_count(optimizer: Any) -> Any:
     """The variable that counts the batches of an optimizer (updates, but for accumulation)."""
     return inner_optimizer(optimizer)._iterations
+
+
+def base_rate_of(optimizer: keras.optimizers.Optimizer) -> object:
+    """What gives an optimizer its base rate: a variable, a schedule or a function, else None."""
+    return getattr(inner_optimizer(optimizer), "_learning_rate", None)
+
+
+@contextmanager
+def overriding_rate(
+    optimizer: keras.optimizers.Optimizer, rate: keras.optimizers.schedules.LearningRateSchedule
+) -> Iterator[None]:
+    """While the block runs, the optimizer's updates ask ``rate`` for their base rate.
+
+    Args:
+        optimizer: The optimizer, also inside Keras' loss scaling.
+        rate: A function of the batches that the optimizer has counted.
+    """
+    inner, before = inner_optimizer(optimizer), base_rate_of(optimizer)
+    object.__setattr__(inner, "_learning_rate", rate)  # Keras would track it
+    try:
+        yield
+    finally:
+        object.__setattr__(inner, "_learning_rate", before)
+
+
+def give_rate_variable(optimizer: keras.optimizers.Optimizer) -> None:
+    """Put a variable of the value 0 in the place of what gives the base rate."""
+    inner = inner_optimizer(optimizer)
+    with keras.name_scope(inner.name, caller=inner):
+        inner._learning_rate = keras.Variable(
+            0.0,
+            name="learning_rate",
+            dtype=keras.backend.floatx(),
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+
+
+def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The sums of an update that is not complete yet, under gradient accumulation."""
+    return [v for v in inner_optimizer(optimizer)._accumulated_gradients if v is not None]
+
+
+def with_tracker(thing: object) -> list[object]:
+    """The object, and what Keras lists its variables with, if it has that."""
+    tracker = getattr(thing, "_tracker", None)
+    return [thing] if tracker is None else [thing, tracker]
