@@ -17,9 +17,13 @@ import numpy as np
 from layerwise.errors import OptimizerError
 from layerwise.keras._callbacks.batch_rows import NamedValues, RowBuilder, Step
 from layerwise.keras._callbacks.batch_values import BatchValues, split_logs
-from layerwise.keras._callbacks.step_rate import StepRate, batches_per_update
+from layerwise.keras._callbacks.step_rate import StepRate
 from layerwise.keras._callbacks.update_ratios import UpdateRatios
-from layerwise.keras._internals.optimizer import inner_optimizer, overriding_rate
+from layerwise.keras._internals.optimizer import (
+    batches_per_update,
+    inner_optimizer,
+    overriding_rate,
+)
 from layerwise.keras._internals.train_function import (
     TrainFunction,
     TrainFunctionProxy,

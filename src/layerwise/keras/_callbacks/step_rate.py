@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._internals.optimizer import batches_per_update
 from layerwise.keras._optimizer.factors import evaluate
 from layerwise.schedules import Schedule
 
@@ -28,8 +28,3 @@ class StepRate(keras.optimizers.schedules.LearningRateSchedule):
         """The rate after so many batches."""
         rate = evaluate(self.value, ops.floor_divide(batches, self._per_update))
         return ops.cast(rate, keras.backend.floatx())
-
-
-def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
-    """How many batches make one update: more than 1 under gradient accumulation."""
-    return inner_optimizer(optimizer).gradient_accumulation_steps or 1

@@ -140,6 +140,17 @@ def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.V
     return [v for v in inner_optimizer(optimizer)._accumulated_gradients if v is not None]
 
 
+def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+    """How many batches make one update: more than 1 under gradient accumulation."""
+    return inner_optimizer(optimizer).gradient_accumulation_steps or 1
+
+
+def optimizer_parts(optimizer: keras.optimizers.Optimizer) -> list[object]:
+    """The objects whose attributes hold what an optimizer is and what it has built."""
+    parts = [optimizer, getattr(optimizer, "inner_optimizer", None)]
+    return [thing for part in parts if part is not None for thing in with_tracker(part)]
+
+
 def with_tracker(thing: object) -> list[object]:
     """The object, and what Keras lists its variables with, if it has that."""
     tracker = getattr(thing, "_tracker", None)

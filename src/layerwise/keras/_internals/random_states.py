@@ -1,6 +1,6 @@
 """The random states of a process: of Python, NumPy, Keras and the backend."""
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import keras
 from keras.src.backend.common import global_state
@@ -11,21 +11,31 @@ from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorfl
 from layerwise.keras._internals.values import number_in
 
 
+@runtime_checkable
+class TorchGenerator(Protocol):
+    """A random generator of PyTorch, such as that of a ``DataLoader``."""
+
+    def get_state(self) -> object:
+        """Where it is."""
+
+    def set_state(self, state: object) -> object:
+        """Put it there."""
+
+
 class RandomStates:
-    """The global random states now, and those of some generators of PyTorch.
+    """The random states of the process now, and those of some generators of PyTorch.
 
     Args:
-        generators: Objects with ``get_state`` and ``set_state`` of PyTorch, such as the generator
-            of a ``DataLoader``.
+        generators: The generators.
     """
 
-    def __init__(self, generators: tuple[Any, ...] = ()) -> None:
+    def __init__(self, generators: tuple[TorchGenerator, ...] = ()) -> None:
         self._torch_generators = generators
         self.renew()
 
     def renew(self) -> None:
-        """Remember the states of now in place of those."""
-        self._host = global_states()
+        """Remember the present states instead."""
+        self._put_host_back = global_states()
         self._keras = global_seed_generator()
         state = None if self._keras is None else number_in(self._keras.state)
         self._keras_state = None if state is None else state.copy()
@@ -43,8 +53,8 @@ class RandomStates:
             self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
     def put_back(self) -> None:
-        """Set them as they were."""
-        self._host()
+        """Set the states that are remembered."""
+        self._put_host_back()
         set_global_seed_generator(self._keras)
         if self._keras is not None:
             self._keras.state.assign(self._keras_state)
@@ -65,11 +75,11 @@ class RandomStates:
                 torch.cuda.set_rng_state_all(self._cuda)
 
 
-def global_seed_generator() -> Any:
-    """Keras' generator of seeds for all, or None if nothing has needed it yet."""
+def global_seed_generator() -> keras.random.SeedGenerator | None:
+    """Keras' global generator of seeds; None if nothing has needed it yet."""
     return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
 
 
-def set_global_seed_generator(generator: Any) -> None:
-    """Make this, or none, Keras' generator of seeds for all."""
+def set_global_seed_generator(generator: keras.random.SeedGenerator | None) -> None:
+    """Make this Keras' global generator of seeds, or have none."""
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

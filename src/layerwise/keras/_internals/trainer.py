@@ -22,7 +22,7 @@ They are those of the trainable variables, the other variables of the model, the
 variables and the variables of the metrics.
 """
 
-_TRAINED, _OPTIMIZER = 0, 2
+OPTIMIZER_PART, METRICS_PART = 2, 3
 
 
 def check_trainer(model: keras.Model) -> None:
@@ -71,9 +71,19 @@ def rate_and_count(optimizer: keras.optimizers.Optimizer) -> dict[str, object]:
     return now if rate is None else now | {"rate": keras.ops.copy(rate.value)}
 
 
+def state_variables(model: keras.Model) -> list[list[keras.Variable]]:
+    """The variables whose values are a state, list by list."""
+    return [
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    ]
+
+
 def trained_values(state: State) -> list[Any]:
     """On JAX, the values of the trainable variables in a state."""
-    return state[_TRAINED]
+    return state[0]
 
 
 class OptimizerState:
@@ -99,7 +109,7 @@ class OptimizerState:
 
     def batches_on_device(self, state: State) -> object:
         """On JAX, a copy of the count, which nothing waits for."""
-        return keras.ops.copy(state[_OPTIMIZER][self._places[id(self._count)]])
+        return keras.ops.copy(state[OPTIMIZER_PART][self._places[id(self._count)]])
 
     def set_rate(self, arguments: tuple[Any, ...], rate: float) -> tuple[Any, ...]:
         """Set the base rate for the next step.
@@ -118,15 +128,15 @@ class OptimizerState:
 
         state, *others = arguments
         place = self._places[id(self._rate)]
-        values = list(state[_OPTIMIZER])
+        values = list(state[OPTIMIZER_PART])
         old = values[place]
         values[place] = jax.device_put(np.asarray(rate, old.dtype), old.sharding)
-        return (*state[:_OPTIMIZER], values, *state[_OPTIMIZER + 1 :]), *others
+        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
 
     def _read(self, state: State | None, variable: keras.Variable) -> Any:
         if keras.backend.backend() != "jax" or state is None:
             return number_in(variable)
-        return state[_OPTIMIZER][self._places[id(variable)]]
+        return state[OPTIMIZER_PART][self._places[id(variable)]]
 
 
 def compiled_parts(model: keras.Model) -> list[object]:
