@@ -3,17 +3,21 @@
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerwise._checks import number
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, SearchOptions, StopRule
-from layerwise.finder._search import finding
-from layerwise.finder._sweep.curve import from_curve
-from layerwise.finder._sweep.stop import stop_rule
-from layerwise.finder._sweep.sweep import Points, Stopped
+from layerwise.finder import (
+    LRFinding,
+    SearchOptions,
+    Spacing,
+    StopName,
+    Stopped,
+    StopRule,
+    SweepPoints,
+)
 from layerwise.keras._callbacks.lr_updater import LRUpdater
 from layerwise.keras._finder.base_rate import group_factors
 from layerwise.keras._finder.restore import VariableSnapshot, variables_of
@@ -92,10 +96,10 @@ class LRFinder(LRUpdater):
         high: float = 10.0,
         steps: int = 100,
         *,
-        spacing: Literal["geometric", "linear"] = "geometric",
+        spacing: Spacing = "geometric",
         base_lr: float | None = None,
         lr_multiplier: float | None = None,
-        stop: Literal["diverged", "doubled", "never"] | StopRule = "doubled",
+        stop: StopName | StopRule = "doubled",
         smoothing: float = 2.0,
         restore: bool = True,
     ) -> None:
@@ -108,8 +112,7 @@ class LRFinder(LRUpdater):
             self._rates = options.rates.tolist()
         else:
             self._rates = _growing_rates(options, lr_multiplier)
-        self._stop = stop_rule(stop)
-        self._smoothing = smoothing
+        self._options = options
         self._restore = restore
         self._before: tuple[RandomStates, VariableSnapshot] | None = None
         self.finding: LRFinding | None = None
@@ -131,7 +134,7 @@ class LRFinder(LRUpdater):
         variables = variables_of(model) if self._restore else _rate_and_count(optimizer)
         self._before = RandomStates(), VariableSnapshot(variables)
         self._batches, self._epochs, self.finding = {}, {}, None
-        self._points = Points(self._stop)
+        self._points = SweepPoints(self._options.stop, self._options.smoothing)
         self._losses: list[float] = []  # of the update that is not complete
         self._first_step: int | None = None
         self._asked: deque[int] = deque()  # the places in the rates whose batches have no row yet
@@ -186,14 +189,8 @@ class LRFinder(LRUpdater):
             stopped = self._stopped
         else:
             stopped = "stopped by the user" if self.model.stop_training else "data ended"
-        sweep = self._points.sweep(stopped)
-        self.finding = finding(
-            sweep,
-            from_curve(sweep, self._smoothing),
-            "sweep",
-            self._smoothing,
-            group_factors(self.model),
-        )
+        factors = group_factors(self.model)
+        self.finding = self._points.finding(stopped, group_factors=factors)
         if self._stopped is not None:
             self.model.stop_training = False
         self.put_back()

@@ -6,7 +6,7 @@ import keras
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
-from layerwise.finder._random_states import global_states
+from layerwise.finder import global_states
 from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorflow_op_seeds
 from layerwise.keras._internals.values import number_in
 
