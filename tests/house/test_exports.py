@@ -66,6 +66,7 @@ NOT_ON_THE_FACADE = {
     "delay",
     "distinct",
     "group_labels",
+    "is_closed_form",
     "levels_from_names",
     "minimum_over_10",
     "multiply_plans",
@@ -84,6 +85,7 @@ NOT_ON_THE_FACADE = {
     "valley",
     "value_from_config",
     "value_to_config",
+    "values_over",
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise.errors import LayerwiseError
-from layerwise.schedules import Schedule, from_function
+from layerwise.schedules import is_closed_form
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Steps: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -53,37 +53,9 @@ def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, last, most).round().astype(np.int64))
 
 
-def curve(value: Any, steps: npt.NDArray[np.int64]) -> Floats:
-    """A number, schedule or callable of the step at each of these steps.
-
-    A closed form is called once with all of them; a Python function, also one inside of a
-    schedule, once for each.
-
-    Examples:
-        >>> from layerwise.schedules import linear
-        >>> curve(linear(4), np.arange(5)).tolist()
-        [1.0, 0.75, 0.5, 0.25, 0.0]
-    """
-    if not callable(value):
-        return np.full(len(steps), float(value))
-    if is_closed_form(value):
-        return np.asarray(value(steps), np.float64)
-    return np.array([float(value(int(step))) for step in steps])
-
-
 def most_steps(values: Sequence[Any]) -> int:
     """How many steps are evaluated at most, given what is to be evaluated."""
-    closed = all(is_closed_form(value) for value in values if callable(value))
-    return EVERY_STEP if closed else _CALLS
-
-
-def is_closed_form(value: object) -> bool:
-    """Whether it is a schedule with no function of the user's anywhere inside."""
-    if isinstance(value, tuple):
-        return all(is_closed_form(part) for part in value if isinstance(part, tuple | Schedule))
-    if not isinstance(value, Schedule) or isinstance(value, from_function):
-        return False
-    return is_closed_form(tuple(vars(value).values()))
+    return EVERY_STEP if all(map(is_closed_form, values)) else _CALLS
 
 
 def thin(x: npt.ArrayLike, y: npt.ArrayLike, points: int = _POINTS) -> tuple[Floats, Floats]:

@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from layerwise.multipliers import Plan, PlanRow, Value
 from layerwise.multipliers._names import common_start
-from layerwise.plots._curves import Floats, curve, most_steps
+from layerwise.plots._curves import Floats, most_steps
 from layerwise.plots._style import shorten
 from layerwise.plots._ticks import rounded_text
+from layerwise.schedules import values_over
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64
     if plan.learning_rate is not None:
         base = plan.learning_rate * base
         if plan.schedule is not None:
-            base = base * curve(plan.schedule, steps)
-    return np.array([base * curve(group.value, steps) for group in groups])
+            base = base * values_over(plan.schedule, steps)
+    return np.array([base * values_over(group.value, steps) for group in groups])
 
 
 def most_steps_of(plan: Plan) -> int:

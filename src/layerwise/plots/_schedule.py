@@ -5,10 +5,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from layerwise.errors import ScheduleError
-from layerwise.plots._curves import Floats, Steps, curve, most_steps, steps_of, thin
+from layerwise.plots._curves import Floats, Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import number_axis, step_axis
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, values_over
 
 
 def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = None) -> Axes:
@@ -62,4 +62,4 @@ def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.i
             f"{schedule!r} never ends: say how many steps to draw, for example steps=10_000."
         )
     shown = steps_of(wanted, most_steps([schedule]))
-    return shown, curve(schedule, shown)
+    return shown, values_over(schedule, shown)

@@ -3,6 +3,7 @@
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
 from layerwise.schedules._config import from_config, to_config
+from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
 from layerwise.schedules._modify import clamp, cut, delay, repeat, scale_steps
 from layerwise.schedules._schedule import Schedule
@@ -32,6 +33,7 @@ __all__ = [
     "from_config",
     "from_function",
     "inverse_sqrt",
+    "is_closed_form",
     "linear",
     "one_cycle",
     "piecewise_constant",
@@ -41,6 +43,7 @@ __all__ = [
     "scale_steps",
     "then",
     "to_config",
+    "values_over",
     "warmup",
     "warmup_stable_decay",
 ]

@@ -1,0 +1,72 @@
+"""The values of a number, a schedule or any callable at many steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from layerwise.schedules._function import from_function
+from layerwise.schedules._schedule import Schedule
+
+__all__ = ["is_closed_form", "values_over"]
+
+
+def is_closed_form(value: object) -> bool:
+    """Say whether one call gives the values at a whole array of steps.
+
+    Args:
+        value: A number, a schedule, or a callable of the step.
+
+    Returns:
+        True for numbers, and for schedules with no ``from_function`` anywhere inside.
+
+    Examples:
+        >>> from layerwise.schedules import from_function, is_closed_form, warmup
+        >>> is_closed_form(0.5), is_closed_form(warmup(5) * 2)
+        (True, True)
+        >>> is_closed_form(abs), is_closed_form(warmup(5) >> from_function(abs))
+        (False, False)
+    """
+    if isinstance(value, tuple):
+        return all(is_closed_form(part) for part in value if isinstance(part, tuple | Schedule))
+    if isinstance(value, Schedule):
+        return not isinstance(value, from_function) and is_closed_form(tuple(vars(value).values()))
+    return not callable(value)
+
+
+def values_over(
+    value: float | Schedule | Callable[[Any], object],
+    steps: npt.NDArray[np.integer[Any]],
+    at: Callable[[Any, int], float] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Evaluate a number, a schedule or a callable at each of many steps.
+
+    Args:
+        value: A number, a schedule, or a callable of the step.
+        steps: The steps, shape ``(n,)``, in any order.
+        at: Evaluates what is no closed form: it gets the value and a step, once for each distinct
+            step. By default, the value is called.
+
+    Returns:
+        The values, shape ``(n,)``. A closed form is called once with all steps.
+
+    Examples:
+        >>> import numpy as np
+        >>> from layerwise.schedules import linear, values_over
+        >>> values_over(linear(4), np.arange(5)).tolist()
+        [1.0, 0.75, 0.5, 0.25, 0.0]
+        >>> values_over(lambda step: step / 2, np.array([3, 0])).tolist()
+        [1.5, 0.0]
+    """
+    if not callable(value):
+        return np.full(len(steps), float(value))
+    if isinstance(value, Schedule) and is_closed_form(value):
+        return np.asarray(value(steps), np.float64)
+    evaluate = at or _call
+    distinct, places = np.unique(steps, return_inverse=True)
+    return np.array([evaluate(value, int(step)) for step in distinct], np.float64)[places]
+
+
+def _call(value: Callable[[int], Any], step: int) -> float:
+    return float(value(step))
