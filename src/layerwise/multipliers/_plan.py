@@ -1,16 +1,17 @@
 """The plan: which multiplier each parameter gets and why, as a table that can be read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._values import Value, value_at, value_key
+from layerwise.multipliers._values import StepValue, Value, moves, value_at, value_key
 from layerwise.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -93,6 +94,37 @@ class Plan:
             places.setdefault(value_key(row.value), []).append(place)
         return tuple((self.rows[own[0]].value, tuple(own)) for own in places.values())
 
+    def map_values(self, change: Callable[[StepValue, str], Value]) -> Self:
+        """The plan with other values in place of those that move.
+
+        Args:
+            change: Called once with each different schedule or callable and what it is
+                (``"The multiplier of 'head'"``, ``"The schedule"``); returns the new value.
+
+        Returns:
+            The plan with the new values; numbers stay as they are.
+
+        Examples:
+            >>> from layerwise import constant
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> plan = resolve([Parameter("head/kernel")], {"head": constant(0.5)})
+            >>> plan.map_values(lambda value, what: value(0)).rows[0].value
+            0.5
+        """
+        changed: dict[object, Value] = {}
+
+        def new(value: Value, what: str) -> Value:
+            if not moves(value):
+                return value
+            key = value_key(value)
+            if key not in changed:
+                changed[key] = change(value, what)
+            return changed[key]
+
+        rows = tuple(replace(row, value=new(row.value, _what(row))) for row in self.rows)
+        schedule = None if self.schedule is None else new(self.schedule, "The schedule")
+        return replace(self, rows=rows, schedule=schedule)
+
     def multipliers(self, step: int) -> Floats:
         """The multiplier of each row at a step, shape ``(rows,)``.
 
@@ -101,8 +133,7 @@ class Plan:
         """
         result = np.empty(len(self.rows))
         for value, places in self.groups:
-            where = f"the multiplier of {self.rows[places[0]].parameter.name!r}"
-            result[list(places)] = value_at(value, step, where)
+            result[list(places)] = value_at(value, step, _what(self.rows[places[0]]))
         return result
 
     def rates(self, step: int) -> Floats:
@@ -119,7 +150,7 @@ class Plan:
             raise MultiplierError("this plan has no learning rate: make it with learning_rate=.")
         base = self.learning_rate
         if self.schedule is not None:
-            base *= value_at(self.schedule, step, "the schedule's factor")
+            base *= value_at(self.schedule, step, "The schedule")
         trainable = np.array([row.parameter.trainable for row in self.rows], dtype=bool)
         return np.where(trainable, base * self.multipliers(step), 0.0)
 
@@ -160,9 +191,7 @@ class Plan:
         Raises:
             LayerwiseError: ``steps`` are no steps.
         """
-        from layerwise import plots
-
-        return plots.plan(self, steps, ax=ax)
+        return _show.plan_curves(self, steps, ax)
 
     def heat_map(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
         """Draw the rate of each layer at each step as a colour, with Matplotlib.
@@ -177,23 +206,13 @@ class Plan:
         Raises:
             LayerwiseError: ``steps`` are no steps, or the plan is empty.
         """
-        from layerwise import plots
-
-        return plots.heat_map(self, steps, ax=ax)
+        return _show.plan_heat_map(self, steps, ax)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        from layerwise._plan_table import plan_table
-
-        yield plan_table(self, options.max_width)
+        yield _show.plan_table(self, options.max_width)
 
     def __str__(self) -> str:
-        try:
-            from layerwise._plan_table import plan_text
-        except ModuleNotFoundError as error:
-            if error.name != "rich":
-                raise
-            return f'{self!r}\nTo see it as a table: pip install "layerwise[cli]"'
-        return plan_text(self)
+        return _show.plan_text(self)
 
     def __repr__(self) -> str:
         frozen = sum(row.frozen for row in self.rows)
@@ -204,19 +223,25 @@ class Plan:
         )
 
 
+def _what(row: PlanRow) -> str:
+    return f"The multiplier of {row.rule or row.parameter.name!r}"
+
+
 def value_text(value: Value) -> float | str:
-    """A number as it is; the expression of a schedule; the name of a function."""
+    """A multiplier for people to read: a number, a schedule's expression, or a function's name.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> from layerwise.multipliers import value_text
+        >>> value_text(0.5), value_text(cosine(100)), value_text(max)
+        (0.5, 'cosine(100)', 'max')
+    """
     if isinstance(value, float | int):
         return float(value)
     if isinstance(value, Schedule):
         return repr(value)
-    return function_text(value)
-
-
-def function_text(function: Callable[..., Any]) -> str:
-    """A function's name, or what an object's type is called."""
-    name = getattr(function, "__name__", None)
-    return name if isinstance(name, str) else type(function).__name__
+    name = getattr(value, "__name__", None)
+    return name if isinstance(name, str) else type(value).__name__
 
 
 def _count(count: int, noun: str) -> str:
