@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from layerwise._unfolded import unfolded
 from layerwise.errors import MultiplierError
 from layerwise.schedules import Schedule, from_function
 
@@ -123,11 +124,7 @@ def calls_a_function(schedule: object) -> bool:
 
 
 def _kept_apart(factors: list[Any], iterations: Any) -> list[Any]:
-    """On JAX, factors that XLA can neither know nor compute again in each variable's kernel.
-
-    It would compile a kernel for each different number, and put a schedule into all of them. What
-    comes out of a branch that is always taken, though XLA can't know it, stays a number in memory.
-    """
+    """On JAX, factors that XLA neither folds into each variable's kernel nor computes there."""
     if keras.backend.backend() != "jax":
         return factors
     import jax
@@ -137,17 +134,7 @@ def _kept_apart(factors: list[Any], iterations: Any) -> list[Any]:
     if not moving or not isinstance(step, jax.core.Tracer):
         return factors
     known = [ops.convert_to_tensor(f, keras.backend.floatx()) for f in moving]
-
-    def branch(step: Any, known: Any) -> Any:
-        return jax.lax.cond(step >= 0, lambda: known, lambda: [ops.zeros_like(f) for f in known])
-
-    def barrier(step: Any, known: Any) -> Any:
-        del step
-        keep: Any = jax.lax.optimization_barrier
-        return keep(known)
-
-    # CPUs ignore the barrier; elsewhere a branch would wait for the device.
-    apart = iter(jax.lax.platform_dependent(step, known, cpu=branch, default=barrier))
+    apart = iter(unfolded(jax, lambda step, known: known, step, known))
     return [None if f is None else next(apart) for f in factors]
 
 
