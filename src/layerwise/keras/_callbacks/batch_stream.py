@@ -90,7 +90,7 @@ class BatchStream:
         self._rate: float | None = None
         self._batches: int | None = None
         original = model.train_function
-        self._make_function()
+        self._prepare_function()
         model.train_function = TrainFunctionProxy(original, self)
 
     def set_rate_by(self, rule: StepRate | RateRule) -> None:
@@ -107,7 +107,7 @@ class BatchStream:
             )
         if isinstance(rule, StepRate):
             self.step_rate = self._rows.step_rate = rule
-            self._make_function()
+            self._prepare_function()
         else:
             self._rate_rule = rule
 
@@ -150,7 +150,7 @@ class BatchStream:
         values, logs = split_logs(logs)
         self._batches = batches + self._model.steps_per_execution
         moved = None if ratios is None or before is None else ratios.after(before, state)
-        self._pending.add(self._step(values, logs, state, moved))
+        self._pending.add(self._finished(values, logs, state, moved))
         self._state = state
         return (logs, state) if _on_jax() else logs
 
@@ -175,7 +175,7 @@ class BatchStream:
         for listener in tuple(self.listeners):
             listener.receive(rows)
 
-    def _make_function(self) -> None:
+    def _prepare_function(self) -> None:
         """Make the train function ahead: on JAX it can't be made while a step has the weights."""
         if self.step_rate not in self._functions:
             self._functions[self.step_rate] = untraced_train_function(self._model)
@@ -210,7 +210,7 @@ class BatchStream:
             self._ratios = UpdateRatios(self._model)
         return self._ratios
 
-    def _step(
+    def _finished(
         self,
         values: Mapping[str, object] | None,
         logs: Mapping[str, object],

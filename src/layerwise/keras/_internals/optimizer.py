@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from layerwise.errors import OptimizerError
+from layerwise.keras._internals.tensorflow import where_fit_builds
 
 HOOKS = {
     "apply": ("grads", "trainable_variables"),
@@ -122,17 +123,30 @@ def overriding_rate(
         object.__setattr__(inner, "_learning_rate", before)
 
 
-def give_rate_variable(optimizer: keras.optimizers.Optimizer) -> None:
-    """Put a variable of the value 0 in the place of what gives the base rate."""
-    inner = inner_optimizer(optimizer)
-    with keras.name_scope(inner.name, caller=inner):
-        inner._learning_rate = keras.Variable(
+@contextmanager
+def rate_in_variable(model: keras.Model) -> Iterator[bool]:
+    """While the block runs, a variable gives the base rate of the model's optimizer.
+
+    Yields:
+        Whether a new one had to take the place of a schedule or function.
+    """
+    inner, before = inner_optimizer(model.optimizer), base_rate_of(model.optimizer)
+    if isinstance(before, keras.Variable):
+        yield False
+        return
+    with where_fit_builds(model), keras.name_scope(inner.name, caller=inner):
+        inner._learning_rate = variable = keras.Variable(
             0.0,
             name="learning_rate",
             dtype=keras.backend.floatx(),
             trainable=False,
             aggregation="only_first_replica",
         )
+    try:
+        yield True
+    finally:
+        inner._tracker.untrack(variable)
+        object.__setattr__(inner, "_learning_rate", before)
 
 
 def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
@@ -143,15 +157,3 @@ def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.V
 def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
     """How many batches make one update: more than 1 under gradient accumulation."""
     return inner_optimizer(optimizer).gradient_accumulation_steps or 1
-
-
-def optimizer_parts(optimizer: keras.optimizers.Optimizer) -> list[object]:
-    """The objects whose attributes hold what an optimizer is and what it has built."""
-    parts = [optimizer, getattr(optimizer, "inner_optimizer", None)]
-    return [thing for part in parts if part is not None for thing in with_tracker(part)]
-
-
-def with_tracker(thing: object) -> list[object]:
-    """The object, and what Keras lists its variables with, if it has that."""
-    tracker = getattr(thing, "_tracker", None)
-    return [thing] if tracker is None else [thing, tracker]

@@ -150,6 +150,15 @@ def tensorflow_generator() -> Any:
     return stateful_random_ops.global_generator
 
 
+def is_split(array: object) -> bool:
+    """Whether it is a batch that is split among replicas."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(array, tf.distribute.DistributedValues)
+
+
 def is_dataset(x: object) -> bool:
     """Whether it is a ``tf.data.Dataset``; TensorFlow is not imported for that."""
     return any(
