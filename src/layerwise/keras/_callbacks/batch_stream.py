@@ -19,11 +19,7 @@ from layerwise.keras._callbacks.batch_rows import NamedValues, RowBuilder, Step
 from layerwise.keras._callbacks.batch_values import BatchValues, split_logs
 from layerwise.keras._callbacks.step_rate import StepRate
 from layerwise.keras._callbacks.update_ratios import UpdateRatios
-from layerwise.keras._internals.optimizer import (
-    batches_per_update,
-    inner_optimizer,
-    overriding_rate,
-)
+from layerwise.keras._internals.optimizer import overriding_rate
 from layerwise.keras._internals.train_function import (
     TrainFunction,
     TrainFunctionProxy,
@@ -77,13 +73,10 @@ class BatchStream:
     def start(self, fit: object) -> None:
         """Begin with a training, known by the parameters that ``fit`` hands to its callbacks."""
         model = self._model
-        scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
         self.fit = fit
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
-        self._per_update = batches_per_update(model.optimizer)
-        self._may_skip = scales_loss or model.steps_per_execution > 1
-        self._rows = RowBuilder(model, self._per_update, self._may_skip)
+        self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
         self._state: State | None = None
@@ -139,8 +132,8 @@ class BatchStream:
             return self._model.train_function(*arguments)
         self._expected = False
         batches = self._read_optimizer(arguments)
-        step = batches // self._per_update
-        after = (batches + self._model.steps_per_execution) // self._per_update
+        step = batches // self._rows.per_update
+        after = (batches + self._model.steps_per_execution) // self._rows.per_update
         arguments = self._with_rate(arguments, step)
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
@@ -222,7 +215,7 @@ class BatchStream:
         batches: object = self._batches
         if values is not None and "batches" in values:
             rate, batches = values.get("rate"), values["batches"]
-        elif state is not None and self._may_skip and self._optimizer is not None:
+        elif state is not None and self._rows.may_skip and self._optimizer is not None:
             batches = self._optimizer.batches_on_device(state)
         return Step(own, batches, rate, self._epoch, time.time(), ratios)
 

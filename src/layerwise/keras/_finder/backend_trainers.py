@@ -30,7 +30,7 @@ class EagerTrainer(KerasTrainer):
     """On TensorFlow and PyTorch: the variables train, and a copy of them is kept."""
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         super().__init__(model, on_host, generators)
         self._reset_tensors = [
@@ -87,7 +87,7 @@ class FunctionalTrainer(KerasTrainer):
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         super().__init__(model, on_host, generators)
         self._variables = state_variables(model)

@@ -1,8 +1,10 @@
 """The base rate of an optimizer as one variable that a search can set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import keras
 
@@ -20,21 +22,17 @@ from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.rate_groups import RateGroups
 
 
-@dataclass(frozen=True)
-class SearchableRate:
+class SearchableRate(NamedTuple):
     """The base rate of a model's optimizer while a search sets it.
 
     Attributes:
-        model: The model.
         lifted: Whether a schedule or function that acts on the rate is left out meanwhile.
+        group_factors: Gives the factor of each group's rate on the base rate, once the model is
+            built.
     """
 
-    model: keras.Model
     lifted: bool
-
-    def group_factors(self) -> dict[str, float]:
-        """The factor of each group's rate on the base rate; the model must be built."""
-        return group_factors(self.model)
+    group_factors: Callable[[], dict[str, float]]
 
 
 @contextmanager
@@ -52,7 +50,7 @@ def searchable_rate(model: keras.Model) -> Iterator[SearchableRate]:
     """
     _check_base_rate(model.optimizer)
     with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
-        yield SearchableRate(model, lifted=inside or outside)
+        yield SearchableRate(inside or outside, partial(group_factors, model))
 
 
 def group_factors(model: keras.Model) -> dict[str, float]:

@@ -12,7 +12,7 @@ from layerwise.errors import FinderError
 from layerwise.keras._internals.data import (
     batches_for_training,
     can_be_shuffled,
-    data_adapter,
+    get_data_adapter,
     on_one_replica,
     stop_workers,
 )
@@ -64,8 +64,7 @@ class FinderBatches:
             x = remade_dataset(x)
         self._model, self._per_update = model, per_update
         self._make_adapter = partial(
-            data_adapter,
-            on_one_replica,
+            get_data_adapter,
             x,
             y=y,
             sample_weight=sample_weight,

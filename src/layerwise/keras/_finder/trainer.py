@@ -33,7 +33,7 @@ class KerasTrainer(ABC):
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         self.model = model
         self.on_host = on_host

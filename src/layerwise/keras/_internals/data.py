@@ -11,7 +11,14 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_split, shared_out
 
-data_adapter = get_data_adapter
+__all__ = [
+    "batches_for_training",
+    "can_be_shuffled",
+    "get_data_adapter",
+    "map_arrays",
+    "on_one_replica",
+    "stop_workers",
+]
 
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:
@@ -23,7 +30,7 @@ def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[o
     """The batches of one pass, in the form that a train function takes.
 
     Args:
-        adapter: Takes the data, as ``data_adapter`` returned it.
+        adapter: Takes the data, as ``get_data_adapter`` returned it.
         model: The model that is to train on them.
     """
     backend = keras.backend.backend()
