@@ -10,7 +10,7 @@ from layerwise.keras._callbacks.performance_logger import PerformanceLogger
 from layerwise.keras._callbacks.step_rate import StepRate, check_settable
 from layerwise.keras._internals.optimizer import rate_variable
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.factors import StepFunction, evaluate_on_host
+from layerwise.keras._optimizer.step_values import StepFunction, evaluate_on_host
 from layerwise.schedules import Schedule
 
 Rate = float | Schedule | Callable[[Any], Any]

@@ -10,7 +10,8 @@ from keras import ops
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.optimizer import inner_optimizer, rate_variable
-from layerwise.keras._optimizer.factors import Value, evaluate
+from layerwise.keras._optimizer.step_values import evaluate
+from layerwise.multipliers import Value
 
 
 class StepRate(keras.optimizers.schedules.LearningRateSchedule):

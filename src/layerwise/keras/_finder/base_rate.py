@@ -8,8 +8,8 @@ import keras
 
 from layerwise.errors import FinderError
 from layerwise.keras._internals.optimizer import inner_optimizer, rate_variable
-from layerwise.keras._optimizer.factors import evaluate_on_host
 from layerwise.keras._optimizer.rate_groups import groups_of
+from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
 def check_base_rate(optimizer: Any) -> None:
