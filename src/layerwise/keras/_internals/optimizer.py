@@ -1,7 +1,8 @@
 """The private parts of Keras' optimizers, under names of our own."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -222,14 +223,14 @@ def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.O
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def base_rate(optimizer: keras.optimizers.Optimizer) -> Rate:
-    """The base rate: a variable, a schedule of Keras, or a callable without arguments."""
-    return optimizer._learning_rate
+def base_rate_of(optimizer: keras.optimizers.Optimizer) -> Rate | None:
+    """The base rate: a variable, a schedule of Keras or a callable without arguments, else None."""
+    return getattr(inner_optimizer(optimizer), "_learning_rate", None)
 
 
 def rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
     """The variable that holds the base rate; None if a schedule or a callable gives it."""
-    rate = getattr(inner_optimizer(optimizer), "_learning_rate", None)
+    rate = base_rate_of(optimizer)
     return rate if isinstance(rate, keras.Variable) else None
 
 
@@ -297,3 +298,56 @@ def unpickler(optimizer_class: type) -> Callable[[object], object]:
     """The function with which Keras makes an optimizer of this class from a pickle."""
     function: Callable[[object], object] = optimizer_class._unpickle_model  # type: ignore[attr-defined]
     return function
+
+
+@contextmanager
+def overriding_rate(
+    optimizer: keras.optimizers.Optimizer, rate: keras.optimizers.schedules.LearningRateSchedule
+) -> Iterator[None]:
+    """While the block runs, the optimizer's updates get their base rate from ``rate``.
+
+    Args:
+        optimizer: The optimizer, also inside Keras' loss scaling.
+        rate: A function of the batches that the optimizer has counted.
+    """
+    inner, before = inner_optimizer(optimizer), base_rate_of(optimizer)
+    object.__setattr__(inner, "_learning_rate", rate)  # Keras would track it
+    try:
+        yield
+    finally:
+        object.__setattr__(inner, "_learning_rate", before)
+
+
+def give_rate_variable(optimizer: keras.optimizers.Optimizer) -> None:
+    """Put a variable of the value 0 in the place of what gives the base rate."""
+    inner = inner_optimizer(optimizer)
+    with keras.name_scope(inner.name, caller=inner):
+        inner._learning_rate = keras.Variable(
+            0.0,
+            name="learning_rate",
+            dtype=keras.backend.floatx(),
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+
+
+def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The sums of an update that is not complete yet, under gradient accumulation."""
+    return [v for v in inner_optimizer(optimizer)._accumulated_gradients if v is not None]
+
+
+def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+    """How many batches make one update: more than 1 under gradient accumulation."""
+    return inner_optimizer(optimizer).gradient_accumulation_steps or 1
+
+
+def optimizer_parts(optimizer: keras.optimizers.Optimizer) -> list[object]:
+    """The objects whose attributes hold what an optimizer is and what it has built."""
+    parts = [optimizer, getattr(optimizer, "inner_optimizer", None)]
+    return [thing for part in parts if part is not None for thing in with_tracker(part)]
+
+
+def with_tracker(thing: object) -> list[object]:
+    """The object, and what Keras lists its variables with, if it has that."""
+    tracker = getattr(thing, "_tracker", None)
+    return [thing] if tracker is None else [thing, tracker]

@@ -184,3 +184,11 @@ def tensorflow_generator() -> "tf.random.Generator | None":
     from tensorflow.python.ops import stateful_random_ops
 
     return stateful_random_ops.global_generator
+
+
+def is_dataset(x: object) -> bool:
+    """Whether it is a ``tf.data.Dataset``; TensorFlow is not imported for that."""
+    return any(
+        kind.__name__ == "DatasetV2" and kind.__module__.startswith("tensorflow.python.")
+        for kind in type(x).__mro__
+    )

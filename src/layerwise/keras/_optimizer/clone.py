@@ -8,7 +8,7 @@ import keras
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.classes import view_as
 from layerwise.keras._internals.optimizer import (
-    base_rate,
+    base_rate_of,
     config_without_rate,
     copy_decay_exclusions,
     rate_variable,
@@ -49,7 +49,7 @@ def clone_optimizer(source: keras.optimizers.Optimizer, plain: type) -> keras.op
             "Let get_config() return every argument of __init__()."
         ) from error
     if rate_variable(source) is None:
-        made.learning_rate = as_learning_rate(base_rate(source))
+        made.learning_rate = as_learning_rate(base_rate_of(source))
     simple = bool | int | float | str | None
     for name, value in vars(source).items():
         public = not name.startswith("_") and name not in ("built", "name")

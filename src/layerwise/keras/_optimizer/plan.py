@@ -9,7 +9,7 @@ from keras import ops
 
 from layerwise._checks import whole
 from layerwise.errors import MultiplierError, UnmatchedRuleError
-from layerwise.keras._internals.optimizer import base_rate
+from layerwise.keras._internals.optimizer import base_rate_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._parameters import parameters_of
 from layerwise.keras._schedule import LearningRateSchedule
@@ -83,7 +83,7 @@ def rates_now(plan: Plan) -> dict[str, float]:
 
 def _moving_base(optimizer: keras.optimizers.Optimizer) -> Schedule | None:
     """The base rate as a schedule, if it is one."""
-    rate = base_rate(optimizer)
+    rate = base_rate_of(optimizer)
     if isinstance(rate, LearningRateSchedule):
         return rate.schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):

@@ -27,7 +27,7 @@ from layerwise.keras._internals.optimizer import (
     OptimizerHooks,
     Slots,
     averages_of,
-    base_rate,
+    base_rate_of,
     batch_count,
     check_known,
     place_of,
@@ -193,7 +193,7 @@ class MultipliedUpdate(OptimizerHooks):
                 super().decay([variables[m] for m in members])
 
     def rate_now(self) -> Tensor:
-        rate = base_rate(self)
+        rate = base_rate_of(self)
         if isinstance(rate, LearningRateSchedule):
             now = rate(self.iterations)  # applied updates, not batches
         else:

@@ -1,0 +1,123 @@
+"""The options of a search: documented and checked here, once, for ``search`` and every ``find_lr``.
+
+A ``find_lr`` takes them as keywords, ``**options: Unpack[SearchKeywords]``, and begins with
+``SearchOptions(**options)``: a value that can't be honoured raises ``FinderError`` before anything
+is touched, an unknown keyword Python's own ``TypeError``. It hands the object on,
+``search(trainer, batches, options, ...)``. Whoever calls ``search`` with a trainer of their own
+writes keywords there too; they take the place of the object's values.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict, get_args
+
+import numpy as np
+
+from layerwise._checks import choice, number, whole
+from layerwise.errors import FinderError
+from layerwise.finder._curve import Floats
+from layerwise.finder._finding import Method
+from layerwise.finder._sweep import StopName, StopRule, stop_rule
+
+Spacing = Literal["geometric", "linear"]
+Memory = Literal["device", "host"]
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The options as keyword arguments; ``SearchOptions`` says what each of them means.
+
+    Examples:
+        >>> from typing import Unpack
+        >>> def find_lr(model: object, **options: Unpack[SearchKeywords]) -> SearchOptions:
+        ...     return SearchOptions(**options)
+        >>> find_lr("a model", steps=50).rates.shape
+        (50,)
+    """
+
+    low: float
+    high: float
+    steps: int
+    spacing: Spacing
+    method: Method
+    horizon: int | None
+    stop: StopName | StopRule
+    smoothing: float
+    memory: Memory
+    accumulate: int | None
+    progress: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    r"""How to search for a learning rate. The values are checked when it is made.
+
+    The sweep trains one update at each of these rates, for i from 0 to steps - 1:
+
+    $$\text{geometric: } low \cdot (high / low)^{i / (steps - 1)}$$
+
+    $$\text{linear: } low + (high - low) \cdot i / (steps - 1)$$
+
+    Attributes:
+        low: The sweep's first rate, above 0.
+        high: The sweep's last rate, above ``low``.
+        steps: The number of updates of the sweep, at least 10. Probes take at most twice as many.
+        spacing: ``"geometric"`` or ``"linear"``.
+        method: ``"probe"`` to try a few rates in short trainings after the sweep, or ``"sweep"``
+            to read the rate off the sweep's curve alone.
+        horizon: The number of updates of the training to come, at least 1, if it is known. Probes
+            are never longer than that.
+        stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (above twice the first
+            loss), ``"never"``, or a function that gets the smoothed losses so far.
+        smoothing: The width of the curve's smoothing in points, at least 0.
+        memory: Where ``find_lr`` keeps the copy of model and optimizer: ``"device"``, beside the
+            original, or ``"host"``.
+        accumulate: How many batches ``find_lr`` puts into one update, and so into one point of
+            the curve, at least 1; by default as many as the optimizer is known to take, else 1.
+        progress: Whether to draw a progress bar on standard error.
+
+    Raises:
+        FinderError: A value is out of its range.
+
+    Examples:
+        >>> SearchOptions(low=1e-4, high=1.0, steps=13).rates[::3].round(4)
+        array([1.e-04, 1.e-03, 1.e-02, 1.e-01, 1.e+00])
+    """
+
+    low: float = 1e-7
+    high: float = 10.0
+    steps: int = 100
+    spacing: Spacing = "geometric"
+    method: Method = "probe"
+    horizon: int | None = None
+    stop: StopName | StopRule = "diverged"
+    smoothing: float = 2.0
+    memory: Memory = "device"
+    accumulate: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        checked = {
+            "low": number(self.low, "low", FinderError, above=0.0),
+            "high": number(self.high, "high", FinderError, above=0.0),
+            "steps": whole(self.steps, "steps", FinderError, at_least=10),
+            "spacing": choice(self.spacing, "spacing", FinderError, get_args(Spacing)),
+            "method": choice(self.method, "method", FinderError, get_args(Method)),
+            "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),
+            "smoothing": number(self.smoothing, "smoothing", FinderError),
+        }
+        for name in ("horizon", "accumulate"):
+            if getattr(self, name) is not None:
+                checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        stop_rule(self.stop)
+        if not self.low < self.high:
+            raise FinderError(
+                f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
+                "that is too low to one that is too high."
+            )
+
+    @property
+    def rates(self) -> Floats:
+        """The rates of the sweep, rising, shape ``(steps,)``."""
+        make = np.geomspace if self.spacing == "geometric" else np.linspace
+        return np.asarray(make(self.low, self.high, self.steps), np.float64)
