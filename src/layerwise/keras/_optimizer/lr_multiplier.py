@@ -269,7 +269,7 @@ class LRMultiplier(MultipliedUpdate):
 def _multiplied_class(plain: type) -> type:
     """The class of a multiplied optimizer: the plain one behind the multiplied update."""
     ours = set(dir(LRMultiplier)) - set(dir(keras.optimizers.Optimizer))
-    if clash := sorted(ours & set(dir(plain))):
+    if clash := sorted(name for name in ours & set(dir(plain)) if not name.startswith("_")):
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
         )
