@@ -7,7 +7,7 @@ from functools import reduce
 import keras
 from keras import ops
 
-from layerwise._checks import whole
+from layerwise._checks import number, whole
 from layerwise.errors import MultiplierError, UnmatchedRuleError
 from layerwise.keras._internals.optimizer import base_rate_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
@@ -63,8 +63,11 @@ def with_rates(
     )
     moving = None if learning_rate is not None else _moving_base(optimizer)
     if moving is None:
-        rate = optimizer.learning_rate if learning_rate is None else learning_rate
-        return replace(shown, learning_rate=float(ops.convert_to_numpy(rate)))
+        if learning_rate is None:
+            rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        else:
+            rate = number(learning_rate, "learning_rate", MultiplierError)
+        return replace(shown, learning_rate=rate)
     whole_plan = Plan((), schedule=moving, separator=plan.separator)
     schedule = multiply_plans(whole_plan, replace(plan, rows=())).schedule
     return replace(shown, learning_rate=1.0, schedule=schedule)
