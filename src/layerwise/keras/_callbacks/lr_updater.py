@@ -189,5 +189,6 @@ class CircularLR(RateCallback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
-        if self._batches:
-            rate_variable(self.model.optimizer).assign(self._batches["lrs"][-1])
+        rate = rate_variable(self.model.optimizer)
+        if self._batches and rate is not None:
+            rate.assign(self._batches["lrs"][-1])

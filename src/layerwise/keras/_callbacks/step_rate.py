@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from layerwise.keras._internals.optimizer import batches_per_update
-from layerwise.keras._optimizer.factors import evaluate
+from layerwise.keras._optimizer.step_values import evaluate
 from layerwise.schedules import Schedule
 
 

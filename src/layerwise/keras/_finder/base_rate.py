@@ -17,9 +17,9 @@ from layerwise.keras._internals.optimizer import (
     rate_in_variable,
 )
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.factors import evaluate_on_host
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.rate_groups import RateGroups
+from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
 class SearchableRate(NamedTuple):

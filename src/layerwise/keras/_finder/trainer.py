@@ -39,7 +39,7 @@ class KerasTrainer(ABC):
         self.on_host = on_host
         self.generators = generators
         self.scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
-        self.rate = rate_variable(model.optimizer)
+        self.rate: keras.Variable = rate_variable(model.optimizer)
         self.count = batch_count(model.optimizer)
         self.trackers = on_each_replica(model, unique(_loss_trackers(model)))
         self.reset_values = self._reset_values()

@@ -1,12 +1,21 @@
-"""The private parts of Keras' layers and models of layers that Layerwise leans on."""
-
-from typing import Any
+"""The private parts of Keras' layers, under names of our own."""
 
 import keras
 
 
-def stages(model: Any) -> list[list[Any]]:
-    """The layers of a model in the order of the data; those side by side in it together."""
+class LayerHooks(keras.Layer):
+    """A layer that is told when its weights have been made."""
+
+    def _post_build(self) -> None:
+        super()._post_build()
+        self.after_build()
+
+    def after_build(self) -> None:
+        """Called once, when the layer has been built."""
+
+
+def stages(model: keras.Model) -> list[list[keras.Layer]]:
+    """The layers of a model in the order of the data, those side by side in one list."""
     by_depth = getattr(model, "_operations_by_depth", None)
     if by_depth is None or isinstance(model, keras.Sequential):
         return [[layer] for layer in model.layers]

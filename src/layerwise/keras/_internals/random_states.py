@@ -67,14 +67,19 @@ def _backend_states() -> Iterator[Restore]:
         if generator is not None:
             yield partial(generator.state.assign, generator.state.numpy())
         if seeds is not None:  # TensorFlow makes another generator when a seed is set
-            state = seeds.getstate()
-            yield lambda: tensorflow_op_seeds().setstate(state)
+            yield partial(_set_op_seeds, seeds.getstate())
     elif backend == "torch":
         import torch
 
         yield partial(torch.set_rng_state, torch.get_rng_state())
         if torch.cuda.is_available():
             yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+
+
+def _set_op_seeds(state: tuple[object, ...]) -> None:
+    seeds = tensorflow_op_seeds()
+    if seeds is not None:
+        seeds.setstate(state)
 
 
 def global_seed_generator() -> keras.random.SeedGenerator | None:

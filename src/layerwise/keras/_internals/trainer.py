@@ -121,6 +121,7 @@ class OptimizerState:
         Returns:
             What to call it with instead.
         """
+        assert self._rate is not None
         if keras.backend.backend() != "jax":
             self._rate.assign(rate)
             return arguments

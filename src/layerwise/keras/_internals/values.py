@@ -1,24 +1,50 @@
-"""What Keras' variables hold."""
+"""The values of Keras' variables."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 
-def value_of(variable: Any) -> Any:
+class Tensor(Protocol):
+    """A tensor of the backend, traced or not, as far as Layerwise looks at it."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """The size of each axis."""
+
+    def __add__(self, other: "Tensor | float") -> "Tensor": ...
+
+    def __mul__(self, other: "Tensor | float") -> "Tensor": ...
+
+    def __rmul__(self, other: float) -> "Tensor": ...
+
+
+Step: TypeAlias = keras.Variable | Tensor | int
+"""Optimizer updates already applied: a variable, an integer tensor, or a Python integer."""
+
+
+def value_of(variable: keras.Variable | Tensor) -> Tensor:
     """The backend's own tensor of a Keras variable."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
+    value: Tensor = variable.value if isinstance(variable, keras.Variable) else variable
+    return value
 
 
-def copy_of(variable: Any) -> Any:
-    """The present value, in memory of its own."""
-    return ops.copy(value_of(variable))
+def copy_of(variable: keras.Variable | Tensor) -> Tensor:
+    """A copy of the present value."""
+    copy: Tensor = ops.copy(value_of(variable))
+    return copy
 
 
-def number_in(variable: Any) -> Any:
-    """What a variable holds, read outside of any step."""
+def number_in(variable: keras.Variable) -> npt.NDArray[np.generic]:
+    """The value of a variable as an array, read outside of any step."""
     value = variable.value
-    if keras.backend.backend() == "tensorflow":
-        return value.numpy()  # what tf.distribute mirrors has no other way
-    return keras.ops.convert_to_numpy(value)
+    # Keras can't convert what tf.distribute mirrors.
+    tensorflow = keras.backend.backend() == "tensorflow"
+    array: npt.NDArray[np.generic] = (
+        value.numpy() if tensorflow else keras.ops.convert_to_numpy(value)
+    )
+    return array
