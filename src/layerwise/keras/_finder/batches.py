@@ -93,8 +93,8 @@ class FinderBatches:
         Raises:
             FinderError: There is none.
         """
-        batches = self._one_pass() if self._once is None else self._once
-        for batch in () if self._adapter.num_batches == 0 else batches:
+        empty = self._adapter.num_batches == 0
+        for batch in () if empty else self._once or self._one_pass():
             if self._once is None:
                 stop_workers(self._adapter)
             else:
@@ -105,7 +105,7 @@ class FinderBatches:
         )
 
     def __iter__(self) -> Iterator[list[object]]:
-        return self._updates() if self._once is None else _in_lists(self._once, self._per_update)
+        return _in_lists(self._once, self._per_update) if self._once else self._updates()
 
     def close(self) -> None:
         """Stop the workers of ``PyDataset`` objects, if there are any."""
