@@ -435,7 +435,7 @@ def test_groups_have_readable_names(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"ratios": 0}, "at least 1"),
-        ({"ratios": 1.5}, "number of steps"),
+        ({"ratios": 1.5}, "whole number"),
         ({"every": 0}, "every"),
         ({"wait": -1}, "wait"),
     ],

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from layerwise.keras._finder.attribute_snapshot import AttributeSnapshot
+from layerwise.keras._finder.restore import AttributeSnapshot
 from layerwise.keras._internals.random_states import global_seed_generator
 from layerwise.keras._internals.tensorflow import (
     remade_dataset,
     tensorflow_generator,
     tensorflow_op_seeds,
 )
-from layerwise.keras._internals.trainer import loss_shape, parts_built_by_fit
+from layerwise.keras._internals.trainer import build_as_fit_would, parts_built_by_fit
 from tests._support.keras.networks import loss, make_data, make_network
 
 
@@ -38,7 +38,7 @@ def test_a_model_has_what_is_asked_of_it() -> None:
 
 def test_the_parts_that_fit_builds_are_all_of_them() -> None:
     model = compiled()
-    kept = AttributeSnapshot(*parts_built_by_fit(model))
+    kept = AttributeSnapshot(parts_built_by_fit(model))
     variables = model.optimizer.variables
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
@@ -57,7 +57,7 @@ def test_an_unbuilt_optimizer_can_still_be_saved(tmp_path: Any) -> None:
     import tensorflow as tf
 
     model = compiled()
-    kept = AttributeSnapshot(*parts_built_by_fit(model))
+    kept = AttributeSnapshot(parts_built_by_fit(model))
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
     model.train_function = None
@@ -69,10 +69,10 @@ def test_an_unbuilt_optimizer_can_still_be_saved(tmp_path: Any) -> None:
 def test_the_shape_of_a_loss() -> None:
     x, y = make_data(8)
     model = compiled()
-    assert loss_shape(model, (x, y)) == ()
+    assert build_as_fit_would(model, (x, y)) == ()
     each = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
     model.compile("adam", loss=each)
-    assert loss_shape(model, (x, y)) == (8,)
+    assert build_as_fit_would(model, (x, y)) == (8,)
 
 
 def test_keras_generator_of_seeds() -> None:

@@ -9,7 +9,11 @@ import numpy as np
 from keras import ops
 
 from layerwise.keras._callbacks.step_rate import StepRate
-from layerwise.keras._internals.optimizer import base_rate_of, inner_optimizer
+from layerwise.keras._internals.optimizer import (
+    base_rate_of,
+    batches_per_update,
+    inner_optimizer,
+)
 from layerwise.keras._optimizer.rate_groups import Floats, Steps, groups_of, over
 from layerwise.keras._schedule import LearningRateSchedule
 from layerwise.recorder import BatchRow, RecorderWarning
@@ -66,31 +70,33 @@ class RowBuilder:
 
     Args:
         model: The model that trains.
-        per_update: How many batches make one update of its optimizer.
-        may_skip: Whether a step may leave the optimizer's count as it was.
 
     Attributes:
+        per_update: How many batches make one update of its optimizer.
+        may_skip: Whether a step may leave the optimizer's count as it was.
         counted: How many batches the optimizer had counted after the last step seen here.
         step_rate: What gives the base rate in the place of the optimizer, if something does.
     """
 
-    def __init__(self, model: keras.Model, per_update: int, may_skip: bool) -> None:
+    def __init__(self, model: keras.Model) -> None:
+        scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
+        self.per_update = batches_per_update(model.optimizer)
+        self.may_skip = scales_loss or model.steps_per_execution > 1
         self.counted = 0
         self.step_rate: StepRate | None = None
-        self._optimizer = inner_optimizer(model.optimizer)
+        self._optimizer = model.optimizer
         self._groups = groups_of(model)
-        self._per_update, self._may_skip = per_update, may_skip
         self._warning: str | None = _MEANS.format(type(model).__name__)
 
     def build(self, steps: Sequence[Step]) -> list[BatchRow]:
         """The rows of these steps, fetched from the device."""
         after = np.array([int(_number(step.batches)) for step in steps], dtype="int64")
         before = after - 1
-        if self._may_skip:
+        if self.may_skip:
             known = np.concatenate([[self.counted], after[:-1]])
             before = np.where(after == known, after, before)
         self.counted = int(after[-1])
-        updates = before // self._per_update
+        updates = before // self.per_update
         base = self._base_rates(steps, before, updates)
         groups = self._groups
         rates = {} if groups is None or base is None else groups.rates(base, updates)

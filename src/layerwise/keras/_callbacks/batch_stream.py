@@ -19,11 +19,7 @@ from layerwise.keras._callbacks.batch_rows import NamedValues, RowBuilder, Step
 from layerwise.keras._callbacks.batch_values import BatchValues, split_logs
 from layerwise.keras._callbacks.step_rate import StepRate
 from layerwise.keras._callbacks.update_ratios import UpdateRatios
-from layerwise.keras._internals.optimizer import (
-    batches_per_update,
-    inner_optimizer,
-    overriding_rate,
-)
+from layerwise.keras._internals.optimizer import overriding_rate
 from layerwise.keras._internals.train_function import (
     TrainFunction,
     TrainFunctionProxy,
@@ -77,20 +73,17 @@ class BatchStream:
     def start(self, fit: object) -> None:
         """Begin with a training, known by the parameters that ``fit`` hands to its callbacks."""
         model = self._model
-        scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
         self.fit = fit
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
-        self._per_update = batches_per_update(model.optimizer)
-        self._may_skip = scales_loss or model.steps_per_execution > 1
-        self._rows = RowBuilder(model, self._per_update, self._may_skip)
+        self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
         self._state: State | None = None
         self._rate: float | None = None
         self._batches: int | None = None
         original = model.train_function
-        self._make_function()
+        self._prepare_function()
         model.train_function = TrainFunctionProxy(original, self)
 
     def set_rate_by(self, rule: StepRate | RateRule) -> None:
@@ -107,7 +100,7 @@ class BatchStream:
             )
         if isinstance(rule, StepRate):
             self.step_rate = self._rows.step_rate = rule
-            self._make_function()
+            self._prepare_function()
         else:
             self._rate_rule = rule
 
@@ -139,8 +132,8 @@ class BatchStream:
             return self._model.train_function(*arguments)
         self._expected = False
         batches = self._read_optimizer(arguments)
-        step = batches // self._per_update
-        after = (batches + self._model.steps_per_execution) // self._per_update
+        step = batches // self._rows.per_update
+        after = (batches + self._model.steps_per_execution) // self._rows.per_update
         arguments = self._with_rate(arguments, step)
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
@@ -150,7 +143,7 @@ class BatchStream:
         values, logs = split_logs(logs)
         self._batches = batches + self._model.steps_per_execution
         moved = None if ratios is None or before is None else ratios.after(before, state)
-        self._pending.add(self._step(values, logs, state, moved))
+        self._pending.add(self._finished(values, logs, state, moved))
         self._state = state
         return (logs, state) if _on_jax() else logs
 
@@ -175,7 +168,7 @@ class BatchStream:
         for listener in tuple(self.listeners):
             listener.receive(rows)
 
-    def _make_function(self) -> None:
+    def _prepare_function(self) -> None:
         """Make the train function ahead: on JAX it can't be made while a step has the weights."""
         if self.step_rate not in self._functions:
             self._functions[self.step_rate] = untraced_train_function(self._model)
@@ -210,7 +203,7 @@ class BatchStream:
             self._ratios = UpdateRatios(self._model)
         return self._ratios
 
-    def _step(
+    def _finished(
         self,
         values: Mapping[str, object] | None,
         logs: Mapping[str, object],
@@ -222,7 +215,7 @@ class BatchStream:
         batches: object = self._batches
         if values is not None and "batches" in values:
             rate, batches = values.get("rate"), values["batches"]
-        elif state is not None and self._may_skip and self._optimizer is not None:
+        elif state is not None and self._rows.may_skip and self._optimizer is not None:
             batches = self._optimizer.batches_on_device(state)
         return Step(own, batches, rate, self._epoch, time.time(), ratios)
 

@@ -9,6 +9,7 @@ that is removed before anybody else sees the logs.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import is_
 
 import keras
 from keras import ops
@@ -41,25 +42,21 @@ class BatchValues:
         self.loss: dict[int, object] = {}
         self.metrics: dict[int, Values] = {}
         self._model = model
-        self._stood_for: tuple[keras.metrics.Metric | None, ...] = (None, None)
+        self._replaced: tuple[keras.metrics.Metric | None, ...] = ()
         self._stand_ins: tuple[_Loss, _Metrics | None] | None = None
 
     @contextmanager
     def collected(self) -> Iterator[None]:
         """While the block runs, the logs of each step hold the batch's values as well."""
-        tracker, metrics = step_metrics(self._model)
-        known = self._stood_for[0] is tracker and self._stood_for[1] is metrics
-        if self._stand_ins is None or not known:
-            self._stood_for = tracker, metrics
-            self._stand_ins = (
-                _Loss(tracker, self),
-                None if metrics is None else _Metrics(metrics, self),
-            )
+        tracker, metrics = before = step_metrics(self._model)
+        if self._stand_ins is None or not all(map(is_, before, self._replaced)):
+            new = None if metrics is None else _Metrics(metrics, self)
+            self._replaced, self._stand_ins = before, (_Loss(tracker, self), new)
         set_step_metrics(self._model, *self._stand_ins)
         try:
             yield
         finally:
-            set_step_metrics(self._model, tracker, metrics)
+            set_step_metrics(self._model, *before)
             self.loss, self.metrics = {}, {}
 
     def gathered(self) -> Values | None:

@@ -131,7 +131,8 @@ class LRFinder(LRUpdater):
         # An execution of several steps has one row, that of its last batch.
         several = model.steps_per_execution > 1
         self._per_point = 1 if several else batches_per_update(optimizer)
-        variables = variables_of(model) if self._restore else _rate_and_count(optimizer)
+        few = [batch_count(optimizer), rate_variable(optimizer)]
+        variables = variables_of(model) if self._restore else few
         self._before = RandomStates(), VariableSnapshot(variables)
         self._batches, self._epochs, self.finding = {}, {}, None
         self._points = SweepPoints(self._options.stop, self._options.smoothing)
@@ -184,15 +185,12 @@ class LRFinder(LRUpdater):
 
     def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_end(logs)
-        stopped: Stopped
-        if self._stopped is not None:
-            stopped = self._stopped
-        else:
-            stopped = "stopped by the user" if self.model.stop_training else "data ended"
         factors = group_factors(self.model)
-        self.finding = self._points.finding(stopped, group_factors=factors)
         if self._stopped is not None:
             self.model.stop_training = False
+        elif self.model.stop_training:
+            self._stopped = "stopped by the user"
+        self.finding = self._points.finding(self._stopped or "data ended", group_factors=factors)
         self.put_back()
 
     def put_back(self) -> None:
@@ -230,7 +228,3 @@ def _growing_rates(options: SearchOptions, growth: float) -> list[float]:
     SearchOptions(low=options.low, high=options.high, steps=count)
     rates: list[float] = (options.low * np.power(growth, np.arange(count))).tolist()
     return rates
-
-
-def _rate_and_count(optimizer: object) -> list[object]:
-    return [batch_count(optimizer), rate_variable(optimizer)]

@@ -30,7 +30,7 @@ class EagerTrainer(KerasTrainer):
     """On TensorFlow and PyTorch: the variables train, and a copy of them is kept."""
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         super().__init__(model, on_host, generators)
         self._reset_tensors = [
@@ -63,7 +63,7 @@ class EagerTrainer(KerasTrainer):
     def _count(self) -> int:
         return int(number_in(self.count))
 
-    def _step(self, batch: object) -> object:
+    def _train_on(self, batch: object) -> object:
         for variable, value in self._reset_tensors:
             _assign(variable, value)
         # The train function takes an iterator of batches, or on PyTorch a list of them.
@@ -87,7 +87,7 @@ class FunctionalTrainer(KerasTrainer):
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         super().__init__(model, on_host, generators)
         self._variables = state_variables(model)
@@ -137,7 +137,7 @@ class FunctionalTrainer(KerasTrainer):
     def _count(self) -> int:
         return int(self._state[OPTIMIZER_PART][self._count_place])
 
-    def _step(self, batch: object) -> object:
+    def _train_on(self, batch: object) -> object:
         # The step takes over the arrays of its state; the rate is put in again for the next batch.
         rate = self._state[OPTIMIZER_PART][self._rate_place]
         for place, value in self._reset_at:

@@ -1,44 +1,38 @@
 """The base rate of an optimizer as one variable that a search can set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import keras
 
 from layerwise.errors import FinderError
-from layerwise.keras._finder.restore import AttributeSnapshot
 from layerwise.keras._internals.optimizer import (
     base_rate_of,
     batch_count,
     batches_per_update,
-    give_rate_variable,
     inner_optimizer,
-    optimizer_parts,
-    rate_variable,
+    rate_in_variable,
 )
-from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.rate_groups import RateGroups
 from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
-@dataclass(frozen=True)
-class SearchableRate:
+class SearchableRate(NamedTuple):
     """The base rate of a model's optimizer while a search sets it.
 
     Attributes:
-        model: The model.
         lifted: Whether a schedule or function that acts on the rate is left out meanwhile.
+        group_factors: Gives the factor of each group's rate on the base rate, once the model is
+            built.
     """
 
-    model: keras.Model
     lifted: bool
-
-    def group_factors(self) -> dict[str, float]:
-        """The factor of each group's rate on the base rate; the model must be built."""
-        return group_factors(self.model)
+    group_factors: Callable[[], dict[str, float]]
 
 
 @contextmanager
@@ -46,30 +40,17 @@ def searchable_rate(model: keras.Model) -> Iterator[SearchableRate]:
     """While the block runs, the base rate is one variable, and no schedule acts on it.
 
     A variable takes the place of a schedule or function that gives the base rate, and the common
-    schedule of an ``LRMultiplier`` is left out. Afterwards the optimizer is as it was, but for the
-    values of its variables; if the block built it, it is unbuilt again.
+    schedule of an ``LRMultiplier`` is left out.
 
     Args:
-        model: A compiled model.
+        model: A compiled model; its optimizer may be built in the block.
 
     Raises:
         FinderError: The optimizer has no base rate, or several.
     """
-    optimizer = model.optimizer
-    _check_base_rate(optimizer)
-    inner = inner_optimizer(optimizer)
-    multiplied = isinstance(inner, LRMultiplier)
-    ours = [inner._multiplied, inner._factors] if multiplied else []
-    before = AttributeSnapshot([*optimizer_parts(optimizer), *ours])
-    try:
-        lifted = multiplied and _lift_schedule(inner)
-        if rate_variable(optimizer) is None:
-            lifted = True
-            with where_fit_builds(model):
-                give_rate_variable(optimizer)
-        yield SearchableRate(model, lifted)
-    finally:
-        before.put_back()
+    _check_base_rate(model.optimizer)
+    with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
+        yield SearchableRate(inside or outside, partial(group_factors, model))
 
 
 def group_factors(model: keras.Model) -> dict[str, float]:
@@ -99,10 +80,22 @@ def _check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
         )
 
 
-def _lift_schedule(optimizer: LRMultiplier) -> bool:
-    """Leave the common schedule out, whether the optimizer is built or not; was there one?"""
-    multiplied = optimizer._multiplied
-    scheduled = any(spec.schedule is not None for spec in multiplied.specs)
+@contextmanager
+def _without_schedule(optimizer: keras.optimizers.Optimizer) -> Iterator[bool]:
+    """While the block runs, an ``LRMultiplier``, built or not, has no common schedule.
+
+    Yields:
+        Whether it had one.
+    """
+    inner = inner_optimizer(optimizer)
+    if not isinstance(inner, LRMultiplier):
+        yield False
+        return
+    multiplied, factors = inner._multiplied, inner._factors
+    before = multiplied.specs, factors.schedule
     multiplied.specs = tuple(replace(spec, schedule=None) for spec in multiplied.specs)
-    optimizer._factors.schedule = None
-    return scheduled
+    factors.schedule = None
+    try:
+        yield any(spec.schedule is not None for spec in before[0])
+    finally:
+        multiplied.specs, factors.schedule = before

@@ -12,11 +12,12 @@ from layerwise.errors import FinderError
 from layerwise.keras._internals.data import (
     batches_for_training,
     can_be_shuffled,
-    data_adapter,
+    get_data_adapter,
+    on_one_replica,
     stop_workers,
 )
 from layerwise.keras._internals.random_states import TorchGenerator
-from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_dataset, remade_dataset
+from layerwise.keras._internals.tensorflow import is_dataset, remade_dataset
 
 
 class FinderBatches:
@@ -33,6 +34,10 @@ class FinderBatches:
         batch_size: As for ``fit``.
         class_weight: As for ``fit``.
         shuffle: As for ``fit``.
+        held_out: Data to compare rates on, as ``validation_data`` for ``fit``.
+
+    Attributes:
+        held_out: The batches of that, if there is any.
 
     Raises:
         FinderError: Data that Keras does not take, or no batch at all.
@@ -49,6 +54,7 @@ class FinderBatches:
         batch_size: int | None = None,
         class_weight: Mapping[int, float] | None = None,
         shuffle: bool = True,
+        held_out: object = None,
     ) -> None:
         if x is None:
             raise FinderError("There is no data: pass x, as for model.fit().")
@@ -57,9 +63,8 @@ class FinderBatches:
         if is_dataset(x):
             x = remade_dataset(x)
         self._model, self._per_update = model, per_update
-        self._split = feeds_several_replicas(model)
         self._make_adapter = partial(
-            data_adapter,
+            get_data_adapter,
             x,
             y=y,
             sample_weight=sample_weight,
@@ -71,10 +76,19 @@ class FinderBatches:
             self._adapter = self._make_adapter()
         except (ValueError, TypeError, KeyError) as error:
             raise FinderError(f"Keras can't train on this data: {error}") from error
+        self.held_out: FinderBatches | None = None
+        if held_out is not None:
+            x_held, y_held, weight = keras.utils.unpack_x_y_sample_weight(held_out)
+            self.held_out = FinderBatches(
+                *(model, per_update, x_held, y_held),
+                sample_weight=weight,
+                batch_size=batch_size,
+                shuffle=False,
+            )
         self._once = self._one_pass() if isinstance(x, GeneratorType) else None
 
     def first(self) -> object:
-        """The first batch, which the next iteration begins with again.
+        """The first batch, for one replica; the next iteration begins with it again.
 
         Raises:
             FinderError: There is none.
@@ -82,10 +96,10 @@ class FinderBatches:
         batches = self._one_pass() if self._once is None else self._once
         for batch in () if self._adapter.num_batches == 0 else batches:
             if self._once is None:
-                self.close()
+                stop_workers(self._adapter)
             else:
                 self._once = chain([batch], self._once)
-            return batch
+            return on_one_replica(batch)
         raise FinderError(
             "The data has no batch: pass arrays, a dataset or a loader that is not empty."
         )
@@ -94,8 +108,10 @@ class FinderBatches:
         return self._updates() if self._once is None else _in_lists(self._once, self._per_update)
 
     def close(self) -> None:
-        """Stop the workers of a ``PyDataset``, if there are any."""
+        """Stop the workers of ``PyDataset`` objects, if there are any."""
         stop_workers(self._adapter)
+        if self.held_out is not None:
+            self.held_out.close()
 
     def _updates(self) -> Iterator[list[object]]:
         """The lists of one pass; of several passes if one is not enough for a single update."""
@@ -120,19 +136,7 @@ class FinderBatches:
         """
         if stop_workers(self._adapter):
             self._adapter = self._make_adapter()  # workers would go on where they were
-        return batches_for_training(self._adapter, self._model, self._split)
-
-
-def held_out_batches(
-    model: keras.Model, per_update: int, data: object, batch_size: int | None
-) -> FinderBatches | None:
-    """The batches of what ``fit`` takes as ``validation_data``; None without any."""
-    if data is None:
-        return None
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-    return FinderBatches(
-        model, per_update, x, y, sample_weight=weight, batch_size=batch_size, shuffle=False
-    )
+        return batches_for_training(self._adapter, self._model)
 
 
 def generators_of(*data: object) -> tuple[TorchGenerator, ...]:

@@ -1,7 +1,7 @@
 """find_lr: a search for the base rate of a compiled model, which it leaves as it was."""
 
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import Unpack
 
 import keras
@@ -10,7 +10,7 @@ from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import trainer_for
 from layerwise.keras._finder.base_rate import searchable_rate
-from layerwise.keras._finder.batches import FinderBatches, generators_of, held_out_batches
+from layerwise.keras._finder.batches import FinderBatches, generators_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.optimizer import batches_per_update
@@ -88,17 +88,14 @@ def find_lr(
     generators = generators_of(x, held_out)
     with restored_after(model, generators) as random, searchable_rate(model) as rate:
         batches = FinderBatches(
-            model,
-            per_update,
-            x,
-            y,
+            *(model, per_update, x, y),
             sample_weight=sample_weight,
             batch_size=batch_size,
             class_weight=class_weight,
             shuffle=shuffle,
+            held_out=held_out,
         )
-        scored = held_out_batches(model, per_update, held_out, batch_size)
-        with closing(batches), nullcontext() if scored is None else closing(scored):
+        with closing(batches):
             first = batches.first()
             random.put_back()
             shape = build_as_fit_would(model, first)
@@ -111,7 +108,7 @@ def find_lr(
                     trainer_for(model, wanted.memory == "host", generators),
                     batches,
                     wanted,
-                    held_out=scored,
+                    held_out=batches.held_out,
                     group_factors=rate.group_factors(),
                 )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from layerwise.keras._internals.random_states import RandomStates, TorchGenerator
 from layerwise.keras._internals.tensorflow import PROXY_STATE, on_each_replica
-from layerwise.keras._internals.trainer import compiled_parts
+from layerwise.keras._internals.trainer import parts_built_by_fit
 from layerwise.keras._internals.values import number_in
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ Container = list[Any] | dict[Any, Any] | set[Any]
 def restored_after(
     model: keras.Model, generators: tuple[TorchGenerator, ...] = ()
 ) -> Iterator[RandomStates]:
-    """Restore everything outside the variables and the optimizer after the block.
+    """Restore everything outside the variables after the block.
 
     Args:
         model: A compiled model.
@@ -34,16 +34,15 @@ def restored_after(
     Yields:
         The random states that are going to be restored; the block may renew them.
     """
-    random = RandomStates(generators)
-    parts = AttributeSnapshot(compiled_parts(model))
-    stop_training = model.stop_training
-    try:
-        with _modules_restored(model):
+    random, stop_training = RandomStates(generators), model.stop_training
+    with _modules_restored(model):
+        parts = AttributeSnapshot(parts_built_by_fit(model))
+        try:
             yield random
-    finally:
-        model.stop_training = stop_training
-        parts.put_back()
-        random.put_back()
+        finally:
+            model.stop_training = stop_training
+            parts.put_back()
+            random.put_back()
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class KerasTrainer(ABC):
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...] = ()
+        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
     ) -> None:
         self.model = model
         self.on_host = on_host
@@ -65,7 +65,7 @@ class KerasTrainer(ABC):
         for part in batch:
             for _ in range(_ATTEMPTS):
                 count = self._count() if self.scales_loss else None
-                loss = self._loss_of(self._step(part))
+                loss = self._loss_of(self._train_on(part))
                 if count is None or self._count() != count:
                     break
             else:
@@ -110,7 +110,7 @@ class KerasTrainer(ABC):
         """How many batches the optimizer has counted."""
 
     @abstractmethod
-    def _step(self, batch: object) -> object:
+    def _train_on(self, batch: object) -> object:
         """Train on one batch; returns Keras' logs."""
 
 

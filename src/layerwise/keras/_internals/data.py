@@ -9,9 +9,16 @@ import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from layerwise.keras._internals.tensorflow import shared_out
+from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_split, shared_out
 
-data_adapter = get_data_adapter
+__all__ = [
+    "batches_for_training",
+    "can_be_shuffled",
+    "get_data_adapter",
+    "map_arrays",
+    "on_one_replica",
+    "stop_workers",
+]
 
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:
@@ -19,24 +26,28 @@ def map_arrays(function: Callable[[Any], object], batch: object) -> object:
     return keras.tree.map_structure(function, batch, none_is_leaf=False)
 
 
-def batches_for_training(adapter: DataAdapter, model: keras.Model, split: bool) -> Iterator[object]:
-    """The batches of one pass, in the form that the model's train function takes.
+def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[object]:
+    """The batches of one pass, in the form that a train function takes.
 
     Args:
-        adapter: Takes the data, as ``data_adapter`` returned it.
+        adapter: Takes the data, as ``get_data_adapter`` returned it.
         model: The model that is to train on them.
-        split: Whether each batch is split among replicas, on TensorFlow.
     """
     backend = keras.backend.backend()
     if backend == "jax":
         return map(_on_devices, adapter.get_jax_iterator())
     if backend == "torch":
         return iter(adapter.get_torch_dataloader())
-    if split:
+    if feeds_several_replicas(model):
         return iter(shared_out(model, adapter.get_tf_dataset()))
     if hasattr(adapter, "_dataset"):
         return iter(adapter.get_tf_dataset())
     return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
+
+
+def on_one_replica(batch: object) -> object:
+    """The batch, or what one replica gets of it if it is split among several."""
+    return map_arrays(lambda array: array.values[0] if is_split(array) else array, batch)
 
 
 def stop_workers(adapter: DataAdapter) -> bool:

@@ -1,5 +1,7 @@
 """The random states of a process: of Python, NumPy, Keras and the backend."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import keras
@@ -9,6 +11,8 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from layerwise.finder import global_states
 from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorflow_op_seeds
 from layerwise.keras._internals.values import number_in
+
+Restore = Callable[[], object]
 
 
 @runtime_checkable
@@ -35,45 +39,53 @@ class RandomStates:
 
     def renew(self) -> None:
         """Remember the present states instead."""
-        self._put_host_back = global_states()
-        self._keras = global_seed_generator()
-        state = None if self._keras is None else number_in(self._keras.state)
-        self._keras_state = None if state is None else state.copy()
-        self._generators = [(g, g.get_state()) for g in self._torch_generators]
-        backend = keras.backend.backend()
-        if backend == "tensorflow":
-            generator = tensorflow_generator()
-            self._tensorflow = generator, None if generator is None else generator.state.numpy()
-            seeds = tensorflow_op_seeds()
-            self._op_seeds = None if seeds is None else seeds.getstate()
-        elif backend == "torch":
-            import torch
-
-            self._torch = torch.get_rng_state()
-            self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        torch_states = [partial(g.set_state, g.get_state()) for g in self._torch_generators]
+        self._restores: list[Restore] = [
+            global_states(),
+            _keras_state(),
+            *torch_states,
+            *_backend_states(),
+        ]
 
     def put_back(self) -> None:
         """Set the states that are remembered."""
-        self._put_host_back()
-        set_global_seed_generator(self._keras)
-        if self._keras is not None:
-            self._keras.state.assign(self._keras_state)
-        for generator, state in self._generators:
-            generator.set_state(state)
-        backend = keras.backend.backend()
-        if backend == "tensorflow":
-            stateful, values = self._tensorflow
-            if stateful is not None:
-                stateful.state.assign(values)
-            seeds = tensorflow_op_seeds()
-            if self._op_seeds is not None and seeds is not None:
-                seeds.setstate(self._op_seeds)
-        elif backend == "torch":
-            import torch
+        for restore in self._restores:
+            restore()
 
-            torch.set_rng_state(self._torch)
-            if self._cuda:
-                torch.cuda.set_rng_state_all(self._cuda)
+
+def _keras_state() -> Restore:
+    generator = global_seed_generator()
+    state = None if generator is None else number_in(generator.state).copy()
+
+    def restore() -> None:
+        set_global_seed_generator(generator)
+        if generator is not None:
+            generator.state.assign(state)
+
+    return restore
+
+
+def _backend_states() -> Iterator[Restore]:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        generator, seeds = tensorflow_generator(), tensorflow_op_seeds()
+        if generator is not None:
+            yield partial(generator.state.assign, generator.state.numpy())
+        if seeds is not None:  # a later seed makes another generator
+            state = seeds.getstate()
+            yield lambda: _set_op_seeds(state)
+    elif backend == "torch":
+        import torch
+
+        yield partial(torch.set_rng_state, torch.get_rng_state())
+        if torch.cuda.is_available():
+            yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+
+
+def _set_op_seeds(state: tuple[object, ...]) -> None:
+    seeds = tensorflow_op_seeds()
+    if seeds is not None:
+        seeds.setstate(state)
 
 
 def global_seed_generator() -> keras.random.SeedGenerator | None:

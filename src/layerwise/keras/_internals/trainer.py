@@ -1,4 +1,4 @@
-"""The private parts of Keras' training that Layerwise leans on. Tried on Keras 3.14 and 3.15."""
+"""The private parts of Keras' training that Layerwise leans on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,10 @@ from keras.src import backend
 
 from layerwise.errors import RecorderError
 from layerwise.keras._internals.data import map_arrays
-from layerwise.keras._internals.optimizer import batch_count, rate_variable, with_tracker
-from layerwise.keras._internals.tensorflow import feeds_several_replicas, where_fit_builds
+from layerwise.keras._internals.optimizer import batch_count, rate_variable
+from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import number_in
+from layerwise.keras._internals.versions import missing
 
 TRACKER, METRICS = "_loss_tracker", "_compile_metrics"
 
@@ -38,11 +39,7 @@ def check_trainer(model: keras.Model) -> None:
         raise RecorderError(f"The model {model!r} is not compiled: call model.compile() first.")
     for name in (TRACKER, METRICS, "train_function", "make_train_function", "train_step"):
         if not hasattr(model, name):
-            raise RecorderError(
-                f"{type(model).__name__}.{name} is not there in Keras {keras.__version__}, and "
-                "recording each batch needs it (tried: Keras 3.14 and 3.15). Install a tried "
-                "version, or report this version to Layerwise."
-            )
+            raise missing(f"{type(model).__name__}.{name}", "recording each batch", RecorderError)
 
 
 def step_metrics(model: keras.Model) -> tuple[keras.metrics.Metric, keras.metrics.Metric | None]:
@@ -140,10 +137,14 @@ class OptimizerState:
         return state[OPTIMIZER_PART][self._places[id(variable)]]
 
 
-def compiled_parts(model: keras.Model) -> list[object]:
-    """The compiled metrics and the compiled loss, which ``fit`` builds when it first sees data."""
-    parts = [part for part in (model._compile_metrics, model._compile_loss) if part is not None]
-    return [thing for part in parts for thing in with_tracker(part)]
+def parts_built_by_fit(model: keras.Model) -> list[object]:
+    """The objects in which ``fit`` builds something, other than weights, when it sees data."""
+    optimizer = model.optimizer
+    parts = [optimizer, getattr(optimizer, "inner_optimizer", None)]
+    parts += [getattr(part, "_multiplied", None) for part in parts]  # of an LRMultiplier
+    parts += [model._compile_metrics, model._compile_loss]
+    parts += [getattr(part, "_tracker", None) for part in parts]
+    return [part for part in parts if part is not None]
 
 
 def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | None:
@@ -151,31 +152,26 @@ def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | N
 
     Args:
         model: A compiled model.
-        batch: Its first batch, in the form that the train function takes.
+        batch: A batch in the form that the train function takes, of one replica.
 
     Returns:
         The shape of the loss on it; None if the model doesn't tell without training.
     """
-    if feeds_several_replicas(model):
-        batch = keras.tree.map_structure(lambda array: array.values[0], batch)
-    with where_fit_builds(model):
-        model._symbolic_build(data_batch=batch)
-        return _loss_shape(model, batch)
 
-
-def _loss_shape(model: keras.Model, batch: object) -> tuple[int, ...] | None:
     def symbolic(array: Any) -> keras.KerasTensor:
         return keras.KerasTensor(array.shape, keras.backend.standardize_dtype(array.dtype))
 
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
-    try:
-        prediction = backend.compute_output_spec(model, x, training=False)
-        loss = backend.compute_output_spec(
-            model._compute_loss, x, y, prediction, sample_weight=weight, training=False
-        )
-        return tuple(loss.shape)
-    except Exception:  # a train_step() of the user's may not need these methods
-        return None
+    with where_fit_builds(model):
+        model._symbolic_build(data_batch=batch)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
+        try:
+            prediction = backend.compute_output_spec(model, x, training=False)
+            loss = backend.compute_output_spec(
+                model._compute_loss, x, y, prediction, sample_weight=weight, training=False
+            )
+            return tuple(loss.shape)
+        except Exception:  # a train_step() of the user's may not need these methods
+            return None
 
 
 def give_arrays_away(model: keras.Model) -> None:
