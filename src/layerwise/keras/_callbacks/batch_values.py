@@ -122,9 +122,7 @@ class _Metrics(_StandIn):
         before = [copy_of(variable) for variable in inner.variables]
         inner.reset_state()
         inner.update_state(y_true, y_pred, sample_weight)
-        values: dict[str, object] = {
-            name: copy_of(value) for name, value in _flat(inner.result()).items()
-        }
+        values: Values = {name: copy_of(value) for name, value in _flat(inner.result()).items()}
         self.collector.metrics[replica()] = values
         adds_up = all(type(metric).update_state in _ADDING for metric in inner.metrics)
         for variable, value in zip(inner.variables, before, strict=True):

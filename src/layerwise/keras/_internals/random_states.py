@@ -40,12 +40,7 @@ class RandomStates:
     def renew(self) -> None:
         """Remember the present states instead."""
         torch_states = [partial(g.set_state, g.get_state()) for g in self._torch_generators]
-        self._restores: list[Restore] = [
-            global_states(),
-            _keras_state(),
-            *torch_states,
-            *_backend_states(),
-        ]
+        self._restores = [global_states(), _keras_state(), *torch_states, *_backend_states()]
 
     def put_back(self) -> None:
         """Set the states that are remembered."""
@@ -71,9 +66,8 @@ def _backend_states() -> Iterator[Restore]:
         generator, seeds = tensorflow_generator(), tensorflow_op_seeds()
         if generator is not None:
             yield partial(generator.state.assign, generator.state.numpy())
-        if seeds is not None:  # a later seed makes another generator
-            state = seeds.getstate()
-            yield lambda: _set_op_seeds(state)
+        if seeds is not None:  # TensorFlow makes another generator when a seed is set
+            yield partial(_set_op_seeds, seeds.getstate())
     elif backend == "torch":
         import torch
 
