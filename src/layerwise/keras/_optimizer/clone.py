@@ -49,9 +49,10 @@ def clone_optimizer(source: Optimizer, plain: type) -> Optimizer:
             f"{plain.__name__} can't be made again from its get_config(): {error}. "
             "Let get_config() return every argument of __init__()."
         ) from error
-    if made.__class__ is not plain:
+    kind: type = type(made)
+    if kind is not plain:
         raise OptimizerError(
-            f"{plain.__name__}.from_config() returned a {type(made).__name__}. Let it return an "
+            f"{plain.__name__}.from_config() returned a {kind.__name__}. Let it return an "
             "instance of the class that it is called on."
         )
     if rate_variable(source) is None:
