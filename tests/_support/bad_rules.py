@@ -102,6 +102,7 @@ def levels(layer: str) -> list[Any]:
         ({"layers": layer}, MultiplierError, f"layers='{layer}' must be a list of levels"),
         ({"layers": [layer, [layer]]}, MultiplierError, f"'{layer}' in two levels"),
         ({"layers": [[layer, 3]]}, MultiplierError, r"must hold names of layers, got 3"),
+        ({"layers": [3]}, MultiplierError, r"must hold names of layers, got 3"),
         ({"layers": [""]}, MultiplierError, r"must hold names of layers, got ''"),
     ]
     return [pytest.param(*case, id=_named(case)) for case in cases]

@@ -125,9 +125,9 @@ def test_bad_rules_are_not_written():
         ({"version": 1}, "it needs 'version' and 'rules'"),
         (
             {"version": 2, "rules": None},
-            "The config of rules has version 2, but this Layerwise rea",
+            "The config of the rules has version 2, but this Layerwise rea",
         ),
-        ({"version": True, "rules": None}, "The config of rules has version True"),
+        ({"version": True, "rules": None}, "The config of the rules has version True"),
         ({"version": 1, "rules": 5}, "5 is no config of rules"),
         ({"version": 1, "rules": {"mapping": {"a": 1}}}, "is no config of rules"),
         ({"version": 1, "rules": {"mapping": [], "more": 1}}, "is no config of rules"),
@@ -164,7 +164,7 @@ def test_unknown_configs_are_config_errors_that_say_what(config, message):
 
 
 def test_a_value_of_another_version_is_an_error():
-    with pytest.raises(ConfigError, match="The config of value has version 0"):
+    with pytest.raises(ConfigError, match="The config of the value has version 0"):
         value_from_config({"version": 0, "value": 1.0})
     with pytest.raises(ConfigError, match="it needs 'version' and 'value'"):
         value_from_config(rules_to_config({"a": 1}))

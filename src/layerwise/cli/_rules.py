@@ -4,7 +4,7 @@ from typing import Any
 
 from layerwise.errors import ConfigError
 from layerwise.multipliers import Rules, rules_from_config
-from layerwise.schedules import from_config
+from layerwise.schedules import Schedule
 
 
 def rules_of(data: Any) -> Rules | None:
@@ -31,5 +31,6 @@ def rules_of(data: Any) -> Rules | None:
     if set(data) == {"version", "rules"}:
         return rules_from_config(data)
     return {
-        key: from_config(value) if isinstance(value, dict) else value for key, value in data.items()
+        key: Schedule.from_config(value) if isinstance(value, dict) else value
+        for key, value in data.items()
     }

@@ -11,6 +11,7 @@ from typing import Self, TypeAlias
 from weakref import ref
 
 import keras
+from keras import Variable
 
 from layerwise.errors import UnmatchedRuleError
 from layerwise.keras._internals.layer import LayerHooks
@@ -23,19 +24,19 @@ Annotation: TypeAlias = Value | Mapping[str, Value]
 """A multiplier for all weights of a layer, or a dict of multipliers by weight name."""
 
 
-def annotations_of(variable: keras.Variable) -> list[tuple[keras.Layer, Value]]:
+def annotations_of(variable: Variable) -> list[tuple[keras.Layer, Value]]:
     """The layers that gave a variable a multiplier, each with the multiplier."""
     return [(layer, value) for layer, value in _marks(variable) if value is not None]
 
 
-def check_names(variables: Sequence[keras.Variable]) -> None:
+def check_names(variables: Sequence[Variable]) -> None:
     """Raise if the annotation of a layer with any of these names a weight that it lacks."""
     layers = {id(layer): layer for v in variables for layer, _ in _marks(v)}
     for layer in layers.values():
         _check_names(layer.lr_multiplier, layer.weights, layer.name)
 
 
-def _marks(variable: keras.Variable) -> list[tuple[keras.Layer, Value | None]]:
+def _marks(variable: Variable) -> list[tuple[keras.Layer, Value | None]]:
     marks: dict[int, tuple[ref[keras.Layer], Value | None]] = getattr(variable, _MARK, {})
     return [(layer, value) for mark, value in marks.values() if (layer := mark()) is not None]
 
@@ -71,17 +72,17 @@ class Annotated(LayerHooks):
         self._mark(super().weights)
 
     @property
-    def variables(self) -> list[keras.Variable]:
+    def variables(self) -> list[Variable]:
         return self._mark(super().variables)
 
     @property
-    def weights(self) -> list[keras.Variable]:
+    def weights(self) -> list[Variable]:
         return self._mark(super().weights)
 
     def after_build(self) -> None:
         self._mark(super().weights)
 
-    def _mark(self, variables: list[keras.Variable]) -> list[keras.Variable]:
+    def _mark(self, variables: list[Variable]) -> list[Variable]:
         for variable in variables:
             marks = dict(getattr(variable, _MARK, {}))
             marks.pop(id(self), None)
@@ -124,9 +125,7 @@ def checked_annotation(
     return check_value(annotation, f"lr_multiplier of {place}")
 
 
-def _check_names(
-    annotation: Annotation | None, weights: Sequence[keras.Variable], place: str
-) -> None:
+def _check_names(annotation: Annotation | None, weights: Sequence[Variable], place: str) -> None:
     if not isinstance(annotation, Mapping):
         return
     for key in annotation:
@@ -137,7 +136,7 @@ def _check_names(
             )
 
 
-def _of_weight(annotation: Annotation, variable: keras.Variable) -> Value | None:
+def _of_weight(annotation: Annotation, variable: Variable) -> Value | None:
     """The multiplier of one weight; the longest name that matches it counts."""
     if not isinstance(annotation, Mapping):
         return annotation
@@ -145,7 +144,7 @@ def _of_weight(annotation: Annotation, variable: keras.Variable) -> Value | None
     return annotation[max(keys, key=len)] if keys else None
 
 
-def _names(key: str, variable: keras.Variable) -> bool:
+def _names(key: str, variable: Variable) -> bool:
     """Whether a key is the variable's name, or consecutive parts of its path."""
     return key == variable.name or f"/{key}/" in f"/{variable.path}/"
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import keras
+from keras import Variable
+from keras.optimizers import Optimizer
 
 from layerwise.errors import AmbiguousRuleError
 from layerwise.keras._annotations import annotations_of, check_names
@@ -12,7 +14,7 @@ from layerwise.multipliers import Parameter, Value
 
 
 def parameters_of(
-    variables: Sequence[keras.Variable], optimizer: keras.optimizers.Optimizer | None = None
+    variables: Sequence[Variable], optimizer: Optimizer | None = None
 ) -> list[Parameter]:
     """One parameter for each variable, in order.
 
@@ -44,7 +46,7 @@ def parameters_of(
     ]
 
 
-def _annotation(variable: keras.Variable) -> Value | None:
+def _annotation(variable: Variable) -> Value | None:
     found = annotations_of(variable)
     if len(found) > 1:
         layers = " and ".join(f"{layer.name!r} ({multiplier})" for layer, multiplier in found)
@@ -84,8 +86,8 @@ def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(v.path for v in level) for level in _levels(model))
 
 
-def _levels(model: keras.Model) -> list[list[keras.Variable]]:
-    levels: list[list[keras.Variable]] = []
+def _levels(model: keras.Model) -> list[list[Variable]]:
+    levels: list[list[Variable]] = []
     for side_by_side in stages(model):
         branches = [
             _levels(layer) if isinstance(layer, keras.Model) else [layer.trainable_variables]
@@ -98,7 +100,7 @@ def _levels(model: keras.Model) -> list[list[keras.Variable]]:
             levels.append([v for branch in branches if len(branch) >= back for v in branch[-back]])
     place = {id(v): i for i, level in reversed(list(enumerate(levels))) for v in level}
     # Weights outside all layers, such as a class token, come before the layers.
-    unique: list[list[keras.Variable]] = [[] for _ in range(len(levels) + 1)]
+    unique: list[list[Variable]] = [[] for _ in range(len(levels) + 1)]
     for variable in model.trainable_variables:
         unique[place.get(id(variable), -1) + 1].append(variable)
     return [level for level in unique if level]

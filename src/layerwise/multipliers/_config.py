@@ -8,7 +8,7 @@ from layerwise.errors import ConfigError, LayerwiseError
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies import STRATEGIES, Strategy
 from layerwise.multipliers._values import Override, Value, check_value, value_text
-from layerwise.schedules import Schedule, from_config
+from layerwise.schedules import Schedule
 
 VERSION = 1
 
@@ -116,7 +116,7 @@ def value_from_config(config: object, functions: Functions | None = None) -> Val
     return _value_from_data(data["value"], functions or {}, "The value")
 
 
-def _rules_to_data(rules: Any, function_name: FunctionName | None) -> Any:
+def _rules_to_data(rules: Rules | None, function_name: FunctionName | None) -> object:
     if rules is None:
         return None
     if isinstance(rules, Strategy):
@@ -131,7 +131,7 @@ def _rules_to_data(rules: Any, function_name: FunctionName | None) -> Any:
     return {"list": [_rules_to_data(part, function_name) for part in rules]}
 
 
-def _rules_from_data(data: Any, functions: Functions) -> Rules | None:
+def _rules_from_data(data: object, functions: Functions) -> Rules | None:
     match data:
         case None:
             return None
@@ -144,14 +144,14 @@ def _rules_from_data(data: Any, functions: Functions) -> Rules | None:
     raise ConfigError(f"{data!r} is no config of rules that this Layerwise knows.")
 
 
-def _pair_from_data(pair: Any, functions: Functions) -> tuple[str, Value | Override]:
+def _pair_from_data(pair: object, functions: Functions) -> tuple[str, Value | Override]:
     match pair:
         case [str(key), data]:
             return key, _value_from_data(data, functions, f"The rule {key!r}")
     raise ConfigError(f"{pair!r} is no config of a rule: it must be a key and a value.")
 
 
-def _value_to_data(value: Any, function_name: FunctionName | None, where: str) -> Any:
+def _value_to_data(value: object, function_name: FunctionName | None, where: str) -> object:
     rule = check_rule(value, where)
     if isinstance(rule, Override):
         return {"override": _value_to_data(rule.value, function_name, where)}
@@ -169,14 +169,14 @@ def _value_to_data(value: Any, function_name: FunctionName | None, where: str) -
     return {"function": name}
 
 
-def _value_from_data(data: Any, functions: Functions, where: str) -> Value | Override:
+def _value_from_data(data: object, functions: Functions, where: str) -> Value | Override:
     match data:
         case {"override": inner, **rest} if not rest:
             value = _value_from_data(inner, functions, where)
             if not isinstance(value, Override):
                 return Override(value)
         case {"schedule": config, **rest} if not rest:
-            return from_config(config, functions=functions)
+            return Schedule.from_config(config, functions=functions)
         case {"function": str(name), **rest} if not rest:
             return _function(name, functions, where)
         case int() | float():
@@ -194,9 +194,8 @@ def _function(name: str, functions: Functions, where: str) -> Callable[..., Any]
         ) from None
 
 
-def _strategy_from_data(config: Any) -> Strategy:
-    make = STRATEGIES.get(str(config.get("name"))) if isinstance(config, Mapping) else None
-    if make is not None:
+def _strategy_from_data(config: object) -> Strategy:
+    if isinstance(config, Mapping) and (make := STRATEGIES.get(str(config.get("name")))):
         arguments = {str(name): value for name, value in config.items() if name != "name"}
         try:
             return _as_config_error(lambda: make(**arguments))
@@ -219,5 +218,5 @@ def _checked(config: object, field: str) -> Mapping[str, Any]:
         raise ConfigError(
             f"{config!r} is no config of Layerwise: it needs 'version' and {field!r}."
         )
-    version(config["version"], f"The config of {field}", ConfigError, VERSION)
+    version(config["version"], f"The config of the {field}", ConfigError, VERSION)
     return config

@@ -82,7 +82,10 @@ def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
             f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
             "list of names."
         )
-    levels = tuple((level,) if isinstance(level, str) else tuple(level) for level in layers)
+    levels = tuple(
+        tuple(level) if isinstance(level, Iterable) and not isinstance(level, str) else (level,)
+        for level in layers
+    )
     seen: set[str] = set()
     for level in levels:
         for name in level:
@@ -160,7 +163,7 @@ class _Tree:
             end = len(inner)
 
     def _alike(self, path: Path) -> bool:
-        """Whether a numbered layer has a child that all its numbered siblings have, too."""
+        """Whether a numbered layer and all its numbered siblings have a child in common."""
         family = self.families[path[:-1], ""]
         return bool(set.intersection(*(set(self.children[member]) for member in family)))
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise import _show
+from layerwise._numbers import counted
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._names import common_start
 from layerwise.multipliers._values import (
@@ -177,10 +178,22 @@ class Plan:
         return replace(self, rows=rows, schedule=schedule)
 
     def multipliers(self, step: int) -> Floats:
-        """The multiplier of each row at a step, an array of shape ``(rows,)``.
+        """The multiplier of each row at a step.
+
+        Args:
+            step: Optimizer updates already applied.
+
+        Returns:
+            An array of shape ``(rows,)``.
 
         Raises:
             MultiplierError: A callable did not return a finite number of at least 0.
+
+        Examples:
+            >>> from layerwise import cosine
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> resolve([Parameter("head/kernel")], {"head": cosine(100)}).multipliers(50)
+            array([0.5])
         """
         result = np.empty(len(self.rows))
         for value, places in self.groups:
@@ -188,14 +201,25 @@ class Plan:
         return result
 
     def rates(self, step: int) -> Floats:
-        """The learning rate of each row at a step, an array of shape ``(rows,)``.
+        """The learning rate of each row at a step.
 
         It is ``learning_rate * schedule(step) * multiplier(step)``, and 0 for a parameter that
         isn't trainable.
 
+        Args:
+            step: Optimizer updates already applied.
+
+        Returns:
+            An array of shape ``(rows,)``.
+
         Raises:
             MultiplierError: The plan was made without a learning rate, or a callable did not
                 return a finite number of at least 0.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> resolve([Parameter("head/kernel")], {"head": 0.5}, learning_rate=0.1).rates(0)
+            array([0.05])
         """
         if self.learning_rate is None:
             raise MultiplierError("The plan has no learning rate: make it with learning_rate=.")
@@ -211,6 +235,12 @@ class Plan:
         The columns are ``parameter``, ``shape``, ``rule``, ``multiplier`` (a number, or a text for
         what changes with the step), ``rate @ N`` for each step N shown (``multiplier @ N`` if there
         is no learning rate), ``weight decay`` and ``frozen``.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> columns = resolve([Parameter("head/kernel", (8, 2))], {"head": 0}).to_dict()
+            >>> columns["parameter"], columns["shape"], columns["frozen"]
+            (['head/kernel'], [[8, 2]], [True])
         """
         return {
             "parameter": [row.parameter.name for row in self.rows],
@@ -241,6 +271,13 @@ class Plan:
 
         Raises:
             LayerwiseError: ``steps`` are not as described.
+
+        Examples:
+            >>> from layerwise import cosine
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> ax = resolve([Parameter("head/kernel")], schedule=cosine(100)).plot(steps=100)
+            >>> ax.get_xlabel()
+            'step (optimizer updates)'
         """
         return _show.plan_curves(self, steps, ax)
 
@@ -256,6 +293,13 @@ class Plan:
 
         Raises:
             LayerwiseError: ``steps`` are not as described, or the plan is empty.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, layer_decay, resolve
+            >>> names = [Parameter("body/kernel"), Parameter("head/kernel")]
+            >>> ax = resolve(names, layer_decay(0.5)).heat_map(steps=100)
+            >>> [label.get_text() for label in ax.get_yticklabels()]
+            ['body', 'head']
         """
         return _show.plan_heat_map(self, steps, ax)
 
@@ -269,8 +313,8 @@ class Plan:
         frozen = sum(row.frozen for row in self.rows)
         rate = "" if self.learning_rate is None else f", learning_rate={self.learning_rate:g}"
         return (
-            f"<Plan: {_count(len(self.rows), 'parameter')}, "
-            f"{_count(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
+            f"<Plan: {counted(len(self.rows), 'parameter')}, "
+            f"{counted(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
         )
 
 
@@ -357,7 +401,3 @@ def _joined(texts: Sequence[str]) -> str:
 
 def _what(row: PlanRow) -> str:
     return f"The multiplier of {row.rule or row.parameter.name!r}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -176,11 +176,11 @@ class RuleSpec:
         """
         missing = {"rules", "schedule", "match", "strict"} - set(config)
         if missing:
-            raise ConfigError(f"The config of rules lacks {', '.join(sorted(missing))}.")
+            raise ConfigError(f"The config of the rules lacks {', '.join(sorted(missing))}.")
         rules, schedule = config["rules"], config["schedule"]
         factor = None if schedule is None else value_from_config(schedule, functions)
         if isinstance(factor, Override | float | int):
-            raise ConfigError(f"The config of rules has {factor!r} as its schedule.")
+            raise ConfigError(f"The config of the rules has {factor!r} as its schedule.")
         return cls(
             None if rules is None else rules_from_config(rules, functions),
             factor,

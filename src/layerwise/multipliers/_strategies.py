@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, MultiplierError
@@ -52,6 +52,7 @@ class Strategy(ABC):
 class _NamedStrategy(Strategy):
     """What the strategies in this file share: a config and a repr, made from their fields."""
 
+    name: ClassVar[str]  # of the function that makes it
     layers: Layers | None = None
 
     def __post_init__(self) -> None:
@@ -65,11 +66,6 @@ class _NamedStrategy(Strategy):
             arguments["layers"] = [list(level) for level in self.layers]
         return {"name": self.name, **arguments}
 
-    @property
-    def name(self) -> str:
-        """The name of the function that makes it."""
-        return _NAMES[type(self)]
-
     def _call(self, *arguments: str) -> str:
         if self.layers is not None:
             arguments += (f"layers={[list(level) for level in self.layers]!r}",)
@@ -80,6 +76,7 @@ class _NamedStrategy(Strategy):
 class LayerDecay(_NamedStrategy):
     """See ``layer_decay``."""
 
+    name = "layer_decay"
     rate: float
 
     def __post_init__(self) -> None:
@@ -104,6 +101,7 @@ class LayerDecay(_NamedStrategy):
 class Discriminative(_NamedStrategy):
     """See ``discriminative``."""
 
+    name = "discriminative"
     low: float
     high: float = 1.0
     groups: int | None = None
@@ -138,6 +136,7 @@ class Discriminative(_NamedStrategy):
 class GradualUnfreezing(_NamedStrategy):
     """See ``gradual_unfreezing``."""
 
+    name = "gradual_unfreezing"
     every: int
     groups: int | None = None
     start: int = 0
@@ -265,12 +264,6 @@ def gradual_unfreezing(
     """
     return GradualUnfreezing(every, groups, start, layers=layers)
 
-
-_NAMES: dict[type, str] = {
-    LayerDecay: "layer_decay",
-    Discriminative: "discriminative",
-    GradualUnfreezing: "gradual_unfreezing",
-}
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "layer_decay": layer_decay,

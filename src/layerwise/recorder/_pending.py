@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Generic, SupportsFloat, TypedDict, TypeVar
 
+from layerwise._checks import whole
 from layerwise.errors import RecorderError
-from layerwise.recorder._row import Numbers, whole
+from layerwise.recorder._row import Numbers
 
 Pending = TypeVar("Pending")
 
@@ -117,7 +118,7 @@ def check_ratios(ratios: object) -> int | None:
         >>> check_ratios(50)
         50
     """
-    return None if ratios is None else whole(ratios, "ratios", at_least=1)
+    return None if ratios is None else whole(ratios, "ratios", RecorderError, at_least=1)
 
 
 def check_wait(wait: object) -> float:

@@ -160,7 +160,7 @@ def _refill(container: Container) -> Callable[[], None]:
     if isinstance(container, list):
         items = list(container)
         return lambda: list.__setitem__(container, slice(None), items)
-    kind: type[dict[Any, Any]] | type[set[Any]] = dict if isinstance(container, dict) else set
+    kind: Any = dict if isinstance(container, dict) else set
     content = kind(container)
 
     def refill() -> None:

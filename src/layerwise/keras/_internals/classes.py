@@ -15,23 +15,20 @@ def view_as(instance: object, base: type[T]) -> T:
 
 
 def become(instance: object, new: type, error: type[LayerwiseError]) -> None:
-    """Change an object's class to a subclass of the one it has.
+    """Change an object's class to a subclass of the one it has, which adds no storage.
 
     Args:
         instance: The object.
-        new: A class that adds behaviour to its class, and no storage.
+        new: The subclass.
         error: The class of the error to raise.
 
     Raises:
         LayerwiseError: Python does not allow it, for example because of ``__slots__``.
     """
-    old = type(instance)
     try:
-        if not issubclass(new, old):
-            raise TypeError(f"{new.__name__} is no subclass of it")
         instance.__class__ = new
     except TypeError as reason:
         raise error(
-            f"Layerwise can't add multipliers to this {old.__name__}: {reason}. Its class must be "
-            "an ordinary one, without __slots__."
+            f"Layerwise can't add multipliers to a {type(instance).__name__}: {reason}. Its class "
+            "must be an ordinary one, without __slots__."
         ) from reason

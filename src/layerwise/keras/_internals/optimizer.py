@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import keras
+from keras import Variable
+from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.classes import view_as
@@ -36,9 +38,7 @@ _EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern
 # Adafactor alone makes state that has another shape than its variable.
 _ANOTHER_SHAPE = {keras.optimizers.Adafactor: ("_r", "_c")}
 
-Rate: TypeAlias = (
-    keras.Variable | keras.optimizers.schedules.LearningRateSchedule | Callable[[], object]
-)
+Rate: TypeAlias = Variable | keras.optimizers.schedules.LearningRateSchedule | Callable[[], object]
 """What an optimizer has for a base rate."""
 
 
@@ -62,7 +62,7 @@ def check_hooks(optimizer_class: type) -> None:
         for name in _PIPELINE
         if not any(
             vars(base).get(name) is inspect.getattr_static(optimizer_class, name)
-            for base in keras.optimizers.Optimizer.__mro__
+            for base in Optimizer.__mro__
         )
     ]
     if redefined:
@@ -85,8 +85,8 @@ class Slots:
         unknown: The names of what could be either.
     """
 
-    of_variable: list[list[keras.Variable]]
-    shared: list[keras.Variable]
+    of_variable: list[list[Variable]]
+    shared: list[Variable]
     unknown: list[str]
 
 
@@ -94,10 +94,10 @@ class _References:
     """Which variable each slot was made for; a plain object, so that no backend tracks it."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[keras.Variable, keras.Variable]] = []
+        self.pairs: list[tuple[Variable, Variable]] = []
 
 
-class OptimizerHooks(keras.optimizers.Optimizer):
+class OptimizerHooks(Optimizer):
     """What Keras does in an update, as methods with names of our own.
 
     A subclass overrides these methods and stands in front of an optimizer class. There ``super()``
@@ -106,16 +106,16 @@ class OptimizerHooks(keras.optimizers.Optimizer):
 
     _references: _References
 
-    def build(self, variables: list[keras.Variable]) -> None:
+    def build(self, variables: list[Variable]) -> None:
         self._references = _References()
         super().build(variables)
 
     def add_variable_from_reference(
         self,
-        reference_variable: keras.Variable,
+        reference_variable: Variable,
         name: str | None = None,
         initializer: str | keras.initializers.Initializer = "zeros",
-    ) -> keras.Variable:
+    ) -> Variable:
         made = super().add_variable_from_reference(
             reference_variable, name=name, initializer=initializer
         )
@@ -125,12 +125,12 @@ class OptimizerHooks(keras.optimizers.Optimizer):
     def slots(self) -> Slots:
         """Whose state each of the optimizer's variables is; asked once, when it has been built."""
         place = {id(v): i for i, v in enumerate(self._trainable_variables)}
-        owner = {id(made): place[id(of)] for made, of in self._references.pairs}
+        owner = {id(made): place[id(of)] for made, of in self._references.pairs if id(of) in place}
         for kind, lists in _ANOTHER_SHAPE.items():
             for name in lists if isinstance(self, kind) else ():
                 owner |= {id(v): i for i, v in enumerate(getattr(self, name)) if v is not None}
         attributes = {id(value) for value in vars(self).values()}
-        of_variable: list[list[keras.Variable]] = [[] for _ in place]
+        of_variable: list[list[Variable]] = [[] for _ in place]
         shared, unknown = [], []
         aside = {id(v) for v in (self._iterations, self._learning_rate, *averages_of(self))}
         for variable in self._variables:
@@ -147,18 +147,18 @@ class OptimizerHooks(keras.optimizers.Optimizer):
     # -- what a subclass overrides ------------------------------------------------------------
 
     def update_all(
-        self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable], rate: Tensor
+        self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
         """Update all variables: one by one with ``update_step``, or with ``update_together``."""
         super()._backend_update_step(gradients, variables, rate)
 
     def update_together(
-        self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable], rate: Tensor
+        self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
         """Update variables under one rate in one go; for Keras' fused optimizers on PyTorch."""
         super()._parallel_update_step(gradients, variables, rate)
 
-    def decay(self, variables: Sequence[keras.Variable]) -> None:
+    def decay(self, variables: Sequence[Variable]) -> None:
         """Apply weight decay to variables that decay."""
         super()._apply_weight_decay(variables)
 
@@ -167,11 +167,11 @@ class OptimizerHooks(keras.optimizers.Optimizer):
         rate: Tensor = super()._get_current_learning_rate()
         return rate
 
-    def update_averages(self, variables: Sequence[keras.Variable]) -> None:
+    def update_averages(self, variables: Sequence[Variable]) -> None:
         """Move the average of each variable towards its value."""
         super()._update_model_variables_moving_average(variables)
 
-    def take_averages(self, variables: Sequence[keras.Variable]) -> None:
+    def take_averages(self, variables: Sequence[Variable]) -> None:
         """Set each variable to its average."""
         super()._overwrite_model_variables_with_average_value(variables)
 
@@ -180,21 +180,18 @@ class OptimizerHooks(keras.optimizers.Optimizer):
     def _backend_update_step(
         self,
         grads: Sequence[Tensor],
-        trainable_variables: Sequence[keras.Variable],
+        trainable_variables: Sequence[Variable],
         learning_rate: Tensor,
     ) -> None:
         self.update_all(grads, trainable_variables, learning_rate)
 
     def _parallel_update_step(
-        self,
-        grads: Sequence[Tensor],
-        variables: Sequence[keras.Variable],
-        learning_rate: Tensor,
+        self, grads: Sequence[Tensor], variables: Sequence[Variable], learning_rate: Tensor
     ) -> None:
         self.update_together(grads, variables, learning_rate)
 
-    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        common = keras.optimizers.Optimizer._apply_weight_decay
+    def _apply_weight_decay(self, variables: Sequence[Variable]) -> None:
+        common = Optimizer._apply_weight_decay
         if self.weight_decay is None and super()._apply_weight_decay.__func__ is common:
             return
         # Keras' PyTorch code takes no empty list, so what does not decay is left out here.
@@ -204,14 +201,12 @@ class OptimizerHooks(keras.optimizers.Optimizer):
         return self.rate_now()
 
     def _update_model_variables_moving_average(
-        self,
-        trainable_variables: Sequence[keras.Variable],
+        self, trainable_variables: Sequence[Variable]
     ) -> None:
         self.update_averages(trainable_variables)
 
     def _overwrite_model_variables_with_average_value(
-        self,
-        trainable_variables: Sequence[keras.Variable],
+        self, trainable_variables: Sequence[Variable]
     ) -> None:
         self.take_averages(trainable_variables)
 
@@ -219,51 +214,49 @@ class OptimizerHooks(keras.optimizers.Optimizer):
 # -- what is read from an optimizer ----------------------------------------------------------------
 
 
-def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+def inner_optimizer(optimizer: Optimizer) -> Optimizer:
     """The optimizer inside Keras' loss scaling, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def base_rate_of(optimizer: keras.optimizers.Optimizer) -> Rate | None:
+def base_rate_of(optimizer: Optimizer) -> Rate | None:
     """The base rate: a variable, a schedule of Keras or a callable without arguments, else None."""
     return getattr(inner_optimizer(optimizer), "_learning_rate", None)
 
 
-def rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+def rate_variable(optimizer: Optimizer) -> Variable | None:
     """The variable that holds the base rate; None if a schedule or a callable gives it."""
     rate = base_rate_of(optimizer)
-    return rate if isinstance(rate, keras.Variable) else None
+    return rate if isinstance(rate, Variable) else None
 
 
-def batch_count(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+def batch_count(optimizer: Optimizer) -> Variable:
     """The variable that counts the optimizer's batches; without accumulation these are updates."""
     return inner_optimizer(optimizer)._iterations
 
 
-def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+def trained_variables(optimizer: Optimizer) -> list[Variable]:
     """The variables that a built optimizer updates, in its order."""
     return list(optimizer._trainable_variables)
 
 
-def place_of(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:
+def place_of(optimizer: Optimizer, variable: Variable) -> int:
     """The place of a variable, or of one of its replicas, among the optimizer's variables."""
     place: int = optimizer._get_variable_index(variable)
     return place
 
 
-def check_known(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+def check_known(optimizer: Optimizer, variables: Sequence[Variable]) -> None:
     """Raise Keras' error unless the optimizer was built on all of these variables."""
     optimizer._check_variables_are_known(variables)
 
 
-def averages_of(optimizer: keras.optimizers.Optimizer) -> Sequence[keras.Variable | None]:
+def averages_of(optimizer: Optimizer) -> Sequence[Variable | None]:
     """The moving average of each variable, if the optimizer keeps them."""
     return getattr(optimizer, "_model_variables_moving_average", ())
 
 
-def weight_decay_of(
-    optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable
-) -> float | None:
+def weight_decay_of(optimizer: Optimizer | None, variable: Variable) -> float | None:
     """The decay that an optimizer applies to a variable, or None."""
     if optimizer is None or not optimizer._use_weight_decay(variable):
         return None
@@ -277,7 +270,7 @@ def weight_decay_of(
     return decay
 
 
-def config_without_rate(optimizer: keras.optimizers.Optimizer, plain: type) -> dict[str, object]:
+def config_without_rate(optimizer: Optimizer, plain: type) -> dict[str, object]:
     """The config of an optimizer as its plain class; None for a rate that is not a number."""
     view: object = view_as(optimizer, plain)
     if rate_variable(optimizer) is None:
@@ -286,9 +279,7 @@ def config_without_rate(optimizer: keras.optimizers.Optimizer, plain: type) -> d
     return config
 
 
-def copy_decay_exclusions(
-    source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer
-) -> None:
+def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
     """Exclude from weight decay what the source excludes; its config does not say it."""
     for name in _EXCLUSIONS:
         if hasattr(source, name):
@@ -303,7 +294,7 @@ def unpickler(optimizer_class: type) -> Callable[[object], object]:
 
 @contextmanager
 def overriding_rate(
-    optimizer: keras.optimizers.Optimizer, rate: keras.optimizers.schedules.LearningRateSchedule
+    optimizer: Optimizer, rate: keras.optimizers.schedules.LearningRateSchedule
 ) -> Iterator[None]:
     """While the block runs, the optimizer's updates get their base rate from ``rate``.
 
@@ -327,11 +318,11 @@ def rate_in_variable(model: keras.Model) -> Iterator[bool]:
         Whether a new one had to take the place of a schedule or function.
     """
     inner, before = inner_optimizer(model.optimizer), base_rate_of(model.optimizer)
-    if isinstance(before, keras.Variable):
+    if isinstance(before, Variable):
         yield False
         return
     with where_fit_builds(model), keras.name_scope(inner.name, caller=inner):
-        inner._learning_rate = variable = keras.Variable(
+        inner._learning_rate = variable = Variable(
             0.0,
             name="learning_rate",
             dtype=keras.backend.floatx(),
@@ -345,11 +336,11 @@ def rate_in_variable(model: keras.Model) -> Iterator[bool]:
         object.__setattr__(inner, "_learning_rate", before)
 
 
-def accumulated_gradients(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+def accumulated_gradients(optimizer: Optimizer) -> list[Variable]:
     """The sums of an update that is not complete yet, under gradient accumulation."""
     return [v for v in inner_optimizer(optimizer)._accumulated_gradients if v is not None]
 
 
-def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+def batches_per_update(optimizer: Optimizer) -> int:
     """How many batches make one update: more than 1 under gradient accumulation."""
     return inner_optimizer(optimizer).gradient_accumulation_steps or 1

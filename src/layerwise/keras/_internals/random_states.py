@@ -40,7 +40,12 @@ class RandomStates:
     def renew(self) -> None:
         """Remember the present states instead."""
         torch_states = [partial(g.set_state, g.get_state()) for g in self._torch_generators]
-        self._restores = [global_states(), _keras_state(), *torch_states, *_backend_states()]
+        self._restores: list[Restore] = [
+            global_states(),
+            _keras_state(),
+            *torch_states,
+            *_backend_states(),
+        ]
 
     def put_back(self) -> None:
         """Set the states that are remembered."""

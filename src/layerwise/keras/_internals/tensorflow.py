@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import keras
-from keras import ops
+from keras import Variable, ops
+from keras.optimizers import Optimizer
 
 from layerwise.keras._internals.values import Tensor
 
@@ -31,7 +32,7 @@ _STATEFUL = ("shuffle", "cache", "random", "sample")
 
 
 def assign_on_replicas(
-    optimizer: keras.optimizers.Optimizer,
+    optimizer: Optimizer,
     variables: Sequence["tf.Variable"],
     rule: Callable[..., Tensor],
     arguments: Sequence[tuple[object, ...]],
@@ -87,13 +88,13 @@ class ReplicaVariable:
 
 
 def on_each_replica(
-    model: keras.Model, variables: list[keras.Variable]
-) -> list[keras.Variable | ReplicaVariable]:
+    model: keras.Model, variables: list[Variable]
+) -> list[Variable | ReplicaVariable]:
     """The variables of a model, one on several replicas replaced by its parts on each of them."""
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None:
         return variables
-    found: list[keras.Variable | ReplicaVariable] = []
+    found: list[Variable | ReplicaVariable] = []
     for variable in variables:
         parts = strategy.experimental_local_results(variable.value)
         found += [variable] if len(parts) == 1 else map(ReplicaVariable, parts)

@@ -1,4 +1,4 @@
-"""The private parts of Keras' training that Layerwise leans on. Tried on Keras 3.14 and 3.15."""
+"""The private parts of Keras' training that Layerwise leans on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from layerwise.keras._internals.data import map_arrays
 from layerwise.keras._internals.optimizer import batch_count, rate_variable
 from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import number_in
+from layerwise.keras._internals.versions import missing
 
 TRACKER, METRICS = "_loss_tracker", "_compile_metrics"
 
@@ -38,11 +39,7 @@ def check_trainer(model: keras.Model) -> None:
         raise RecorderError(f"The model {model!r} is not compiled: call model.compile() first.")
     for name in (TRACKER, METRICS, "train_function", "make_train_function", "train_step"):
         if not hasattr(model, name):
-            raise RecorderError(
-                f"{type(model).__name__}.{name} is not there in Keras {keras.__version__}, and "
-                "recording each batch needs it (tried: Keras 3.14 and 3.15). Install a tried "
-                "version, or report this version to Layerwise."
-            )
+            raise missing(f"{type(model).__name__}.{name}", "recording each batch", RecorderError)
 
 
 def step_metrics(model: keras.Model) -> tuple[keras.metrics.Metric, keras.metrics.Metric | None]:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
+from keras import Variable, ops
 
 
 class Tensor(Protocol):
@@ -23,23 +23,23 @@ class Tensor(Protocol):
     def __rmul__(self, other: float) -> "Tensor": ...
 
 
-Step: TypeAlias = keras.Variable | Tensor | int
+Step: TypeAlias = Variable | Tensor | int
 """Optimizer updates already applied: a variable, an integer tensor, or a Python integer."""
 
 
-def value_of(variable: keras.Variable | Tensor) -> Tensor:
+def value_of(variable: Variable | Tensor) -> Tensor:
     """The backend's own tensor of a Keras variable."""
-    value: Tensor = variable.value if isinstance(variable, keras.Variable) else variable
+    value: Tensor = variable.value if isinstance(variable, Variable) else variable
     return value
 
 
-def copy_of(variable: keras.Variable | Tensor) -> Tensor:
+def copy_of(variable: Variable | Tensor) -> Tensor:
     """A copy of the present value."""
     copy: Tensor = ops.copy(value_of(variable))
     return copy
 
 
-def number_in(variable: keras.Variable) -> npt.NDArray[np.generic]:
+def number_in(variable: Variable) -> npt.NDArray[np.generic]:
     """The value of a variable as an array, read outside of any step."""
     value = variable.value
     # Keras can't convert what tf.distribute mirrors.

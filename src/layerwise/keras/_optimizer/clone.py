@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import keras
+from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.classes import view_as
@@ -15,11 +16,11 @@ from layerwise.keras._internals.optimizer import (
 )
 from layerwise.keras._schedule import as_learning_rate
 
-Identifier: TypeAlias = str | Mapping[str, object] | keras.optimizers.Optimizer
+Identifier: TypeAlias = str | Mapping[str, object] | Optimizer
 """What Keras takes for an optimizer: its name, its config, or an instance."""
 
 
-def as_optimizer(identifier: Identifier) -> keras.optimizers.Optimizer:
+def as_optimizer(identifier: Identifier) -> Optimizer:
     """The optimizer that Keras makes from an identifier, a config or an instance."""
     hint = " This is a class: make an instance." if isinstance(identifier, type) else ""
     try:
@@ -35,11 +36,11 @@ def as_optimizer(identifier: Identifier) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def clone_optimizer(source: keras.optimizers.Optimizer, plain: type) -> keras.optimizers.Optimizer:
+def clone_optimizer(source: Optimizer, plain: type) -> Optimizer:
     """A new, unbuilt optimizer of the plain class, made from the source's config.
 
     Raises:
-        OptimizerError: The config does not hold everything that the optimizer was made with.
+        OptimizerError: The config does not describe the whole optimizer.
     """
     try:
         made = plain.from_config(config_without_rate(source, plain))  # type: ignore[attr-defined]
@@ -48,6 +49,12 @@ def clone_optimizer(source: keras.optimizers.Optimizer, plain: type) -> keras.op
             f"{plain.__name__} can't be made again from its get_config(): {error}. "
             "Let get_config() return every argument of __init__()."
         ) from error
+    kind: type = type(made)
+    if kind is not plain:
+        raise OptimizerError(
+            f"{plain.__name__}.from_config() returned a {kind.__name__}. Let it return an "
+            "instance of the class that it is called on."
+        )
     if rate_variable(source) is None:
         made.learning_rate = as_learning_rate(base_rate_of(source))
     simple = bool | int | float | str | None
@@ -62,7 +69,7 @@ def clone_optimizer(source: keras.optimizers.Optimizer, plain: type) -> keras.op
     return made
 
 
-def optimizer_config(optimizer: keras.optimizers.Optimizer, plain: type) -> dict[str, object]:
+def optimizer_config(optimizer: Optimizer, plain: type) -> dict[str, object]:
     """The serialized form of an optimizer as its plain class.
 
     Keras' fused variants for PyTorch are written as the public class that they stand for, so that

@@ -5,15 +5,12 @@ from functools import cache
 from typing import Self
 
 import keras
+from keras import Variable
+from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.classes import become
-from layerwise.keras._internals.optimizer import (
-    Rate,
-    check_hooks,
-    trained_variables,
-    unpickler,
-)
+from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables, unpickler
 from layerwise.keras._internals.values import copy_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
@@ -33,9 +30,7 @@ from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 class _Multiplied:
     """The rules of an optimizer; a plain object, so that no backend tracks it."""
 
-    def __init__(
-        self, specs: tuple[RuleSpec, ...], source: keras.optimizers.Optimizer | None
-    ) -> None:
+    def __init__(self, specs: tuple[RuleSpec, ...], source: Optimizer | None) -> None:
         self.specs = specs
         self.source = source
         self.plan: Plan | None = None
@@ -134,7 +129,7 @@ class LRMultiplier(MultipliedUpdate):
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
 
-    def build(self, variables: list[keras.Variable]) -> None:
+    def build(self, variables: list[Variable]) -> None:
         if self.built:
             return
         source = self._multiplied.source
@@ -158,13 +153,13 @@ class LRMultiplier(MultipliedUpdate):
             self._multiplied.source = None
 
     @property
-    def learning_rate(self) -> keras.Variable:
+    def learning_rate(self) -> Variable:
         """The base rate: read, set, or driven by a callback as with any optimizer."""
         return self.rate_now()
 
     @learning_rate.setter
     def learning_rate(self, value: float | Rate) -> None:
-        keras.optimizers.Optimizer.learning_rate.fset(self, as_learning_rate(value))
+        Optimizer.learning_rate.fset(self, as_learning_rate(value))
 
     def learning_rates(self) -> dict[str, float]:
         """Each variable's effective rate for the next update, by path.
@@ -198,11 +193,11 @@ class LRMultiplier(MultipliedUpdate):
             )
         return with_rates(plan, self, steps)
 
-    def plan_for(self, variables: Sequence[keras.Variable], steps: Sequence[int] = ()) -> Plan:
+    def plan_for(self, variables: Sequence[Variable], steps: Sequence[int] = ()) -> Plan:
         """The plan that building on these variables would make; nothing is built or changed."""
         return with_rates(plan_of(variables, self, self._multiplied.specs), self, steps)
 
-    def resolved(self, variables: Sequence[keras.Variable]) -> Plan:
+    def resolved(self, variables: Sequence[Variable]) -> Plan:
         """The plan without rates that it was built with, or else would be on these variables."""
         plan: Plan | None = self._multiplied.plan
         return plan_of(variables, self, self._multiplied.specs) if plan is None else plan
@@ -236,7 +231,7 @@ class LRMultiplier(MultipliedUpdate):
             layers=spec.layers,
         )
 
-    def plain(self) -> keras.optimizers.Optimizer:
+    def plain(self) -> Optimizer:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
         return clone_optimizer(self, _plain_class(type(self)))
 
@@ -268,7 +263,7 @@ class LRMultiplier(MultipliedUpdate):
 @cache
 def _multiplied_class(plain: type) -> type:
     """The class of a multiplied optimizer: the plain one behind the multiplied update."""
-    ours = set(dir(LRMultiplier)) - set(dir(keras.optimizers.Optimizer))
+    ours = set(dir(LRMultiplier)) - set(dir(Optimizer))
     if clash := sorted(name for name in ours & set(dir(plain)) if not name.startswith("_")):
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import reduce
 
 import keras
-from keras import ops
+from keras import Variable, ops
+from keras.optimizers import Optimizer
 
 from layerwise._checks import number, whole
 from layerwise.errors import MultiplierError, UnmatchedRuleError
@@ -23,11 +24,7 @@ _NOT_AMONG_THEM = (
 )
 
 
-def plan_of(
-    variables: Sequence[keras.Variable],
-    optimizer: keras.optimizers.Optimizer,
-    specs: Sequence[RuleSpec],
-) -> Plan:
+def plan_of(variables: Sequence[Variable], optimizer: Optimizer, specs: Sequence[RuleSpec]) -> Plan:
     """The plan of these variables under rules inside other rules, each multiplying the next."""
     parameters = parameters_of(variables, optimizer)
     plans = []
@@ -42,7 +39,7 @@ def plan_of(
 
 def with_rates(
     plan: Plan,
-    optimizer: keras.optimizers.Optimizer,
+    optimizer: Optimizer,
     steps: Sequence[int] = (),
     step: int | None = None,
     learning_rate: float | None = None,
@@ -73,7 +70,7 @@ def with_rates(
     return replace(shown, learning_rate=1.0, schedule=schedule)
 
 
-def step_of(optimizer: keras.optimizers.Optimizer) -> int:
+def step_of(optimizer: Optimizer) -> int:
     """The updates that an optimizer has applied."""
     return int(ops.convert_to_numpy(optimizer.iterations))
 
@@ -84,7 +81,7 @@ def rates_now(plan: Plan) -> dict[str, float]:
     return dict(zip(names, plan.rates(plan.step).tolist(), strict=True))
 
 
-def _moving_base(optimizer: keras.optimizers.Optimizer) -> Schedule | None:
+def _moving_base(optimizer: Optimizer) -> Schedule | None:
     """The base rate as a schedule, if it is one."""
     rate = base_rate_of(optimizer)
     if isinstance(rate, LearningRateSchedule):

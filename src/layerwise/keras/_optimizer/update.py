@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import keras
-from keras import ops
+from keras import Variable, ops
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.optimizer import (
@@ -38,7 +38,7 @@ from layerwise.keras._internals.values import Tensor, copy_of, value_of
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._schedule import LearningRateSchedule
 
-FrozenState: TypeAlias = tuple[keras.Variable, Tensor, Tensor | bool]
+FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]
 """A state, its value before the step, and whether it may change: False, or a boolean tensor."""
 
 
@@ -73,9 +73,7 @@ class MultipliedUpdate(OptimizerHooks):
     # -- one update ---------------------------------------------------------------------------
 
     def apply(
-        self,
-        grads: Sequence[Tensor | None],
-        trainable_variables: Sequence[keras.Variable] | None = None,
+        self, grads: Sequence[Tensor | None], trainable_variables: Sequence[Variable] | None = None
     ) -> None:
         if trainable_variables is None:
             variables = trained_variables(self)
@@ -91,7 +89,7 @@ class MultipliedUpdate(OptimizerHooks):
         with self._factors.at(self.iterations):
             self._apply_unfrozen(list(grads), variables)
 
-    def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[keras.Variable]) -> None:
+    def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         if self._factors.all_active:
             super().apply(grads, variables)
             return
@@ -112,10 +110,7 @@ class MultipliedUpdate(OptimizerHooks):
         self._restore(kept)
 
     def _state_to_restore(
-        self,
-        variables: list[keras.Variable],
-        places: list[int],
-        active: list[Tensor | bool],
+        self, variables: list[Variable], places: list[int], active: list[Tensor | bool]
     ) -> list[FrozenState]:
         """What may be frozen at this step, without the state of variables that never train."""
         averaged = self.use_ema and self.ema_overwrite_frequency
@@ -142,15 +137,13 @@ class MultipliedUpdate(OptimizerHooks):
         for state, before, active in kept:
             state.assign(before if active is False else ops.where(active, value_of(state), before))
 
-    def update_step(
-        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
-    ) -> object:
+    def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> object:
         factor = self._factors.factor(place_of(self, variable))
         with self._factors.rate_times(factor):  # for those that read self.learning_rate
             return super().update_step(gradient, variable, _times(learning_rate, factor))
 
     def update_together(
-        self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable], rate: Tensor
+        self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
         shared = [(state, copy_of(state)) for state in self._slots.shared]
         for n, (factor, members) in enumerate(self._by_factor(variables)):
@@ -165,7 +158,7 @@ class MultipliedUpdate(OptimizerHooks):
                 )
 
     def update_all(
-        self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable], rate: Tensor
+        self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
         self._factors.asked = 0
         super().update_all(gradients, variables, rate)
@@ -177,7 +170,7 @@ class MultipliedUpdate(OptimizerHooks):
             )
 
     def _by_factor(
-        self, variables: Sequence[keras.Variable]
+        self, variables: Sequence[Variable]
     ) -> list[tuple[Tensor | float | None, list[int]]]:
         """The distinct factors, each with the places of its variables in the sequence."""
         groups: dict[object, tuple[Tensor | float | None, list[int]]] = {}
@@ -187,7 +180,7 @@ class MultipliedUpdate(OptimizerHooks):
             groups.setdefault(self._factors.key(place), (factor, []))[1].append(number)
         return list(groups.values())
 
-    def decay(self, variables: Sequence[keras.Variable]) -> None:
+    def decay(self, variables: Sequence[Variable]) -> None:
         for factor, members in self._by_factor(variables):
             with self._factors.rate_times(factor):
                 super().decay([variables[m] for m in members])
@@ -202,7 +195,7 @@ class MultipliedUpdate(OptimizerHooks):
 
     # -- moving average of the weights --------------------------------------------------------
 
-    def update_averages(self, variables: Sequence[keras.Variable]) -> None:
+    def update_averages(self, variables: Sequence[Variable]) -> None:
         kept = [
             (average, copy_of(average), self._factors.before.get(i, value_of(variable)), active)
             for i, (variable, average) in enumerate(zip(variables, averages_of(self), strict=True))
@@ -215,7 +208,7 @@ class MultipliedUpdate(OptimizerHooks):
             new = frozen if active is False else ops.where(active, value_of(average), frozen)
             average.assign(new)
 
-    def take_averages(self, variables: Sequence[keras.Variable]) -> None:
+    def take_averages(self, variables: Sequence[Variable]) -> None:
         kept = [
             (v, copy_of(v))
             for v in variables
