@@ -13,8 +13,6 @@ import numpy as np
 
 from layerwise.errors import LayerwiseError
 
-__all__ = ["MOST_STEPS", "as_number", "choice", "number", "sequence", "text", "version", "whole"]
-
 T = TypeVar("T")
 
 MOST_STEPS = 2**53

@@ -38,8 +38,7 @@ class ScheduleError(LayerwiseError, ValueError):
         >>> cosine(0)
         Traceback (most recent call last):
         ...
-        layerwise.errors.ScheduleError: cosine: steps must be a whole number of at least 1 and
-        at most 2**53, got 0.
+        layerwise.errors.ScheduleError: cosine: steps must be a whole number of at least 1, got 0.
     """
 
 
@@ -87,12 +86,12 @@ class ConfigError(LayerwiseError, ValueError):
     """A config can't be written, or names something unknown to this version.
 
     Examples:
-        >>> from layerwise import from_config
-        >>> from_config({"version": 2, "schedule": {}})
+        >>> from layerwise import Schedule
+        >>> Schedule.from_config({"version": 2, "schedule": {}})
         Traceback (most recent call last):
         ...
-        layerwise.errors.ConfigError: Unknown version 2 of a schedule's config: this Layerwise
-        reads version 1.
+        layerwise.errors.ConfigError: A schedule's config has version 2, but this Layerwise reads
+        version 1. Use the Layerwise that wrote it, or a newer one.
     """
 
 

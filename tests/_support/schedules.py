@@ -1,12 +1,26 @@
 """One or more examples of every shape and combinator, by the expression that makes them."""
 
+from dataclasses import dataclass
+
 from layerwise import schedules
 from layerwise.schedules import Schedule
 
 
 def inverse_time(step):
-    """A user's function: as Keras' InverseTimeDecay, and it works for numbers and arrays alike."""
+    """A user's function, the same as Keras' InverseTimeDecay, for numbers and arrays alike."""
     return 1.0 / (1.0 + step / 40.0)
+
+
+@dataclass(frozen=True, repr=False)
+class Sawtooth(Schedule):
+    """A schedule of a user's own."""
+
+    period: int
+    power: float = 1.0
+
+    def evaluate(self, clock):
+        _, phase = clock.cycle(self.period)
+        return phase.left(self.period) ** self.power
 
 
 EXPRESSIONS = (

@@ -93,7 +93,6 @@ NOT_ON_THE_FACADE = {
     "smooth",
     "steepest",
     "then",
-    "to_config",
     "valley",
     "value_at",
     "value_from_config",

@@ -10,7 +10,7 @@ from layerwise.errors import RecorderError
 from layerwise.finder import LRFinding, QuadraticTrainer, search
 from layerwise.multipliers import Parameter, gradual_unfreezing, resolve
 from layerwise.recorder import History, Recorder
-from layerwise.schedules import from_config
+from layerwise.schedules import Schedule
 
 PARAMETERS = [
     Parameter("body/kernel", (8, 4)),
@@ -87,7 +87,7 @@ def test_a_schedule(tmp_path):
     schedule = warmup(5) >> cosine(20)
     data = saved(tmp_path, lambda recorder: recorder.save_schedule(schedule)).schedule
     assert data["text"] == "warmup(5) >> cosine(20)"
-    assert from_config(data["config"]) == schedule
+    assert Schedule.from_config(data["config"]) == schedule
     assert data["steps"] == list(range(26))
     assert data["factors"] == [schedule(step) for step in range(26)]
 

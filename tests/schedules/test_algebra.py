@@ -2,14 +2,13 @@
 
 import copy
 import pickle
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 
 from layerwise.errors import ScheduleError
 from layerwise.schedules import (
-    Schedule,
     constant,
     cosine,
     cosine_restarts,
@@ -22,7 +21,7 @@ from layerwise.schedules import (
     piecewise_constant,
     warmup,
 )
-from tests._support.schedules import SCHEDULES, evaluate
+from tests._support.schedules import SCHEDULES, Sawtooth, evaluate
 
 
 def values(schedule, *steps):
@@ -260,18 +259,6 @@ def test_a_function_with_a_length_stays_at_its_end():
 def test_a_function_gets_the_step_of_its_own_clock():
     schedule = linear(10) >> from_function(lambda step: step + 0.5)
     assert values(schedule, 10, 13) == [0.5, 3.5]
-
-
-@dataclass(frozen=True, repr=False)
-class Sawtooth(Schedule):
-    """A schedule of a user's own."""
-
-    period: int
-    power: float = 1.0
-
-    def evaluate(self, clock):
-        _, phase = clock.cycle(self.period)
-        return phase.left(self.period) ** self.power
 
 
 def test_a_class_of_ones_own_is_a_schedule_like_any_other():

@@ -201,7 +201,7 @@ def test_three_phases_need_room_for_the_way_back():
 
 
 def test_gamma_is_for_exp_range_only():
-    with pytest.raises(ScheduleError, match="gamma is for mode 'exp_range'"):
+    with pytest.raises(ScheduleError, match="gamma must be 1 in mode 'triangular'"):
         schedules.cyclic(10, low=0.1, gamma=0.9)
     assert schedules.cyclic(10, low=0.1, mode="exp_range", gamma=0.9)(0) == 0.1
 

@@ -28,10 +28,11 @@ BASE = 0.3
 RELATIVE, FLOOR = 2e-6, 1.2e-7 * BASE
 
 
-def assert_equal(schedule, keras_schedule, steps=250, floor=FLOOR, compiled=None):
+def assert_equal(schedule, keras_schedule, steps=250, *, but=(), floor=FLOOR, compiled=None):
     compiled = compiled or COMPILE[keras.backend.backend()](keras_schedule)
-    expected = [float(compiled(step)) for step in map(keras.ops.convert_to_tensor, range(steps))]
-    np.testing.assert_allclose(schedule(np.arange(steps)), expected, rtol=RELATIVE, atol=floor)
+    asked = np.setdiff1d(np.arange(steps), but)
+    expected = [float(compiled(step)) for step in map(keras.ops.convert_to_tensor, asked)]
+    np.testing.assert_allclose(schedule(asked), expected, rtol=RELATIVE, atol=floor)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
@@ -45,20 +46,23 @@ def test_cosine_decay_with_warmup():
     assert_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(("growth", "decay"), [(1.0, 1.0), (1.0, 0.8), (2.0, 0.8)])
-def test_cosine_decay_restarts(growth, decay):
+# Keras finds a growing cycle by a logarithm in float32. Where a restart falls on a whole step, the
+# processor's rounding decides which cycle that is, so these steps are left out.
+@pytest.mark.parametrize(
+    ("growth", "decay", "restarts"),
+    [(1.0, 1.0, ()), (1.0, 0.8, ()), (2.0, 0.8, (16, 48, 112, 240))],
+)
+def test_cosine_decay_restarts(growth, decay, restarts):
     theirs = peer.CosineDecayRestarts(BASE, 16, t_mul=growth, m_mul=decay, alpha=0.1)
     ours = cosine_restarts(16, period_growth=growth, peak_decay=decay, end=0.1) * BASE
-    assert_equal(ours, theirs)
+    assert_equal(ours, theirs, but=restarts)
 
 
 def test_cosine_decay_restarts_with_cycles_that_end_between_steps():
-    # Keras finds the cycle by a logarithm in float32. Its restarts at whole steps are a matter of
-    # luck there, so that only growth whose restarts are no whole steps can be compared.
     theirs = peer.CosineDecayRestarts(BASE, 7, t_mul=1.37, m_mul=0.8, alpha=0.1)
     ours = cosine_restarts(7, period_growth=1.37, peak_decay=0.8, end=0.1) * BASE
     # Within a cycle Keras subtracts 1 - 1.37**i, which costs it another digit.
-    assert_equal(ours, theirs, steps=150, floor=1e-6 * BASE)
+    assert_equal(ours, theirs, steps=150, but=(7,), floor=1e-6 * BASE)
 
 
 @pytest.mark.parametrize("staircase", [False, True])

@@ -10,7 +10,7 @@ import typer
 from layerwise.cli._ending import errors_on_one_line
 from layerwise.cli._files import STDIO, picture, read_json, readable
 from layerwise.errors import ConfigError
-from layerwise.schedules import Schedule, from_config
+from layerwise.schedules import Schedule
 
 
 def plot_schedule(
@@ -64,7 +64,7 @@ def _schedule(data: Any) -> Schedule:
         data = data.get("config")
         if data is None:
             raise ConfigError("This schedule has a function of yours, which no file can hold.")
-    return from_config(data)
+    return Schedule.from_config(data)
 
 
 def _values(schedule: Schedule, steps: int | None) -> dict[str, object]:

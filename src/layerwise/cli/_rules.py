@@ -2,7 +2,7 @@
 
 from layerwise.errors import ConfigError
 from layerwise.multipliers import Rules, rules_from_config
-from layerwise.schedules import from_config
+from layerwise.schedules import Schedule
 
 
 def rules_of(data: object) -> Rules | None:
@@ -29,5 +29,6 @@ def rules_of(data: object) -> Rules | None:
     if set(data) == {"version", "rules"}:
         return rules_from_config(data)
     return {
-        key: from_config(value) if isinstance(value, dict) else value for key, value in data.items()
+        key: Schedule.from_config(value) if isinstance(value, dict) else value
+        for key, value in data.items()
     }

@@ -7,7 +7,7 @@ from keras import ops
 
 from layerwise.errors import ScheduleError
 from layerwise.keras._registered_functions import RegisteredFunctions
-from layerwise.schedules import Schedule, from_config
+from layerwise.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
@@ -59,7 +59,7 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """The schedule that ``get_config`` described."""
-        return cls(from_config(config["schedule"], functions=RegisteredFunctions()))
+        return cls(Schedule.from_config(config["schedule"], functions=RegisteredFunctions()))
 
 
 def as_learning_rate(value: Any) -> Any:

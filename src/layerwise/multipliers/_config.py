@@ -8,7 +8,7 @@ from layerwise.multipliers._plan import value_text
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies import STRATEGIES, Strategy
 from layerwise.multipliers._values import Override, Value, check_value
-from layerwise.schedules import Schedule, from_config
+from layerwise.schedules import Schedule
 
 VERSION = 1
 
@@ -174,7 +174,7 @@ def _value_from_data(data: Any, functions: Functions, where: str) -> Value | Ove
             if not isinstance(value, Override):
                 return Override(value)
         case {"schedule": config, **rest} if not rest:
-            return from_config(config, functions=functions)
+            return Schedule.from_config(config, functions=functions)
         case {"function": str(name), **rest} if not rest:
             return _function(name, functions, where)
         case int() | float():

@@ -1,23 +1,16 @@
-"""Schedules: pure functions of the step that give a factor on the learning rate."""
+"""Schedules: pure functions of the step whose value is a factor on the learning rate."""
 
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
-from layerwise.schedules._config import from_config, to_config
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
 from layerwise.schedules._modify import clamp, cut, delay, repeat, scale_steps
 from layerwise.schedules._schedule import Schedule
-from layerwise.schedules._shapes.cyclic import cyclic
-from layerwise.schedules._shapes.one_cycle import one_cycle
+from layerwise.schedules._shapes.constants import constant, piecewise_constant
+from layerwise.schedules._shapes.cycles import cosine_restarts, cyclic
+from layerwise.schedules._shapes.decays import exponential, inverse_sqrt
+from layerwise.schedules._shapes.phases import one_cycle, warmup_stable_decay
 from layerwise.schedules._shapes.ramps import cosine, linear, polynomial, warmup
-from layerwise.schedules._shapes.restarts import cosine_restarts
-from layerwise.schedules._shapes.simple import (
-    constant,
-    exponential,
-    inverse_sqrt,
-    piecewise_constant,
-)
-from layerwise.schedules._shapes.warmup_stable_decay import warmup_stable_decay
 
 __all__ = [
     "Clock",
@@ -30,7 +23,6 @@ __all__ = [
     "cyclic",
     "delay",
     "exponential",
-    "from_config",
     "from_function",
     "inverse_sqrt",
     "is_closed_form",
@@ -42,7 +34,6 @@ __all__ = [
     "repeat",
     "scale_steps",
     "then",
-    "to_config",
     "values_over",
     "warmup",
     "warmup_stable_decay",

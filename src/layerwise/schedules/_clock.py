@@ -1,28 +1,26 @@
 """The clock that a schedule reads: a step, kept as integers for as long as possible.
 
-float32 holds whole numbers exactly only up to 2**24, so that at step 10**9 it can't say where in
-a cycle of 100 steps we are. Integers can. Every shift, cycle count and comparison is therefore
-made on ``whole``, and only what is left, a small number, becomes a float. ``part``, a fraction in
-[0, 1), exists only inside ``scale_steps``, where a step falls between two whole ones.
+float32 holds whole numbers exactly only up to 2**24, so at step 10**9 it can't say where in a
+cycle of 100 steps we are. Integers can. Every shift, cycle count and comparison is therefore made
+on ``whole``; only what is left, a small number, becomes a float. ``part``, a fraction in [0, 1),
+exists only inside ``scale_steps``, where a step falls between two whole ones.
 """
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Generic
 
-from layerwise.schedules._backends.namespace import Namespace
-
-__all__ = ["Clock", "exact_ratio"]
+from layerwise.schedules._backends.namespace import A, Mask, Namespace
 
 
 @dataclass(frozen=True)
-class Clock:
-    """A step, or an array of steps, at or after 0, in its own array library.
+class Clock(Generic[A]):
+    """A step, or an array of steps, of at least 0, in its own array library.
 
     Attributes:
-        xp: the operations of the step's array library.
-        whole: the step; its whole part if there is a ``part``. Integers, or floats if the caller's
-            steps are floats.
+        xp: The operations of the step's array library.
+        whole: The step, or its whole part if there is a ``part``: integers, or floats if the
+            caller's steps are floats.
         part: None, or the fraction of a step in [0, 1) beyond ``whole``.
 
     Examples:
@@ -40,37 +38,37 @@ class Clock:
         [1.0, 0.0, 0.0, 1.0]
     """
 
-    xp: Namespace
-    whole: Any
-    part: Any = None
+    xp: Namespace[A]
+    whole: A
+    part: A | None = None
 
     @classmethod
-    def start(cls, xp: Namespace) -> "Clock":
-        """Read the step that ``xp`` was made for; before the first update it is 0."""
+    def start(cls, xp: Namespace[A]) -> "Clock[A]":
+        """Start at the step that ``xp`` was made for; a step below 0 counts as 0."""
         return cls(xp, xp.maximum(xp.step, 0))
 
     @property
-    def step(self) -> Any:
-        """The step as a function of the user's sees it: integers if the caller gave them."""
+    def step(self) -> A:
+        """The step as a user's function sees it: integers if the caller gave integers."""
         return self.xp.for_user(self.whole) if self.part is None else self.real()
 
-    def real(self) -> Any:
-        """Give the step as floats."""
+    def real(self) -> A:
+        """Return the step as floats."""
         real = self.xp.real(self.whole)
         return real if self.part is None else real + self.part
 
-    def constant(self, value: float) -> Any:
-        """Give a plain number as a float of the step's library."""
+    def constant(self, value: float) -> A:
+        """Return a plain number as a float of the step's library."""
         return self.xp.number(value)
 
-    def reached(self, n: int) -> Any:
-        """Say whether the step is at or past ``n``."""
+    def reached(self, n: int) -> Mask:
+        """Say whether the step is ``n`` or later."""
         if self._beyond(n):
             return self.whole < 0
         return self.whole >= n
 
-    def capped(self, n: int) -> "Clock":
-        """Give a clock that stops at ``n``."""
+    def capped(self, n: int) -> "Clock[A]":
+        """Return a clock that stops at ``n``."""
         if self._beyond(n):
             return self
         part = self.part
@@ -78,27 +76,27 @@ class Clock:
             part = self.xp.where(self.whole >= n, part * 0, part)
         return Clock(self.xp, self.xp.minimum(self.whole, n), part)
 
-    def share(self, x: Any, n: float) -> Any:
-        """Give ``x / n``, held in [0, 1], and exactly 1 where ``x`` is ``n``.
+    def share(self, x: A, n: float) -> A:
+        """Return ``x / n``, at least 0 and at most 1, and exactly 1 where ``x`` is ``n``.
 
         XLA multiplies by a rounded ``1 / n`` instead of dividing, and 9 * (1 / 9) is not 1 there.
         """
         share = self.xp.maximum(x, 0.0) / float(n)
         return self.xp.where(x >= float(n), self.constant(1.0), share)
 
-    def done(self, n: float) -> Any:
-        """Give the share of ``n`` steps that is over: 0 at step 0, exactly 1 from step ``n`` on."""
+    def done(self, n: float) -> A:
+        """Return the share of ``n`` steps that is over: 0 at step 0, exactly 1 from ``n`` on."""
         return self.share(self.real(), n)
 
-    def left(self, n: int) -> Any:
-        """Give the share of ``n`` steps still to come: 1 at step 0, exactly 0 from step ``n`` on.
+    def left(self, n: int) -> A:
+        """Return the share of ``n`` steps still to come: 1 at step 0, exactly 0 from ``n`` on.
 
-        This isn't written as ``1 - done``, which loses all digits near the end in float32.
+        This isn't ``1 - done``, which loses all its digits near the end in float32.
         """
         return self.share(self.remaining(n), n)
 
-    def remaining(self, n: int) -> Any:
-        """Give the number of steps to ``n`` as floats, counted in integers; 0 from there on."""
+    def remaining(self, n: int) -> A:
+        """Return the number of steps to ``n`` as floats, counted in integers; 0 from there on."""
         if self._beyond(n):
             return float(n) - self.real()
         remaining = self.xp.real(n - self.xp.minimum(self.whole, n))
@@ -106,8 +104,8 @@ class Clock:
             remaining = self.xp.maximum(remaining - self.part, 0.0)
         return remaining
 
-    def since(self, n: int) -> "Clock":
-        """Give a clock that starts at ``n`` and shows 0 before it."""
+    def since(self, n: int) -> "Clock[A]":
+        """Return a clock that starts at ``n`` and shows 0 before it."""
         if self._beyond(n):
             return Clock(self.xp, self.whole * 0)
         part = self.part
@@ -115,16 +113,16 @@ class Clock:
             part = self.xp.where(self.whole < n, part * 0, part)
         return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
 
-    def cycle(self, n: int) -> tuple[Any, "Clock"]:
-        """Give the number of cycles of ``n`` steps that are over, and the clock within this one."""
+    def cycle(self, n: int) -> "tuple[A, Clock[A]]":
+        """Return how many cycles of ``n`` steps are over, and the clock within this one."""
         if self._beyond(n):
             return self.whole * 0, self
         return self.whole // n, replace(self, whole=self.whole % n)
 
-    def faster(self, ratio: Fraction | float) -> "Clock":
-        """Give a clock that runs ``ratio`` times as fast, exactly if the ratio is a fraction.
+    def faster(self, ratio: Fraction | float) -> "Clock[A]":
+        """Return a clock that runs ``ratio`` times as fast, exactly if the ratio is a fraction.
 
-        Where the faster step outgrows the library's integers, it stays near the largest.
+        If the faster step outgrows the library's integers, it stays near the largest.
         """
         if isinstance(ratio, Fraction):
             return self._exactly_faster(ratio.numerator, ratio.denominator)
@@ -135,9 +133,9 @@ class Clock:
         whole = self.xp.integer(real)
         return Clock(self.xp, whole, real - self.xp.real(whole))
 
-    def _exactly_faster(self, p: int, q: int) -> "Clock":
-        # step = a * q + b, so that step * p / q = a * p + b * p / q: no product overflows but
-        # a * p, and that one only where the result itself doesn't fit.
+    def _exactly_faster(self, p: int, q: int) -> "Clock[A]":
+        # With step = a * q + b, step * p / q = a * p + b * p / q. Only a * p can overflow, and only
+        # where the result itself doesn't fit.
         a, b = self.whole // q, self.whole % q
         if self.xp.largest is not None:
             a = self.xp.minimum(a, self.xp.largest // p - 1)
@@ -156,7 +154,7 @@ class Clock:
 
 
 def exact_ratio(value: float) -> Fraction | float:
-    """Give a small fraction that is the same float as ``value``, or ``value`` where there is none.
+    """Return a small fraction that is the same float as ``value``, or ``value`` if there is none.
 
     0.1 means a tenth here and not the binary number next to it. Numerator and denominator stay
     so small that ``Clock.faster`` can multiply them in 32 bits.

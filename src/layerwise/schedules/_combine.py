@@ -1,35 +1,31 @@
 """Schedules made of several: one after another, and the product.
 
-Every combinator hands its parts a clock of their own, moved in integers (see ``_clock.py``),
-so that none of them costs accuracy at large steps.
+Each part reads a clock of its own, moved in integers (see ``_clock.py``), so that combining costs
+no accuracy at large steps.
 """
-
-# A schedule is used like a function and prints as the call that makes it, hence the lower case.
-# ruff: noqa: N801
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from layerwise._checks import sequence
 from layerwise.errors import ScheduleError
-from layerwise.schedules._checks import check_list, check_number
+from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import ARROW, CALL, TIMES, Schedule, check_schedule
-
-__all__ = ["product", "then"]
 
 
 @dataclass(frozen=True, repr=False)
 class then(Schedule):
-    r"""One schedule after another, each on a clock of its own: ``a >> b``, or ``a.then(b)``.
+    r"""One schedule after another, each with a clock of its own: ``a >> b``, or ``a.then(b)``.
 
     $$f(s) = a(s) \text{ for } s < \text{len}(a), \quad b(s - \text{len}(a)) \text{ from there}$$
 
     Args:
-        parts: the schedules in order, at least two; all but the last need a length.
+        parts: The schedules in order, at least two. All but the last need a length.
 
     Raises:
-        ScheduleError: if a part is no schedule, or one before the last is endless.
+        ScheduleError: If a part is no schedule, or one before the last is endless.
 
     Examples:
         >>> from layerwise.schedules import cosine, warmup
@@ -46,8 +42,8 @@ class then(Schedule):
 
     def __post_init__(self) -> None:
         flat: list[Schedule] = []
-        for part in check_list("then", "parts", self.parts):
-            check_schedule(">>", part)
+        for given in sequence(self.parts, "then: parts", ScheduleError):
+            part = check_schedule("then: each part", given)
             # (a >> b) >> c and a >> (b >> c) are the same value.
             flat.extend(part.parts if isinstance(part, then) else (part,))
         if len(flat) < 2:
@@ -55,7 +51,7 @@ class then(Schedule):
         for part in flat[:-1]:
             if part.length is None:
                 raise ScheduleError(
-                    f">>: nothing can follow {part!r}, which is endless; end it with "
+                    f"then: {part!r} is endless, so nothing can follow it. End it with "
                     f"`.cut(steps)`, or give `constant` its `steps`."
                 )
         self._set(parts=tuple(flat))
@@ -66,7 +62,7 @@ class then(Schedule):
         lengths = [part.length for part in self.parts if part.length is not None]
         return sum(lengths) if len(lengths) == len(self.parts) else None
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         value, begin = self.parts[0].evaluate(clock), 0
         for before, part in pairwise(self.parts):
@@ -84,15 +80,14 @@ class product(Schedule):
 
     $$f(s) = \text{factor} \prod_i a_i(s)$$
 
-    It is as long as the longest of its schedules, so that it is endless if one of them is; a
-    number changes no length.
+    It is as long as the longest of its schedules, and endless if one of them is.
 
     Args:
-        schedules: at least one.
-        factor: a number, at least 0.
+        schedules: At least one schedule.
+        factor: A number of at least 0.
 
     Raises:
-        ScheduleError: if there is something else than schedules and such numbers.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import cosine, cyclic
@@ -109,10 +104,11 @@ class product(Schedule):
     _binds: ClassVar[int] = TIMES
 
     def __post_init__(self) -> None:
-        factor = check_number("*", "the number", self.factor)
+        self._check_number("factor")
+        factor = self.factor
         flat: list[Schedule] = []
-        for schedule in check_list("product", "schedules", self.schedules):
-            check_schedule("*", schedule)
+        for given in sequence(self.schedules, "product: schedules", ScheduleError):
+            schedule = check_schedule("product: each of its schedules", given)
             if isinstance(schedule, product):
                 flat.extend(schedule.schedules)
                 factor *= schedule.factor
@@ -120,16 +116,16 @@ class product(Schedule):
                 flat.append(schedule)
         if not flat:
             raise ScheduleError("product: schedules must be at least one schedule, got none.")
-        # Once more, since the product of two numbers may be too large for a float.
-        self._set(schedules=tuple(flat), factor=check_number("*", "the number", factor))
+        self._set(schedules=tuple(flat), factor=factor)
+        self._check_number("factor")  # the product of two numbers may be too large for a float
 
     @property
     def length(self) -> int | None:
-        """The longest length among the schedules, None if one is endless."""
+        """The longest of the schedules' lengths; None if one of them is endless."""
         lengths = [schedule.length for schedule in self.schedules]
         return None if None in lengths else max(length or 0 for length in lengths)
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         value = self.schedules[0].evaluate(clock)
         for schedule in self.schedules[1:]:
@@ -137,7 +133,7 @@ class product(Schedule):
         return value * self.factor
 
     def __repr__(self) -> str:
-        # A bracket for the arrow only: a product within this one is flat already.
+        # Only `>>` needs brackets: a product in this one has been merged into it.
         texts = [schedule._inside(CALL) for schedule in self.schedules]
         if len(texts) == 1 or self.factor != 1.0:
             texts.append(repr(self.factor))

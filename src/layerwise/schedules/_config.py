@@ -1,98 +1,125 @@
 """Schedules as plain JSON data, and back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self, TypeAlias
 
+from layerwise._checks import version
 from layerwise.errors import ConfigError
-from layerwise.schedules._schedule import Schedule
-
-__all__ = ["VERSION", "from_config", "to_config"]
 
 VERSION = 1
 
+BUILT_IN: dict[str, type["Configurable"]] = {}
+"""The public schedules of this package by name; ``Schedule`` enters each one when it is defined."""
 
-def to_config(schedule: Schedule) -> dict[str, Any]:
-    """Write a schedule as plain JSON data: dicts, lists, texts, numbers, booleans and None.
-
-    Every argument is written, defaults too, so that a config means the same for ever.
-
-    Args:
-        schedule: the schedule. A schedule class of your own must be a frozen dataclass whose
-            fields are its arguments.
-
-    Returns:
-        ``{"version": 1, "schedule": {"name": ..., "arguments": {...}}}``, nested where the schedule
-        is.
-
-    Raises:
-        ConfigError: if the schedule has a callable in it that has no name.
-
-    Examples:
-        >>> from layerwise.schedules import warmup
-        >>> to_config(warmup(500))["schedule"]
-        {'name': 'warmup', 'arguments': {'steps': 500, 'start': 0.0}}
-    """
-    return {"version": VERSION, "schedule": _write(schedule)}
+Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+"""What a config names and can't contain: functions, and schedule classes of a user's own."""
 
 
-def from_config(
-    config: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None
-) -> Schedule:
-    """Make the schedule that a config describes.
+@dataclass(frozen=True, repr=False, eq=False)
+class Configurable:
+    """What can be written as JSON data: the name of its class, and its arguments."""
 
-    Args:
-        config: what ``to_config`` gave, through JSON or not.
-        functions: the callables of ``from_function``, and your own classes of schedules, by name.
+    def to_config(self) -> dict[str, Any]:
+        """Write the schedule as plain JSON data: dicts, lists, strings, numbers, booleans, None.
 
-    Raises:
-        ConfigError: if the version, a name or an argument is unknown or missing.
-        ScheduleError: if an argument has a value that the schedule can't take.
+        All arguments are written, defaults too, so that a config keeps its meaning for ever.
 
-    Examples:
-        >>> import json
-        >>> from layerwise.schedules import cosine, warmup
-        >>> text = json.dumps((warmup(5) >> cosine(95)).to_config())
-        >>> from_config(json.loads(text))
-        warmup(5) >> cosine(95)
-    """
-    given: Any = config  # whatever the hint says, it comes from a file
-    if not isinstance(given, Mapping) or set(given) != {"version", "schedule"}:
-        raise ConfigError(
-            f"A schedule's config is a dict with 'version' and 'schedule', got {given!r}."
-        )
-    version = given["version"]
-    if isinstance(version, bool) or version != VERSION:
-        raise ConfigError(
-            f"Unknown version {version!r} of a schedule's config: this Layerwise reads version "
-            f"{VERSION}."
-        )
-    return _read(given["schedule"], functions or {})
+        Returns:
+            ``{"version": 1, "schedule": {"name": ..., "arguments": {...}}}``, nested where the
+            schedule is.
+
+        Raises:
+            ConfigError: If the schedule contains a function without a name.
+
+        Examples:
+            >>> from layerwise.schedules import warmup
+            >>> warmup(500).to_config()["schedule"]
+            {'name': 'warmup', 'arguments': {'steps': 500, 'start': 0.0}}
+        """
+        return {"version": VERSION, "schedule": _write(self)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], functions: Functions | None = None) -> Self:
+        """Make the schedule that a config describes.
+
+        Args:
+            config: What ``to_config`` returned, through JSON or not.
+            functions: The functions in a ``from_function``, and schedule classes of your own, by
+                name.
+
+        Returns:
+            A schedule that equals the one that was written.
+
+        Raises:
+            ConfigError: If the version, a name or an argument is unknown, or one is missing.
+            ScheduleError: If an argument has a value that its schedule can't take.
+
+        Examples:
+            >>> import json
+            >>> from layerwise.schedules import Schedule, cosine, warmup
+            >>> text = json.dumps((warmup(5) >> cosine(95)).to_config())
+            >>> Schedule.from_config(json.loads(text))
+            warmup(5) >> cosine(95)
+        """
+        given: object = config  # whatever the hint says, it comes from a file
+        if not isinstance(given, Mapping) or set(given) != {"version", "schedule"}:
+            raise ConfigError(
+                f"A schedule's config must be a dict with 'version' and 'schedule', got {given!r}."
+            )
+        version(given["version"], "A schedule's config", ConfigError, known=VERSION)
+        made = _read(given["schedule"], functions or {})
+        if not isinstance(made, cls):
+            raise ConfigError(f"The config describes {made!r}, which is no {cls.__name__}.")
+        return made
+
+    def config_arguments(self) -> dict[str, Any]:
+        """Return the arguments that make this schedule, for its config; by default, its fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_config_arguments(cls, arguments: dict[str, Any], functions: Functions) -> Self:
+        """Make the schedule from the arguments in its config.
+
+        Args:
+            arguments: What ``config_arguments`` returned. Schedules among them are made already.
+            functions: What the caller of ``from_config`` gave.
+
+        Returns:
+            The schedule.
+        """
+        return cls(**arguments)
 
 
-def _write(value: Any) -> Any:
-    if isinstance(value, Schedule):
+def _write(value: object) -> object:
+    if isinstance(value, Configurable):
         name = type(value).__name__
-        if type(value) is not built_in().get(name, type(value)):
-            raise ConfigError(f"Your schedule class {name!r} has a built-in's name: rename it.")
+        if type(value) is not BUILT_IN.get(name, type(value)):
+            raise ConfigError(
+                f"Your schedule class {name!r} has the name of a built-in: rename it."
+            )
         arguments = {key: _write(item) for key, item in value.config_arguments().items()}
         return {"name": name, "arguments": arguments}
     if isinstance(value, tuple | list):
         return [_write(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ConfigError(f"A config can't hold {value!r}: only numbers, texts, lists and schedules.")
+    raise ConfigError(
+        f"A schedule's config can't hold {value!r}: only numbers, strings, lists and schedules."
+    )
 
 
-def _read(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Schedule:
+def _read(node: object, functions: Functions) -> Configurable:
     if not isinstance(node, Mapping) or set(node) != {"name", "arguments"}:
         raise ConfigError(
-            f"A schedule in a config is a dict with 'name' and 'arguments', got {node!r}."
+            f"A schedule in a config must be a dict with 'name' and 'arguments', got {node!r}."
         )
     name, given = node["name"], node["arguments"]
     if not isinstance(name, str) or not isinstance(given, Mapping):
-        raise ConfigError(f"A schedule's name is a text and its arguments a dict, got {node!r}.")
-    kind = built_in().get(name) or _own(name, functions)
+        raise ConfigError(
+            f"A schedule's name must be a string and its arguments a dict, got {node!r}."
+        )
+    kind = BUILT_IN.get(name) or _class_of_the_users(name, functions)
     known = {field.name for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(given) <= known:
@@ -100,35 +127,23 @@ def _read(node: Any, functions: Mapping[str, Callable[..., Any]]) -> Schedule:
             f"The schedule {name!r} takes {', '.join(sorted(known))}; the config has "
             f"{', '.join(sorted(map(str, given))) or 'nothing'}."
         )
-    arguments = {key: _read_value(value, functions) for key, value in given.items()}
+    arguments = {key: _read_argument(value, functions) for key, value in given.items()}
     return kind.from_config_arguments(arguments, functions)
 
 
-def _read_value(value: Any, functions: Mapping[str, Callable[..., Any]]) -> Any:
+def _read_argument(value: object, functions: Functions) -> object:
     if isinstance(value, Mapping):
         return _read(value, functions)
     if isinstance(value, tuple | list):
-        return tuple(_read_value(item, functions) for item in value)
+        return tuple(_read_argument(item, functions) for item in value)
     return value
 
 
-def _own(name: str, functions: Mapping[str, Callable[..., Any]]) -> type[Schedule]:
+def _class_of_the_users(name: str, functions: Functions) -> type[Configurable]:
     kind = functions.get(name)
-    if isinstance(kind, type) and issubclass(kind, Schedule):
+    if isinstance(kind, type) and issubclass(kind, Configurable):
         return kind
     raise ConfigError(
-        f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(built_in()))}; pass a "
+        f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(BUILT_IN))}. Pass a "
         f"class of your own as `from_config(config, functions={{{name!r}: YourSchedule}})`."
     )
-
-
-def built_in() -> dict[str, type[Schedule]]:
-    """Every public schedule of this package, by its name."""
-    home, found, waiting = __name__.rpartition(".")[0], {}, [Schedule]
-    while waiting:
-        kind = waiting.pop()
-        waiting.extend(kind.__subclasses__())
-        if kind.__module__.startswith(home + ".") and not kind.__name__.startswith("_"):
-            found[kind.__name__] = kind
-    del found["Schedule"]
-    return found

@@ -9,8 +9,6 @@ import numpy.typing as npt
 from layerwise.schedules._function import from_function
 from layerwise.schedules._schedule import Schedule
 
-__all__ = ["is_closed_form", "values_over"]
-
 
 def is_closed_form(value: object) -> bool:
     """Say whether one call gives the values at a whole array of steps.

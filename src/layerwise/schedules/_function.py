@@ -1,39 +1,36 @@
 """A callable of the user's as a schedule."""
 
-# A schedule is used like a function and prints as the call that makes it, hence the lower case.
-# ruff: noqa: N801
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from layerwise._checks import text
 from layerwise.errors import ConfigError, ScheduleError
-from layerwise.schedules._checks import check_text, check_whole
+from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
+from layerwise.schedules._config import Functions
 from layerwise.schedules._schedule import Schedule
-
-__all__ = ["from_function"]
 
 
 @dataclass(frozen=True, repr=False)
 class from_function(Schedule):
-    r"""Any callable of the step as a schedule, so that it combines with others.
+    """Any callable of the step as a schedule, so that it combines with others.
 
-    The callable gets the step as it came: a Python number, or an array or traced value of
-    whatever library calls the schedule; on TensorFlow always as floats, since its integers don't
-    mix with them. Write it without ``if`` on the step if it is to run inside a compiled training
-    step. Optax' schedules are such callables.
+    The callable gets the step as it came: a Python number, or an array or traced value of the
+    library that calls the schedule. TensorFlow's steps come as floats, since its integers don't
+    mix with floats. If the schedule is to run inside a compiled training step, write the callable
+    without an ``if`` on the step. Optax' schedules are such callables.
 
-    Two of them are equal if callable, name and length are.
+    Two of these schedules are equal if their callables, names and lengths are.
 
     Args:
-        function: takes the step, gives the factor.
-        name: a name to write into configs in place of the callable; ``from_config`` then needs
-            ``functions={name: function}``. None: it has no config.
-        length: the number of steps until it has arrived, at least 1; it then stays. None: endless.
+        function: Takes the step and returns the factor.
+        name: The name that a config has in place of the callable; ``Schedule.from_config`` then
+            needs ``functions={name: function}``. None: the schedule has no config.
+        length: The number of steps until it has arrived, at least 1; it then stays. None: endless.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> schedule = from_function(lambda step: 1 / (1 + step / 10), name="inverse")
@@ -54,11 +51,10 @@ class from_function(Schedule):
                 f"got {self.function!r}."
             )
         if self.name is not None:
-            check_text("from_function", "name", self.name)
-        if self.length is not None:
-            self._set(length=check_whole("from_function", "length", self.length))
+            text(self.name, "from_function: name", ScheduleError)
+        self._check_whole("length")
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         if self.length is not None:
             clock = clock.capped(self.length)
@@ -73,24 +69,24 @@ class from_function(Schedule):
         return f"from_function({', '.join(texts)})"
 
     def config_arguments(self) -> dict[str, Any]:
-        """Give the name in place of the function; see ``Schedule.config_arguments``."""
+        """Return the name in place of the function; see ``Schedule.config_arguments``."""
         if self.name is None:
             raise ConfigError(
                 f"{self!r} has no config, because a function can't be written as data. Give it a "
-                f'name, `from_function(f, name="...")`, and read the config with '
-                f'`from_config(config, functions={{"...": f}})`.'
+                'name, `from_function(f, name="...")`, and read the config with '
+                '`Schedule.from_config(config, functions={"...": f})`.'
             )
         return {"function": self.name, "length": self.length}
 
     @classmethod
     def from_config_arguments(
-        cls, arguments: dict[str, Any], functions: Mapping[str, Callable[..., Any]]
+        cls, arguments: dict[str, Any], functions: Functions
     ) -> "from_function":
-        """Look the function up by its name; see ``Schedule.from_config_arguments``."""
+        """Look up the function by its name; see ``Schedule.from_config_arguments``."""
         name = arguments.pop("function")
         if name not in functions:
             raise ConfigError(
-                f"The config names a function {name!r} that isn't given: pass "
-                f"`from_config(config, functions={{{name!r}: f}})`."
+                f"The config names a function {name!r}, which isn't given: pass "
+                f"`Schedule.from_config(config, functions={{{name!r}: f}})`."
             )
         return cls(functions[name], name=name, **arguments)

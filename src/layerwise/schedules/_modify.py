@@ -1,29 +1,24 @@
-"""Schedules made of one other, by its methods: clamped, delayed, cut, repeated, stretched."""
-
-# A schedule is used like a function and prints as the call that makes it, hence the lower case.
-# ruff: noqa: N801
+"""Schedules made of one other, by its methods: clamp, delay, cut, repeat, scale_steps."""
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import ceil
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from layerwise.errors import ScheduleError
-from layerwise.schedules._checks import check_number, check_whole
+from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock, exact_ratio
 from layerwise.schedules._schedule import CALL, Schedule, arguments_text, check_schedule
 
-__all__ = ["clamp", "cut", "delay", "repeat", "scale_steps"]
-
 
 @dataclass(frozen=True, repr=False)
-class _Changed(Schedule):
-    """What all methods of one schedule share: they print as the method call, and keep a length."""
+class _Modified(Schedule):
+    """What these have in common: they print as the method call, and keep the length."""
 
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        check_schedule(type(self).__name__, self.schedule)
+        check_schedule(f"{type(self).__name__}: schedule", self.schedule)
 
     @property
     def length(self) -> int | None:
@@ -36,18 +31,18 @@ class _Changed(Schedule):
 
 
 @dataclass(frozen=True, repr=False)
-class clamp(_Changed):
+class clamp(_Modified):
     r"""A schedule kept between two bounds: ``a.clamp(low, high)``.
 
     $$f(s) = \min(\max(a(s), \text{low}), \text{high})$$
 
     Args:
-        schedule: the schedule.
-        low: the lower bound, at least 0; None: none.
-        high: the upper bound, at least ``low``; None: none.
+        schedule: The schedule.
+        low: The lower bound, at least 0. None: no lower bound.
+        high: The upper bound, at least ``low``. None: no upper bound.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import linear
@@ -60,16 +55,13 @@ class clamp(_Changed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.low is not None:
-            self._set(low=check_number("clamp", "low", self.low))
-        if self.high is not None:
-            self._set(high=check_number("clamp", "high", self.high))
+        self._check_number("low", "high")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ScheduleError(
                 f"clamp: low must be at most high, got low={self.low!r} and high={self.high!r}."
             )
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         value = self.schedule.evaluate(clock)
         if self.low is not None:
@@ -78,17 +70,17 @@ class clamp(_Changed):
 
 
 @dataclass(frozen=True, repr=False)
-class delay(_Changed):
-    r"""A schedule that starts later: ``a.delay(steps)``; until then it has its first value.
+class delay(_Modified):
+    r"""A schedule that starts later: ``a.delay(steps)``. Until then it has its first value.
 
     $$f(s) = a(\max(s - \text{steps}, 0))$$
 
     Args:
-        schedule: the schedule.
-        steps: the number of steps to wait, at least 0.
+        schedule: The schedule.
+        steps: The number of steps to wait, at least 0.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import linear
@@ -101,30 +93,30 @@ class delay(_Changed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(steps=check_whole("delay", "steps", self.steps, at_least=0))
+        self._check_whole("steps", at_least=0)
 
     @property
     def length(self) -> int | None:
-        """The length of the schedule and the delay."""
+        """The length of the schedule plus the delay."""
         return None if self.schedule.length is None else self.schedule.length + self.steps
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.since(self.steps))
 
 
 @dataclass(frozen=True, repr=False)
-class cut(_Changed):
-    r"""A schedule that stops: ``a.cut(steps)`` stays at its value there.
+class cut(_Modified):
+    r"""A schedule that stops: ``a.cut(steps)`` keeps the value that it has there.
 
     $$f(s) = a(\min(s, \text{steps}))$$
 
     Args:
-        schedule: the schedule.
-        steps: the number of steps to stop after, at least 1.
+        schedule: The schedule.
+        steps: The number of steps after which it stops, at least 1.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import constant, exponential
@@ -137,20 +129,20 @@ class cut(_Changed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(steps=check_whole("cut", "steps", self.steps))
+        self._check_whole("steps")
 
     @property
     def length(self) -> int | None:
-        """The steps it stops after."""
+        """The number of steps after which it stops."""
         return self.steps
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.capped(self.steps))
 
 
 @dataclass(frozen=True, repr=False)
-class repeat(_Changed):
+class repeat(_Modified):
     r"""A schedule that starts again at its end: ``a.repeat(times, decay=...)``.
 
     With $k = \lfloor s / \text{len}(a) \rfloor$,
@@ -160,12 +152,12 @@ class repeat(_Changed):
     After the last time it stays at its end value.
 
     Args:
-        schedule: the schedule, which needs a length.
-        times: how often it runs in all, at least 1; None: for ever.
-        decay: the factor from each time to the next, above 0.
+        schedule: The schedule, which needs a length.
+        times: How often it runs in all, at least 1. None: for ever.
+        decay: The factor from each time to the next, above 0.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import linear
@@ -181,25 +173,24 @@ class repeat(_Changed):
         super().__post_init__()
         if self.schedule.length is None:
             raise ScheduleError(
-                f"repeat: {self.schedule!r} is endless and never starts again; end it with "
+                f"repeat: {self.schedule!r} is endless and never starts again. End it with "
                 f"`.cut(steps)` first."
             )
-        if self.times is not None:
-            self._set(times=check_whole("repeat", "times", self.times))
-        self._set(decay=check_number("repeat", "decay", self.decay, above=0.0))
+        self._check_whole("times")
+        self._check_number("decay", above=0.0)
 
     @property
     def length(self) -> int | None:
-        """The length of the schedule, times ``times``; None if that is for ever."""
+        """The length of the schedule times ``times``; None if it repeats for ever."""
         return None if self.times is None else self.times * (self.schedule.length or 0)
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         xp, once = clock.xp, self.schedule.length or 0
         index, phase = clock.cycle(once)
         value = self.schedule.evaluate(phase)
         if self.times is not None:
-            # The end of the last time is no new beginning.
+            # The end of the last time is not the beginning of another.
             end = self.schedule.evaluate(clock.since((self.times - 1) * once))
             value = xp.where(clock.reached(self.times * once), end, value)
             index = xp.minimum(index, self.times - 1)
@@ -207,20 +198,20 @@ class repeat(_Changed):
 
 
 @dataclass(frozen=True, repr=False)
-class scale_steps(_Changed):
-    r"""A schedule that takes longer, or less long: ``a.scale_steps(2)`` takes twice the steps.
+class scale_steps(_Modified):
+    r"""A schedule that takes more steps, or fewer: ``a.scale_steps(2)`` takes twice as many.
 
     $$f(s) = a(s / \text{factor})$$
 
-    It is exact at large steps if the factor is a fraction of small numbers, as 10, 0.1 or 1 / 3.
-    The inner step stays below the largest integer of the step's library (2**31 on JAX).
+    It is exact at large steps if the factor is a fraction of small numbers, such as 10, 0.1 or
+    1 / 3. The inner step stays below the largest integer of the step's library (2**31 on JAX).
 
     Args:
-        schedule: the schedule.
-        factor: how many steps one of its steps takes, at least 1e-6.
+        schedule: The schedule.
+        factor: How many steps one of its steps takes, at least 1e-6.
 
     Raises:
-        ScheduleError: if an argument is not as said above.
+        ScheduleError: If an argument is not as described above.
 
     Examples:
         >>> from layerwise.schedules import linear
@@ -236,17 +227,18 @@ class scale_steps(_Changed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(factor=check_number("scale_steps", "factor", self.factor, at_least=1e-6))
+        self._check_number("factor", at_least=1e-6)
         ratio, length = exact_ratio(self.factor), self.schedule.length
-        scaled = None if length is None else max(1, ceil(length * ratio))
-        # No fields, since they follow from the fields.
-        self._set(_speed=1 / ratio, _length=scaled)
+        # These are no fields, since they follow from the fields.
+        self._set(
+            _speed=1 / ratio, _length=None if length is None else max(1, ceil(length * ratio))
+        )
 
     @property
     def length(self) -> int | None:
         """The length of the schedule times the factor, rounded up; at least 1."""
         return self._length
 
-    def evaluate(self, clock: Clock) -> Any:
+    def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.faster(self._speed))

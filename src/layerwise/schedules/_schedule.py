@@ -1,32 +1,39 @@
 """A schedule: a frozen value that is called with a step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, TypeVar, cast, overload
 
+import numpy as np
+import numpy.typing as npt
+
+from layerwise._checks import choice, number, whole
 from layerwise.errors import ScheduleError
-from layerwise.schedules._backends.namespace import namespace_of
+from layerwise.schedules._backends.lookup import namespace_of
+from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
-
-__all__ = ["ARROW", "CALL", "TIMES", "Schedule", "arguments_text", "check_schedule"]
+from layerwise.schedules._config import BUILT_IN, Configurable
 
 _NOTHING: Any = object()
+_HOME = __name__.rpartition(".")[0] + "."
+
+F = TypeVar("F", bound=np.floating[Any])
 
 # How tightly the text of a schedule binds, as Python reads it: `a >> b`, then `a * b`, then calls.
 ARROW, TIMES, CALL = range(3)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Schedule(ABC):
-    r"""A pure function of the step, $s \mapsto f(s)$, that gives a factor on a base rate.
+class Schedule(Configurable, ABC):
+    r"""A pure function of the step, $s \mapsto f(s)$, whose value is a factor on a base rate.
 
     The step counts the updates applied so far: 0 before the first. A schedule is frozen, hashable
     and equal by value, and it prints as the expression that makes it. Schedules combine:
     ``a >> b`` (a, then b), ``a * b``, ``0.5 * a``, and the methods below.
 
-    Your own shape is a frozen dataclass that derives from this class and has ``evaluate``, or any
-    callable in ``from_function``.
+    For a shape of your own, derive a frozen dataclass from this class and write ``evaluate``, or
+    wrap any callable in ``from_function``.
 
     Examples:
         >>> from layerwise.schedules import cosine, warmup
@@ -39,17 +46,25 @@ class Schedule(ABC):
         10000
     """
 
-    # An array times a schedule is a schedule's business, not a loop over the array.
+    # Makes `array * schedule` call `__rmul__`, where NumPy would multiply item by item.
     __array_ufunc__: ClassVar[None] = None
 
     _binds: ClassVar[int] = CALL
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__.startswith(_HOME) and not cls.__name__.startswith("_"):
+            BUILT_IN[cls.__name__] = cls
+
     @abstractmethod
-    def evaluate(self, clock: Clock) -> Any:
-        """Compute the value, with the clock's operations, as floats of the clock's library.
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value with the clock's operations.
 
         Args:
-            clock: where we are; ``clock.step`` is the step itself, ``clock.xp`` the operations.
+            clock: Where we are; ``clock.step`` is the step itself, ``clock.xp`` the operations.
+
+        Returns:
+            The factor, as floats of the clock's array library.
         """
 
     @property
@@ -61,21 +76,31 @@ class Schedule(ABC):
     def __call__(self, step: float) -> float: ...
 
     @overload
-    def __call__(self, step: Any) -> Any: ...
+    def __call__(self, step: np.integer[Any]) -> np.float64: ...
 
-    def __call__(self, step: Any = _NOTHING) -> Any:
-        """Give the value at a step, or at every step of an array.
+    @overload
+    def __call__(self, step: F) -> F: ...
+
+    @overload
+    def __call__(self, step: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]: ...
+
+    @overload
+    def __call__(self, step: A) -> A: ...
+
+    def __call__(self, step: object = _NOTHING) -> object:
+        """Return the value at a step, or at every step of an array.
 
         Args:
-            step: updates applied so far, 0 before the first; a number, or an array of any shape
-                from NumPy, JAX, PyTorch or TensorFlow, traced or not. Below 0 counts as 0.
+            step: The number of updates applied so far, 0 before the first: a number, or an array of
+                any shape from NumPy, JAX, PyTorch or TensorFlow, traced or not. Below 0 counts as
+                0.
 
         Returns:
-            A Python float for a Python number; else an array of the same library and shape:
-            floats keep their type, integers give NumPy's float64, or the framework's default.
+            A Python float for a Python number; otherwise an array of the same library and shape.
+            Floats keep their type; integers become NumPy's float64, or the framework's default.
 
         Raises:
-            ScheduleError: if there is no step, or it isn't a number.
+            ScheduleError: If there is no step, or it isn't a number.
 
         Examples:
             >>> import numpy as np
@@ -95,84 +120,97 @@ class Schedule(ABC):
 
     def __len__(self) -> int:
         if self.length is None:
-            raise TypeError(f"{self!r} is endless and has no len(); its .length is None")
+            raise TypeError(f"{self!r} is endless and has no len(); its .length is None.")
         return self.length
 
     def __bool__(self) -> bool:
-        return True  # a schedule is something, even an endless one that has no len()
+        return True  # without this, Python would ask for len(), which endless schedules lack
 
-    def then(self, other: "Schedule") -> "_combine.then":
-        """Follow this schedule with another: ``a.then(b)`` is ``a >> b``."""
-        return _combine.then((self, other))
+    def then(self, other: "Schedule") -> "Schedule":
+        """Follow this schedule with another: ``a >> b``. See ``schedules.then``."""
+        return _combined("then", (self, other))
 
-    def __rshift__(self, other: "Schedule") -> "_combine.then":
+    def __rshift__(self, other: "Schedule") -> "Schedule":
         return self.then(other)
 
-    def __rrshift__(self, other: Any) -> "_combine.then":
-        raise ScheduleError(f"Only a schedule can come before >> {self!r}, got {other!r}.")
+    def __rrshift__(self, other: object) -> "Schedule":
+        return _combined("then", (other, self))
 
-    def __mul__(self, other: "Schedule | float") -> "_combine.product":
+    def __mul__(self, other: "Schedule | float") -> "Schedule":
         if isinstance(other, Schedule):
-            return _combine.product((self, other))
-        return _combine.product((self,), other)
+            return _combined("product", (self, other))
+        return _combined("product", (self,), other)
 
-    def __rmul__(self, other: float) -> "_combine.product":
+    def __rmul__(self, other: float) -> "Schedule":
         return self * other
 
-    def clamp(self, low: float | None = None, high: float | None = None) -> "_modify.clamp":
+    def clamp(self, low: float | None = None, high: float | None = None) -> "Schedule":
         """Keep the value between ``low`` and ``high``. See ``schedules.clamp``."""
-        return _modify.clamp(self, low, high)
+        return _combined("clamp", self, low, high)
 
-    def delay(self, steps: int) -> "_modify.delay":
+    def delay(self, steps: int) -> "Schedule":
         """Start ``steps`` steps later. See ``schedules.delay``."""
-        return _modify.delay(self, steps)
+        return _combined("delay", self, steps)
 
-    def repeat(self, times: int | None = None, decay: float = 1.0) -> "_modify.repeat":
+    def repeat(self, times: int | None = None, decay: float = 1.0) -> "Schedule":
         """Start again at the end, ``times`` times in all, or for ever. See ``schedules.repeat``."""
-        return _modify.repeat(self, times, decay)
+        return _combined("repeat", self, times, decay)
 
-    def scale_steps(self, factor: float) -> "_modify.scale_steps":
+    def scale_steps(self, factor: float) -> "Schedule":
         """Take ``factor`` times as many steps. See ``schedules.scale_steps``."""
-        return _modify.scale_steps(self, factor)
+        return _combined("scale_steps", self, factor)
 
-    def cut(self, steps: int) -> "_modify.cut":
+    def cut(self, steps: int) -> "Schedule":
         """Stop after ``steps`` steps and stay there. See ``schedules.cut``."""
-        return _modify.cut(self, steps)
-
-    def to_config(self) -> dict[str, Any]:
-        """Write the schedule as plain JSON data; ``from_config`` reads it. See ``from_config``."""
-        return _config.to_config(self)
-
-    def config_arguments(self) -> dict[str, Any]:
-        """Give the arguments that make this schedule, for its config; by default, the fields."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_config_arguments(
-        cls, arguments: dict[str, Any], functions: Mapping[str, Callable[..., Any]]
-    ) -> "Schedule":
-        """Make the schedule from the arguments in its config; schedules among them are made.
-
-        Args:
-            arguments: what ``config_arguments`` gave.
-            functions: the callables by name that the caller of ``from_config`` has given.
-        """
-        return cls(**arguments)
+        return _combined("cut", self, steps)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({arguments_text(self, fields(self))})"
 
-    def _set(self, **values: Any) -> None:
-        """Put checked values in place while a frozen schedule is being made."""
+    def _inside(self, binds: int) -> str:
+        """Return the text, in brackets if its surroundings bind more tightly."""
+        return repr(self) if self._binds >= binds else f"({self!r})"
+
+    def _set(self, **values: object) -> None:
+        """Set checked values while a frozen schedule is being made."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _inside(self, binds: int) -> str:
-        """Give the text with brackets if its surroundings bind more tightly."""
-        return repr(self) if self._binds >= binds else f"({self!r})"
+    def _check_whole(self, *names: str, at_least: int = 1) -> None:
+        """Make these fields whole numbers. None is left as it is where it is the default."""
+        for name, what, value in self._given(names):
+            self._set(**{name: whole(value, what, ScheduleError, at_least=at_least)})
+
+    def _check_number(
+        self,
+        *names: str,
+        at_least: float = 0.0,
+        above: float | None = None,
+        below: float | None = None,
+    ) -> None:
+        """Make these fields finite floats. None is left as it is where it is the default."""
+        for name, what, value in self._given(names):
+            bounds = {"at_least": at_least, "above": above, "below": below}
+            self._set(**{name: number(value, what, ScheduleError, **bounds)})
+
+    def _check_choice(self, name: str, *allowed: object) -> None:
+        """Check that this field is one of a few values."""
+        choice(getattr(self, name), f"{type(self).__name__}: {name}", ScheduleError, allowed)
+
+    def _given(self, names: Sequence[str]) -> Iterator[tuple[str, str, object]]:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None or getattr(type(self), name, MISSING) is not None:
+                yield name, f"{type(self).__name__}: {name}", value
 
 
-def arguments_text(schedule: Schedule, shown: tuple[Field[Any], ...]) -> str:
+def _combined(name: str, *arguments: object) -> Schedule:
+    """Make a combinator, looked up by name because it is itself made of schedules."""
+    make = cast("Callable[..., Schedule]", BUILT_IN[name])
+    return make(*arguments)
+
+
+def arguments_text(schedule: Schedule, shown: Sequence[Field[Any]]) -> str:
     """Write the fields as arguments: the first one as it is, others by name unless default."""
     texts = []
     for position, field in enumerate(shown):
@@ -184,12 +222,9 @@ def arguments_text(schedule: Schedule, shown: tuple[Field[Any], ...]) -> str:
     return ", ".join(text for text in texts if text)
 
 
-def check_schedule(where: str, value: Any) -> None:
-    """Say so if ``value`` is no schedule."""
-    if not isinstance(value, Schedule):
-        hint = "; wrap it: `from_function(f)`" if callable(value) else ""
-        raise ScheduleError(f"{where}: needs a schedule here, got {value!r}{hint}.")
-
-
-# Last, because combinators and configs are made of schedules and need the class above.
-from layerwise.schedules import _combine, _config, _modify  # noqa: E402
+def check_schedule(what: str, value: object) -> Schedule:
+    """Return a schedule, or say that ``value`` is none."""
+    if isinstance(value, Schedule):
+        return value
+    way_out = " Wrap a function: `from_function(f)`." if callable(value) else ""
+    raise ScheduleError(f"{what} must be a schedule, got {value!r}.{way_out}")

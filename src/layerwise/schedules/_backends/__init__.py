@@ -1,1 +1,1 @@
-"""The array libraries that a schedule is computed in, one a file."""
+"""The array libraries that a schedule can be computed in, one a file."""

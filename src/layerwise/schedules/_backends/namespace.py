@@ -1,117 +1,137 @@
-"""Which library a step belongs to, and the few operations that a schedule needs from it.
+"""The operations that a schedule's formula is written in, whatever the array library.
 
-Every formula in this package is written once, in terms of these operations. A framework is only
-ever looked up among the modules that are imported already: a value of its type can't exist before.
-A namespace is made for one step, since it remembers the step's shape, type and device.
+Each formula in this package is written once, in terms of these operations. A framework is looked
+up among the modules that are already imported: a value of its type can't exist before that.
 """
 
-import sys
-from collections.abc import Sequence
-from typing import Any, Protocol
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, Self, TypeVar
 
-import numpy as np
-
-from layerwise.errors import ScheduleError
-from layerwise.schedules._backends.arrays import JaxArrays, NumPyArrays, PlainNumbers
-from layerwise.schedules._backends.tensors import TensorFlowTensors, TorchTensors
-
-__all__ = ["Namespace", "namespace_of"]
-
-_FRAMEWORKS: tuple[tuple[str, str, type[Any]], ...] = (
-    ("jax", "Array", JaxArrays),
-    ("torch", "Tensor", TorchTensors),
-    ("tensorflow", "Tensor", TensorFlowTensors),
-    ("tensorflow", "Variable", TensorFlowTensors),
-)
+INT64_MAX = 2**63 - 1
 
 
-class Namespace(Protocol):
-    """What a formula may use besides ``+ - * / // %`` and comparisons.
+class Mask(Protocol):
+    """What a comparison gives: a boolean, or an array of booleans."""
 
-    Each implementation also has ``takes``, which tells whether an array holds real numbers.
-    """
+    def __and__(self, other: Self, /) -> Self: ...
+    def __bool__(self) -> bool: ...
 
-    step: Any
-    """The step to start from: integers as wide as the framework has them, or floats."""
+
+class Array(Protocol):
+    """What a formula computes with: a Python number, or an array of any library, traced or not."""
+
+    def __add__(self, other: Self | float, /) -> Self: ...
+    def __radd__(self, other: float, /) -> Self: ...
+    def __sub__(self, other: Self | float, /) -> Self: ...
+    def __rsub__(self, other: float, /) -> Self: ...
+    def __mul__(self, other: Self | float, /) -> Self: ...
+    def __rmul__(self, other: float, /) -> Self: ...
+    def __truediv__(self, other: Self | float, /) -> Self: ...
+    def __rtruediv__(self, other: float, /) -> Self: ...
+    def __floordiv__(self, other: int, /) -> Self: ...
+    def __mod__(self, other: int, /) -> Self: ...
+    def __pow__(self, other: float, /) -> Self: ...
+    def __lt__(self, other: Self | float, /) -> Mask: ...
+    def __le__(self, other: Self | float, /) -> Mask: ...
+    def __gt__(self, other: Self | float, /) -> Mask: ...
+    def __ge__(self, other: Self | float, /) -> Mask: ...
+
+
+A = TypeVar("A", bound=Array)
+
+
+class Namespace(ABC, Generic[A]):
+    """The operations of one array library, for one step, whose shape, type and device it keeps."""
+
+    step: A
+    """The step to start from: integers as wide as the library has them, or floats."""
     largest: int | None
-    """The largest constant that fits the step's integers, None where there is no bound."""
+    """The largest constant that fits the step's integers; None if there is no bound."""
 
-    def for_user(self, step: Any) -> Any:
-        """Give the step as a function of the user's can compute with it."""
+    where: Callable[[Mask, A, A], A]
+    """Chooses between two arrays of one type."""
+    minimum: Callable[[A, float], A]
+    """The smaller of an array and a number."""
+    maximum: Callable[[A, float], A]
+    """The larger of an array and a number."""
+    sin: Callable[[A], A]
+    """The sine of floats."""
+    sqrt: Callable[[A], A]
+    """The square root of floats."""
 
-    def real(self, x: Any) -> Any:
-        """Give integers (or floats) as floats of the working precision."""
+    def for_user(self, step: A) -> A:
+        """Return the step as a user's function can compute with it."""
+        return step
 
-    def integer(self, x: Any) -> Any:
+    @abstractmethod
+    def real(self, x: A) -> A:
+        """Return integers, or floats, as floats of the working precision."""
+
+    @abstractmethod
+    def integer(self, x: A) -> A:
         """Round floats down to the step's integers."""
 
-    def number(self, x: Any) -> Any:
-        """Give a plain number, or another array, as an array of floats."""
+    @abstractmethod
+    def number(self, x: A | float) -> A:
+        """Return a plain number, or another array, as floats of this library."""
 
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        """Choose between two arrays of one type."""
-
-    def minimum(self, x: Any, bound: Any) -> Any:
-        """Give the smaller of an array and a plain number or array."""
-
-    def maximum(self, x: Any, bound: Any) -> Any:
-        """Give the larger of an array and a plain number or array."""
-
-    def sin(self, x: Any) -> Any:
-        """Give the sine of floats."""
-
-    def sqrt(self, x: Any) -> Any:
-        """Give the square root of floats."""
-
-    def power(self, base: float, exponent: Any) -> Any:
+    @abstractmethod
+    def power(self, base: float, exponent: A) -> A:
         """Raise a plain number above 0 to an array of exponents."""
 
-    def count(self, boundaries: Sequence[int], x: Any) -> Any:
-        """Say how many of the ascending ``boundaries`` are at most ``x``."""
+    @abstractmethod
+    def count(self, boundaries: Sequence[int], x: A) -> A:
+        """Count the ascending ``boundaries`` that are at most ``x``."""
 
-    def take(self, values: Sequence[float], index: Any) -> Any:
-        """Look floats up by index."""
+    @abstractmethod
+    def take(self, values: Sequence[float], index: A) -> A:
+        """Look up floats by index."""
 
-    def take_integer(self, values: Sequence[int], index: Any) -> Any:
-        """Look integers up by index."""
+    @abstractmethod
+    def take_integer(self, values: Sequence[int], index: A) -> A:
+        """Look up integers by index."""
 
-    def leave(self, value: Any) -> Any:
+    @abstractmethod
+    def leave(self, value: A) -> A:
         """Bring a result to the shape and the type that the caller expects."""
 
 
-def namespace_of(step: Any) -> Namespace:
-    """Find the namespace of a step.
+class ArrayNamespace(Namespace[A]):
+    """What the libraries with arrays share: tables, and powers by ``exp``."""
 
-    Args:
-        step: a Python number, a NumPy scalar or array, a JAX array or tracer, a Torch tensor, a
-            TensorFlow tensor or variable (eager or symbolic), or a Keras variable.
+    integers: object
+    """The type of the step: integers, or floats if the caller's steps are floats."""
+    working: object
+    """The float type to compute in."""
+    result: object
+    """The float type to return."""
 
-    Raises:
-        ScheduleError: if it is none of these, or holds no real numbers.
-    """
-    if _is(step, "keras", "Variable"):
-        return namespace_of(step.value)
-    kind = _kind(step)
-    if kind is None or not kind.takes(step):
-        raise ScheduleError(
-            "A schedule takes the number of updates applied so far: a number, or an array of "
-            f"numbers from NumPy, JAX, PyTorch or TensorFlow; got {step!r}."
-        )
-    namespace: Namespace = kind(step)
-    return namespace
+    exp: Callable[[A], A]
+    floor: Callable[[A], A]
 
+    @abstractmethod
+    def table(self, values: Sequence[float], dtype: object) -> A:
+        """Make an array of one dimension."""
 
-def _kind(step: Any) -> type[Any] | None:
-    if isinstance(step, (np.generic, np.ndarray)):  # first: its float64 is a Python float, too
-        return NumPyArrays
-    if isinstance(step, (int, float)):
-        return PlainNumbers
-    for module, name, kind in _FRAMEWORKS:
-        if _is(step, module, name):
-            return kind
-    return None
+    @abstractmethod
+    def pick(self, table: A, index: A) -> A:
+        """Look up the items of a table."""
 
+    def power(self, base: float, exponent: A) -> A:
+        """See ``Namespace.power``."""
+        return self.exp(exponent * math.log(base))
 
-def _is(value: Any, module: str, name: str) -> bool:
-    # A module can be there without its names while it is being imported.
-    return isinstance(value, getattr(sys.modules.get(module), name, ()))
+    def take(self, values: Sequence[float], index: A) -> A:
+        """See ``Namespace.take``."""
+        return self.pick(self.table(values, self.working), index)
+
+    def take_integer(self, values: Sequence[int], index: A) -> A:
+        """See ``Namespace.take_integer``."""
+        return self.pick(self.steps_table(values), index)
+
+    def steps_table(self, steps: Sequence[int]) -> A:
+        """Make a table of ascending steps, without those that are too large ever to be reached."""
+        fitting = [step for step in steps if self.largest is None or step <= self.largest]
+        return self.table(fitting, self.integers)

@@ -1,1 +1,1 @@
-"""The shapes of schedules, each formula written once."""
+"""The shapes of schedules; each formula is written once."""

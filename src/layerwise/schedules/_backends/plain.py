@@ -1,0 +1,62 @@
+"""Python's own numbers."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from layerwise.schedules._backends.namespace import INT64_MAX, Mask, Namespace
+
+
+class PlainNumbers(Namespace[float]):
+    """A step that is an ``int`` or a ``float``."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        # Python's integers have no bound; with one, they take the same path as all others.
+        self.largest = INT64_MAX if isinstance(step, int) else None
+
+    @staticmethod
+    def takes(step: object) -> bool:
+        return isinstance(step, int | float)
+
+    def real(self, x: float) -> float:
+        return float(x)
+
+    def integer(self, x: float) -> float:
+        return math.floor(x) if isinstance(self.step, int) else float(x // 1)
+
+    def number(self, x: float) -> float:
+        return float(x)
+
+    def where(self, condition: Mask, a: float, b: float) -> float:
+        return a if condition else b
+
+    def minimum(self, x: float, bound: float) -> float:
+        return min(x, bound)
+
+    def maximum(self, x: float, bound: float) -> float:
+        return max(x, bound)
+
+    def sin(self, x: float) -> float:
+        return math.sin(x)
+
+    def sqrt(self, x: float) -> float:
+        return math.sqrt(x)
+
+    def power(self, base: float, exponent: float) -> float:
+        try:
+            return float(base**exponent)
+        except OverflowError:  # arrays give infinity here, so numbers do too
+            return math.inf
+
+    def count(self, boundaries: Sequence[int], x: float) -> int:
+        return bisect_right(boundaries, x)
+
+    def take(self, values: Sequence[float], index: float) -> float:
+        return values[int(index)]
+
+    def take_integer(self, values: Sequence[int], index: float) -> int:
+        return values[int(index)]
+
+    def leave(self, value: float) -> float:
+        return float(value)

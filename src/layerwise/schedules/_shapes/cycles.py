@@ -1,0 +1,197 @@
+"""The shapes that come back, cycle after cycle: triangles, and cosines with warm restarts."""
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
+
+from layerwise._checks import MOST_STEPS
+from layerwise.errors import ScheduleError
+from layerwise.schedules._backends.namespace import A
+from layerwise.schedules._clock import Clock, exact_ratio
+from layerwise.schedules._schedule import Schedule
+from layerwise.schedules._shapes.ramps import cosine_weight
+
+# Slower growth would make a long table of cycles for hardly any growth.
+SLOWEST_GROWTH = 1.001
+
+
+class _Cycles(NamedTuple):
+    """Where growing cycles begin, for every cycle up to ``MOST_STEPS``.
+
+    A logarithm would give the index of a cycle, but rounds to the wrong side right at the restarts.
+    A look-up among whole numbers doesn't. Growing cycles are few: 52 if they double.
+    """
+
+    starts: tuple[int, ...]
+    """The first whole step of each cycle, ascending."""
+    ahead: tuple[float, ...]
+    """How far that step is into its cycle, in [0, 1): above 0 where cycles end between steps."""
+    periods: tuple[float, ...]
+    """The length of each cycle in steps."""
+
+
+@lru_cache(maxsize=64)
+def _cycles(period: int, growth: float) -> _Cycles:
+    # Counted in units of 2**-64 of a step, so that whole ends stay whole and sums don't drift.
+    unit = 2**64
+    ratio = Fraction(exact_ratio(growth))
+    begin, length = 0, period * unit
+    starts, ahead, periods = [], [], []
+    while begin < MOST_STEPS * unit:
+        first = -(-begin // unit)
+        starts.append(first)
+        ahead.append((first * unit - begin) / unit)
+        periods.append(length / unit)
+        begin += length
+        length = length * ratio.numerator // ratio.denominator
+    return _Cycles(tuple(starts), tuple(ahead), tuple(periods))
+
+
+@dataclass(frozen=True, repr=False)
+class cyclic(Schedule):
+    r"""Up from ``low`` to a peak and back down in straight lines, cycle after cycle. Endless.
+
+    With step size $u$ up and $d$ down, cycle $k = \lfloor s / (u + d) \rfloor$ has the peak
+
+    $$p_k = \max(\text{high} \cdot \text{decay}^{\lfloor k / \text{decay_freq} \rfloor},
+    \text{low})$$
+
+    and $f(s) = \text{low} + (p_k - \text{low}) \, x(s) \, m(s)$, where $x$ rises from 0 to 1
+    in $u$ steps and falls back in $d$; $m$ is 1 (``triangular``), $2^{-k}$ (``triangular2``) or
+    $\text{gamma}^s$ (``exp_range``).
+
+    Args:
+        step_size: The number of steps from ``low`` to the peak, half a cycle, at least 1.
+        low: The lower bound, at least 0.
+        high: The peak of the first cycle, at least ``low``.
+        mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
+        gamma: The factor for each step in mode ``exp_range``, above 0. 1 in the other modes.
+        decay: The factor on the peak every ``decay_freq`` cycles, above 0. None: no decay.
+        decay_freq: The number of cycles between two decays, at least 1.
+        step_size_down: The number of steps back down, at least 1. None: ``step_size``.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> schedule = cyclic(10, low=0.5, decay=0.6)
+        >>> schedule(0), schedule(5), schedule(10), schedule(20), schedule(30)
+        (0.5, 0.75, 1.0, 0.5, 0.6)
+
+    Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
+    https://arxiv.org/abs/1506.01186; PyTorch's ``CyclicLR``.
+    """
+
+    step_size: int
+    low: float
+    high: float = 1.0
+    mode: str = "triangular"
+    gamma: float = 1.0
+    decay: float | None = None
+    decay_freq: int = 1
+    step_size_down: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._check_whole("step_size", "decay_freq", "step_size_down")
+        self._check_number("low", "high")
+        self._check_number("gamma", "decay", above=0.0)
+        self._check_choice("mode", "triangular", "triangular2", "exp_range")
+        if self.low > self.high:
+            raise ScheduleError(
+                f"cyclic: low must be at most high, got low={self.low!r} and high={self.high!r}."
+            )
+        if self.gamma != 1.0 and self.mode != "exp_range":
+            raise ScheduleError(
+                f"cyclic: gamma must be 1 in mode {self.mode!r}, since it is for mode "
+                f"'exp_range', got {self.gamma!r}."
+            )
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        xp = clock.xp
+        up, down = self.step_size, self.step_size_down or self.step_size
+        cycle, phase = clock.cycle(up + down)
+        falling = phase.since(up).left(down)
+        share = xp.where(phase.reached(up), falling, phase.done(up))
+        if self.mode == "triangular2":
+            share = share * xp.power(0.5, xp.real(cycle))
+        elif self.mode == "exp_range":
+            share = share * xp.power(self.gamma, clock.real())
+        peak = clock.constant(self.high)
+        if self.decay is not None:
+            decays = xp.real(cycle // self.decay_freq)
+            peak = xp.maximum(self.high * xp.power(self.decay, decays), self.low)
+        return self.low * (1.0 - share) + peak * share
+
+
+@dataclass(frozen=True, repr=False)
+class cosine_restarts(Schedule):
+    r"""Half cosine waves from a peak down to ``end``, one after another (SGDR). Endless.
+
+    Cycle $i$ has $T_i = \text{period} \cdot \text{period_growth}^i$ steps. The value $t$ steps
+    after its start is
+
+    $$f = \text{end} + (1 - \text{end}) \, \text{peak_decay}^i \, \tfrac{1 + \cos(\pi t / T_i)}{2}$$
+
+    Args:
+        period: The number of steps of the first cycle, at least 1.
+        period_growth: How many times as long each cycle is as the one before: 1, or at least
+            1.001. Cycles may end between two steps.
+        peak_decay: The factor on the height above ``end`` from each cycle to the next, above 0.
+        end: The value that each cycle falls to, at least 0. The step on which a cycle would reach
+            it is the first step of the next cycle.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> schedule = cosine_restarts(10, period_growth=2, peak_decay=0.5)
+        >>> schedule(0), round(schedule(5), 12), schedule(10), schedule(30)
+        (1.0, 0.5, 0.5, 0.25)
+
+    Source: Loshchilov and Hutter 2017, "SGDR", https://arxiv.org/abs/1608.03983; PyTorch's
+    ``CosineAnnealingWarmRestarts``, Keras' ``CosineDecayRestarts``.
+    """
+
+    period: int
+    period_growth: float = 1
+    peak_decay: float = 1.0
+    end: float = 0.0
+
+    _table: ClassVar[_Cycles]
+
+    def __post_init__(self) -> None:
+        self._check_whole("period")
+        self._check_number("period_growth", at_least=1.0)
+        self._check_number("peak_decay", above=0.0)
+        self._check_number("end")
+        if 1.0 < self.period_growth < SLOWEST_GROWTH:
+            raise ScheduleError(
+                f"cosine_restarts: period_growth must be 1 or at least {SLOWEST_GROWTH}, "
+                f"got {self.period_growth!r}."
+            )
+        if self.period_growth > 1.0:  # this is no field, since it follows from the fields
+            self._set(_table=_cycles(self.period, self.period_growth))
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        xp = clock.xp
+        if self.period_growth == 1.0:
+            index, phase = clock.cycle(self.period)
+            done, left = phase.done(self.period), phase.left(self.period)
+        else:
+            index, done, left = self._growing(clock)
+        height = xp.power(self.peak_decay, xp.real(index))
+        peak = self.end * (1.0 - height) + height
+        return peak * cosine_weight(clock, left) + self.end * cosine_weight(clock, done)
+
+    def _growing(self, clock: Clock[A]) -> tuple[A, A, A]:
+        """Return the number of the cycle, and the shares of it that are done and left."""
+        xp = clock.xp
+        starts, ahead, periods = self._table
+        index = xp.count(starts, clock.whole) - 1
+        phase = replace(clock, whole=clock.whole - xp.take_integer(starts, index))
+        steps, period = phase.real() + xp.take(ahead, index), xp.take(periods, index)
+        done, left = steps / period, (period - steps) / period
+        return index, xp.minimum(done, 1.0), xp.maximum(left, 0.0)
