@@ -1,7 +1,6 @@
 """A plan as a Rich table, folded until it fits a screen; opened by ``_show`` alone."""
 
 import io
-import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from layerwise._numbers import counted, number_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
@@ -134,17 +134,6 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
     return [Line(_label(plan, paths, places), tuple(places)) for places in lines.values()]
 
 
-def format_number(number: float, digits: int = 4) -> str:
-    """A number as people write it, with at most so many digits: ``0.75``, ``1e-3``, ``2.5e-5``."""
-    if number == 0 or not math.isfinite(number):
-        return f"{number:g}"
-    if 0.00995 <= abs(number) < 99_995:
-        text = f"{number:.{digits}g}"
-        return f"{number:.0f}" if "e" in text else text
-    mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
 def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) -> str:
     """What the names on one line have in common: ``block_0/…/bias``."""
     if len(places) == 1:
@@ -166,8 +155,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 def _numbers(numbers: Iterable[float]) -> str:
     known = sorted(set(numbers))
     if len(known) > 2:
-        return f"{format_number(known[0], 2)} … {format_number(known[-1], 2)}"
-    return ", ".join(dict.fromkeys(map(format_number, known)))
+        return f"{number_text(known[0], 2)} … {number_text(known[-1], 2)}"
+    return ", ".join(dict.fromkeys(map(number_text, known)))
 
 
 def _values(values: Sequence[Value]) -> str:
@@ -181,17 +170,19 @@ def _values(values: Sequence[Value]) -> str:
 def _value(value: Value) -> str:
     text = value_text(value)
     if isinstance(text, float):
-        return format_number(text)
+        return number_text(text)
     return "a schedule" if isinstance(value, Schedule) and len(text) > 20 else text
 
 
 def _caption(plan: Plan) -> str:
     frozen = sum(row.frozen for row in plan.rows)
-    parts = [f"{len(plan.rows)} parameter{'s' * (len(plan.rows) != 1)}"]
-    parts += [f"{len(plan.groups)} different multiplier{'s' * (len(plan.groups) != 1)}"]
-    parts += [f"{frozen or 'none'} frozen"]
+    parts = [
+        counted(len(plan.rows), "parameter"),
+        counted(len(plan.groups), "different multiplier"),
+        f"{frozen or 'none'} frozen",
+    ]
     if plan.learning_rate is not None:
-        parts.append(f"base rate {format_number(plan.learning_rate)}")
+        parts.append(f"base rate {number_text(plan.learning_rate)}")
     if plan.schedule is not None:
         parts.append(f"schedule {_value(plan.schedule)}")
     return ", ".join(parts)

@@ -10,6 +10,8 @@ from layerwise._numbers import counted, duration, number_text, step_text, whole_
     [
         (0.0, "0"),
         (0.001, "1e-3"),
+        (0.0010000000474974513, "1e-3"),
+        (1 - 1e-9, "1"),
         (0.01, "0.01"),
         (-2.5e-7, "-2.5e-7"),
         (0.123456, "0.1235"),

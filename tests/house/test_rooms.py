@@ -33,13 +33,6 @@ def test_no_arrow_points_up(file):
     assert arrows_up(file.read_text(encoding="utf-8"), room_of(file), package) == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=NAMES)
-def test_no_file_has_room_for_a_second_idea(file):
-    limit = 250 if room_of(file) in ADAPTERS else 300
-    lines = len(file.read_text(encoding="utf-8").splitlines())
-    assert lines <= limit
-
-
 @pytest.mark.parametrize(
     ("room", "source"),
     [
