@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench browser bench-finder clean
+.PHONY: help demo test check stubs bench browser bench-finder clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -33,6 +33,7 @@ help:
 	@echo "make test    all tests, those of Keras once for each of its backends"
 	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
+	@echo "make stubs   the signatures of layerwise.keras.layers, anew from the installed Keras"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make bench-finder  how good the suggested rates are, against an oracle"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
@@ -64,6 +65,9 @@ check: $(STAMP)dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+stubs: $(STAMP)test
+	$(BIN)/python -m tests._scripts.keras_layer_stubs
 
 bench: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done

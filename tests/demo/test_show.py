@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from layerwise.demo import WAYS, Comparison, Result, Settings, progress, sentence, table
+from layerwise.demo import WAYS, Comparison, Result, Settings, progress, verdict, ways_table
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Parameter, resolve
 
@@ -56,7 +56,7 @@ def text_of(shown, width=80):
 
 
 def test_the_table_has_what_was_measured():
-    assert cells(table(measured())) == [
+    assert cells(ways_table(measured())) == [
         ("  single rate", "{}", "3e-3", "0.910 ± 0.010", ""),
         ("  frozen backbone", "{'backbone': 0}", "0.01", "0.900 ± 0.026", "1 of 3"),
         ("★ layer-wise rates", "layer_decay(0.3)", "0.03", "0.937 ± 0.006", "3 of 3"),
@@ -65,40 +65,40 @@ def test_the_table_has_what_was_measured():
 
 
 def test_the_mark_is_on_the_best_whichever_it_is():
-    shown = table(changed(frozen_backbone=(0.95, 0.96, 0.97)))
+    shown = ways_table(changed(frozen_backbone=(0.95, 0.96, 0.97)))
     marked = [row[0] for row in cells(shown) if "★" in row[0]]
     assert marked == ["★ frozen backbone"]
 
 
 def test_the_table_fits_a_terminal_of_80_columns():
-    lines = text_of(table(measured())).splitlines()
+    lines = text_of(ways_table(measured())).splitlines()
     assert max(map(len, lines)) <= 80
     assert any("layer-wise rates" in line and "0.937 ± 0.006" in line for line in lines)
 
 
 def test_the_caption_says_how_it_was_measured():
-    said = " ".join(text_of(table(measured())).split())
+    said = " ".join(text_of(ways_table(measured())).split())
     assert "accuracy on 997 images after 70 steps on jax" in said
     assert "over 3 draws" in said
 
 
 def test_the_sentence_names_a_clear_winner():
-    assert sentence(measured()) == (
+    assert verdict(measured()) == (
         "This time layer-wise rates came first with 0.937, ahead of single rate by 0.027, and "
         "better in 3 of 3 draws; the lead is more than twice its standard error of 0.003."
     )
 
 
 def test_the_sentence_says_when_it_could_be_chance():
-    said = sentence(changed(single_rate=(0.96, 0.92, 0.91), layer_wise_rates=(0.90, 0.94, 0.94)))
+    said = verdict(changed(single_rate=(0.96, 0.92, 0.91), layer_wise_rates=(0.90, 0.94, 0.94)))
     assert said.startswith("This time single rate came first with 0.930, ahead of layer-wise")
     assert "better in 1 of 3 draws; the lead is too close to call" in said
 
 
 def test_one_draw_has_no_spread():
     one = measured({name: (rate, values[:1]) for name, (rate, values) in MEASURED.items()})
-    assert cells(table(one))[2][3:] == ("0.930", "1 of 1")
-    assert sentence(one).endswith("better in 1 of 1 draw; one draw says little.")
+    assert cells(ways_table(one))[2][3:] == ("0.930", "1 of 1")
+    assert verdict(one).endswith("better in 1 of 1 draw; one draw says little.")
     assert one.to_dict()["ways"][0]["spread"] is None
 
 

@@ -122,9 +122,7 @@ def test_a_missing_package_names_the_extra(monkeypatch, package):
     done = invoke("demo")
     assert done.exit_code == 1
     name = {"sklearn": "scikit-learn"}.get(package, package)
-    assert done.output == (
-        f'Error: The demo needs {name}, not installed here: pip install "layerwise[demo]"\n'
-    )
+    assert done.output == f'Error: The demo needs {name}: pip install "layerwise[demo]".\n'
 
 
 def test_a_missing_backend_names_its_extra(monkeypatch):

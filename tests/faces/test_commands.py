@@ -146,7 +146,7 @@ def test_safetensors_are_explained_but_know_no_order(folder):
         ('{"backbone": 1, "backbone": 2}', ("'backbone'", "twice")),
         ('{"backbone": {"version": 9, "schedule": {}}}', ("version 9",)),
         ('{"version": 1, "rules": {"strategy": {"name": "magic"}}}', ("magic",)),
-        ("[1]", ("mapping of names",)),
+        ("[1]", ("must map names",)),
         ("{", ("rules.json is no JSON",)),
     ],
 )

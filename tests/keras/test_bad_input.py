@@ -8,7 +8,6 @@ import pytest
 
 from layerwise import cosine
 from layerwise.errors import (
-    AmbiguousRuleError,
     ConfigError,
     LayerwiseError,
     MultiplierError,
@@ -17,49 +16,38 @@ from layerwise.errors import (
     UnmatchedRuleError,
 )
 from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explain
+from tests._support.bad_rules import at_once, levels, with_a_model
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.variables import bits
 
-AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
-    ({"rules": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
-    ({"rules": {"low": float("inf")}}, MultiplierError, r"'low'.*inf"),
-    ({"rules": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
-    ({"rules": {"low": None}}, MultiplierError, r"'low'.*None"),
-    ({"rules": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
-    ({"rules": {1: 0.5}}, MultiplierError, r"1"),
-    ({"rules": 0.5}, MultiplierError, r"0\.5"),
-    ({"match": "fuzzy"}, MultiplierError, r"prefix.*substring.*glob.*regex.*'fuzzy'"),
-    ({"rules": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
-    ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
-    ({"optimizer": "no-such"}, OptimizerError, r"'no-such'"),
-    ({"optimizer": 3}, OptimizerError, r"3"),
-    ({"optimizer": None}, OptimizerError, r"needs an optimizer"),
-    ({"optimizer": keras.optimizers.Adam}, OptimizerError, r"Adam.*make an instance"),
-]
-
-AT_BUILD: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"rules": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
-    (
-        {"rules": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
-        AmbiguousRuleError,
-        r"'lo'.*'ow'|'ow'.*'lo'",
-    ),
-    ({"rules": {"low": lambda step: -1.0}}, MultiplierError, r"'low'.*-1"),
-    ({"rules": {"low": lambda step: "x"}}, MultiplierError, r"'low'"),
-    ({"rules": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
+NO_OPTIMIZER: list[tuple[Any, str]] = [
+    ("no-such", r"'no-such'"),
+    (3, r"3"),
+    (None, r"needs an optimizer"),
+    (keras.optimizers.Adam, r"Adam.*make an instance"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), AT_CONSTRUCTION)
+@pytest.mark.parametrize(("optimizer", "message"), NO_OPTIMIZER)
+def test_no_optimizer(optimizer: Any, message: str) -> None:
+    with pytest.raises(OptimizerError, match=f"(?s){message}"):
+        LRMultiplier(optimizer)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [*at_once("low"), *levels("low")])
 def test_construction_refuses(
     arguments: dict[str, Any], error: type[LayerwiseError], message: str
 ) -> None:
-    with pytest.raises(error, match=f"(?s){message}"):
-        LRMultiplier(**({"optimizer": "adam"} | arguments))
+    for refuse in (
+        lambda: LRMultiplier("adam", **arguments),
+        lambda: LRMultiplier("adam").with_rules(**arguments),
+        lambda: explain(make_network(), **arguments),
+    ):
+        with pytest.raises(error, match=f"(?s){message}"):
+            refuse()
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), AT_BUILD)
+@pytest.mark.parametrize(("arguments", "error", "message"), with_a_model("low"))
 def test_building_refuses_and_changes_nothing(
     arguments: dict[str, Any], error: type[LayerwiseError], message: str
 ) -> None:
@@ -71,7 +59,7 @@ def test_building_refuses_and_changes_nothing(
     assert (bits(model.weights), bits(optimizer.variables)) == before
     assert not optimizer.built
     with pytest.raises(error, match=f"(?s){message}"):
-        explain(model, arguments["rules"], match=arguments.get("match", "prefix"))
+        explain(model, **arguments)
 
 
 def test_strict_false_allows_a_dead_rule() -> None:
@@ -167,11 +155,15 @@ def test_schedules_for_keras() -> None:
         LearningRateSchedule.from_config(unknown)
 
 
-def test_explain_needs_weights_and_rules() -> None:
+def test_explain_needs_weights_and_whole_steps() -> None:
     with pytest.raises(OptimizerError, match=r"'empty' has no trainable weights"):
         explain(keras.Sequential(name="empty"), {"low": 0.5})
-    with pytest.raises(OptimizerError, match=r"not compiled with an LRMultiplier"):
-        explain(make_network())
+    with pytest.raises(MultiplierError, match=r"steps must be a whole number .*-1"):
+        explain(make_network(), steps=(-1,))
+    with pytest.raises(MultiplierError, match=r"step must be a whole number .*0\.5"):
+        explain(make_network(), step=0.5)
+    with pytest.raises(MultiplierError, match=r"learning_rate must be a finite number .*-1"):
+        explain(make_network(), learning_rate=-1)
 
 
 def test_rates_before_the_variables_are_known() -> None:

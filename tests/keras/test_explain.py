@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from layerwise import cosine, discriminative, gradual_unfreezing, layer_decay, warmup
-from layerwise.keras import LearningRateSchedule, LRMultiplier, explain, layers_of
+from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explain, layers_of
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.variables import bits
 
@@ -184,3 +184,51 @@ def test_rules_are_explained_alone_on_a_model_that_has_others() -> None:
     fit(model, LRMultiplier("sgd", {"low": 0.5}))
     assert [row.value for row in explain(model, {"low": 0.1}).rows][:2] == [0.1, 0.1]
     assert [row.value for row in explain(model).rows][:2] == [0.5, 0.5]
+
+
+def test_without_rules_it_lists_the_weights() -> None:
+    model = make_network()
+    plan = explain(model)
+    assert [row.parameter.name for row in plan.rows] == [v.path for v in model.trainable_variables]
+    assert {(row.rule, row.value) for row in plan.rows} == {(None, 1.0)}
+    fit(model, keras.optimizers.SGD(0.25))
+    plan = explain(model)
+    assert (plan.learning_rate, plan.step) == (0.25, 8)
+
+
+def test_a_model_that_is_only_annotated() -> None:
+    model = make_network()
+    annotate(model.get_layer("high"), {"kernel": 0.5})
+    assert [row.value for row in explain(model).rows] == [1.0] * 4 + [0.5, 1.0]
+
+
+def test_the_base_rate_and_the_step_may_be_given() -> None:
+    model = make_network()
+    fit(model, LRMultiplier(keras.optimizers.SGD(LearningRateSchedule(cosine(40))), {"low": 0.5}))
+    plan = explain(model, learning_rate=0.5, step=3)
+    assert (plan.learning_rate, plan.step, plan.schedule) == (0.5, 3, None)
+    np.testing.assert_allclose(plan.rates(3), [0.25] * 2 + [0.5] * 4)
+    plan = explain(model, {"high": 0.5}, learning_rate=0.5, step=3)
+    np.testing.assert_allclose(plan.rates(3), [0.5] * 4 + [0.25] * 2)
+
+
+def test_levels_of_the_models_graph() -> None:
+    model = make_network()
+    levels = [("high",), ("middle", "low")]
+    plan = explain(model, layer_decay(0.5), layers=levels)
+    np.testing.assert_allclose(plan.multipliers(0), [1.0] * 4 + [0.5] * 2)
+    model = subclassed()
+    given = explain(model, layer_decay(0.5), layers=layers_of(model))
+    written = explain(model, layer_decay(0.5, layers=layers_of(model)))
+    np.testing.assert_array_equal(given.multipliers(0), written.multipliers(0))
+
+
+def test_levels_are_the_optimizers_and_saved_with_it() -> None:
+    model = make_network()
+    levels = [("high",), ("middle", "low")]
+    optimizer = LRMultiplier("sgd", layer_decay(0.5), layers=levels)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    later = LRMultiplier("sgd").with_rules(layer_decay(0.5), layers=levels)
+    for each in (optimizer, again, later):
+        values = [row.value for row in each.plan_for(model.trainable_variables).rows]
+        assert values == [1.0] * 4 + [0.5] * 2

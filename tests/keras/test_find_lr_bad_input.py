@@ -23,7 +23,9 @@ def make(**options: Any) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"accumulate": 3}, "which is 1.*gradient_accumulation_steps=3"),
+        ({"accumulate": 0}, "accumulate"),
         ({"sample_weight": np.ones(32), "class_weight": {0: 1.0}}, "can't train on this data"),
     ],
 )

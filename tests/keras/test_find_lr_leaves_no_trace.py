@@ -79,36 +79,15 @@ def test_all_is_as_before_in_the_midst_of_training() -> None:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's tensors have gradients")
-def test_gradients_stay_in_the_memory_that_they_share() -> None:
+def test_gradients_are_put_back() -> None:
     import torch
 
     model = make()
-    weights = [variable.value for variable in model.trainable_variables]
-    owners = []
-    for number, weight in enumerate(weights):
-        if number % 4 == 0:  # all of a storage
-            owner = torch.ones(weight.shape)
-            weight.grad = owner.detach()
-        elif number % 4 == 1:  # a part of one
-            owner = torch.ones(weight.numel() + 100_000)
-            stride = torch.ones(weight.shape).stride()
-            storage = owner.untyped_storage()
-            weight.grad = torch.empty(0).set_(storage, 0, weight.shape, stride)
-        elif number % 4 == 2:
-            owner = torch.from_numpy(np.ones(weight.shape, "float32"))
-            weight.grad = torch.from_numpy(owner.numpy())
-        else:
-            owner = torch.ones(weight.shape).share_memory_()
-            weight.grad = owner.detach()
-        owners.append(owner)
-    before, held = everything(model), [owner.clone() for owner in owners]
+    for variable in model.trainable_variables:
+        variable.value.grad = torch.ones(variable.value.shape)
+    before = everything(model)
     search(model)
     assert everything(model) == before
-    assert all(map(torch.equal, owners, held))
-    for weight, owner in zip(weights, owners, strict=True):
-        assert weight.grad.is_shared() == owner.is_shared()
-        owner.fill_(7.0)
-        assert set(weight.grad.flatten().tolist()) == {7.0}
 
 
 def test_a_model_without_weights_is_built_as_fit_would() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import from_function
-from layerwise.errors import OptimizerError
+from layerwise import from_function, piecewise_constant
+from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.keras import LRMultiplier
-from layerwise.keras._internals.hooks import HOOKS, check_hooks
+from layerwise.keras._internals.classes import become
+from layerwise.keras._internals.optimizer import HOOKS, check_hooks
 from tests._support.keras.networks import fit, make_data, make_network
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
@@ -29,7 +30,7 @@ def test_a_missing_hook_is_named_with_the_version(name: str) -> None:
         """SGD of a Keras to come."""
 
     setattr(Later, name, None)
-    with pytest.raises(OptimizerError, match=rf"Later\.{name}.*Keras {keras.__version__}"):
+    with pytest.raises(OptimizerError, match=rf"Later\.{name}.*Keras {keras.__version__}.*3\.14"):
         check_hooks(Later)
 
 
@@ -43,6 +44,81 @@ def test_every_variable_is_asked_for() -> None:
     optimizer._factors.factor = lambda index: (asked.append(index), factor(index))[1]
     optimizer.apply(make_gradients(0), variables)
     assert set(asked) == set(range(6))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("options", [{}, {"use_ema": True}, {"gradient_accumulation_steps": 2}])
+def test_every_state_of_a_built_in_optimizer_has_an_owner(
+    name: str, options: dict[str, Any]
+) -> None:
+    variables = make_variables()
+    optimizer = LRMultiplier(make(name, **options), {"low": 0.5})
+    optimizer.build(variables)
+    slots = optimizer.slots()
+    assert slots.unknown == []
+    assert [v.shape for v in slots.shared] == [()] * (name == "nadam")
+    assert len({len(own) for own in slots.of_variable}) <= 1 + (name == "muon")
+    aside = 2 + len(variables) * ("use_ema" in options)  # the count, the rate and the averages
+    assert sum(map(len, slots.of_variable)) + len(slots.shared) + aside == len(optimizer.variables)
+    # A slot is named after its variable.
+    for variable, own in zip(variables, slots.of_variable, strict=True):
+        for state in own:
+            named = variable.path.replace("/", "_") in state.path
+            assert named or (name == "adafactor" and state.name == variable.name)
+
+
+class KeepsADict(keras.optimizers.Optimizer):
+    """SGD with momentum that keeps its state where it can't be told whose it is."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.momenta = {v.path: self.add_variable(v.shape, name="momentum") for v in variables}
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum = self.momenta[self._trainable_variables[self._get_variable_index(variable)].path]
+        momentum.assign(0.5 * momentum + gradient)
+        variable.assign(variable - learning_rate * momentum)
+
+
+def test_state_of_unknown_owners_is_refused_where_a_variable_freezes_for_some_steps() -> None:
+    LRMultiplier(KeepsADict(0.1), {"low": 0.5, "middle": 0.0}).build(make_variables())
+    freezing = LRMultiplier(KeepsADict(0.1), {"low": piecewise_constant([3], [0.0, 1.0])})
+    with pytest.raises(OptimizerError, match=r"'momentum'.*add_variable_from_reference"):
+        freezing.build(make_variables())
+
+
+def test_a_class_with_a_name_of_ours_is_refused() -> None:
+    class Planned(keras.optimizers.SGD):
+        """SGD with a method that LRMultiplier has, too."""
+
+        def plan(self) -> None:
+            """What it does is nothing here."""
+
+    with pytest.raises(OptimizerError, match=r"Planned has an attribute 'plan'.*Rename it"):
+        LRMultiplier(Planned(), {"low": 0.5})
+
+
+def test_a_class_that_can_not_be_extended_is_refused() -> None:
+    class Slotted:
+        __slots__ = ("value",)
+
+    class More(Slotted):
+        __slots__ = ("other",)
+
+    with pytest.raises(MultiplierError, match=r"to a Slotted.*__slots__"):
+        become(Slotted(), More, MultiplierError)
+
+
+def test_a_config_that_makes_another_class_is_refused() -> None:
+    class Fixed(keras.optimizers.SGD):
+        """SGD whose config always makes a plain SGD."""
+
+        @classmethod
+        def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+            return keras.optimizers.SGD.from_config(config)
+
+    with pytest.raises(OptimizerError, match=r"Fixed\.from_config\(\) returned a SGD"):
+        LRMultiplier(Fixed(), {"low": 0.5})
 
 
 def test_the_source_is_not_touched() -> None:

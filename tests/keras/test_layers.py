@@ -1,5 +1,6 @@
 """layerwise.keras.layers and annotate: multipliers that live on the layer."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from layerwise import linear, override
 from layerwise.errors import AmbiguousRuleError, UnmatchedRuleError
 from layerwise.keras import LRMultiplier, annotate, explain, layers
+from tests._scripts.keras_layer_stubs import STUB, stub
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.optimizers import make
 from tests._support.keras.variables import arrays, bits
@@ -111,6 +113,19 @@ def test_the_list_is_complete() -> None:
     }
     # Normalization keeps the statistics of its data, which no optimizer trains.
     assert own_weights - {"Normalization"} == set()
+
+
+def test_the_stub_has_these_layers_and_the_signatures_of_keras() -> None:
+    """Editors complete from it; ``make stubs`` writes it."""
+    text = STUB.read_text(encoding="utf-8")
+    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    assert tuple(node.name for node in classes) == layers.NAMES
+    if text.startswith(f"# Keras {keras.__version__};"):
+        assert text == stub()
+    for node in classes:
+        made = node.body[0]
+        assert isinstance(made, ast.FunctionDef)
+        assert [argument.arg for argument in made.args.kwonlyargs] == ["lr_multiplier"]
 
 
 def test_kernel_and_bias_apart() -> None:

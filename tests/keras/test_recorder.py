@@ -14,7 +14,7 @@ from layerwise import cosine, layer_decay, linear, warmup
 from layerwise.errors import RecorderError
 from layerwise.keras import LearningRateSchedule, LRMultiplier, Recorder
 from layerwise.keras._callbacks.batch_stream import open_stream, stream_of
-from layerwise.keras._internals.hooks import METRICS, TRACKER
+from layerwise.keras._internals.trainer import METRICS, TRACKER
 from layerwise.recorder import History, RecorderWarning
 from tests._support.keras.networks import fit, loss, make_data, make_network
 from tests._support.keras.variables import arrays, bits
@@ -435,7 +435,7 @@ def test_groups_have_readable_names(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"ratios": 0}, "at least 1"),
-        ({"ratios": 1.5}, "number of steps"),
+        ({"ratios": 1.5}, "whole number"),
         ({"every": 0}, "every"),
         ({"wait": -1}, "wait"),
     ],

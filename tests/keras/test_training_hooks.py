@@ -7,9 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from layerwise.keras._finder.attribute_snapshot import AttributeSnapshot
-from layerwise.keras._internals import training as hooks
-from layerwise.keras._internals.dataset import remade_dataset
+from layerwise.keras._finder.restore import AttributeSnapshot
+from layerwise.keras._internals.random_states import global_seed_generator
+from layerwise.keras._internals.tensorflow import (
+    remade_dataset,
+    tensorflow_generator,
+    tensorflow_op_seeds,
+)
+from layerwise.keras._internals.trainer import build_as_fit_would, parts_built_by_fit
 from tests._support.keras.networks import loss, make_data, make_network
 
 
@@ -33,7 +38,7 @@ def test_a_model_has_what_is_asked_of_it() -> None:
 
 def test_the_parts_that_fit_builds_are_all_of_them() -> None:
     model = compiled()
-    kept = AttributeSnapshot(*hooks.parts_built_by_fit(model))
+    kept = AttributeSnapshot(parts_built_by_fit(model))
     variables = model.optimizer.variables
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
@@ -52,7 +57,7 @@ def test_an_unbuilt_optimizer_can_still_be_saved(tmp_path: Any) -> None:
     import tensorflow as tf
 
     model = compiled()
-    kept = AttributeSnapshot(*hooks.parts_built_by_fit(model))
+    kept = AttributeSnapshot(parts_built_by_fit(model))
     x, y = make_data(8)
     model.fit(x, y, verbose=0)
     model.train_function = None
@@ -64,15 +69,15 @@ def test_an_unbuilt_optimizer_can_still_be_saved(tmp_path: Any) -> None:
 def test_the_shape_of_a_loss() -> None:
     x, y = make_data(8)
     model = compiled()
-    assert hooks.loss_shape(model, (x, y)) == ()
+    assert build_as_fit_would(model, (x, y)) == ()
     each = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
     model.compile("adam", loss=each)
-    assert hooks.loss_shape(model, (x, y)) == (8,)
+    assert build_as_fit_would(model, (x, y)) == (8,)
 
 
 def test_keras_generator_of_seeds() -> None:
     keras.random.normal((2,))
-    generator = hooks.global_seed_generator()
+    generator = global_seed_generator()
     before = np.array(keras.ops.convert_to_numpy(generator.state.value))
     keras.random.normal((2,))
     assert (np.array(keras.ops.convert_to_numpy(generator.state.value)) != before).any()
@@ -81,16 +86,16 @@ def test_keras_generator_of_seeds() -> None:
 def test_tensorflows_generators_of_seeds() -> None:
     tf = pytest.importorskip("tensorflow")
     tf.random.set_seed(0)
-    seeds = hooks.tensorflow_op_seeds()
+    seeds = tensorflow_op_seeds()
     assert isinstance(seeds, random.Random)
     before = seeds.getstate()
     tf.random.set_seed(1)
-    first = hooks.tensorflow_op_seeds().getstate()
+    first = tensorflow_op_seeds().getstate()
     tf.random.uniform(())
-    assert hooks.tensorflow_op_seeds().getstate() != first
-    hooks.tensorflow_op_seeds().setstate(before)
+    assert tensorflow_op_seeds().getstate() != first
+    tensorflow_op_seeds().setstate(before)
     tf.random.get_global_generator()
-    assert hooks.tensorflow_generator() is not None
+    assert tensorflow_generator() is not None
 
 
 def test_a_dataset_that_moves_nothing_is_not_copied() -> None:

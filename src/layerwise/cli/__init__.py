@@ -1,6 +1,6 @@
-"""The command `layerwise`, one subcommand a file.
+"""The command ``layerwise``, with a file for each subcommand.
 
-What a subcommand works with it imports when it runs, so that help is there at once.
+A subcommand imports what it works with when it runs, so that help comes at once.
 """
 
 try:
@@ -8,7 +8,7 @@ try:
     import typer  # noqa: F401
 except ModuleNotFoundError as error:
     raise SystemExit(
-        f'The command layerwise needs {error.name}: pip install "layerwise[cli]"'
+        f'The command layerwise needs {error.name}: pip install "layerwise[cli]".'
     ) from error
 
 from layerwise.cli._app import app

@@ -1,4 +1,4 @@
-"""`python -m layerwise.cli` is the command, too."""
+"""Runs the command as ``python -m layerwise.cli``."""
 
 from layerwise.cli import app
 

@@ -1,4 +1,4 @@
-"""The application: its subcommands, and an example of each."""
+"""The application: its subcommands, each with an example."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    # Rich's help looks richer and takes a tenth of a second longer to come.
+    # Rich's help would take a tenth of a second longer.
     rich_markup_mode=None,
     epilog="Example: layerwise demo --backend torch",
 )

@@ -1,4 +1,4 @@
-"""layerwise demo: the main job on real data."""
+"""``layerwise demo``: the main job on real data."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ def _backend(name: str) -> str:
 
     known = [backend.value for backend in Backend]
     if name not in known:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}.")
+        raise typer.BadParameter(f"must be one of {', '.join(known)}, got {name!r}.")
     return name
 
 
 def _folder(path: Path) -> Path:
     if path.exists() and not path.is_dir():
-        raise typer.BadParameter(f"{path} is no folder.")
+        raise typer.BadParameter(f"must be a folder, got the file {path}.")
     return path
 
 
@@ -31,11 +31,11 @@ def demo(
         typer.Option(
             callback=_backend,
             metavar="NAME",
-            help="What trains: Keras on jax, tensorflow or torch; or torch-native or optax alone.",
+            help="What to train with: Keras on jax, tensorflow or torch; or torch-native or optax.",
         ),
     ] = "jax",
     seeds: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many draws of few labels.")
+        int | None, typer.Option(min=1, metavar="N", help="How often to draw the few labels.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Updates in each fine-tuning.")
@@ -45,7 +45,7 @@ def demo(
         typer.Option(
             metavar="FOLDER",
             callback=_folder,
-            help="Where a new folder is made for records, pictures and the report.",
+            help="Where to make a new folder for records, pictures and the report.",
         ),
     ] = Path("runs"),
     json_file: Annotated[
@@ -57,16 +57,16 @@ def demo(
             dir_okay=False,
             writable=True,
             callback=writable,
-            help="Write what was measured as JSON; - is stdout, instead of the table.",
+            help="Write the results as JSON; - writes them to stdout, instead of the table.",
         ),
     ] = None,
 ) -> None:
-    """Fine-tune with few labels in four ways, and compare.
+    """Fine-tune with few labels in four ways, and compare them.
 
     A small network learns MNIST, gets a new head, and is fine-tuned on the UCI digits with ten
     labelled images of each class: with a single rate, with a frozen backbone, with layer-wise
-    rates, and from scratch. The base rate of each way is what the finder suggests. What happened
-    is kept in a run folder, with pictures and a report.
+    rates, and from scratch. The finder suggests the base rate of each way. Records, pictures and
+    a report go into a run folder.
     """
     from rich.console import Console
 
@@ -74,13 +74,13 @@ def demo(
         Backend,
         Settings,
         compare,
-        found,
+        finding_text,
         new_folder,
         progress,
         save_pictures,
-        sentence,
-        table,
         use_backend,
+        verdict,
+        ways_table,
     )
     from layerwise.report import write_report
 
@@ -99,6 +99,6 @@ def demo(
     if json_file is not None:
         json_file.write_text(f"{text}\n", encoding="utf-8")
     console = Console()
-    for part in (measured.plan, found(measured), table(measured), sentence(measured)):
+    for part in (measured.plan, finding_text(measured), ways_table(measured), verdict(measured)):
         console.print(part, "", sep="\n", highlight=False)
     typer.echo(f"Records and pictures: {folder}\nReport: {report}")

@@ -1,4 +1,4 @@
-"""How a subcommand ends that can't go on: one line on stderr, and 1 as its exit status."""
+"""How a subcommand fails: with one line on stderr, and with exit status 1."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from layerwise.errors import LayerwiseError
 
 @contextmanager
 def errors_on_one_line() -> Iterator[None]:
-    """Say what went wrong while the block ran, without a traceback."""
+    """Turn an error in the block into one line, without a traceback."""
     try:
         yield
     except OSError as error:

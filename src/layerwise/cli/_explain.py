@@ -1,4 +1,4 @@
-"""layerwise explain: the plan of a saved model under a file of rules."""
+"""``layerwise explain``: the plan of a saved model under the rules of a file."""
 
 import json
 from dataclasses import replace
@@ -18,13 +18,13 @@ MATCHES = ("prefix", "substring", "glob", "regex")
 def _steps(text: str) -> str:
     for part in filter(None, text.split(",")):
         if not (part.strip().isascii() and part.strip().isdigit()):
-            raise typer.BadParameter(f"{part!r} is no step; write 0,100,1000.")
+            raise typer.BadParameter(f"{part!r} is no step. Write steps as 0,100,1000.")
     return text
 
 
 def _match(name: str) -> str:
     if name not in MATCHES:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(MATCHES)}.")
+        raise typer.BadParameter(f"must be one of {', '.join(MATCHES)}, got {name!r}.")
     return name
 
 
@@ -42,13 +42,13 @@ def explain(
         typer.Argument(
             callback=readable,
             show_default=False,
-            help='Rules as JSON: {"backbone": 0.1}, or as rules_to_config gives them; - is stdin.',
+            help='Rules as JSON: {"backbone": 0.1}, or what rules_to_config gives; - reads stdin.',
         ),
     ],
     *,
     steps: Annotated[
         str,
-        typer.Option(metavar="N,N,...", callback=_steps, help="Steps to show rates at, too."),
+        typer.Option(metavar="N,N,...", callback=_steps, help="More steps to show rates at."),
     ] = "",
     rate: Annotated[
         float | None,

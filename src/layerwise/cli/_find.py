@@ -1,15 +1,19 @@
-"""layerwise find: a base rate for a saved model on saved data."""
+"""``layerwise find``: a base rate for a saved model on saved data."""
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import picture, readable, save_figure
+from layerwise.cli._files import picture, readable
 from layerwise.cli._models import BACKENDS, keras_backend, keras_model
 from layerwise.errors import FinderError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def find(
@@ -21,7 +25,7 @@ def find(
         typer.Argument(
             callback=readable,
             show_default=False,
-            help="An .npz file with the arrays x and y, and sample_weight if there are weights.",
+            help="An .npz file with the arrays x and y, and perhaps sample_weight.",
         ),
     ],
     *,
@@ -30,10 +34,10 @@ def find(
     high: Annotated[float, typer.Option(metavar="RATE", help="The last rate.")] = 10.0,
     steps: Annotated[int, typer.Option(metavar="N", help="Updates of the sweep.")] = 100,
     horizon: Annotated[
-        int | None, typer.Option(metavar="N", help="How many updates you are going to train.")
+        int | None, typer.Option(metavar="N", help="How many updates the training will have.")
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="probe, or sweep for its curve alone.")
+        str, typer.Option(metavar="NAME", help="probe; or sweep, for the curve alone.")
     ] = "probe",
     backend: Annotated[
         str | None,
@@ -51,16 +55,16 @@ def find(
             metavar="FILE",
             dir_okay=False,
             callback=picture,
-            help="A picture of the curve, .png, .svg or .pdf.",
+            help="Draw the curve into this file, .png, .svg or .pdf.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of the result as JSON.")] = (
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = (
         False
     ),
 ) -> None:
-    """Find the learning rate to train a compiled Keras model with; the model stays as it is.
+    """Find a learning rate for a compiled Keras model, which stays as it is.
 
-    Ends with 1 if there is no honest answer.
+    The exit status is 1 if no rate can honestly be suggested.
     """
     with errors_on_one_line():
         arrays = _arrays(data)
@@ -69,22 +73,26 @@ def find(
 
         found = find_lr(
             loaded,
-            **arrays,
+            arrays["x"],
+            arrays["y"],
+            sample_weight=arrays.get("sample_weight"),
             batch_size=batch_size,
             low=low,
             high=high,
             steps=steps,
             horizon=horizon,
-            method=method,  # type: ignore[arg-type]  # find_lr checks it
+            method=cast("Literal['probe', 'sweep']", method),  # find_lr checks it
         )
         if output is not None:
-            save_figure(output, lambda ax: found.plot(ax=ax))
+            from layerwise.plots import save
+
+            save(output, found.plot)
     typer.echo(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
     if found.suggestion is None:
         raise typer.Exit(1)
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def _arrays(path: Path) -> "dict[str, npt.NDArray[np.generic]]":
     import numpy as np
 
     try:
@@ -92,13 +100,13 @@ def _arrays(path: Path) -> dict[str, Any]:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, AttributeError, EOFError) as error:
         raise FinderError(
-            f"{path.name} is damaged or no .npz file: np.savez(path, x=x, y=y) writes one."
+            f"{path.name} is damaged or no .npz file. np.savez(path, x=x, y=y) writes one."
         ) from error
     missing = {"x", "y"} - set(arrays)
     unknown = set(arrays) - {"x", "y", "sample_weight"}
     if missing or unknown:
         raise FinderError(
-            f"{path.name} has the arrays {', '.join(sorted(arrays)) or 'none'}; it has to have x "
-            "and y, and may have sample_weight."
+            f"{path.name} must have the arrays x and y, and may have sample_weight, got "
+            f"{', '.join(sorted(arrays)) or 'none'}."
         )
     return arrays

@@ -1,4 +1,4 @@
-"""Saved models and weights as plans: their parameters' names and shapes are all that is needed."""
+"""Plans of saved models and weights, made of the names and shapes of their parameters."""
 
 import os
 import sys
@@ -6,20 +6,23 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, resolve
 
+if TYPE_CHECKING:
+    import keras
+
 BACKENDS = ("jax", "tensorflow", "torch")
 
 Shapes = dict[str, tuple[int, ...]]
 
-# A state dict has a model's order; the other files sort by name, or as someone happened to save.
+# A state dict has the model's order; other files sort by name, or have any order.
 _ORDERED = (".pt", ".pth")
-# What PyTorch keeps beside the parameters in a state dict: nothing that an optimizer trains.
+# What a state dict has beside the parameters; no optimizer trains it.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _NESTS = ("state_dict", "model_state_dict", "model")
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
@@ -28,21 +31,21 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 def keras_backend(name: str | None) -> str | None:
     """Refuse a backend that Keras does not have."""
     if name is not None and name not in BACKENDS:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(BACKENDS)}.")
+        raise typer.BadParameter(f"must be one of {', '.join(BACKENDS)}, got {name!r}.")
     return name
 
 
 def plan_of(
     path: Path, rules: Rules | None, *, match: str, strict: bool, backend: str | None
 ) -> Plan:
-    """The plan of what is in a file.
+    """Make the plan of the parameters in a file.
 
     Args:
         path: A ``.keras`` model, or weights in ``.safetensors``, ``.pt``, ``.pth`` or ``.npz``.
         rules: The rules.
         match: How keys match.
         strict: Whether a rule that matches nothing is an error.
-        backend: What Keras runs on, or None for what the environment says, else JAX.
+        backend: What Keras runs on; None for what the environment says, else JAX.
 
     Raises:
         LayerwiseError: The file can't be read, or the rules don't fit it.
@@ -58,15 +61,15 @@ def plan_of(
         shapes = _numpy_shapes(path)
     else:
         raise LayerwiseError(
-            f"{path.name} is no model that can be read here: it has to end in .keras, "
-            ".safetensors, .pt, .pth or .npz."
+            f"{path.name} can't be read as a model. Its name must end in .keras, .safetensors, "
+            ".pt, .pth or .npz."
         )
     if not shapes:
         raise LayerwiseError(f"{path.name} holds no weights.")
     if suffix not in _ORDERED and any(own.layers is None for own in _strategies(rules)):
         raise LayerwiseError(
-            f"{path.name} doesn't say in which order its layers come, which a strategy needs: "
-            'write them into it, from input to head, as "layers": ["embed", ..., "head"].'
+            f"{path.name} doesn't say in which order its layers come, which a strategy needs. "
+            'Write them into the strategy, from input to head: "layers": ["embed", ..., "head"].'
         )
     separator = "/" if any("/" in name for name in shapes) else "."
     return resolve(
@@ -93,32 +96,33 @@ def _keras_plan(
     return explain(model, rules or {}, match=match, strict=strict)
 
 
-def keras_model(path: Path, backend: str | None) -> Any:
-    """A saved Keras model.
+def keras_model(path: Path, backend: str | None) -> "keras.Model":
+    """Load a saved Keras model.
 
     Args:
         path: A ``.keras`` file.
-        backend: What Keras runs on, or None for what the environment says, else JAX.
+        backend: What Keras runs on; None for what the environment says, else JAX.
 
     Raises:
         LayerwiseError: Keras is not installed, or can't load the file.
     """
-    keras = _keras_on(backend)
-    from layerwise import keras as _registered  # noqa: F401  # an LRMultiplier may be in there
+    _choose_backend(backend)
+    import keras
+
+    from layerwise import keras as _registered  # noqa: F401  # the model may have an LRMultiplier
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an optimizer's state that does not fit
+            warnings.simplefilter("ignore")  # about an optimizer's state that does not fit
             return keras.saving.load_model(path)
-    except Exception as error:  # whatever is wrong with a file, Keras has an error of its own
+    except Exception as error:  # Keras raises many kinds
         raise LayerwiseError(f"Keras can't load {path.name}: {error}") from error
 
 
-def _keras_on(backend: str | None) -> Any:
+def _choose_backend(backend: str | None) -> None:
+    """Set what Keras will run on, unless it is imported already."""
     if find_spec("keras") is None:
-        raise LayerwiseError(
-            'A .keras model needs Keras, not installed here: pip install "layerwise[keras,jax]"'
-        )
+        raise LayerwiseError('A .keras model needs Keras: pip install "layerwise[keras,jax]".')
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend or os.environ.get("KERAS_BACKEND") or "jax"
         for name, value in _QUIET.items():
@@ -126,53 +130,46 @@ def _keras_on(backend: str | None) -> Any:
         chosen = os.environ["KERAS_BACKEND"]
         if find_spec(chosen) is None:
             raise LayerwiseError(
-                f'{chosen} is not installed here: pip install "layerwise[{chosen}]", or choose '
-                "another --backend."
+                f'{chosen} is not installed: pip install "layerwise[{chosen}]", or choose another '
+                "--backend."
             )
-    import keras
-
-    return keras
 
 
 def _torch_shapes(path: Path) -> Shapes:
     if find_spec("torch") is None:
-        raise LayerwiseError(
-            f'{path.name} needs PyTorch, not installed here: pip install "layerwise[torch]"'
-        )
+        raise LayerwiseError(f'{path.name} needs PyTorch: pip install "layerwise[torch]".')
     import torch
 
     try:
-        # Only tensors and plain data: a pickle of anything else could run what it likes.
+        # Only tensors and plain data: any other pickle could run code.
         data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # its text advises to load the file unsafely
+    except Exception as error:  # whose text advises to load the file unsafely
         raise LayerwiseError(
-            f"{path.name} is damaged or holds more than weights, which is not safe to load: "
-            "torch.save(model.state_dict(), path) writes what can be read here."
+            f"{path.name} is damaged, or it holds more than weights, which is not safe to load. "
+            "torch.save(model.state_dict(), path) writes a file that can be read."
         ) from error
     return {
-        name: tuple(tensor.shape)
-        for name, tensor in _tensors(data).items()
+        name: shape
+        for name, shape in _shapes_in(data).items()
         if name.rpartition(".")[2] not in _BUFFERS
     }
 
 
-def _tensors(data: Any) -> dict[str, Any]:
-    """The state dict, also of a checkpoint in which it is one part of several."""
+def _shapes_in(data: object) -> Shapes:
+    """The shapes in a state dict, or in a checkpoint that has one as a part."""
     if isinstance(data, Mapping):
-        found = {str(name): value for name, value in data.items() if hasattr(value, "shape")}
+        found = {str(k): tuple(v.shape) for k, v in data.items() if hasattr(v, "shape")}
         if found:
             return found
         for nest in _NESTS:
             if isinstance(data.get(nest), Mapping):
-                return _tensors(data[nest])
+                return _shapes_in(data[nest])
     return {}
 
 
 def _safetensors_shapes(path: Path) -> Shapes:
     if find_spec("safetensors") is None:
-        raise LayerwiseError(
-            f"{path.name} needs safetensors, not installed here: pip install safetensors"
-        )
+        raise LayerwiseError(f"{path.name} needs safetensors: pip install safetensors.")
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -180,7 +177,7 @@ def _safetensors_shapes(path: Path) -> Shapes:
             names = [name for name in file.keys() if name.rpartition(".")[2] not in _BUFFERS]  # noqa: SIM118
             return {name: tuple(file.get_slice(name).get_shape()) for name in names}
     except SafetensorError as error:
-        raise LayerwiseError(f"{path.name} is no file of safetensors: {error}") from error
+        raise LayerwiseError(f"{path.name} is no safetensors file: {error}.") from error
 
 
 def _numpy_shapes(path: Path) -> Shapes:
@@ -191,8 +188,8 @@ def _numpy_shapes(path: Path) -> Shapes:
             return {name: file[name].shape for name in file.files}
     except (ValueError, AttributeError, EOFError, OSError) as error:
         raise LayerwiseError(
-            f"{path.name} is damaged or holds other things than arrays: np.savez(path, "
-            "**{name: array}) writes what can be read here."
+            f"{path.name} is damaged, or it holds more than arrays. np.savez(path, "
+            "**{name: array}) writes a file that can be read."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""layerwise plot-schedule: a picture of a schedule."""
+"""``layerwise plot-schedule``: a picture of a schedule."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import STDIO, picture, read_json, readable, save_figure
+from layerwise.cli._files import STDIO, picture, read_json, readable
 from layerwise.errors import ConfigError
 from layerwise.schedules import Schedule
 
@@ -19,13 +19,13 @@ def plot_schedule(
         typer.Argument(
             callback=readable,
             show_default=False,
-            help="A schedule as JSON, as Schedule.to_config() gives it; - is stdin.",
+            help="A schedule as JSON, as Schedule.to_config() gives it; - reads stdin.",
         ),
     ],
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="How many steps; by default as long as the schedule is."
+            min=1, metavar="N", help="How many steps; by default the length of the schedule."
         ),
     ] = None,
     output: Annotated[
@@ -36,17 +36,17 @@ def plot_schedule(
             metavar="FILE",
             dir_okay=False,
             callback=picture,
-            help="The picture, .png, .svg or .pdf; by default CONFIG's name with .png.",
+            help="The picture, .png, .svg or .pdf; by default named like CONFIG.",
         ),
     ] = None,
     transparent: Annotated[
-        bool, typer.Option("--transparent", help="See-through, for pages both light and dark.")
+        bool, typer.Option("--transparent", help="Transparent, for pages in light and dark style.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the values as JSON; a picture only with -o.")
     ] = False,
 ) -> None:
-    """Draw a schedule from its JSON, and say where the picture is."""
+    """Draw a schedule from its JSON, and print where the picture is."""
     with errors_on_one_line():
         schedule = _schedule(read_json(config))
         if as_json:
@@ -59,15 +59,15 @@ def plot_schedule(
 
 
 def _schedule(data: Any) -> Schedule:
-    """Also from what a recorder saved, in which the config is one part of several."""
+    """The schedule in a config, or in what a recorder saved, of which the config is a part."""
     if isinstance(data, dict) and data.get("layerwise") == "schedule":
         data = data.get("config")
         if data is None:
-            raise ConfigError("this schedule holds a function of yours, which no file can hold.")
+            raise ConfigError("This schedule has a function of yours, which no file can hold.")
     return Schedule.from_config(data)
 
 
-def _values(schedule: Schedule, steps: int | None) -> dict[str, Any]:
+def _values(schedule: Schedule, steps: int | None) -> dict[str, object]:
     from layerwise.plots._schedule import evaluated
 
     at, values = evaluated(schedule, steps)
@@ -81,4 +81,4 @@ def _values(schedule: Schedule, steps: int | None) -> dict[str, Any]:
 def _draw(schedule: Schedule, steps: int | None, path: Path, transparent: bool) -> None:
     from layerwise import plots
 
-    save_figure(path, lambda ax: plots.schedule(schedule, steps, ax=ax), transparent)
+    plots.save(path, lambda ax: plots.schedule(schedule, steps, ax=ax), transparent=transparent)

@@ -1,4 +1,4 @@
-"""layerwise report: one page of what runs did."""
+"""``layerwise report``: one page that shows what runs did."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def report(
             exists=True,
             file_okay=False,
             show_default=False,
-            help="Folders that a Recorder wrote.",
+            help="Folders written by a Recorder.",
         ),
     ],
     output: Annotated[
@@ -31,7 +31,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write one HTML page that shows what runs did, beside each other, and say where it is.
+    """Write one HTML page that shows and compares what runs did, and print where it is.
 
     The page needs no network and opens in any browser.
     """

@@ -1,14 +1,12 @@
-"""Rules from a file: a plain mapping as people write it, or a config as we do."""
-
-from typing import Any
+"""Rules from a file: a plain mapping, or the config that ``rules_to_config`` gives."""
 
 from layerwise.errors import ConfigError
 from layerwise.multipliers import Rules, rules_from_config
 from layerwise.schedules import Schedule
 
 
-def rules_of(data: Any) -> Rules | None:
-    """The rules that JSON data holds.
+def rules_of(data: object) -> Rules | None:
+    """Make rules of JSON data.
 
     Args:
         data: A mapping from key to number or to a schedule's config, or what
@@ -25,7 +23,7 @@ def rules_of(data: Any) -> Rules | None:
     """
     if not isinstance(data, dict):
         raise ConfigError(
-            f'Rules are a mapping of names to multipliers, such as {{"backbone": 0.1}}; got '
+            'Rules must map names to multipliers, such as {"backbone": 0.1}, got '
             f"{str(data)[:60]!r}."
         )
     if set(data) == {"version", "rules"}:

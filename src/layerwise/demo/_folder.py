@@ -1,20 +1,17 @@
-"""Where a run of the demo keeps what happened, and its pictures."""
+"""The folder that the demo writes into, and its pictures."""
 
 from pathlib import Path
 
 from layerwise.demo._compare import Comparison
 from layerwise.demo._ways import LAYERWISE
 
-_SIZE = (6.4, 4.0)  # inches
-_DOTS = 150  # an inch
-
 
 def new_folder(parent: Path, name: str) -> Path:
-    """A folder of this name that was not there, with a number behind it if need be.
+    """Make a new folder of this name; if there is one already, a number follows the name.
 
     Args:
-        parent: Where to make it; made too, if need be.
-        name: Its name.
+        parent: The folder to make it in; it is made, too, if it does not exist.
+        name: The name.
     """
     number = 1
     while True:
@@ -28,20 +25,15 @@ def new_folder(parent: Path, name: str) -> Path:
 
 
 def save_pictures(comparison: Comparison, folder: Path) -> None:
-    """The finder's curve and the rates of the layers, both of the layer-wise way.
+    """Draw the finder's curve and the rates of the layers, both of the layer-wise way.
 
     Args:
-        comparison: What was measured.
-        folder: Where to put ``finder.png`` and ``rates.png``.
+        comparison: The results.
+        folder: Where to write ``finder.png`` and ``rates.png``.
     """
-    from matplotlib.figure import Figure
-
     from layerwise import plots
 
     [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    plots.finding(layerwise.findings[0], ax=figure.subplots())
-    figure.savefig(folder / "finder.png", dpi=_DOTS)
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    plots.heat_map(comparison.plan, comparison.settings.steps, ax=figure.subplots())
-    figure.savefig(folder / "rates.png", dpi=_DOTS)
+    steps = comparison.settings.steps
+    plots.save(folder / "finder.png", lambda ax: plots.finding(layerwise.findings[0], ax=ax))
+    plots.save(folder / "rates.png", lambda ax: plots.heat_map(comparison.plan, steps, ax=ax))

@@ -1,8 +1,8 @@
-"""The small convolutional network of the demo, and what a framework has to do with it."""
+"""The small convolutional network of the demo, and what a framework must do with it."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from layerwise.multipliers import Plan, Rules
 BATCH = 20
 
 Weights = list[NDArray[np.float32]]
-"""A kernel and a bias of each layer, inputs first, in Keras' layout."""
+"""The kernel and the bias of each layer, from input to head, in Keras' layout."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Layer:
     """One layer with weights.
 
     Attributes:
-        name: Its name; ``backbone`` or nothing stands in front of it.
-        shape: Of its kernel: 3 x 3, inputs, outputs of a convolution with stride 2; or inputs,
-            outputs of a dense layer.
+        name: Its name, without ``backbone``.
+        shape: The shape of its kernel: (3, 3, inputs, outputs) for a convolution with stride 2, or
+            (inputs, outputs) for a dense layer.
     """
 
     name: str
@@ -48,7 +48,7 @@ HEAD = Layer("head", (64, CLASSES))
 
 
 def new_weights(seed: int) -> Weights:
-    """The weights of a new network: Glorot's uniform kernels and biases of zero."""
+    """The weights of a new network: Glorot's uniform kernels, and biases of zero."""
     random = np.random.default_rng([3, seed])
     weights = []
     for layer in (*BACKBONE, HEAD):
@@ -60,24 +60,24 @@ def new_weights(seed: int) -> Weights:
 
 
 def weight_shapes() -> list[tuple[int, ...]]:
-    """The shapes of the weights, in their order."""
+    """The shapes of the weights, in order."""
     return [shape for layer in (*BACKBONE, HEAD) for shape in (layer.shape, layer.shape[-1:])]
 
 
 def with_backbone(weights: Weights, backbone: Weights) -> Weights:
-    """The weights of a whole network, those of the backbone taken from another network's."""
+    """The weights with those of the backbone taken from another network."""
     return [*backbone[:-2], *weights[-2:]]  # a head is a kernel and a bias
 
 
 def in_batches(digits: Digits, steps: int, random: np.random.Generator) -> Digits:
-    """What so many steps see, one batch after the other, in a new order each time through."""
+    """What so many steps see, batch after batch, in a new order each time through the data."""
     wanted = steps * BATCH
     rounds = [random.permutation(len(digits)) for _ in range(-(-wanted // len(digits)))]
     return digits.take(np.concatenate(rounds)[:wanted])
 
 
 def batches_of(digits: Digits) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Images and labels, so many at a time."""
+    """Images and labels, in batches."""
     places = (slice(first, first + BATCH) for first in range(0, len(digits), BATCH))
     return [(digits.images[place], digits.labels[place]) for place in places]
 
@@ -93,12 +93,12 @@ class Trainer(Protocol):
         random: np.random.Generator,
         run: Path | None = None,
     ) -> Weights:
-        """The weights after training from these at this base rate, as if for the first time.
+        """Train from these weights at this base rate, with a new optimizer, and return the weights.
 
         Args:
             start: The weights to start from.
             rate: The base learning rate.
-            digits: What to train on, in an order drawn anew for each time through.
+            digits: What to train on, in a new order each time through.
             random: Decides the order.
             run: A folder to record every batch in.
         """
@@ -111,33 +111,33 @@ class Trainer(Protocol):
         random: np.random.Generator,
         sweep: int,
     ) -> LRFinding:
-        """A base rate for training from these weights, by the framework's ``find_lr``.
+        """Find a base rate for training from these weights, by the framework's ``find_lr``.
 
         Args:
             start: The weights to start from.
             digits: What to train on.
-            held_out: What its probes are scored on.
+            held_out: What to score probes on.
             random: Decides the order.
             sweep: How many updates the sweep has.
         """
 
 
 class Framework(Protocol):
-    """What the demo asks of a framework."""
+    """What the demo needs of a framework."""
 
     name: str
 
     def trainer(self, rules: Rules, steps: int) -> Trainer:
-        """Adam under these rules and a cosine to zero over the steps."""
+        """Make a trainer: Adam under these rules, and a cosine to zero over the steps."""
 
-    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
-        """What the network with these weights says of images: shape (n, 10)."""
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The logits that the network with these weights gives for images, shape ``(n, 10)``."""
 
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
-        """Each weight's rate at the start and half way."""
+        """The plan: each weight's rate at the start and halfway."""
 
 
 def accuracy(framework: Framework, weights: Weights, digits: Digits) -> float:
-    """The share of digits that the network with these weights takes for what they are."""
+    """The share of digits that the network with these weights recognizes."""
     scores = framework.scores(weights, digits.images)
     return float(np.mean(scores.argmax(axis=-1) == digits.labels))

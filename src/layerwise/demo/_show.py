@@ -1,4 +1,4 @@
-"""What was measured, as a table and a sentence, and how far it has come meanwhile."""
+"""The progress while it runs, and the results as a table and a sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
-    """A progress bar while the block runs; the function it gives is ``compare``'s ``advance``.
+    """Show a progress bar while the block runs.
 
     Args:
         settings: How much there is to train.
         console: Where to draw.
+
+    Yields:
+        The function that ``compare`` takes as ``advance``.
     """
     from rich.progress import (
         BarColumn,
@@ -37,11 +40,11 @@ def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
         yield lambda name, updates: bar.update(task, description=name, advance=updates)
 
 
-def table(comparison: Comparison) -> "Table":
-    """One row for each way, the best one marked.
+def ways_table(comparison: Comparison) -> "Table":
+    """Make a table with a row for each way, of which the best one is marked.
 
     Args:
-        comparison: What was measured.
+        comparison: The results.
 
     Returns:
         A Rich table.
@@ -82,21 +85,21 @@ def table(comparison: Comparison) -> "Table":
     return shown
 
 
-def found(comparison: Comparison) -> str:
-    """What the finder said of the layer-wise way in its first draw.
+def finding_text(comparison: Comparison) -> str:
+    """What the finder said about the layer-wise way in its first draw.
 
     Args:
-        comparison: What was measured.
+        comparison: The results.
     """
     [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
     return f"The finder, for {layerwise.way.name}: {layerwise.findings[0].reason}"
 
 
-def sentence(comparison: Comparison) -> str:
-    """Who came first, by how much, and whether that could be chance.
+def verdict(comparison: Comparison) -> str:
+    """Say which way came first, by how much, and whether that could be chance.
 
     Args:
-        comparison: What was measured.
+        comparison: The results.
     """
     best, second = comparison.ranking[:2]
     lead = np.subtract(best.accuracies, second.accuracies)
@@ -107,11 +110,11 @@ def sentence(comparison: Comparison) -> str:
     )
     if len(lead) == 1:
         return f"{words}; one draw says little."
-    # Draws are shared by all ways, so the lead is judged draw by draw.
+    # All ways share their draws, so the lead is judged draw by draw.
     error = float(np.std(lead, ddof=1)) / np.sqrt(len(lead))
     clear = lead.mean() > 2 * error
-    verdict = "more than twice" if clear else "too close to call, not even twice"
-    return f"{words}; the lead is {verdict} its standard error of {error:.3f}."
+    times = "more than twice" if clear else "too close to call, not even twice"
+    return f"{words}; the lead is {times} its standard error of {error:.3f}."
 
 
 def _wins(result: Result, other: Result) -> int:

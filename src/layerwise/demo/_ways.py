@@ -10,9 +10,9 @@ class Way:
     """One way to fine-tune.
 
     Attributes:
-        name: As the table calls it.
-        rules: Which weights learn how fast, the only thing in which ways differ ...
-        pretrained: ... beside this: whether it starts from the pretrained backbone.
+        name: Its name in the table.
+        rules: Which weights learn how fast.
+        pretrained: Whether it starts from the pretrained backbone.
     """
 
     name: str
@@ -21,12 +21,12 @@ class Way:
 
     @property
     def folder(self) -> str:
-        """The name of its run's folder."""
+        """The name of the folder of its run."""
         return self.name.replace(" ", "-")
 
     @property
     def written(self) -> str:
-        """The rules as they are written."""
+        """The rules as code."""
         return repr(self.rules)
 
 

@@ -17,7 +17,7 @@ from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
 
 
-def network() -> Any:
+def network() -> keras.Model:
     """A backbone of three strided convolutions and a dense layer, and a head."""
     convolutions = [_made(layer) for layer in BACKBONE if layer.convolves]
     dense = [_made(layer, activation="relu") for layer in BACKBONE if not layer.convolves]
@@ -26,7 +26,7 @@ def network() -> Any:
     return keras.Sequential([keras.Input((SIDE, SIDE, 1)), backbone, _made(HEAD)], name="network")
 
 
-def _made(layer: Layer, activation: str | None = None) -> Any:
+def _made(layer: Layer, activation: str | None = None) -> keras.Layer:
     if layer.convolves:
         return layers.Conv2D(
             layer.shape[-1], 3, strides=2, padding="same", activation="relu", name=layer.name
@@ -36,13 +36,13 @@ def _made(layer: Layer, activation: str | None = None) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class KerasTrainer:
-    """A compiled model and its optimizer's state when new.
+    """A compiled model, and the state that its optimizer had when it was new.
 
-    Nothing is compiled again for another start, rate or data: weights, optimizer state and base
-    rate are variables.
+    Weights, optimizer state and base rate are variables, so another start, rate or data compiles
+    nothing anew.
     """
 
-    model: Any
+    model: keras.Model
     steps: int
     new: tuple[NDArray[Any], ...]
 
@@ -103,7 +103,7 @@ class WithKeras:
 
     def __init__(self) -> None:
         self.name: str = keras.backend.backend()
-        self._judge = network()  # one for all, so that each size of data is compiled once
+        self._scorer = network()  # one for all weights, so that each size of data compiles once
 
     def trainer(self, rules: Rules, steps: int) -> KerasTrainer:
         """See ``Framework``."""
@@ -114,10 +114,11 @@ class WithKeras:
         new = tuple(keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables)
         return KerasTrainer(model, steps, new)
 
-    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""
-        self._judge.set_weights(weights)
-        scores: NDArray[Any] = self._judge.predict(images, batch_size=len(images), verbose=0)
+        self._scorer.set_weights(weights)
+        predict = self._scorer.predict
+        scores: NDArray[np.float32] = predict(images, batch_size=len(images), verbose=0)
         return scores
 
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +27,18 @@ from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
 from layerwise.optax import explain, find_lr, with_multipliers
 from layerwise.recorder import Recorder
-from layerwise.schedules import cosine
+from layerwise.schedules import Schedule, cosine
 
 EPSILON = 1e-7  # as in Keras
 
-# A dict of JAX keeps no order but the alphabet's; this is the network's.
+Params: TypeAlias = dict[str, Any]
+"""The network's parameters: kernel and bias of ``head``, and of each layer of ``backbone``."""
+
+# JAX sorts dicts by their keys; this is the order of the network.
 LEVELS = (*(f"backbone/{layer.name}" for layer in BACKBONE), "head")
 
 
-def params_of(weights: Weights) -> dict[str, Any]:
+def params_of(weights: Weights) -> Params:
     """The weights as a tree of parameters."""
     each = iter(weights)
     made = {
@@ -45,20 +48,20 @@ def params_of(weights: Weights) -> dict[str, Any]:
     return {"head": made.pop(HEAD.name), "backbone": made}
 
 
-def weights_of(params: dict[str, Any]) -> Weights:
-    """The weights in a tree of parameters."""
+def weights_of(params: Params) -> Weights:
+    """The weights of a tree of parameters."""
     layers = [*(params["backbone"][layer.name] for layer in BACKBONE), params["head"]]
     return [np.asarray(layer[kind]) for layer in layers for kind in ("kernel", "bias")]
 
 
-def network(params: dict[str, Any], x: Any) -> Any:
-    """What the network says of images: shape (n, 10)."""
+def network(params: Params, x: jax.Array) -> jax.Array:
+    """The logits that the network gives for images, shape ``(n, 10)``."""
     for layer in BACKBONE:
         x = jax.nn.relu(_applied(layer, params["backbone"][layer.name], x))
     return _applied(HEAD, params["head"], x)
 
 
-def _applied(layer: Layer, own: dict[str, Any], x: Any) -> Any:
+def _applied(layer: Layer, own: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     if layer.convolves:
         form = ("NHWC", "HWIO", "NHWC")
         made = jax.lax.conv_general_dilated(
@@ -68,18 +71,19 @@ def _applied(layer: Layer, own: dict[str, Any], x: Any) -> Any:
     return x.reshape(len(x), -1) @ own["kernel"] + own["bias"]
 
 
-def loss_of(params: Any, batch: Any) -> Any:
+def loss_of(params: Params, batch: tuple[jax.Array, jax.Array]) -> jax.Array:
     """The mean cross-entropy of a batch of images and labels."""
     images, labels = batch
     scores = network(params, images)
-    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()
+    losses: jax.Array = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    return losses.mean()
 
 
 @dataclass(frozen=True, eq=False)
 class OptaxTrainer:
     """All steps of a training in one compiled loop, for any start and base rate."""
 
-    run: Callable[..., Any]
+    run: Callable[..., tuple[Params, jax.Array]]
     rules: Rules
     steps: int
 
@@ -97,10 +101,10 @@ class OptaxTrainer:
         labels = seen.labels.astype(np.int32).reshape(self.steps, BATCH)
         recorder = None if run is None else Recorder(run)
         began = time.time()
-        params, losses = self.run(params_of(start), rate, (images, labels))
-        losses = np.asarray(losses)  # waits for the whole loop
+        params, computed = self.run(params_of(start), rate, (images, labels))
+        losses = np.asarray(computed)  # waits for the whole loop
         if recorder is not None:
-            # One compiled loop: when each step was done nobody knows, so they share the time.
+            # Nobody knows when a step of a compiled loop was done, so they share the time evenly.
             times = np.linspace(began, time.time(), self.steps)
             rates = rate * cosine(self.steps)(np.arange(self.steps))
             rows = zip(losses.tolist(), rates.tolist(), times.tolist(), strict=True)
@@ -132,7 +136,9 @@ class OptaxTrainer:
         )
 
 
-def _optimizer(rate: Any, rules: Rules, schedule: Any = None) -> Any:
+def _optimizer(
+    rate: float | jax.Array, rules: Rules, schedule: Schedule | None = None
+) -> optax.GradientTransformation:
     return with_multipliers(optax.adam(rate, eps=EPSILON), rules, schedule=schedule, layers=LEVELS)
 
 
@@ -145,10 +151,14 @@ class WithOptax:
         """See ``Framework``."""
 
         @jax.jit
-        def run(params: Any, rate: Any, batches: Any) -> Any:
+        def run(
+            params: Params, rate: jax.Array, batches: tuple[jax.Array, jax.Array]
+        ) -> tuple[Params, jax.Array]:
             optimizer = _optimizer(rate, rules, cosine(steps))
 
-            def step(carried: Any, batch: Any) -> Any:
+            def step(
+                carried: tuple[Params, optax.OptState], batch: tuple[jax.Array, jax.Array]
+            ) -> tuple[tuple[Params, optax.OptState], jax.Array]:
                 params, state = carried
                 loss, gradients = jax.value_and_grad(loss_of)(params, batch)
                 updates, state = optimizer.update(gradients, state, params)
@@ -159,7 +169,7 @@ class WithOptax:
 
         return OptaxTrainer(run, rules, steps)
 
-    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""
         return np.asarray(jax.jit(network)(params_of(weights), images))
 

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ EPSILON = 1e-7  # as in Keras
 
 
 class _ChannelsLast(nn.Module):
-    """Flattens as Keras does, which has channels last."""
+    """Flattens in the order of Keras, where channels come last."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.permute(0, 2, 3, 1).flatten(1)
@@ -40,17 +39,17 @@ def network(weights: Weights) -> nn.Module:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in BACKBONE:
         if layer.convolves:
-            # Keras pads an even side at its end, where a stride of 2 leaves one over.
+            # With a stride of 2, Keras pads an even side at its end only.
             parts[f"pad_{layer.name}"] = nn.ZeroPad2d((0, 1, 0, 1))
         else:
             parts["flatten"] = _ChannelsLast()
         parts[layer.name] = _made(layer)
         parts[f"relu_{layer.name}"] = nn.ReLU()
-    whole = nn.Sequential(OrderedDict(backbone=nn.Sequential(parts), head=_made(HEAD)))
+    made = nn.Sequential(OrderedDict(backbone=nn.Sequential(parts), head=_made(HEAD)))
     with torch.no_grad():
-        for parameter, value in zip(whole.parameters(), weights, strict=True):
+        for parameter, value in zip(made.parameters(), weights, strict=True):
             parameter.copy_(torch.from_numpy(_turned(value, to_torch=True)))
-    return whole
+    return made
 
 
 def _made(layer: Layer) -> nn.Module:
@@ -61,7 +60,7 @@ def _made(layer: Layer) -> nn.Module:
 
 
 def _turned(value: NDArray[np.float32], to_torch: bool) -> NDArray[np.float32]:
-    """A kernel between the layouts of Keras and PyTorch."""
+    """Bring a kernel from the layout of Keras to that of PyTorch, or back."""
     axes = {4: (3, 2, 0, 1) if to_torch else (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
     return value if axes is None else np.ascontiguousarray(value.transpose(axes))
 
@@ -88,8 +87,8 @@ class TorchTrainer:
         recorder = None if run is None else Recorder(run, scheduler)
         for images, labels in _batches(in_batches(digits, self.steps, random)):
             optimizer.zero_grad()
-            loss: Any = nn.functional.cross_entropy(model(images), labels)
-            loss.backward()
+            loss: torch.Tensor = nn.functional.cross_entropy(model(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if recorder is not None:
                 recorder.log(loss=loss)
@@ -132,10 +131,10 @@ class WithTorch:
         """See ``Framework``."""
         return TorchTrainer(rules, steps)
 
-    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[Any]:
+    def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""
         with torch.no_grad():
-            scores: NDArray[Any] = network(weights)(_images(images)).numpy()
+            scores: NDArray[np.float32] = network(weights)(_images(images)).numpy()
         return scores
 
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:

@@ -1,47 +1,54 @@
 """Multipliers that belong to a layer: written on it, and saved with it.
 
-The layer keeps its multipliers in its config and marks its weights with them whenever it is
-asked for its weights, which is how every model and training loop finds them. A weight can thus
-be marked before or after it exists, and also inside a layer built of other layers.
+The layer keeps its multipliers in its config. It marks its weights with them when it is built and
+whenever it is asked for its weights, which is how models and training loops find them. So it does
+not matter whether the weights exist when a multiplier is set, and layers inside the layer are
+reached, too.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self, TypeAlias
 from weakref import ref
 
+import keras
+from keras import Variable
+
 from layerwise.errors import UnmatchedRuleError
+from layerwise.keras._internals.layer import LayerHooks
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
-from layerwise.multipliers import check_value, value_from_config, value_to_config
+from layerwise.multipliers import Value, check_value, value_from_config, value_to_config
 
 _MARK = "_layerwise_multipliers"
 
-Value = Any
-Annotation = Value | Mapping[str, Value]
+Annotation: TypeAlias = Value | Mapping[str, Value]
+"""A multiplier for all weights of a layer, or a dict of multipliers by weight name."""
 
 
-def annotations_of(variable: Any) -> list[tuple[Any, Any]]:
+def annotations_of(variable: Variable) -> list[tuple[keras.Layer, Value]]:
     """The layers that gave a variable a multiplier, each with the multiplier."""
     return [(layer, value) for layer, value in _marks(variable) if value is not None]
 
 
-def check_names(variables: Sequence[Any]) -> None:
-    """Raise if an annotated layer that owns any of these names a weight that it does not have."""
+def check_names(variables: Sequence[Variable]) -> None:
+    """Raise if the annotation of a layer with any of these names a weight that it lacks."""
     layers = {id(layer): layer for v in variables for layer, _ in _marks(v)}
     for layer in layers.values():
         _check_names(layer.lr_multiplier, layer.weights, layer.name)
 
 
-def _marks(variable: Any) -> list[tuple[Any, Any]]:
-    marks: dict[int, tuple[ref[Any], Any]] = getattr(variable, _MARK, {})
+def _marks(variable: Variable) -> list[tuple[keras.Layer, Value | None]]:
+    marks: dict[int, tuple[ref[keras.Layer], Value | None]] = getattr(variable, _MARK, {})
     return [(layer, value) for mark, value in marks.values() if (layer := mark()) is not None]
 
 
-class Annotated:
-    """What a layer class gains: ``lr_multiplier`` in its arguments, config and weights."""
+class Annotated(LayerHooks):
+    """Adds ``lr_multiplier`` to the arguments, config and weights of a layer class."""
 
     _lr_multiplier: Annotation | None = None
 
-    def __init__(self, *args: Any, lr_multiplier: Annotation | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: object, lr_multiplier: Annotation | None = None, **kwargs: object
+    ) -> None:
         checked = checked_annotation(lr_multiplier, type(self).__name__)
         super().__init__(*args, **kwargs)
         self._set_lr_multiplier(checked)
@@ -56,55 +63,54 @@ class Annotated:
 
     @lr_multiplier.setter
     def lr_multiplier(self, value: Annotation | None) -> None:
-        checked = checked_annotation(value, self.name, self)  # type: ignore[attr-defined]
+        checked = checked_annotation(value, self.name, self)
         self._set_lr_multiplier(checked)
 
     def _set_lr_multiplier(self, checked: Annotation | None) -> None:
-        # Past every backend's tracking, which would wrap the dict.
+        # An ordinary assignment would be tracked by the backend, which wraps dicts.
         object.__setattr__(self, "_lr_multiplier", checked)
-        self._mark(super().weights)  # type: ignore[misc]
+        self._mark(super().weights)
 
     @property
-    def variables(self) -> list[Any]:
-        return self._mark(super().variables)  # type: ignore[misc]
+    def variables(self) -> list[Variable]:
+        return self._mark(super().variables)
 
     @property
-    def weights(self) -> list[Any]:
-        return self._mark(super().weights)  # type: ignore[misc]
+    def weights(self) -> list[Variable]:
+        return self._mark(super().weights)
 
-    def _post_build(self) -> None:
-        super()._post_build()  # type: ignore[misc]
-        self._mark(super().weights)  # type: ignore[misc]
+    def after_build(self) -> None:
+        self._mark(super().weights)
 
-    def _mark(self, variables: list[Any]) -> list[Any]:
+    def _mark(self, variables: list[Variable]) -> list[Variable]:
         for variable in variables:
             marks = dict(getattr(variable, _MARK, {}))
             marks.pop(id(self), None)
             if self._lr_multiplier is not None:
-                # None for a weight that is not named: the layer is known to have been here.
+                # None for a weight that is not named, so that check_names() finds the layer.
                 marks[id(self)] = (ref(self), _of_weight(self._lr_multiplier, variable))
             setattr(variable, _MARK, marks)
         return variables
 
-    def get_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super().get_config()  # type: ignore[misc]
+    def get_config(self) -> dict[str, object]:
+        config: dict[str, object] = super().get_config()
         return config | {"lr_multiplier": annotation_to_config(self._lr_multiplier)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], *args: Any, **kwargs: Any) -> Self:
-        config = dict(config)
-        multiplier = annotation_from_config(config.pop("lr_multiplier", None))
-        layer: Self = super().from_config(config, *args, **kwargs)  # type: ignore[misc]
+    def from_config(cls, config: Mapping[str, object], *args: object, **kwargs: object) -> Self:
+        plain = dict(config)
+        multiplier = annotation_from_config(plain.pop("lr_multiplier", None))
+        layer: Self = super().from_config(plain, *args, **kwargs)
         layer._set_lr_multiplier(multiplier)
         return layer
 
 
 def checked_annotation(
-    annotation: Annotation | None, place: str, layer: Any = None
+    annotation: Annotation | None, place: str, layer: keras.Layer | None = None
 ) -> Annotation | None:
     """The annotation with every value checked, and every name if the layer has weights.
 
-    None and an empty dict say nothing.
+    An empty dict is None.
     """
     if annotation is None:
         return None
@@ -119,7 +125,7 @@ def checked_annotation(
     return check_value(annotation, f"lr_multiplier of {place}")
 
 
-def _check_names(annotation: Annotation | None, weights: Sequence[Any], place: str) -> None:
+def _check_names(annotation: Annotation | None, weights: Sequence[Variable], place: str) -> None:
     if not isinstance(annotation, Mapping):
         return
     for key in annotation:
@@ -130,20 +136,20 @@ def _check_names(annotation: Annotation | None, weights: Sequence[Any], place: s
             )
 
 
-def _of_weight(annotation: Annotation, variable: Any) -> Value | None:
-    """What an annotation says of one weight; the longest of the names that match it counts."""
+def _of_weight(annotation: Annotation, variable: Variable) -> Value | None:
+    """The multiplier of one weight; the longest name that matches it counts."""
     if not isinstance(annotation, Mapping):
         return annotation
     keys = [key for key in annotation if _names(key, variable)]
     return annotation[max(keys, key=len)] if keys else None
 
 
-def _names(key: str, variable: Any) -> bool:
-    """Whether a key names the variable: its own name, or a run of the last parts of its path."""
+def _names(key: str, variable: Variable) -> bool:
+    """Whether a key is the variable's name, or consecutive parts of its path."""
     return key == variable.name or f"/{key}/" in f"/{variable.path}/"
 
 
-def annotation_to_config(annotation: Annotation | None) -> Any:
+def annotation_to_config(annotation: Annotation | None) -> object:
     """The annotation as plain data."""
     if isinstance(annotation, Mapping):
         return {
@@ -154,11 +160,13 @@ def annotation_to_config(annotation: Annotation | None) -> Any:
     return None if annotation is None else value_to_config(annotation, function_name)
 
 
-def annotation_from_config(config: Any) -> Annotation | None:
+def annotation_from_config(config: object) -> Annotation | None:
     """The annotation that ``annotation_to_config`` described."""
-    functions = RegisteredFunctions()
     if isinstance(config, Mapping) and "by_weight" in config:
-        return {
-            key: value_from_config(value, functions) for key, value in config["by_weight"].items()
-        }
-    return None if config is None else value_from_config(config, functions)
+        return {key: _from_config(value) for key, value in config["by_weight"].items()}
+    return None if config is None else _from_config(config)
+
+
+def _from_config(config: object) -> Value:
+    value = value_from_config(config, RegisteredFunctions())
+    return check_value(value, "An lr_multiplier that was saved")

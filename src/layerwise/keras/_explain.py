@@ -1,47 +1,59 @@
-"""explain: who gets which rate, read before training."""
+"""explain: the rate of every weight, read before training."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-from keras import ops
+import keras
 
 from layerwise.errors import OptimizerError
+from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._optimizer.clone import Identifier
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
-from layerwise.multipliers import Plan, Rules
-from layerwise.schedules import Schedule
+from layerwise.keras._optimizer.plan import step_of, with_rates
+from layerwise.multipliers import Layers, Plan, Rules, StepValue
 
 
 def explain(
-    model: Any,
+    model: keras.Model,
     rules: Rules | None = None,
     *,
-    optimizer: Any = None,
-    schedule: Schedule | Callable[[Any], Any] | None = None,
+    optimizer: Identifier | None = None,
+    learning_rate: float | None = None,
+    schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
+    layers: Layers | None = None,
     steps: Sequence[int] = (),
+    step: int | None = None,
 ) -> Plan:
-    """The rate of every weight of a model under the given rules, before any training.
+    r"""The rate of every weight of a model, before any training.
+
+    With rules, a schedule or an optimizer it shows what ``LRMultiplier`` would do with these;
+    without, what the ``LRMultiplier`` does that the model is compiled with. If there is none, it
+    lists the model's weights, with the multipliers that its layers carry. The rate of a weight $v$
+    at step $t$ is
+
+    $$\eta_v(t) = \text{learning rate} \cdot \text{schedule}(t) \cdot \text{multiplier}_v(t)$$
 
     Args:
         model: A built Keras model.
-        rules: Rules as for ``LRMultiplier``. Left out with ``schedule``, the model's own
-            optimizer is explained, which must be an ``LRMultiplier``.
-        optimizer: Whose base rate and weight decay are shown: an identifier or instance;
-            default: the model's, else Adam at Keras' default rate. Rules that it has are left
-            out.
+        rules: Rules as for ``LRMultiplier``.
+        optimizer: Gives the base rate and the weight decay: an identifier, config or instance. By
+            default the model's, or else Adam at Keras' default rate. Its rules are left out.
+        learning_rate: The base rate, in place of the optimizer's.
         schedule: A factor on the base rate for all weights.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
+        layers: Levels from input to head for the strategies, as for ``LRMultiplier``.
         steps: The steps to show rates at, beside the present one.
+        step: The present step: updates already applied. By default that of the model's optimizer.
 
     Returns:
         A plan: ``print`` shows it as a table, ``.to_dict()`` gives plain columns.
 
     Raises:
-        OptimizerError: The model has no weights yet, or no optimizer that could be explained.
-        MultiplierError: A rule that can't be honoured.
+        OptimizerError: The model has no weights yet, or ``optimizer`` is none.
+        MultiplierError: A rule, level, rate or step that can't be used.
+        ScheduleError: ``schedule`` is neither a schedule nor a callable.
 
     Examples:
         >>> import keras
@@ -50,6 +62,8 @@ def explain(
         >>> plan = explain(model, {"head": 0.5}, optimizer="sgd")
         >>> [(row.rule, row.value) for row in plan.rows]
         [('head', 0.5), ('head', 0.5)]
+
+    Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
     variables = model.trainable_variables
     if not variables:
@@ -57,23 +71,14 @@ def explain(
             f"The model {model.name!r} has no trainable weights. Build it first, for example with "
             "an Input layer, model.build(shape) or one call on data."
         )
-    compiled = _unwrapped(getattr(model, "optimizer", None))
-    if rules is None and schedule is None and optimizer is None:
-        if not isinstance(compiled, LRMultiplier):
-            raise OptimizerError(
-                f"The model {model.name!r} is not compiled with an LRMultiplier; give the rules: "
-                "explain(model, {...})."
-            )
-        return compiled.plan(steps) if compiled.built else compiled.plan_for(variables, steps)
-    base = compiled or "adam" if optimizer is None else _unwrapped(optimizer)
+    compiled = inner_optimizer(getattr(model, "optimizer", None))
+    given = any(argument is not None for argument in (rules, schedule, optimizer, layers))
+    if isinstance(compiled, LRMultiplier) and not given:
+        return with_rates(compiled.resolved(variables), compiled, steps, step, learning_rate)
+    base = compiled or "adam" if optimizer is None else inner_optimizer(optimizer)
     if isinstance(base, LRMultiplier):
         base = base.plain()
-    made = LRMultiplier(base, rules, schedule=schedule, match=match, strict=strict)
-    plan = made.plan_for(variables, steps)
-    now = getattr(compiled, "iterations", 0)
-    return replace(plan, step=int(ops.convert_to_numpy(now)))
-
-
-def _unwrapped(optimizer: Any) -> Any:
-    """The optimizer inside Keras' own loss scaling."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    made = LRMultiplier(base, rules, schedule=schedule, match=match, strict=strict, layers=layers)
+    if step is None and compiled is not None:
+        step = step_of(compiled)
+    return with_rates(made.resolved(variables), made, steps, step, learning_rate)

@@ -1,23 +1,27 @@
 """A Keras model's variables as the parameters that rules are resolved against."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
+from keras import Variable
+from keras.optimizers import Optimizer
 
 from layerwise.errors import AmbiguousRuleError
 from layerwise.keras._annotations import annotations_of, check_names
-from layerwise.keras._internals.hooks import stages, weight_decay_of
-from layerwise.multipliers import Parameter
+from layerwise.keras._internals.layer import stages
+from layerwise.keras._internals.optimizer import weight_decay_of
+from layerwise.multipliers import Parameter, Value
 
 
-def parameters_of(variables: Sequence[Any], optimizer: Any = None) -> list[Parameter]:
+def parameters_of(
+    variables: Sequence[Variable], optimizer: Optimizer | None = None
+) -> list[Parameter]:
     """One parameter for each variable, in order.
 
-    Keras puts the model's own name in front of every path in ``Sequential`` and subclassed
-    models (``sequential/conv/kernel``) and not in functional ones, and nested models keep the
-    paths that they were built with. A variable does not know its model, so any path of three
-    parts or more may also be written without its first.
+    Keras puts the model's name in front of every path in ``Sequential`` and subclassed models
+    (``sequential/conv/kernel``) and not in functional ones, and nested models keep the paths that
+    they were built with. A variable does not know its model, so any path of three parts or more
+    may also be written without its first.
 
     Args:
         variables: Keras variables.
@@ -38,11 +42,11 @@ def parameters_of(variables: Sequence[Any], optimizer: Any = None) -> list[Param
             trainable=variable.trainable,
         )
         for variable in variables
-        for path in [getattr(variable, "path", variable.name)]  # a tf.Variable has a name alone
+        for path in [getattr(variable, "path", variable.name)]  # a tf.Variable has only a name
     ]
 
 
-def _annotation(variable: Any) -> Any:
+def _annotation(variable: Variable) -> Value | None:
     found = annotations_of(variable)
     if len(found) > 1:
         layers = " and ".join(f"{layer.name!r} ({multiplier})" for layer, multiplier in found)
@@ -53,18 +57,19 @@ def _annotation(variable: Any) -> Any:
     return found[0][1] if found else None
 
 
-def layers_of(model: Any) -> tuple[tuple[str, ...], ...]:
-    """The model's layers with trainable weights, from input to output, as strategies need them.
+def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
+    """The model's layers with trainable weights, from input to output, as strategies take them.
 
-    A functional model gives its graph's order, and layers side by side in it are one level; a
-    ``Sequential`` or subclassed model the order of its layers. A nested model is opened; a layer
-    that is built of others (attention, a block of your own) is one level.
+    In a functional model this is the order of its graph, and layers side by side in the graph are
+    one level; in a ``Sequential`` or subclassed model it is the order of its layers. A nested model
+    counts as its layers. A layer that is built of others (attention, a block of yours) is one
+    level.
 
     Args:
         model: A built Keras model.
 
     Returns:
-        A level each: the paths of its variables.
+        The levels: for each, the paths of its variables.
 
     Examples:
         >>> import keras
@@ -81,8 +86,8 @@ def layers_of(model: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(v.path for v in level) for level in _levels(model))
 
 
-def _levels(model: Any) -> list[list[Any]]:
-    levels: list[list[Any]] = []
+def _levels(model: keras.Model) -> list[list[Variable]]:
+    levels: list[list[Variable]] = []
     for side_by_side in stages(model):
         branches = [
             _levels(layer) if isinstance(layer, keras.Model) else [layer.trainable_variables]
@@ -94,10 +99,8 @@ def _levels(model: Any) -> list[list[Any]]:
         for back in range(height, 0, -1):
             levels.append([v for branch in branches if len(branch) >= back for v in branch[-back]])
     place = {id(v): i for i, level in reversed(list(enumerate(levels))) for v in level}
-    unique: list[list[Any]] = [[] for _ in levels]
-    own = []  # weights of the model itself, such as a class token, come before its layers
+    # Weights outside all layers, such as a class token, come before the layers.
+    unique: list[list[Variable]] = [[] for _ in range(len(levels) + 1)]
     for variable in model.trainable_variables:
-        unique[place[id(variable)]].append(variable) if id(variable) in place else own.append(
-            variable
-        )
-    return [level for level in [own, *unique] if level]
+        unique[place.get(id(variable), -1) + 1].append(variable)
+    return [level for level in unique if level]

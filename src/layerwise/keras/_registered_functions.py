@@ -13,7 +13,7 @@ def function_name(function: Callable[..., Any]) -> str | None:
 
 
 class RegisteredFunctions(Mapping[str, Callable[..., Any]]):
-    """The functions registered with Keras, by name; read when asked, never copied."""
+    """The functions registered with Keras, by name; looked up when asked for, never copied."""
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] | None = keras.saving.get_registered_object(name)

@@ -1,22 +1,26 @@
 """A Layerwise schedule where Keras takes a learning-rate schedule."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 import keras
 from keras import ops
 
 from layerwise.errors import ScheduleError
+from layerwise.keras._internals.values import Step, Tensor
 from layerwise.keras._registered_functions import RegisteredFunctions
 from layerwise.schedules import Schedule
+
+Rate = TypeVar("Rate")
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
 class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A Layerwise schedule as Keras' own kind of schedule, for any optimizer.
+    """A Layerwise schedule as a schedule of Keras, for any optimizer.
 
-    Its value is the learning rate itself, so a factor is scaled first: ``cosine(1000) * 3e-4``.
+    Its value is the learning rate itself, so scale a factor first: ``cosine(1000) * 3e-4``.
     Keras counts every batch as a step here, also under gradient accumulation; inside
-    ``LRMultiplier`` applied updates are counted.
+    ``LRMultiplier`` a step is an applied update.
 
     Args:
         schedule: A Layerwise schedule whose values are learning rates.
@@ -47,21 +51,21 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
             )
         self.schedule = schedule
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Step) -> Tensor:
         """The learning rate at a step: a scalar tensor of the backend."""
-        rate = self.schedule(ops.convert_to_tensor(step))
-        return ops.cast(rate, keras.backend.floatx())
+        rate: Tensor = ops.cast(self.schedule(ops.convert_to_tensor(step)), keras.backend.floatx())
+        return rate
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """The schedule as plain data."""
         return {"schedule": self.schedule.to_config()}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The schedule that ``get_config`` described."""
         return cls(Schedule.from_config(config["schedule"], functions=RegisteredFunctions()))
 
 
-def as_learning_rate(value: Any) -> Any:
+def as_learning_rate(value: Rate) -> Rate | LearningRateSchedule:
     """What Keras takes as a learning rate: a Layerwise schedule is wrapped for it."""
     return LearningRateSchedule(value) if isinstance(value, Schedule) else value

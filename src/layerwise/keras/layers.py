@@ -1,8 +1,8 @@
-"""Keras' layers that own weights, each with one more argument: ``lr_multiplier``.
+"""Keras' layers that have weights, each with one more argument: ``lr_multiplier``.
 
 ``lr_multiplier`` is a number, a schedule or a registered callable of the step for all of the
 layer's weights, or a dict of these by weight name. It is part of the layer's config, so it is
-saved with the model. Everything else is Keras' own class.
+saved with the model. In everything else they are Keras' classes.
 
 Examples:
     >>> from layerwise.keras import layers
@@ -11,7 +11,7 @@ Examples:
     (16, {'kernel': 0.0001, 'bias': 0.0002})
 """
 
-from typing import Any
+from typing import NoReturn
 
 import keras
 
@@ -64,27 +64,27 @@ NAMES = (
 __all__ = list(NAMES)
 
 
-def _annotated(name: str, plain: type) -> type:
-    doc = f"``keras.layers.{name}`` with ``lr_multiplier``; see :mod:`{__name__}`."
+def _annotated(name: str, plain: type) -> type[Annotated]:
+    doc = f"``keras.layers.{name}`` with ``lr_multiplier``; see ``{__name__}``."
     made = type(name, (Annotated, plain), {"__module__": __name__, "__doc__": doc})
     keras.saving.register_keras_serializable(package="layerwise")(made)
     return made
 
 
-# A name that an older Keras lacks is left out.
-_BY_PLAIN: dict[type, type] = {
+# An older Keras may lack some of them. The file layers.pyi tells editors what is made here.
+_BY_PLAIN: dict[type, type[Annotated]] = {
     plain: _annotated(name, plain) for name in NAMES if (plain := getattr(keras.layers, name, None))
 }
 globals().update({made.__name__: made for made in _BY_PLAIN.values()})
 
 
-def annotated_class(plain: type) -> type | None:
-    """The class here that stands for a Keras layer class, or None."""
+def annotated_class(plain: type) -> type[Annotated] | None:
+    """The class of this module that stands for a class of Keras, or None."""
     return _BY_PLAIN.get(plain)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> NoReturn:
     raise AttributeError(
         f"layerwise.keras.layers has no {name}: it has the layers of keras.layers with weights to "
-        "train. For a layer of your own there is layerwise.keras.annotate."
+        "train. For any other layer there is layerwise.keras.annotate."
     )

@@ -24,5 +24,6 @@ from layerwise.plots._heat_map import heat_map
 from layerwise.plots._history import history
 from layerwise.plots._plan import plan
 from layerwise.plots._schedule import schedule
+from layerwise.plots._style import save
 
-__all__ = ["compare", "finding", "heat_map", "history", "plan", "schedule"]
+__all__ = ["compare", "finding", "heat_map", "history", "plan", "save", "schedule"]

@@ -1,6 +1,7 @@
 """How every picture looks: colours that everybody can tell apart, on light and dark ground."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ MAP = "viridis"
 Source: S. van der Walt and N. Smith, Matplotlib 2.0.
 """
 
+_SIZE = (6.4, 4.0)  # of a figure, in inches
+_PADS = (0.12, 0.1)  # around the axes, in inches
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
@@ -49,7 +52,7 @@ def ramp(count: int) -> list[str]:
     return [colors.to_hex(rgb) for rgb in zip(*channels, strict=True)]
 
 
-def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+def axes(ax: Axes | None, height: float = _SIZE[1]) -> Axes:
     """The given axes, or those of a new figure.
 
     A new figure comes from pyplot, so that a notebook shows it and ``plt.savefig()`` knows it. For
@@ -57,16 +60,44 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
 
     Args:
         ax: Axes, or None.
-        width: The width of a new figure, in inches.
         height: The height of a new figure, in inches.
     """
     if ax is not None:
         return ax
     from matplotlib import pyplot
 
-    figure, made = pyplot.subplots(figsize=(width, height), layout="constrained")
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    figure, made = pyplot.subplots(figsize=(_SIZE[0], height), layout="constrained")
+    figure.set_layout_engine("constrained", w_pad=_PADS[0], h_pad=_PADS[1])
     return made
+
+
+def save(
+    path: str | Path, draw: Callable[[Axes], object], *, transparent: bool = False, dpi: int = 200
+) -> None:
+    """Draw on the axes of a new figure, and write it to a file.
+
+    Args:
+        path: The file; its suffix says of what kind: ``.png``, ``.svg`` or ``.pdf``.
+        draw: Draws on the axes that it gets.
+        transparent: Whether the ground is see-through, for pages in light and dark style.
+        dpi: Dots an inch.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from layerwise import cosine, plots
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "cosine.svg"
+        >>> plots.save(path, lambda ax: plots.schedule(cosine(100), ax=ax))
+        >>> path.stat().st_size > 0
+        True
+    """
+    ground = "none" if transparent else "white"
+    figure = Figure(figsize=_SIZE, layout="constrained", facecolor=ground)
+    figure.set_layout_engine("constrained", w_pad=_PADS[0], h_pad=_PADS[1])
+    ax = figure.subplots()
+    if transparent:
+        ax.set_facecolor("none")
+    draw(ax)
+    figure.savefig(path, dpi=dpi)
 
 
 def dress(ax: Axes, title: str, x: str, y: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from layerwise.keras._internals.training import global_seed_generator, tensorflow_op_seeds
+from layerwise.keras._internals.random_states import global_seed_generator
+from layerwise.keras._internals.tensorflow import tensorflow_op_seeds
 
 
 def _value(variable: Any) -> bytes:

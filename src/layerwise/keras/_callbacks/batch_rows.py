@@ -1,99 +1,151 @@
-"""Steps that wait on the device, as rows of numbers."""
+"""RowBuilder: what training steps left on the device becomes rows of plain numbers."""
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-from layerwise.keras._internals.hooks import inner_optimizer
-from layerwise.keras._optimizer.rate_groups import Floats, Steps, over
+from layerwise.keras._callbacks.step_rate import StepRate
+from layerwise.keras._internals.optimizer import (
+    base_rate_of,
+    batches_per_update,
+    inner_optimizer,
+)
+from layerwise.keras._optimizer.rate_groups import Floats, Steps, groups_of, over
 from layerwise.keras._schedule import LearningRateSchedule
-from layerwise.recorder import RecorderWarning
+from layerwise.recorder import BatchRow, RecorderWarning
 
-if TYPE_CHECKING:
-    from layerwise.keras._callbacks.batch_stream import Step
-
-if TYPE_CHECKING:
-    from layerwise.keras._callbacks.batch_stream import BatchStream, Step
-
-Row = dict[str, Any]
-"""The arguments of ``layerwise.recorder.Recorder.log``."""
-
-_NOT_OWN = (
-    "{}.train_step() does not update Keras' own loss tracker and metrics, so what it returns is "
-    "recorded as each batch's values. Of a keras.metrics.Mean that is the mean since the epoch "
-    "began: return the batch's loss itself, or leave train_step() to Keras and override "
-    "compute_loss()."
+_MEANS = (
+    "{}.train_step() does not update Keras' own loss tracker and metrics, so the values that it "
+    "returns are recorded as those of each batch. The result of a keras.metrics.Mean is the mean "
+    "since the epoch began: return the batch's loss itself, or leave train_step() to Keras and "
+    "override compute_loss()."
 )
 
 
-def rows_of(stream: "BatchStream", steps: "Sequence[Step]") -> list[Row]:
-    """The rows of some steps: own loss and metrics, step, rates and ratios, as plain numbers."""
-    after = np.array([int(_number(step.batches)) for step in steps], dtype="int64")
-    before = after - 1
-    if stream.counts_less:  # an update that was skipped has not been counted
-        known = np.concatenate([[stream.fetched], after[:-1]])
-        before = np.where(after == known, after, before)
-    stream.fetched = int(after[-1])
-    updates = before // stream.per_update
-    base = _base_rates(stream, steps, before, updates)
-    groups = stream.groups
-    rates = {} if groups is None or base is None else groups.rates(base, updates)
-    if isinstance(steps[0].values, dict) and not stream.warned:
-        stream.warned = True
-        warnings.warn(_NOT_OWN.format(type(stream.model).__name__), RecorderWarning, stacklevel=5)
-    rows = []
-    for i, step in enumerate(steps):
-        values = _values(stream, step)
-        rows.append(
-            {
-                "step": int(updates[i]),
-                "epoch": step.epoch,
-                "time": step.time,
-                "loss": values.pop("loss", None),
-                "metrics": values,
-                "rate": None if base is None else float(base[i]),
-                "rates": {name: float(column[i]) for name, column in rates.items()},
-                "ratios": _ratios(stream, step),
-            }
-        )
-    return rows
+@dataclass(frozen=True)
+class NamedValues:
+    """Several numbers in one vector, which may still be on the device.
+
+    Attributes:
+        names: A name for each number.
+        vector: The numbers, a tensor of the backend.
+    """
+
+    names: tuple[str, ...]
+    vector: object
+
+    def fetch(self) -> dict[str, float]:
+        """The numbers by name."""
+        numbers = np.asarray(ops.convert_to_numpy(self.vector), dtype="float64")
+        return dict(zip(self.names, numbers.tolist(), strict=True))
 
 
-def _number(value: Any) -> Any:
-    return value if isinstance(value, int | float) else ops.convert_to_numpy(value)
+@dataclass(frozen=True)
+class Step:
+    """One call of the train function, with its values where they are.
+
+    Attributes:
+        values: The batch's loss and metrics, or what a ``train_step()`` of the user's returned.
+        batches: How many batches the optimizer has counted after it.
+        rate: The base rate that it used; None if a schedule gives it.
+        epoch: The epoch, from 0.
+        time: When it was handed to the device, in Unix seconds.
+        ratios: The update-to-weight ratio of each layer, if they were wanted.
+    """
+
+    values: NamedValues | Mapping[str, object]
+    batches: object
+    rate: object
+    epoch: int
+    time: float
+    ratios: NamedValues | None
 
 
-def _values(stream: "BatchStream", step: "Step") -> dict[str, float]:
-    if not isinstance(step.values, dict):
-        numbers = np.asarray(ops.convert_to_numpy(step.values), dtype="float64")
-        return dict(zip(stream.own.names, numbers.tolist(), strict=True))
-    return {k: float(v) for k, x in step.values.items() if np.ndim(v := _number(x)) == 0}
+class RowBuilder:
+    """Turns the steps of one training into rows.
 
+    Args:
+        model: The model that trains.
 
-def _ratios(stream: "BatchStream", step: "Step") -> dict[str, float] | None:
-    if step.ratios is None:
+    Attributes:
+        per_update: How many batches make one update of its optimizer.
+        may_skip: Whether a step may leave the optimizer's count as it was.
+        counted: How many batches the optimizer had counted after the last step seen here.
+        step_rate: What gives the base rate in the place of the optimizer, if something does.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
+        self.per_update = batches_per_update(model.optimizer)
+        self.may_skip = scales_loss or model.steps_per_execution > 1
+        self.counted = 0
+        self.step_rate: StepRate | None = None
+        self._optimizer = model.optimizer
+        self._groups = groups_of(model)
+        self._warning: str | None = _MEANS.format(type(model).__name__)
+
+    def build(self, steps: Sequence[Step]) -> list[BatchRow]:
+        """The rows of these steps, fetched from the device."""
+        after = np.array([int(_number(step.batches)) for step in steps], dtype="int64")
+        before = after - 1
+        if self.may_skip:
+            known = np.concatenate([[self.counted], after[:-1]])
+            before = np.where(after == known, after, before)
+        self.counted = int(after[-1])
+        updates = before // self.per_update
+        base = self._base_rates(steps, before, updates)
+        groups = self._groups
+        rates = {} if groups is None or base is None else groups.rates(base, updates)
+        self._warn_of_means(steps[0])
+        rows: list[BatchRow] = []
+        for i, step in enumerate(steps):
+            values = _values(step)
+            rows.append(
+                {
+                    "step": int(updates[i]),
+                    "epoch": step.epoch,
+                    "time": step.time,
+                    "loss": values.pop("loss", None),
+                    "metrics": values,
+                    "rate": None if base is None else float(base[i]),
+                    "rates": {name: float(column[i]) for name, column in rates.items()},
+                    "ratios": None if step.ratios is None else step.ratios.fetch(),
+                }
+            )
+        return rows
+
+    def _base_rates(self, steps: Sequence[Step], batches: Steps, updates: Steps) -> Floats | None:
+        """The base rate of each step; None if a function without arguments gives it."""
+        if self.step_rate is not None:
+            return over(self.step_rate.value, updates)
+        if steps[0].rate is not None:
+            return np.array([float(_number(step.rate)) for step in steps])
+        rate = base_rate_of(self._optimizer)
+        if isinstance(rate, LearningRateSchedule):
+            return over(rate.schedule, batches if self._groups is None else updates)
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            return over(rate, batches)
         return None
-    numbers = np.asarray(ops.convert_to_numpy(step.ratios), dtype="float64")
-    return dict(zip(stream.ratios.layers, numbers.tolist(), strict=True))
+
+    def _warn_of_means(self, step: Step) -> None:
+        if self._warning is not None and not isinstance(step.values, NamedValues):
+            warnings.warn(self._warning, RecorderWarning, stacklevel=5)
+            self._warning = None
 
 
-def _base_rates(
-    stream: "BatchStream", steps: "Sequence[Step]", batches: Steps, updates: Steps
-) -> Floats | None:
-    """The base rate of each step; None where a function of nothing gives it."""
-    if stream.schedule is not None:
-        scheduled = over(stream.schedule.value, updates)
-        own = [float("nan") if s.rate is None else float(_number(s.rate)) for s in steps]
-        return np.where(np.isnan(own), scheduled, own)
-    if steps[0].rate is not None:
-        return np.array([float(_number(step.rate)) for step in steps])
-    rate = inner_optimizer(stream.model.optimizer)._learning_rate
-    if isinstance(rate, LearningRateSchedule):
-        return over(rate.schedule, updates if stream.groups is not None else batches)
-    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return over(rate, batches)
-    return None
+def _number(value: object) -> float:
+    if isinstance(value, int | float):
+        return value
+    number: float = ops.convert_to_numpy(value)
+    return number
+
+
+def _values(step: Step) -> dict[str, float]:
+    if isinstance(step.values, NamedValues):
+        return step.values.fetch()
+    numbers = {name: _number(value) for name, value in step.values.items()}
+    return {name: float(number) for name, number in numbers.items() if np.ndim(number) == 0}

@@ -1,247 +1,251 @@
-"""Tap: in place of a model's train function during ``fit``, it hands on what each step gave.
+"""BatchStream: takes the place of a model's train function, and keeps what each step gave.
 
-``fit`` calls ``model.train_function`` once a batch. Asking there costs nothing that waits for a
-device: what a step gave stays where it is, and is fetched many steps at a time. A callback can't
-do the same: Keras on JAX turns the logs into numbers for it, and syncs the whole model when it
-touches it.
+``fit`` calls ``model.train_function`` once for each batch. Values kept there stay on the device
+until many are fetched together, so no batch waits. A callback can't do that: Keras on JAX makes
+Python numbers of the logs for it, and copies the whole state when it touches the model.
 """
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from layerwise.keras._callbacks.batch_rows import rows_of
+from layerwise.errors import OptimizerError
+from layerwise.keras._callbacks.batch_rows import NamedValues, RowBuilder, Step
 from layerwise.keras._callbacks.batch_values import BatchValues, split_logs
-from layerwise.keras._callbacks.step_rate import StepRate, overriding_rate, set_rate
+from layerwise.keras._callbacks.step_rate import StepRate
 from layerwise.keras._callbacks.update_ratios import UpdateRatios
-from layerwise.keras._internals.hooks import (
-    batch_count,
-    check_trainer,
-    inner_optimizer,
-    number_in,
-    rate_variable,
+from layerwise.keras._internals.optimizer import overriding_rate
+from layerwise.keras._internals.train_function import (
+    TrainFunction,
+    TrainFunctionProxy,
+    untraced_train_function,
 )
-from layerwise.keras._internals.train_function import TrainFunctionProxy, untraced_train_step
-from layerwise.keras._optimizer.rate_groups import groups_of
+from layerwise.keras._internals.trainer import OptimizerState, State, check_trainer
+from layerwise.recorder import BatchRow, PendingRows
 
-MOST = 64
-"""Steps that wait at most before their values are fetched."""
+RateRule = Callable[[int, float | None], float]
+"""The base rate of the next batch, given its step and the rate before."""
 
 
-@dataclass
-class Step:
-    """One call of the train function, its values still on the device.
+class Listener(Protocol):
+    """A callback that gets the rows of a stream; ``params`` are those that ``fit`` gave it."""
 
-    Attributes:
-        values: The own values: one vector, or what the model's own train step returned.
-        batches: The optimizer's count of batches after it: an integer, still on the device or not.
-        rate: The base rate used, in the same manner; None if a schedule gives it.
-        epoch: The epoch.
-        time: When it was handed to the device, in Unix seconds.
-        ratios: A vector of update-to-weight ratios, or None.
-    """
+    params: Mapping[str, object]
 
-    values: Any
-    batches: Any
-    rate: Any
-    epoch: int
-    time: float
-    ratios: Any = None
+    def receive(self, rows: list[BatchRow]) -> None:
+        """Take the rows of some batches."""
+
+    def wants_ratios(self, step: int) -> bool:
+        """Whether to measure the update-to-weight ratios of this step."""
 
 
 class BatchStream:
-    """A model's train function that listeners hear; see ``tap``.
+    """Runs the steps of a model in the place of its train function; see ``open_stream``.
 
     Args:
         model: A compiled model whose train function has been made.
+
+    Attributes:
+        listeners: The callbacks that get the rows.
+        fit: Tells one call of ``fit`` from another.
+        step_rate: What gives the base rate inside the step, if a callback has set it.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self._plain = weakref.ref(model.train_function)
-        self.own = BatchValues(model)
-        self.listeners: list[Any] = []
-        self.armed = False
-        self.epoch = 0
-        self.warned = False
-        self._functions: dict[object, Any] = {}
-        self._untraced: list[Any] = []
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._original = weakref.ref(model.train_function)
+        self._values = BatchValues(model)
+        self._ratios: UpdateRatios | None = None
+        self._functions: dict[StepRate | None, TrainFunction] = {}
+        self._epoch = 0
+        self._expected = False
+        self.listeners: list[Listener] = []
 
-    def fits(self, model: Any) -> bool:
-        """Whether it was made for this model, as it is compiled now."""
-        return self.model is model and self._plain() is model.train_function
+    def fits(self, model: keras.Model) -> bool:
+        """Whether it was made for this model, and that has not been compiled again."""
+        return self._model is model and self._original() is model.train_function
 
     def start(self, fit: object) -> None:
-        """Begin with a training: a call of ``fit``, known by its callbacks' parameters."""
+        """Begin with a training, known by the parameters that ``fit`` hands to its callbacks."""
+        model = self._model
         self.fit = fit
-        self.groups = groups_of(self.model)
-        self.schedule: StepRate | None = None
-        self.chooser: Callable[[int, float | None], Any] | None = None
-        self.waiting: list[Step] = []
-        self.fetched = 0
-        self.since = time.monotonic()
-        self._state: Any = None
+        self.step_rate: StepRate | None = None
+        self._rate_rule: RateRule | None = None
+        self._rows = RowBuilder(model)
+        self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
+        self._optimizer: OptimizerState | None = None
+        self._state: State | None = None
         self._rate: float | None = None
-        self.batches: int | None = None
-        plain = self.model.train_function
-        try:
-            self._make_functions()
-        finally:
-            self.model.train_function = TrainFunctionProxy(plain, self)
-        self.per_update = inner_optimizer(self.model.optimizer).gradient_accumulation_steps or 1
+        self._batches: int | None = None
+        original = model.train_function
+        self._prepare_function()
+        model.train_function = TrainFunctionProxy(original, self)
 
-    def call(self, *arguments: Any) -> Any:
-        """One step, as ``fit`` asks for it."""
-        if not self.armed:
-            # Not within a fit that is listened to: one was broken off, and this is another.
+    def set_rate_by(self, rule: StepRate | RateRule) -> None:
+        """Let a callback set the base rate of this training.
+
+        Raises:
+            OptimizerError: Another callback sets it already.
+        """
+        if self._rate_rule is not None or self.step_rate is not None:
             self.leave()
-            return self.model.train_function(*arguments)
-        self.armed = False
-        self._look(arguments)
-        assert self.batches is not None
-        step = self.batches // self.per_update
+            raise OptimizerError(
+                "Two callbacks of this training set the base learning rate. Leave one out, or "
+                "make one schedule of both: a * b."
+            )
+        if isinstance(rule, StepRate):
+            self.step_rate = self._rows.step_rate = rule
+            self._prepare_function()
+        else:
+            self._rate_rule = rule
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note the epoch, and read the optimizer's count again."""
+        self._epoch, self._batches = epoch, None
+
+    def begin_batch(self, wait: float) -> None:
+        """Expect a step, and fetch what has waited long enough.
+
+        Args:
+            wait: How many seconds rows may wait on the device.
+        """
+        self._expected = True
+        self.fetch(wait)
+
+    def call(self, *arguments: Any) -> object:
+        """Run one step for ``fit``.
+
+        Args:
+            arguments: What ``fit`` calls the train function with.
+
+        Returns:
+            What the train function would have returned.
+        """
+        if not self._expected:
+            # An exception ended the training with listeners, and this is one without.
+            self.leave()
+            return self._model.train_function(*arguments)
+        self._expected = False
+        batches = self._read_optimizer(arguments)
+        step = batches // self._rows.per_update
+        after = (batches + self._model.steps_per_execution) // self._rows.per_update
         arguments = self._with_rate(arguments, step)
-        after = (self.batches + self.model.steps_per_execution) // self.per_update
-        watched = after > step and any(listener.wants_ratios(step) for listener in self.listeners)
-        before = self.ratios.before(arguments) if watched else None
-        function = self._function()
-        with self.own.collected(), self._rate_in_place():
-            result = function(*arguments)
+        ratios = self._ratios_of(step) if after > step else None
+        before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
+        with self._values.collected(), self._rate_inside():
+            result = self._functions[self.step_rate](*arguments)
         logs, state = result if _on_jax() else (result, None)
-        own, logs = split_logs(logs)
-        self.batches += self.model.steps_per_execution
-        self.waiting.append(self._heard(own, logs, state))
-        if before is not None:
-            self.waiting[-1].ratios = self.ratios.after(before, state)
+        values, logs = split_logs(logs)
+        self._batches = batches + self._model.steps_per_execution
+        moved = None if ratios is None or before is None else ratios.after(before, state)
+        self._pending.add(self._finished(values, logs, state, moved))
         self._state = state
         return (logs, state) if _on_jax() else logs
 
-    def _look(self, arguments: tuple[Any, ...]) -> None:
-        """Read rate and count when they may have been set: on JAX, when the state is a new one."""
-        optimizer = self.model.optimizer
-        held, count = rate_variable(optimizer), batch_count(optimizer)
-        if _on_jax():
-            if arguments[0] is self._state and self.batches is not None:
-                return
-            self._rate = None if held is None else float(self._in_state(arguments[0], held))
-            self.batches = int(self._in_state(arguments[0], count))
-        elif self.batches is None:
-            self._rate = None if held is None else float(number_in(held))
-            self.batches = int(number_in(count))
-        else:
-            return
-        if not self.waiting:
-            self.fetched = self.batches
-
-    def new_epoch(self, epoch: int) -> None:
-        """Count from what the optimizer has counted, again."""
-        self.epoch, self.batches = epoch, None
-
-    def _in_state(self, state: Any, variable: Any) -> Any:
-        return state[2][self._place(variable)]
-
-    def _place(self, variable: Any) -> int:
-        return [id(v) for v in self.model.optimizer.variables].index(id(variable))
-
-    def _with_rate(self, arguments: tuple[Any, ...], step: int) -> tuple[Any, ...]:
-        """The rate that a listener chooses for this step, if one does."""
-        if self.chooser is None or self.schedule is not None:
-            return arguments
-        chosen = self.chooser(step, self._rate)
-        if isinstance(chosen, StepRate):
-            self.schedule = chosen
-            return arguments
-        self._rate = float(np.float32(chosen))
-        return set_rate(self.model, arguments, chosen)
-
-    def _rate_in_place(self) -> AbstractContextManager[None]:
-        if self.schedule is None:
-            return nullcontext()
-        return overriding_rate(self.model.optimizer, self.schedule)
-
-    def _function(self) -> Any:
-        """The train function with own values and, if the rate is a function of the step, that."""
-        if self.schedule not in self._functions:
-            self._functions[self.schedule] = self._untraced.pop()
-        return self._functions[self.schedule]
-
-    def _make_functions(self) -> None:
-        """Have train functions ready: Keras on JAX can't make any while it holds the weights."""
-        while len(self._untraced) < 2:  # one for numbers, one for a function of the step
-            self.model.train_function = None
-            with untraced_train_step(self.model):
-                self.model.make_train_function()
-            self._untraced.append(self.model.train_function)
-
-    @cached_property
-    def ratios(self) -> UpdateRatios:
-        """How far updates move the model's layers."""
-        return UpdateRatios(self.model)
-
-    def _heard(self, own: Any, logs: Any, state: Any) -> Step:
-        values = logs if own is None else own["values"]
-        rate, batches = self._rate if self.schedule is None else None, self.batches
-        if own is not None and "batches" in own:
-            rate, batches = own.get("rate"), own["batches"]
-        elif _on_jax() and self.counts_less:
-            batches = keras.ops.copy(self._in_state(state, batch_count(self.model.optimizer)))
-        return Step(values, batches, rate, self.epoch, time.time())
-
-    @property
-    def counts_less(self) -> bool:
-        """Whether the optimizer may count less than one for each batch."""
-        scaled = inner_optimizer(self.model.optimizer) is not self.model.optimizer
-        return scaled or self.model.steps_per_execution > 1
-
     def fetch(self, wait: float = 0.0) -> None:
-        """Hand the rows of all waiting steps to the listeners, if enough of them wait, or long."""
-        now = time.monotonic()
-        if self.waiting and (len(self.waiting) >= MOST or now - self.since >= wait):
-            steps, self.waiting, self.since = self.waiting, [], now
-            rows = rows_of(self, steps)
-            if self.batches is not None:
-                self.batches = self.fetched  # which updates were skipped is known now
-            for listener in tuple(self.listeners):
-                listener.receive(rows)
+        """Hand the rows of all steps to the listeners.
+
+        Args:
+            wait: How many seconds rows may wait still, if there are few of them.
+        """
+        self._pending.flush(wait)
 
     def leave(self) -> None:
-        """Give the model its own train function back."""
-        if stream_of(self.model.train_function) is self:
-            self.model.train_function = self.model.train_function.plain
-        self._state, self.waiting, self.listeners = None, [], []
+        """Give the train function back to the model, and forget what was not fetched."""
+        if stream_of(self._model.train_function) is self:
+            self._model.train_function = self._model.train_function.original
+        self._pending.clear()
+        self._state, self.listeners = None, []
+
+    def _deliver(self, rows: list[BatchRow]) -> None:
+        if self._batches is not None:
+            self._batches = self._rows.counted  # only now it is known which updates were skipped
+        for listener in tuple(self.listeners):
+            listener.receive(rows)
+
+    def _prepare_function(self) -> None:
+        """Make the train function ahead: on JAX it can't be made while a step has the weights."""
+        if self.step_rate not in self._functions:
+            self._functions[self.step_rate] = untraced_train_function(self._model)
+
+    def _read_optimizer(self, arguments: tuple[Any, ...]) -> int:
+        """Read rate and count where they may have been set, which on JAX makes a new state."""
+        if self._optimizer is None:
+            self._optimizer = OptimizerState(self._model.optimizer)
+        state = arguments[0] if _on_jax() else None
+        if self._batches is None or (state is not None and state is not self._state):
+            self._rate, self._batches = self._optimizer.rate(state), self._optimizer.batches(state)
+            if not len(self._pending):
+                self._rows.counted = self._batches
+        return self._batches
+
+    def _with_rate(self, arguments: tuple[Any, ...], step: int) -> tuple[Any, ...]:
+        if self._rate_rule is None or self._optimizer is None:
+            return arguments
+        rate = self._rate_rule(step, self._rate)
+        self._rate = float(np.float32(rate))
+        return self._optimizer.set_rate(arguments, rate)
+
+    def _rate_inside(self) -> AbstractContextManager[None]:
+        if self.step_rate is None:
+            return nullcontext()
+        return overriding_rate(self._model.optimizer, self.step_rate)
+
+    def _ratios_of(self, step: int) -> UpdateRatios | None:
+        if not any(listener.wants_ratios(step) for listener in self.listeners):
+            return None
+        if self._ratios is None:
+            self._ratios = UpdateRatios(self._model)
+        return self._ratios
+
+    def _finished(
+        self,
+        values: Mapping[str, object] | None,
+        logs: Mapping[str, object],
+        state: State | None,
+        ratios: NamedValues | None,
+    ) -> Step:
+        own = logs if values is None else NamedValues(self._values.names, values["values"])
+        rate: object = self._rate if self.step_rate is None else None
+        batches: object = self._batches
+        if values is not None and "batches" in values:
+            rate, batches = values.get("rate"), values["batches"]
+        elif state is not None and self._rows.may_skip and self._optimizer is not None:
+            batches = self._optimizer.batches_on_device(state)
+        return Step(own, batches, rate, self._epoch, time.time(), ratios)
 
 
 def _on_jax() -> bool:
     return bool(keras.backend.backend() == "jax")
 
 
-def stream_of(train_function: Any) -> BatchStream | None:
-    """The tap that stands in a train function's place, if one does."""
-    return train_function.instead if isinstance(train_function, TrainFunctionProxy) else None
+def stream_of(train_function: object) -> BatchStream | None:
+    """The stream in the place of a train function, if there is one."""
+    stream = train_function.runner if isinstance(train_function, TrainFunctionProxy) else None
+    return stream if isinstance(stream, BatchStream) else None
 
 
-def open_stream(model: Any, kept: BatchStream | None, listener: Any) -> BatchStream:
-    """The tap of a model with one more listener, in place of its train function.
+def open_stream(model: keras.Model, kept: BatchStream | None, listener: Listener) -> BatchStream:
+    """Put a stream in the place of a model's train function, or join the one that is there.
 
     Args:
         model: A model that ``fit`` is about to train.
-        kept: A tap of a former training: used again if it fits, so that nothing compiles anew.
-        listener: Has ``hear(rows)``, and ``watches(step)``, whether it wants a step's ratios.
+        kept: The stream of a training before; used again if it fits, so that nothing is compiled
+            twice.
+        listener: The callback that is going to get the rows.
 
     Raises:
-        RecorderError: The model is not one that can be listened to.
+        RecorderError: The values of single batches can't be read from this model.
     """
     check_trainer(model)
     found = stream_of(model.train_function)
     if found is not None and found.fit is not listener.params:
-        found.leave()  # of a fit that was broken off
+        found.leave()  # left over from a training that an exception ended
         found = None
     if found is None:
         found = kept if kept is not None and kept.fits(model) else BatchStream(model)

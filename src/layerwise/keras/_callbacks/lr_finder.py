@@ -2,10 +2,12 @@
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layerwise._checks import number
 from layerwise.errors import FinderError
 from layerwise.finder import (
     LRFinding,
@@ -14,51 +16,57 @@ from layerwise.finder import (
     StopRule,
     SweepPoints,
 )
-from layerwise.keras._callbacks.batch_rows import Row
 from layerwise.keras._callbacks.lr_updater import LRUpdater
 from layerwise.keras._finder.base_rate import group_factors
-from layerwise.keras._finder.trainer import on_host, variables_of
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._finder.restore import VariableSnapshot, variables_of
+from layerwise.keras._internals.optimizer import (
+    batch_count,
+    batches_per_update,
+    rate_variable,
+)
 from layerwise.keras._internals.random_states import RandomStates
 from layerwise.keras._optimizer.rate_groups import groups_of
+from layerwise.recorder import BatchRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 class LRFinder(LRUpdater):
-    """Sweeps the base learning rate during ``fit``, then stops it and puts everything back.
+    r"""Sweeps the base learning rate during ``fit``, then stops it and puts everything back.
 
-    With ``lr_multiplier`` the rate is multiplied by it at every update,
+    With ``lr_multiplier`` the rate of update $i$, counted from 0, is
 
-        rate(i) = base_lr * lr_multiplier ** i
+    $$\text{base\_lr} \cdot \text{lr\_multiplier}^i$$
 
     up to ``high``; without it the rates are those of ``layerwise.finder.SearchOptions``. The sweep
-    ends when training diverges, at the last rate, or when ``fit`` does, whichever comes first;
-    give ``fit`` enough epochs. With a value to search for and nothing else in mind, use
-    ``layerwise.keras.find_lr``: it also tries the rates out, and its suggestion is the better one.
+    ends when training diverges, at the last rate, or with ``fit``, whichever comes first; give
+    ``fit`` enough epochs. Without a reason to prefer a callback, use ``layerwise.keras.find_lr``:
+    it also tries rates out, and its suggestion is the better one.
 
     When ``fit`` ends, weights, other variables, optimizer and random states are what they were
-    when it began. Should ``fit`` be broken off by an exception, call ``put_back()``.
+    when it began. If an exception ends ``fit``, call ``put_back()``.
 
     Args:
         low: The first rate, above 0.
         high: The last rate, above ``low``.
         steps: The number of updates, at least 10.
         spacing: ``"geometric"`` or ``"linear"``.
-        base_lr: Another name for ``low``.
-        lr_multiplier: The factor from one rate to the next, above 1; it goes before ``steps``.
+        base_lr: Another name for ``low``, that of the original callback.
+        lr_multiplier: The growth from one rate to the next, a factor above 1, by the name that it
+            has in the original callback; elsewhere in Layerwise this word means the multiplier of
+            a layer. It takes the place of ``steps``.
         stop: When to end early: ``"doubled"`` (the smoothed loss is over twice the first),
             ``"diverged"``, ``"never"``, or a function of the smoothed losses so far.
         smoothing: The width of the curve's smoothing in points, at least 0.
-        restore: Whether to put everything back at the end; the rate is in any case.
+        restore: Whether to put everything back at the end; the rate is put back in any case.
 
     Attributes:
-        finding: What the sweep found, by its curve alone; None before the end.
+        finding: What the sweep found, from its curve alone; None before the end.
 
     Raises:
-        FinderError: An argument that can't be honoured, or when training begins, a schedule
-            inside an ``LRMultiplier``.
+        FinderError: An argument is out of its range; or when training begins, the ``LRMultiplier``
+            has a schedule.
         OptimizerError: When training begins: the rate is a schedule, or another callback sets it.
 
     Examples:
@@ -95,90 +103,92 @@ class LRFinder(LRUpdater):
     ) -> None:
         super().__init__()
         low = low if base_lr is None else base_lr
+        options = SearchOptions(
+            low=low, high=high, steps=steps, spacing=spacing, stop=stop, smoothing=smoothing
+        )
         if lr_multiplier is None:
-            options = SearchOptions(low=low, high=high, steps=steps, spacing=spacing)
             self._rates = options.rates.tolist()
         else:
-            self._rates = _multiplied(low, high, lr_multiplier, spacing)
-        SearchOptions(stop=stop, smoothing=smoothing)
-        self._stop = stop
-        self._smoothing = smoothing
+            self._rates = _growing_rates(options, lr_multiplier)
+        self._options = options
         self._restore = restore
-        self._kept: tuple[RandomStates, list[tuple[Any, Any]]] | None = None
+        self._before: tuple[RandomStates, VariableSnapshot] | None = None
         self.finding: LRFinding | None = None
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._fetch()  # what is left of a training that was broken off
+    def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
+        self._fetch()  # the rows left over from a training that an exception ended
         self.put_back()
-        groups = groups_of(self.model)
+        model, optimizer = self.model, self.model.optimizer
+        groups = groups_of(model)
         if groups is not None and groups.schedule is not None:
             raise FinderError(
-                "The schedule of the LRMultiplier would act on top of the sweep. Leave it out of "
-                "the optimizer for the search, or use layerwise.keras.find_lr, which lifts it."
+                "The schedule of the LRMultiplier would act on top of the sweep. Make the "
+                "optimizer without it for the search, or use layerwise.keras.find_lr, which "
+                "leaves it out meanwhile."
             )
-        optimizer = self.model.optimizer
-        accumulated = inner_optimizer(optimizer).gradient_accumulation_steps
-        # An execution of several steps has one row, its last batch's.
-        self._per_point = 1 if self.model.steps_per_execution > 1 else accumulated or 1
-        variables = variables_of(self.model) if self._restore else optimizer.variables[:2]
-        self._kept = RandomStates(), [(v, on_host(v)) for v in variables]
+        # An execution of several steps has one row, that of its last batch.
+        several = model.steps_per_execution > 1
+        self._per_point = 1 if several else batches_per_update(optimizer)
+        few = [batch_count(optimizer), rate_variable(optimizer)]
+        variables = variables_of(model) if self._restore else few
+        self._before = RandomStates(), VariableSnapshot(variables)
         self._batches, self._epochs, self.finding = {}, {}, None
-        self._points = SweepPoints(self._stop, self._smoothing)
-        self._part: list[float] = []
-        self._begin: int | None = None
-        self._places: deque[int] = deque()  # in the rates, of the batches not heard of
-        self._heard = -1
+        self._points = SweepPoints(self._options.stop, self._options.smoothing)
+        self._losses: list[float] = []  # of the update that is not complete
+        self._first_step: int | None = None
+        self._asked: deque[int] = deque()  # the places in the rates whose batches have no row yet
+        self._last = -1
         self._stopped: Stopped | None = None
+        self._model_name = type(model).__name__
         super().on_train_begin(logs)
 
     def update_lr(self) -> float:
         """The rate of this update."""
-        if self._begin is None:
-            self._begin = self.step
-        self._places.append(self.step - self._begin)
-        return self._rate(self._places[-1])
+        if self._first_step is None:
+            self._first_step = self.step
+        self._asked.append(self.step - self._first_step)
+        return self._rate(self._asked[-1])
 
     def _rate(self, place: int) -> float:
         return float(self._rates[min(place, len(self._rates) - 1)])
 
-    def receive(self, rows: list[Row]) -> None:
+    def receive(self, rows: list[BatchRow]) -> None:
         super().receive(rows)
         for row in rows:
-            if row["loss"] is None:
+            loss = row["loss"]
+            if loss is None:
                 raise FinderError(
-                    f"The train_step() of {type(self._model).__name__} returns no 'loss', so "
-                    "there is nothing to search by. Return {'loss': ...} from it."
+                    f"The train_step() of {self._model_name} returns no 'loss', so there is "
+                    "nothing to search by. Return {'loss': ...} from it."
                 )
-            place = self._places.popleft()
-            if place == self._heard or self._stopped is not None:
-                continue  # an update that was skipped, done once more
-            self._part.append(row["loss"])
-            if len(self._part) == self._per_point:
-                self._add(place, sum(self._part) / len(self._part))
-                self._part = []
+            place = self._asked.popleft()
+            if place == self._last or self._stopped is not None:
+                continue  # an update that was skipped is tried again
+            self._losses.append(float(loss))
+            if len(self._losses) == self._per_point:
+                self._add(place, sum(self._losses) / len(self._losses))
+                self._losses = []
 
     def _add(self, place: int, loss: float) -> None:
-        self._heard = place
+        self._last = place
         if self._points.add(self._rate(place), loss):
             self._stopped = "diverged"
         elif place >= len(self._rates) - 1:
             self._stopped = "reached the upper rate"
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, object] | None = None) -> None:
         self._fetch()
         if self._stopped is not None:
             self.model.stop_training = True
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_end(logs)
-        stopped: Stopped
-        if self._stopped is not None:
-            stopped = self._stopped
-        else:
-            stopped = "stopped by the user" if self.model.stop_training else "data ended"
-        self.finding = self._points.finding(stopped, group_factors=group_factors(self.model))
+        factors = group_factors(self.model)
         if self._stopped is not None:
             self.model.stop_training = False
+        elif self.model.stop_training:
+            self._stopped = "stopped by the user"
+        self.finding = self._points.finding(self._stopped or "data ended", group_factors=factors)
         self.put_back()
 
     def put_back(self) -> None:
@@ -186,14 +196,13 @@ class LRFinder(LRUpdater):
 
         ``fit`` does so by itself, unless an exception ends it.
         """
-        if self._kept is None:
+        if self._before is None:
             return
-        random, values = self._kept
-        for variable, value in values:
-            variable.assign(value)
+        random, values = self._before
+        values.put_back()
         if self._restore:
             random.put_back()
-        self._kept = None
+        self._before = None
 
     def plot_loss(self, ax: "Axes | None" = None) -> "Axes":
         """Loss over the rate, with the suggestion; see ``LRFinding.plot``.
@@ -206,16 +215,14 @@ class LRFinder(LRUpdater):
         return self.finding.plot(ax)
 
 
-def _multiplied(low: float, high: float, factor: Any, spacing: str) -> list[float]:
-    """The rates from ``low`` up to ``high``, each so many times the one before."""
-    SearchOptions(low=low, high=high)
-    if not isinstance(factor, int | float) or not 1 < factor < math.inf:
+def _growing_rates(options: SearchOptions, growth: float) -> list[float]:
+    """The rates from ``low`` up to ``high``, each ``growth`` times the one before."""
+    growth = number(growth, "lr_multiplier", FinderError, above=1.0)
+    if options.spacing != "geometric":
         raise FinderError(
-            f"lr_multiplier={factor!r}: the factor from one rate to the next, above 1."
+            "lr_multiplier makes a geometric sweep: leave out either it or spacing='linear'."
         )
-    if spacing != "geometric":
-        raise FinderError("lr_multiplier makes a geometric sweep: leave spacing out, or it.")
-    count = int(math.log(high / low) / math.log(factor) + 1e-9) + 1
-    SearchOptions(low=low, high=high, steps=count)
-    rates: list[float] = (low * np.power(float(factor), np.arange(count))).tolist()
+    count = int(math.log(options.high / options.low) / math.log(growth) + 1e-9) + 1
+    SearchOptions(low=options.low, high=options.high, steps=count)
+    rates: list[float] = (options.low * np.power(growth, np.arange(count))).tolist()
     return rates

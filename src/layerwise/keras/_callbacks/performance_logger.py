@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from layerwise._checks import version
 from layerwise.errors import RecorderError
 from layerwise.keras._callbacks.batch_callback import BatchCallback
-from layerwise.keras._callbacks.batch_rows import Row
+from layerwise.recorder import BatchRow
 
 _VERSION = 1
 
@@ -17,9 +17,9 @@ Columns = dict[str, list[float]]
 class PerformanceLogger(BatchCallback):
     """Keeps what each batch and epoch gave, as Keras' ``History`` does for epochs alone.
 
-    The lists grow with the training; for long ones, or to have it safe on disk, there is
-    ``Recorder``. Values are fetched from the device many batches at a time, also when
-    ``batch_history`` is read: don't read it after each batch, if speed matters.
+    The lists grow with the training. For a long one, or to have the numbers safe on disk, use
+    ``Recorder``. Values are fetched from the device many batches at a time, and whenever
+    ``batch_history`` is read: if speed matters, don't read it after each batch.
 
     Examples:
         >>> import keras, numpy
@@ -42,29 +42,37 @@ class PerformanceLogger(BatchCallback):
 
     @property
     def batch_history(self) -> Columns:
-        """For each batch its base learning rate in ``lrs``, and its own ``loss`` and metrics.
+        """For each batch its base learning rate in ``lrs``, and its loss and metrics.
 
-        Lists of equal length; a number that a batch did not have is nan.
+        The lists have equal lengths; a number that a batch did not have is NaN.
         """
         self._fetch()
         return self._batches
 
     @property
     def epoch_history(self) -> Columns:
-        """For each epoch Keras' epoch logs, validation among them, and in ``lrs`` the last rate."""
+        """For each epoch Keras' logs, validation included, and in ``lrs`` the last rate."""
         return self._epochs
 
-    def receive(self, rows: list[Row]) -> None:
+    def receive(self, rows: list[BatchRow]) -> None:
         """Append the rows."""
         for row in rows:
-            loss = {} if row["loss"] is None else {"loss": row["loss"]}
-            rate = float("nan") if row["rate"] is None else row["rate"]
-            _append(self._batches, {"lrs": rate} | loss | row["metrics"])
+            loss, rate = row["loss"], row["rate"]
+            numbers = {"lrs": float("nan") if rate is None else float(rate)}
+            if loss is not None:
+                numbers["loss"] = float(loss)
+            metrics = {name: float(value) for name, value in (row["metrics"] or {}).items()}
+            _append(self._batches, numbers | metrics)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         last = {"lrs": self._batches["lrs"][-1]} if self._batches else {}
-        _append(self._epochs, last | {k: v for k, v in (logs or {}).items() if _is_number(v)})
+        numbers = {
+            name: value
+            for name, value in (logs or {}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        _append(self._epochs, last | numbers)
 
     def save(self, path: str | Path) -> None:
         """Write both histories to a JSON file."""
@@ -80,23 +88,16 @@ class PerformanceLogger(BatchCallback):
         """Take both histories from a file that ``save`` wrote; training appends to them.
 
         Raises:
-            RecorderError: The file is none that ``save`` wrote.
+            RecorderError: ``save`` did not write this file.
         """
         try:
             data = json.loads(Path(path).read_text())
         except ValueError:
             data = None
         if not isinstance(data, dict) or data.get("layerwise") != "performance":
-            raise RecorderError(f"{path} is no file that PerformanceLogger.save() wrote.")
-        if data.get("version") != _VERSION:
-            raise RecorderError(
-                f"{path} is of version {data.get('version')!r}; this Layerwise knows {_VERSION}."
-            )
+            raise RecorderError(f"{path} is not a file that PerformanceLogger.save() wrote.")
+        version(data.get("version"), f"{path}", RecorderError, _VERSION)
         self._batches, self._epochs = data["batch_history"], data["epoch_history"]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _append(columns: Columns, row: Mapping[str, float]) -> None:

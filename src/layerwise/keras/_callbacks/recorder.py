@@ -4,55 +4,54 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, SupportsIndex
+from typing import Self, SupportsIndex
 
 from layerwise import recorder
-from layerwise.errors import RecorderError
 from layerwise.keras._callbacks.batch_callback import BatchCallback
-from layerwise.keras._callbacks.batch_rows import Row
-from layerwise.keras._internals.hooks import inner_optimizer
+from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.recorder import BatchRow, check_ratios, check_wait
 
 
 class Recorder(BatchCallback):
     r"""Writes ``<run>/record.jsonl``: a row for each batch and epoch, as training goes.
 
-    A batch's row has the step (updates applied before it), epoch, time, the batch's *own* loss
-    and metrics (Keras' logs hold means since the epoch began), the base learning rate and, with
-    ``LRMultiplier``, the rate of each group of variables that share a multiplier: the rates that
-    the update used, whoever set them. An epoch's row has Keras' epoch logs. Rows are read back by
-    ``layerwise.recorder.History``.
+    The row of a batch has the step (updates applied before it), epoch, time, the loss and metrics
+    of this batch alone (Keras' logs hold means since the epoch began), the base learning rate and,
+    with ``LRMultiplier``, the rate of each group of variables that share a multiplier: the rates
+    that the update used, whoever set them. The row of an epoch has Keras' logs of the epoch.
+    ``layerwise.recorder.History`` reads the rows.
 
-    Training is not changed by it: weights, epoch logs and progress bar are the same to the bit,
-    and nothing stays behind in the model. It costs one more compilation, and then nearly nothing:
-    values stay on the device for up to 64 batches or ``wait`` seconds and are fetched together.
-    A process that is killed loses the rows of that time; an exception loses none, if the
-    recorder is used in a ``with`` block or in the next ``fit``.
+    The recorder does not change the training: weights, epoch logs and progress bar are the same to
+    the bit, and nothing stays behind in the model. It costs one more compilation, and then nearly
+    nothing: values stay on the device for up to 64 batches or ``wait`` seconds and are fetched
+    together. If the process is killed, the rows of that time are lost. An exception loses none if
+    the recorder is used in a ``with`` block or in the next ``fit``.
 
-    Another ``fit`` appends. What a resumed training does again (``BackupAndRestore``,
-    ``initial_epoch``) replaces what was recorded of the same steps.
+    Another ``fit`` appends. The rows of steps that a resumed training does again
+    (``BackupAndRestore``, ``initial_epoch``) replace those of the same steps before.
 
-    - The loss is that of the whole model: all outputs, sample weights and regularization in it.
-      The losses of single outputs are in the epochs' rows only.
-    - A metric's own value comes from its state after this one batch alone.
-    - With ``steps_per_execution``, there is one row for each execution: its last batch's.
+    - The loss is that of the whole model, with all outputs, sample weights and regularization. The
+      losses of single outputs are in the rows of epochs only.
+    - The value of a metric comes from its state after this one batch alone.
+    - With ``steps_per_execution`` there is one row for each execution, that of its last batch.
     - A ``train_step()`` of your own that updates the metrics of ``Model.metrics`` by name is read
-      like Keras' own; of another one, what it returns is recorded, with a warning.
-    - Under gradient accumulation, the batches of one update have the same step.
+      like Keras'. Of any other, the values that it returns are recorded, with a warning.
+    - Under gradient accumulation the batches of one update have the same step.
 
     Args:
         run: The run's folder, made if need be. Its last part is the run's name.
-        every: Keep the batches whose step is a multiple of this.
-        ratios: Every so many steps, record the size of the update over the size of the weights,
-            $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, for each layer, computed on
-            the device; such a step holds a second copy of the weights. None: never.
+        every: Keep the batches whose step is a multiple of this, at least 1.
+        ratios: Every so many steps, at least 1, record the size of the update over the size of the
+            weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, for each layer. It is
+            computed on the device; such a step holds a second copy of the weights. None: never.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
-        wait: Seconds that a row may wait on the device; with 0, each is written before the next
-            batch begins, and the device waits for that.
+        wait: Seconds that a row may wait on the device, at least 0. With 0 each row is written
+            before the next batch begins, and every batch waits for the device.
 
     Raises:
-        RecorderError: The folder can't be written to or has another kind of record in it, or an
-            argument is not usable.
+        RecorderError: The folder can't be written to or holds another kind of record, or an
+            argument is out of its range.
 
     Examples:
         >>> import keras, numpy, tempfile
@@ -87,22 +86,16 @@ class Recorder(BatchCallback):
         wait: float = 0.5,
     ) -> None:
         super().__init__()
-        if ratios is not None and (isinstance(ratios, bool) or not isinstance(ratios, int)):
-            raise RecorderError(f"ratios is a number of steps or None, not {ratios!r}.")
-        if ratios is not None and ratios < 1:
-            raise RecorderError(f"ratios must be at least 1 step, got {ratios}; None for never.")
-        if not wait >= 0:
-            raise RecorderError(f"wait is a number of seconds, at least 0, not {wait!r}.")
         self.run = Path(run)
-        self._every, self._ratios, self._wait = every, ratios, wait
+        self._every, self._ratios, self._wait = every, check_ratios(ratios), check_wait(wait)
         self._sinks = tuple(sinks)
         self._record: recorder.Recorder | None = self._opened()
-        self._last: Row = {}
+        self._last = BatchRow()
 
     def _opened(self) -> recorder.Recorder:
         return recorder.Recorder(self.run, every=self._every, sinks=self._sinks)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_begin(logs)
         if self._record is None:
             self._record = self._opened()
@@ -118,24 +111,25 @@ class Recorder(BatchCallback):
         return epochs * batches if epochs and batches else None
 
     def wants_ratios(self, step: int) -> bool:
-        """Whether the update-to-weight ratios of this step are wanted."""
+        """Whether to measure the update-to-weight ratios of this step."""
         return self._ratios is not None and step % self._ratios == 0
 
-    def receive(self, rows: list[Row]) -> None:
+    def receive(self, rows: list[BatchRow]) -> None:
         """Write the rows."""
         assert self._record is not None
         self._last = rows[-1]
+        # Another recorder of this training may have wanted ratios.
         self._record.log_many(
-            row if self.wants_ratios(row["step"]) else row | {"ratios": None} for row in rows
+            row if self.wants_ratios(row["step"]) else {**row, "ratios": None} for row in rows
         )
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         assert self._record is not None
         numbers: dict[str, float] = {}
         for name, value in (logs or {}).items():
-            with contextlib.suppress(TypeError, ValueError):  # a train step may return anything
-                numbers[name] = float(value)
+            with contextlib.suppress(TypeError, ValueError):  # a train_step() may return anything
+                numbers[name] = float(value)  # type: ignore[arg-type]
         self._record.log_epoch(
             epoch,
             loss=numbers.pop("loss", None),
@@ -144,7 +138,7 @@ class Recorder(BatchCallback):
             rates=self._last.get("rates"),
         )
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_end(logs)
         self.close()
 

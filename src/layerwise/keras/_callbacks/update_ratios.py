@@ -1,4 +1,4 @@
-"""How far one update moved each layer, relative to its size."""
+"""UpdateRatios: how far one update moves each layer, relative to its size."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from layerwise.keras._optimizer.frozen_state import copy_of
+from layerwise.keras._callbacks.batch_rows import NamedValues
+from layerwise.keras._internals.trainer import State, trained_values
+from layerwise.keras._internals.values import copy_of
 
 
 class UpdateRatios:
@@ -15,33 +17,44 @@ class UpdateRatios:
 
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
-    over all trainable weights of a layer together.
+    Here $W$ holds all trainable weights of a layer.
 
     Args:
         model: A built model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._variables = model.trainable_variables
         members: dict[str, list[int]] = {}
         for place, variable in enumerate(self._variables):
             path = variable.path.removeprefix(f"{model.name}/")
             layer = path.rpartition("/")[0] or path
             members.setdefault(layer, []).append(place)
-        self.layers = tuple(members)
+        self._layers = tuple(members)
         self._members = tuple(map(tuple, members.values()))
 
-    def before(self, arguments: tuple[Any, ...]) -> list[Any]:
-        """Copies of the weights that a call of the train function with these arguments changes."""
-        if keras.backend.backend() == "jax":
-            return [ops.copy(value) for value in arguments[0][0]]
+    def before(self, state: State | None) -> list[Any]:
+        """Copies of the weights that the next step is going to change.
+
+        Args:
+            state: The state that the step starts from, on JAX.
+        """
+        if state is not None:
+            return [ops.copy(value) for value in trained_values(state)]
         return [copy_of(variable) for variable in self._variables]
 
-    def after(self, before: Sequence[Any], state: Any) -> Any:
-        """The ratios, one number a layer: a vector on the device."""
-        if keras.backend.backend() == "jax":
-            return self._compute(list(before), list(state[0]))
-        return self._compute(before, [variable.value for variable in self._variables])
+    def after(self, before: list[Any], state: State | None) -> NamedValues:
+        """The ratio of each layer, still on the device.
+
+        Args:
+            before: What ``before`` returned.
+            state: The state that the step ended with, on JAX.
+        """
+        if state is not None:
+            now = list(trained_values(state))
+        else:
+            now = [variable.value for variable in self._variables]
+        return NamedValues(self._layers, self._compute(before, now))
 
     @cached_property
     def _compute(self) -> Any:
@@ -55,15 +68,15 @@ class UpdateRatios:
             return torch.no_grad()(self._ratios)
         return self._ratios
 
-    def _ratios(self, before: Sequence[Any], after: Sequence[Any]) -> Any:
-        def squares(values: list[Any]) -> Any:
+    def _ratios(self, before: Sequence[Any], after: Sequence[Any]) -> keras.KerasTensor:
+        def squares(values: list[Any]) -> keras.KerasTensor:
             return ops.sum(ops.stack([ops.sum(ops.square(ops.cast(v, "float32"))) for v in values]))
 
         changes = [ops.subtract(b, a) for a, b in zip(before, after, strict=True)]
         return ops.stack(
             [
-                ops.sqrt(squares([changes[i] for i in own]))
-                / ops.sqrt(squares([before[i] for i in own]))
-                for own in self._members
+                ops.sqrt(squares([changes[i] for i in places]))
+                / ops.sqrt(squares([before[i] for i in places]))
+                for places in self._members
             ]
         )

@@ -1,27 +1,76 @@
-"""The base rate as one variable that a search can set, whatever the optimizer has."""
+"""The base rate of an optimizer as one variable that a search can set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import keras
 
 from layerwise.errors import FinderError
-from layerwise.keras._internals.hooks import inner_optimizer, rate_variable
-from layerwise.keras._optimizer.factors import evaluate_on_host
-from layerwise.keras._optimizer.rate_groups import groups_of
+from layerwise.keras._internals.optimizer import (
+    base_rate_of,
+    batch_count,
+    batches_per_update,
+    inner_optimizer,
+    rate_in_variable,
+)
+from layerwise.keras._internals.values import number_in
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.keras._optimizer.rate_groups import RateGroups
+from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
-def check_base_rate(optimizer: Any) -> None:
-    """Raise unless the optimizer has one base rate.
+class SearchableRate(NamedTuple):
+    """The base rate of a model's optimizer while a search sets it.
+
+    Attributes:
+        lifted: Whether a schedule or function that acts on the rate is left out meanwhile.
+        group_factors: Gives the factor of each group's rate on the base rate, once the model is
+            built.
+    """
+
+    lifted: bool
+    group_factors: Callable[[], dict[str, float]]
+
+
+@contextmanager
+def searchable_rate(model: keras.Model) -> Iterator[SearchableRate]:
+    """While the block runs, the base rate is one variable, and no schedule acts on it.
+
+    A variable takes the place of a schedule or function that gives the base rate, and the common
+    schedule of an ``LRMultiplier`` is left out.
+
+    Args:
+        model: A compiled model; its optimizer may be built in the block.
 
     Raises:
-        FinderError: It has several, or none.
+        FinderError: The optimizer has no base rate, or several.
     """
+    _check_base_rate(model.optimizer)
+    with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
+        yield SearchableRate(inside or outside, partial(group_factors, model))
+
+
+def group_factors(model: keras.Model) -> dict[str, float]:
+    """The factor of each group's rate on the base rate under an ``LRMultiplier`` now.
+
+    Its common schedule is not part of it. Under another optimizer there are no groups.
+    """
+    inner = inner_optimizer(model.optimizer)
+    if not isinstance(inner, LRMultiplier):
+        return {}
+    step = int(number_in(batch_count(inner))) // batches_per_update(inner)
+    groups = RateGroups(inner.plan(), model.name)
+    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
+
+
+def _check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
     inner = inner_optimizer(optimizer)
     try:
         inner.learning_rate  # noqa: B018  # Keras' MultiOptimizer raises
-        known = hasattr(inner, "_learning_rate")
+        known = base_rate_of(optimizer) is not None
     except Exception:
         known = False
     if not known:
@@ -31,50 +80,22 @@ def check_base_rate(optimizer: Any) -> None:
         )
 
 
-def give_variable(optimizer: Any) -> bool:
-    """Put a variable in the place of a schedule or function of the base rate.
-
-    The caller puts the optimizer's attributes back.
-
-    Returns:
-        Whether there was one.
-    """
-    if rate_variable(optimizer) is not None:
-        return False
-    inner = inner_optimizer(optimizer)
-    with keras.name_scope(inner.name, caller=inner):
-        inner._learning_rate = keras.Variable(
-            0.0,
-            name="learning_rate",
-            dtype=keras.backend.floatx(),
-            trainable=False,
-            aggregation="only_first_replica",
-        )
-    return True
-
-
 @contextmanager
-def without_schedule(optimizer: Any) -> Iterator[bool]:
-    """While the block runs, the common schedule of a built ``LRMultiplier`` is 1 at every step.
+def _without_schedule(optimizer: keras.optimizers.Optimizer) -> Iterator[bool]:
+    """While the block runs, an ``LRMultiplier``, built or not, has no common schedule.
 
     Yields:
-        Whether there is one.
+        Whether it had one.
     """
-    factors = getattr(inner_optimizer(optimizer), "_factors", None)
-    if factors is None:
+    inner = inner_optimizer(optimizer)
+    if not isinstance(inner, LRMultiplier):
         yield False
         return
-    before, factors.schedule = factors.schedule, None
+    multiplied, factors = inner._multiplied, inner._factors
+    before = multiplied.specs, factors.schedule
+    multiplied.specs = tuple(replace(spec, schedule=None) for spec in multiplied.specs)
+    factors.schedule = None
     try:
-        yield before is not None
+        yield any(spec.schedule is not None for spec in before[0])
     finally:
-        factors.schedule = before
-
-
-def group_factors(model: Any) -> dict[str, float]:
-    """By what an ``LRMultiplier`` multiplies each group's rate now, its schedule left out."""
-    groups = groups_of(model)
-    if groups is None:
-        return {}
-    step = int(keras.ops.convert_to_numpy(inner_optimizer(model.optimizer).iterations))
-    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
+        multiplied.specs, factors.schedule = before

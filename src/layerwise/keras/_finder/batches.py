@@ -1,39 +1,43 @@
-"""The batches of a search: from all data that ``fit`` takes, one item for each applied update."""
+"""The batches of a search: from all data that ``fit`` takes, one list for each applied update."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from types import GeneratorType
-from typing import Any
 
 import keras
-import numpy as np
 
+from layerwise._checks import whole
 from layerwise.errors import FinderError
-from layerwise.keras._internals.dataset import remade_dataset
-from layerwise.keras._internals.hooks import inner_optimizer
-from layerwise.keras._internals.training import (
-    data_adapter,
-    feeds_several_replicas,
-    map_arrays,
-    on_devices,
-    shared_out,
+from layerwise.keras._internals.data import (
+    batches_for_training,
+    can_be_shuffled,
+    get_data_adapter,
+    on_one_replica,
+    stop_workers,
 )
+from layerwise.keras._internals.random_states import TorchGenerator
+from layerwise.keras._internals.tensorflow import is_dataset, remade_dataset
 
 
 class FinderBatches:
     """Lists of as many batches as an update takes, in the form that the train function takes.
 
-    What can be gone through again can be iterated again; a generator goes on from where it is.
+    Data that can be read again starts again with each iteration; a generator goes on where it is.
 
     Args:
         model: A compiled model.
+        per_update: How many batches make one update.
         x: As for ``fit``.
         y: As for ``fit``.
         sample_weight: As for ``fit``.
         batch_size: As for ``fit``.
         class_weight: As for ``fit``.
         shuffle: As for ``fit``.
+        held_out: Data to compare rates on, as ``validation_data`` for ``fit``.
+
+    Attributes:
+        held_out: The batches of that, if there is any.
 
     Raises:
         FinderError: Data that Keras does not take, or no batch at all.
@@ -41,144 +45,111 @@ class FinderBatches:
 
     def __init__(
         self,
-        model: Any,
-        x: Any,
-        y: Any = None,
+        model: keras.Model,
+        per_update: int,
+        x: object,
+        y: object = None,
         *,
-        sample_weight: Any = None,
+        sample_weight: object = None,
         batch_size: int | None = None,
-        class_weight: dict[int, float] | None = None,
+        class_weight: Mapping[int, float] | None = None,
         shuffle: bool = True,
+        held_out: object = None,
     ) -> None:
-        self._model = model
-        self._per_update = inner_optimizer(model.optimizer).gradient_accumulation_steps or 1
         if x is None:
             raise FinderError("There is no data: pass x, as for model.fit().")
-        if batch_size is not None and (not _is_whole(batch_size) or batch_size < 1):
-            raise FinderError(f"batch_size={batch_size!r}: a whole number of at least 1, or None.")
-        if _is_dataset(x):
+        if batch_size is not None:
+            batch_size = whole(batch_size, "batch_size", FinderError, at_least=1)
+        if is_dataset(x):
             x = remade_dataset(x)
+        self._model, self._per_update = model, per_update
         self._make_adapter = partial(
-            data_adapter,
+            get_data_adapter,
             x,
             y=y,
             sample_weight=sample_weight,
             batch_size=batch_size,
             class_weight=class_weight,
-            shuffle=shuffle and _can_be_shuffled(x),
+            shuffle=shuffle and can_be_shuffled(x),
         )
         try:
             self._adapter = self._make_adapter()
         except (ValueError, TypeError, KeyError) as error:
             raise FinderError(f"Keras can't train on this data: {error}") from error
-        self._once = self._drawn() if isinstance(x, GeneratorType) else None
+        self.held_out: FinderBatches | None = None
+        if held_out is not None:
+            x_held, y_held, weight = keras.utils.unpack_x_y_sample_weight(held_out)
+            self.held_out = FinderBatches(
+                *(model, per_update, x_held, y_held),
+                sample_weight=weight,
+                batch_size=batch_size,
+                shuffle=False,
+            )
+        self._once = self._one_pass() if isinstance(x, GeneratorType) else None
 
-    def first(self) -> Any:
-        """One batch, which is not missing from the iteration afterwards.
+    def first(self) -> object:
+        """The first batch, for one replica; the next iteration begins with it again.
 
         Raises:
             FinderError: There is none.
         """
         empty = self._adapter.num_batches == 0
-        for batch in () if empty else self._drawn() if self._once is None else self._once:
-            if self._once is not None:
-                self._once = chain([batch], self._once)
+        for batch in () if empty else self._once or self._one_pass():
+            if self._once is None:
+                stop_workers(self._adapter)
             else:
-                self.close()
-            return batch
+                self._once = chain([batch], self._once)
+            return on_one_replica(batch)
         raise FinderError(
             "The data has no batch: pass arrays, a dataset or a loader that is not empty."
         )
 
-    def __iter__(self) -> Iterator[list[Any]]:
-        return self._groups() if self._once is None else _in_groups(self._once, self._per_update)
+    def __iter__(self) -> Iterator[list[object]]:
+        return _in_lists(self._once, self._per_update) if self._once else self._updates()
 
-    def _groups(self) -> Iterator[list[Any]]:
-        """The groups of one pass; of more if one does not even fill a group."""
-        group: list[Any] = []
+    def close(self) -> None:
+        """Stop the workers of ``PyDataset`` objects, if there are any."""
+        stop_workers(self._adapter)
+        if self.held_out is not None:
+            self.held_out.close()
+
+    def _updates(self) -> Iterator[list[object]]:
+        """The lists of one pass; of several passes if one is not enough for a single update."""
+        waiting: list[object] = []
         yielded = False
         while not yielded:
             drawn = False
-            for batch in self._drawn():
+            for batch in self._one_pass():
                 drawn = True
-                group.append(batch)
-                if len(group) == self._per_update:
-                    yield group
-                    group, yielded = [], True
+                waiting.append(batch)
+                if len(waiting) == self._per_update:
+                    yield waiting
+                    waiting, yielded = [], True
             if not drawn:
                 return
 
-    def _drawn(self) -> Iterator[Any]:
-        """The batches of one pass, as the backend's train function takes them.
+    def _one_pass(self) -> Iterator[object]:
+        """The batches of one pass.
 
-        Without ``on_epoch_begin`` and ``on_epoch_end``: a ``PyDataset`` may change there what it
+        Without ``on_epoch_begin`` and ``on_epoch_end``, where a ``PyDataset`` may change what it
         gives next.
         """
-        if _workers(self._adapter) is not None:
-            self.close()
-            self._adapter = self._make_adapter()  # they go on where they were, and are stopped once
-        adapter, backend = self._adapter, keras.backend.backend()
-        if backend == "jax":
-            return map(on_devices, adapter.get_jax_iterator())
-        if backend == "torch":
-            return iter(adapter.get_torch_dataloader())
-        if feeds_several_replicas(self._model):
-            return iter(shared_out(self._model, adapter.get_tf_dataset()))
-        if hasattr(adapter, "_dataset"):
-            return iter(adapter.get_tf_dataset())
-        return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
-
-    def close(self) -> None:
-        """End the workers of a ``PyDataset``, if there are any."""
-        workers = _workers(self._adapter)
-        if workers is not None:
-            workers.stop()
+        if stop_workers(self._adapter):
+            self._adapter = self._make_adapter()  # workers would go on where they were
+        return batches_for_training(self._adapter, self._model)
 
 
-def _workers(adapter: Any) -> Any:
-    return getattr(adapter, "enqueuer", None)
+def generators_of(*data: object) -> tuple[TorchGenerator, ...]:
+    """The random generators of PyTorch loaders, which reading them moves on."""
+    owners: list[object] = []
+    for x in data:
+        sampler = getattr(x, "batch_sampler", None)
+        owners += [x, sampler, getattr(sampler, "sampler", None), getattr(x, "sampler", None)]
+    found = (getattr(owner, "generator", None) for owner in owners)
+    return tuple({id(g): g for g in found if isinstance(g, TorchGenerator)}.values())
 
 
-def held_out_batches(model: Any, data: Any, batch_size: int | None) -> FinderBatches | None:
-    """The batches of ``fit``'s ``validation_data``, or None without any."""
-    if data is None:
-        return None
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-    return FinderBatches(model, x, y, sample_weight=weight, batch_size=batch_size, shuffle=False)
-
-
-def generators_of(x: Any) -> tuple[Any, ...]:
-    """The random generators of a PyTorch ``DataLoader``, which going through it moves on."""
-    sampler = getattr(x, "batch_sampler", None)
-    owners = [x, sampler, getattr(sampler, "sampler", None), getattr(x, "sampler", None)]
-    found = {id(g): g for o in owners if hasattr(g := getattr(o, "generator", None), "get_state")}
-    return tuple(found.values())
-
-
-def _in_groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Full groups; what is left over at the end is left out."""
+def _in_lists(batches: Iterator[object], size: int) -> Iterator[list[object]]:
+    """Full lists; batches left over at the end are left out."""
     while len(group := list(islice(batches, size))) == size:
         yield group
-
-
-def _as_tensor(array: Any) -> Any:
-    return keras.ops.convert_to_tensor(array) if isinstance(array, np.ndarray) else array
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_dataset(x: Any) -> bool:
-    return any(
-        kind.__name__ == "DatasetV2" and kind.__module__.startswith("tensorflow.python.")
-        for kind in type(x).__mro__
-    )
-
-
-def _can_be_shuffled(x: Any) -> bool:
-    """Whether Keras shuffles such data; it warns of what it does not."""
-    if isinstance(x, keras.utils.PyDataset):
-        return x.num_batches is not None
-    leaves = keras.tree.flatten(x)
-    return not isinstance(x, GeneratorType) and all(hasattr(leaf, "shape") for leaf in leaves)

@@ -1,68 +1,97 @@
 """The random states of a process: of Python, NumPy, Keras and the backend."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from layerwise.finder import global_states
-from layerwise.keras._internals.hooks import number_in
-from layerwise.keras._internals.training import (
-    global_seed_generator,
-    set_global_seed_generator,
-    tensorflow_generator,
-    tensorflow_op_seeds,
-)
+from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorflow_op_seeds
+from layerwise.keras._internals.values import number_in
+
+Restore = Callable[[], object]
+
+
+@runtime_checkable
+class TorchGenerator(Protocol):
+    """A random generator of PyTorch, such as that of a ``DataLoader``."""
+
+    def get_state(self) -> object:
+        """Where it is."""
+
+    def set_state(self, state: object) -> object:
+        """Put it there."""
 
 
 class RandomStates:
-    """The global random states now, and those of some generators of PyTorch.
+    """The random states of the process now, and those of some generators of PyTorch.
 
     Args:
-        generators: Objects with ``get_state`` and ``set_state`` of PyTorch, such as the generator
-            of a ``DataLoader``.
+        generators: The generators.
     """
 
-    def __init__(self, generators: tuple[Any, ...] = ()) -> None:
+    def __init__(self, generators: tuple[TorchGenerator, ...] = ()) -> None:
         self._torch_generators = generators
         self.renew()
 
     def renew(self) -> None:
-        """Remember the states of now in place of those."""
-        self._host = global_states()
-        self._keras = global_seed_generator()
-        state = None if self._keras is None else number_in(self._keras.state)
-        self._keras_state = None if state is None else state.copy()
-        self._generators = [(g, g.get_state()) for g in self._torch_generators]
-        backend = keras.backend.backend()
-        if backend == "tensorflow":
-            generator = tensorflow_generator()
-            self._tensorflow = generator, None if generator is None else generator.state.numpy()
-            seeds = tensorflow_op_seeds()
-            self._op_seeds = None if seeds is None else seeds.getstate()
-        elif backend == "torch":
-            import torch
-
-            self._torch = torch.get_rng_state()
-            self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        """Remember the present states instead."""
+        torch_states = [partial(g.set_state, g.get_state()) for g in self._torch_generators]
+        self._restores: list[Restore] = [
+            global_states(),
+            _keras_state(),
+            *torch_states,
+            *_backend_states(),
+        ]
 
     def put_back(self) -> None:
-        """Set them as they were."""
-        self._host()
-        set_global_seed_generator(self._keras)
-        if self._keras is not None:
-            self._keras.state.assign(self._keras_state)
-        for generator, state in self._generators:
-            generator.set_state(state)
-        backend = keras.backend.backend()
-        if backend == "tensorflow":
-            generator, state = self._tensorflow
-            if generator is not None:
-                generator.state.assign(state)
-            if self._op_seeds is not None:
-                tensorflow_op_seeds().setstate(self._op_seeds)
-        elif backend == "torch":
-            import torch
+        """Set the states that are remembered."""
+        for restore in self._restores:
+            restore()
 
-            torch.set_rng_state(self._torch)
-            if self._cuda:
-                torch.cuda.set_rng_state_all(self._cuda)
+
+def _keras_state() -> Restore:
+    generator = global_seed_generator()
+    state = None if generator is None else number_in(generator.state).copy()
+
+    def restore() -> None:
+        set_global_seed_generator(generator)
+        if generator is not None:
+            generator.state.assign(state)
+
+    return restore
+
+
+def _backend_states() -> Iterator[Restore]:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        generator, seeds = tensorflow_generator(), tensorflow_op_seeds()
+        if generator is not None:
+            yield partial(generator.state.assign, generator.state.numpy())
+        if seeds is not None:  # TensorFlow makes another generator when a seed is set
+            yield partial(_set_op_seeds, seeds.getstate())
+    elif backend == "torch":
+        import torch
+
+        yield partial(torch.set_rng_state, torch.get_rng_state())
+        if torch.cuda.is_available():
+            yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+
+
+def _set_op_seeds(state: tuple[object, ...]) -> None:
+    seeds = tensorflow_op_seeds()
+    if seeds is not None:
+        seeds.setstate(state)
+
+
+def global_seed_generator() -> keras.random.SeedGenerator | None:
+    """Keras' global generator of seeds; None if nothing has needed it yet."""
+    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+
+
+def set_global_seed_generator(generator: keras.random.SeedGenerator | None) -> None:
+    """Make this Keras' global generator of seeds, or have none."""
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

@@ -1,78 +1,103 @@
-"""A model's train function: made anew, where it must share nothing with another, or stood in for.
+"""A model's train function: made again without shared traces, or with a proxy in its place.
 
-JAX keeps what it traced of a bound method, such as ``model.train_step``, for as long as anything
-keeps a jit of it, and takes that for every later jit, too: a model compiled again would go on with
-the optimizer and loss that it had. Keras makes a new jit, and the old one is gone, if nothing else
-holds it. So nothing of Layerwise may.
+JAX keeps what it traced of a bound method, such as ``model.train_step``, for as long as something
+holds a jit of it, and uses that for every later jit as well. A model that is compiled again would
+then go on with its old optimizer and loss. Keras makes a new jit, so the old one is gone unless
+somebody else holds it. Nothing in Layerwise may.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import keras
 
+TrainFunction = Callable[..., Any]
+
+
+class StepRunner(Protocol):
+    """What runs the steps of ``fit`` in the place of a train function."""
+
+    def call(self, *arguments: Any) -> object:
+        """Run one step; takes and returns what the train function does."""
+
 
 @contextmanager
-def ready_to_train(model: Any, separate: bool) -> Iterator[None]:
-    """While the block runs, the model is in the state in which ``fit`` calls its train function.
+def ready_to_train(model: keras.Model, separate: bool) -> Iterator[None]:
+    """While the block runs, the model is as ``fit`` has it when it calls the train function.
 
-    What was compiled serves later, too, unless it has to be separate. TensorFlow's always has: it
-    keeps the random states of its operations, and the variables of metrics that are unbuilt again.
+    What is compiled meanwhile serves later training too, unless it must be separate. On TensorFlow
+    it always must: a compiled function keeps the random states of its operations, and variables of
+    metrics that are unbuilt again.
 
     Args:
         model: A compiled and built model.
-        separate: Whether the function must share nothing with one that the model has, or will.
+        separate: Whether the function must share nothing with the model's other train functions.
     """
     before = model.train_function
     separate = separate or keras.backend.backend() == "tensorflow"
-    if separate:
-        model.train_function = None
     try:
-        with untraced_train_step(model) if separate else nullcontext():
+        if separate:
+            model.train_function = untraced_train_function(model)
+        else:
             model.make_train_function()
         if keras.backend.backend() == "torch":
             model.train()
         yield
     finally:
         if separate:
-            model.train_function, before = before, None  # an error would keep this frame
+            model.train_function = before
+        del before  # a traceback, which notebooks keep, would keep the function
+
+
+def untraced_train_function(model: keras.Model) -> TrainFunction:
+    """A new train function of the model that JAX has not traced before."""
+    before = model.train_function
+    model.train_function = None
+    try:
+        with _untraced_train_step(model):
+            model.make_train_function()
+        made: TrainFunction = model.train_function
+        return made
+    finally:
+        model.train_function = before
+        del before
 
 
 class TrainFunctionProxy:
-    """Stands in the place of a model's train function during ``fit``, and alone keeps that.
+    """Takes the place of a model's train function during ``fit``, and alone holds that.
 
-    ``model.compile()`` takes it out, and the function is gone with it.
+    ``model.compile()`` removes the proxy, and the function is gone with it.
 
     Args:
-        plain: The train function.
-        instead: Its method ``call`` is what ``fit`` calls for each batch.
+        original: The train function.
+        runner: What runs each step instead.
     """
 
-    def __init__(self, plain: Any, instead: Any) -> None:
-        self.plain = plain
-        self.instead = instead
+    def __init__(self, original: TrainFunction, runner: StepRunner) -> None:
+        self.original = original
+        self.runner = runner
 
-    def __call__(self, *arguments: Any) -> Any:
-        call = self.instead.call
-        del self  # or an error's traceback, which notebooks keep, would keep the function
+    def __call__(self, *arguments: Any) -> object:
+        call = self.runner.call
+        del self  # a traceback, which notebooks keep, would keep the function
         return call(*arguments)
 
 
 @contextmanager
-def untraced_train_step(model: Any) -> Iterator[None]:
-    """While the block runs, a train function is made that JAX has not traced before."""
+def _untraced_train_step(model: keras.Model) -> Iterator[None]:
+    """While the block runs, ``model.train_step`` is a function that JAX has never seen."""
     step, missing = model.train_step, object()
-    own = vars(model).get("train_step", missing)
+    before = vars(model).get("train_step", missing)
 
-    def another(*arguments: Any) -> Any:
+    def untraced_train_step(*arguments: Any) -> object:
         return step(*arguments)
 
-    object.__setattr__(model, "train_step", another)
+    object.__setattr__(model, "train_step", untraced_train_step)
     try:
         yield
     finally:
-        if own is missing:
+        if before is missing:
             object.__delattr__(model, "train_step")
         else:
-            object.__setattr__(model, "train_step", own)
+            object.__setattr__(model, "train_step", before)

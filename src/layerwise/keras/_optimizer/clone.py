@@ -1,15 +1,27 @@
-"""An optimizer made again: a new, unbuilt one like it, with nothing lost."""
+"""A new optimizer like another one."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import keras
+from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
+from layerwise.keras._internals.classes import view_as
+from layerwise.keras._internals.optimizer import (
+    base_rate_of,
+    config_without_rate,
+    copy_decay_exclusions,
+    rate_variable,
+)
 from layerwise.keras._schedule import as_learning_rate
 
+Identifier: TypeAlias = str | Mapping[str, object] | Optimizer
+"""What Keras takes for an optimizer: its name, its config, or an instance."""
 
-def as_optimizer(identifier: Any) -> Any:
-    """The optimizer that Keras takes an identifier, config or instance for."""
+
+def as_optimizer(identifier: Identifier) -> Optimizer:
+    """The optimizer that Keras makes from an identifier, a config or an instance."""
     hint = " This is a class: make an instance." if isinstance(identifier, type) else ""
     try:
         optimizer = keras.optimizers.get(identifier)
@@ -24,20 +36,27 @@ def as_optimizer(identifier: Any) -> Any:
     return optimizer
 
 
-def clone_optimizer(source: Any, plain: Any) -> Any:
-    """A new, unbuilt optimizer like the source, made from its config."""
-    view = view_as(source, plain)
-    if not isinstance(source._learning_rate, keras.Variable):
-        object.__setattr__(view, "_learning_rate", None)  # handed over below, as it is
+def clone_optimizer(source: Optimizer, plain: type) -> Optimizer:
+    """A new, unbuilt optimizer of the plain class, made from the source's config.
+
+    Raises:
+        OptimizerError: The config does not describe the whole optimizer.
+    """
     try:
-        made = plain.from_config(plain.get_config(view))
+        made = plain.from_config(config_without_rate(source, plain))  # type: ignore[attr-defined]
     except TypeError as error:
         raise OptimizerError(
             f"{plain.__name__} can't be made again from its get_config(): {error}. "
             "Let get_config() return every argument of __init__()."
         ) from error
-    if not isinstance(source._learning_rate, keras.Variable):
-        made.learning_rate = as_learning_rate(source._learning_rate)
+    kind: type = type(made)
+    if kind is not plain:
+        raise OptimizerError(
+            f"{plain.__name__}.from_config() returned a {kind.__name__}. Let it return an "
+            "instance of the class that it is called on."
+        )
+    if rate_variable(source) is None:
+        made.learning_rate = as_learning_rate(base_rate_of(source))
     simple = bool | int | float | str | None
     for name, value in vars(source).items():
         public = not name.startswith("_") and name not in ("built", "name")
@@ -46,31 +65,21 @@ def clone_optimizer(source: Any, plain: Any) -> Any:
                 f"{plain.__name__}.get_config() loses {name}={value!r}, so the multiplied "
                 f"optimizer would differ. Let get_config() return {name!r}."
             )
-    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
-        if hasattr(source, name):
-            setattr(made, name, getattr(source, name))
+    copy_decay_exclusions(source, made)
     return made
 
 
-def view_as(instance: Any, base: type) -> Any:
-    """The same object under another class: shares every attribute, is an instance of ``base``."""
-    view: Any = object.__new__(base)
-    vars(view).update(vars(instance))
-    return view
-
-
-def optimizer_config(optimizer: Any, base: type) -> dict[str, Any]:
+def optimizer_config(optimizer: Optimizer, plain: type) -> dict[str, object]:
     """The serialized form of an optimizer as its plain class.
 
-    Keras' fused Torch variants are written as the public class that they stand for, so that
-    what one backend saves every backend loads.
+    Keras' fused variants for PyTorch are written as the public class that they stand for, so that
+    every backend loads what one of them saved.
     """
-    config: dict[str, Any] = keras.saving.serialize_keras_object(view_as(optimizer, base))
-    public = getattr(keras.optimizers, base.__name__, None)
-    if public in base.__mro__:
+    config: dict[str, object] = keras.saving.serialize_keras_object(view_as(optimizer, plain))
+    if getattr(keras.optimizers, plain.__name__, None) in plain.__mro__:
         config |= {
             "module": "keras.optimizers",
-            "class_name": base.__name__,
+            "class_name": plain.__name__,
             "registered_name": None,
         }
     return config

@@ -1,28 +1,36 @@
 """LRMultiplier: any Keras optimizer, with a learning rate for each variable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 import keras
+from keras import Variable
+from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._internals.hooks import check_hooks
-from layerwise.keras._optimizer.clone import as_optimizer, clone_optimizer, optimizer_config
-from layerwise.keras._optimizer.factors import Factors, outside_of_graphs
-from layerwise.keras._optimizer.frozen_state import copy_of
+from layerwise.keras._internals.classes import become
+from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables, unpickler
+from layerwise.keras._internals.values import copy_of
+from layerwise.keras._optimizer.clone import (
+    Identifier,
+    as_optimizer,
+    clone_optimizer,
+    optimizer_config,
+)
+from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
-from layerwise.keras._optimizer.spec import Spec
+from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
+from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate
-from layerwise.multipliers import Plan, Rules
-from layerwise.schedules import Schedule
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 
 
 class _Multiplied:
-    """The multiplied side of an optimizer; a plain object, so that no backend tracks it."""
+    """The rules of an optimizer; a plain object, so that no backend tracks it."""
 
-    def __init__(self, specs: tuple[Spec, ...], source: Any) -> None:
+    def __init__(self, specs: tuple[RuleSpec, ...], source: Optimizer | None) -> None:
         self.specs = specs
         self.source = source
         self.plan: Plan | None = None
@@ -30,7 +38,7 @@ class _Multiplied:
 
 @keras.saving.register_keras_serializable(package="layerwise")
 class LRMultiplier(MultipliedUpdate):
-    r"""Any Keras optimizer, with a learning rate of its own for every variable.
+    r"""Any Keras optimizer, with a learning rate for each variable.
 
     The optimizer sees, for variable $v$ at step $t$ (updates already applied),
 
@@ -43,22 +51,24 @@ class LRMultiplier(MultipliedUpdate):
 
     Args:
         optimizer: An identifier (``"adam"``), a config, or an instance of any Keras optimizer.
-            An instance is not touched: a copy is made from its config. If it has been built,
-            its state is taken over, and the variables must be the ones it was built on.
+            An instance is not changed: a copy is made from its config. If it has been built, its
+            state is taken over, and it must have been built on the same variables.
         rules: Rules by name of the variable (``variable.path``, such as
-            ``backbone/conv/kernel``; the model's own name may be left out): a mapping from key to
+            ``backbone/conv/kernel``; the model's name may be left out): a mapping from key to
             number, schedule or callable of the step, a strategy such as ``layer_decay(0.75)``, or
             a sequence of these. Without a matching rule the multiplier is 1.
         schedule: A factor on the base rate for all variables: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
+        layers: Levels from input to head for the strategies, such as ``layers_of(model)``; by
+            default they are read from the variables' names and order.
 
     Returns:
-        An optimizer for ``model.compile`` or a training loop of your own.
+        An optimizer for ``model.compile`` or your own training loop.
 
     Raises:
         OptimizerError: Not an optimizer, or one that multipliers can't act through.
-        MultiplierError: A value, rule or match mode that can't be honoured.
+        MultiplierError: A value, rule, level or match mode that can't be used.
         ScheduleError: ``schedule`` is neither a schedule nor a callable.
 
     Examples:
@@ -87,52 +97,55 @@ class LRMultiplier(MultipliedUpdate):
 
     def __new__(
         cls,
-        optimizer: Any,
+        optimizer: Identifier,
         rules: Rules | None = None,
-        schedule: Schedule | Callable[[Any], Any] | None = None,
+        *,
+        schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
+        layers: Layers | None = None,
     ) -> Self:
         source = as_optimizer(optimizer)
-        spec = Spec(rules, schedule, match, strict)
-        inner = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
-        base = _plain_class(type(source))
-        check_hooks(base)
-        made = clone_optimizer(source, base)
-        made.__class__ = _multiplied_class(base)
+        spec = RuleSpec(rules, schedule, match, strict, layers)
+        inside = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
+        plain = _plain_class(type(source))
+        check_hooks(plain)
+        made = clone_optimizer(source, plain)
+        become(made, _multiplied_class(plain), OptimizerError)
         made._factors = Factors()
-        made._multiplied = _Multiplied((*inner, spec), source if source.built else None)
+        made._multiplied = _Multiplied((*inside, spec), source if source.built else None)
         result: Self = made
         return result
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: Identifier,
         rules: Rules | None = None,
-        schedule: Schedule | Callable[[Any], Any] | None = None,
+        *,
+        schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
+        layers: Layers | None = None,
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
 
-    def build(self, variables: list[Any]) -> None:
+    def build(self, variables: list[Variable]) -> None:
         if self.built:
             return
         source = self._multiplied.source
-        if source is not None and [id(v) for v in source._trainable_variables] != [
-            id(v) for v in variables
-        ]:
-            raise OptimizerError(
-                f"The optimizer {source.name!r} was built on {len(source._trainable_variables)} "
-                f"other variables than the {len(variables)} it is used for now, and its state "
-                "can't be theirs. Make a new optimizer, for example "
-                f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
-            )
+        if source is not None:
+            known = trained_variables(source)
+            if [id(v) for v in known] != [id(v) for v in variables]:
+                raise OptimizerError(
+                    f"The optimizer {source.name!r} was built on {len(known)} other variables "
+                    f"than the {len(variables)} it is used for now, and its state can't be "
+                    "theirs. Make a new optimizer, for example "
+                    f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
+                )
         plan = plan_of(variables, self, self._multiplied.specs)
         super().build(variables)
         self._multiplied.plan = plan
-        self._factors = Factors([row.value for row in plan.rows], plan.schedule)
-        self._find_states()
+        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
         if source is not None:
             with outside_of_graphs():
                 for mine, its in zip(self.variables, source.variables, strict=True):
@@ -140,13 +153,13 @@ class LRMultiplier(MultipliedUpdate):
             self._multiplied.source = None
 
     @property
-    def learning_rate(self) -> Any:
+    def learning_rate(self) -> Variable:
         """The base rate: read, set, or driven by a callback as with any optimizer."""
-        return self._get_current_learning_rate()
+        return self.rate_now()
 
     @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        keras.optimizers.Optimizer.learning_rate.fset(self, as_learning_rate(value))
+    def learning_rate(self, value: float | Rate) -> None:
+        Optimizer.learning_rate.fset(self, as_learning_rate(value))
 
     def learning_rates(self) -> dict[str, float]:
         """Each variable's effective rate for the next update, by path.
@@ -180,64 +193,81 @@ class LRMultiplier(MultipliedUpdate):
             )
         return with_rates(plan, self, steps)
 
-    def plan_for(self, variables: Sequence[Any], steps: Sequence[int] = ()) -> Plan:
+    def plan_for(self, variables: Sequence[Variable], steps: Sequence[int] = ()) -> Plan:
         """The plan that building on these variables would make; nothing is built or changed."""
         return with_rates(plan_of(variables, self, self._multiplied.specs), self, steps)
 
-    def get_config(self) -> dict[str, Any]:
+    def resolved(self, variables: Sequence[Variable]) -> Plan:
+        """The plan without rates that it was built with, or else would be on these variables."""
+        plan: Plan | None = self._multiplied.plan
+        return plan_of(variables, self, self._multiplied.specs) if plan is None else plan
+
+    def get_config(self) -> dict[str, object]:
         """The optimizer it was made from, its rules and schedule, as plain data."""
         config = optimizer_config(self, _plain_class(type(self)))
-        specs: tuple[Spec, ...] = self._multiplied.specs
-        for spec in specs[:-1]:
-            config = _serialized(spec.to_config(config))
-        return specs[-1].to_config(config)
+        *inside, last = self._multiplied.specs
+        for spec in inside:
+            config = {
+                "module": LRMultiplier.__module__,
+                "class_name": "LRMultiplier",
+                "config": {"optimizer": config, **spec.to_config(function_name)},
+                "registered_name": "layerwise>LRMultiplier",
+            }
+        return {"optimizer": config, **last.to_config(function_name)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LRMultiplier":
+    def from_config(
+        cls, config: Mapping[str, object], custom_objects: Mapping[str, object] | None = None
+    ) -> "LRMultiplier":
         """The optimizer that ``get_config`` described."""
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        spec = Spec.from_config(config)
+        spec = RuleSpec.from_config(config, RegisteredFunctions())
         return LRMultiplier(
-            optimizer, spec.rules, spec.schedule, match=spec.match, strict=spec.strict
+            optimizer,
+            spec.rules,
+            schedule=spec.schedule,
+            match=spec.match,
+            strict=spec.strict,
+            layers=spec.layers,
         )
 
-    def plain(self) -> Any:
+    def plain(self) -> Optimizer:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
         return clone_optimizer(self, _plain_class(type(self)))
 
     def with_rules(
         self,
         rules: Rules | None = None,
-        schedule: Schedule | Callable[[Any], Any] | None = None,
+        *,
+        schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
+        layers: Layers | None = None,
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
-        The arguments are those of ``LRMultiplier``, which, around an ``LRMultiplier``, would
-        multiply with its rules.
+        The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
+        would multiply with the rules that are there.
         """
-        made = LRMultiplier(self.plain(), rules, schedule, match=match, strict=strict)
+        made = LRMultiplier(
+            self.plain(), rules, schedule=schedule, match=match, strict=strict, layers=layers
+        )
         made._multiplied.source = self if self.built else None
         return made
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Keras pickles through its own file format; the class that reads it has to be importable.
-        return LRMultiplier._unpickle_model, super().__reduce__()[1]
-
-
-def _serialized(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "module": LRMultiplier.__module__,
-        "class_name": "LRMultiplier",
-        "config": config,
-        "registered_name": "layerwise>LRMultiplier",
-    }
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keras pickles through its file format; the class that reads it must be importable.
+        return unpickler(LRMultiplier), super().__reduce__()[1]
 
 
 @cache
 def _multiplied_class(plain: type) -> type:
     """The class of a multiplied optimizer: the plain one behind the multiplied update."""
+    ours = set(dir(LRMultiplier)) - set(dir(Optimizer))
+    if clash := sorted(name for name in ours & set(dir(plain)) if not name.startswith("_")):
+        raise OptimizerError(
+            f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
+        )
     made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
     keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)

@@ -1,63 +1,93 @@
 """The plan of an optimizer's variables, and the rates that it means at a step."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
 
 import keras
-from keras import ops
+from keras import Variable, ops
+from keras.optimizers import Optimizer
 
-from layerwise.keras._optimizer.factors import evaluate_on_host
-from layerwise.keras._optimizer.spec import Spec
+from layerwise._checks import number, whole
+from layerwise.errors import MultiplierError, UnmatchedRuleError
+from layerwise.keras._internals.optimizer import base_rate_of
+from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._parameters import parameters_of
 from layerwise.keras._schedule import LearningRateSchedule
-from layerwise.multipliers import Plan, multiply_plans
+from layerwise.multipliers import Plan, RuleSpec, distinct, multiply_plans
 from layerwise.schedules import Schedule, from_function
 
+_NOT_AMONG_THEM = (
+    "The names are those of the weights that train: a layer with trainable=False is not among "
+    "them, and Keras leaves the name of a nested functional model out of its layers' names "
+    "(layerwise.keras.annotate(nested, multiplier) reaches them all)."
+)
 
-def plan_of(variables: Sequence[Any], optimizer: Any, specs: Sequence[Spec]) -> Plan:
-    """The plan of these variables under one set of rules inside another."""
+
+def plan_of(variables: Sequence[Variable], optimizer: Optimizer, specs: Sequence[RuleSpec]) -> Plan:
+    """The plan of these variables under rules inside other rules, each multiplying the next."""
     parameters = parameters_of(variables, optimizer)
     plans = []
     for spec in specs:
-        plans.append(spec.resolve(parameters))
+        try:
+            plans.append(spec.resolve(parameters, prepare=prepared))
+        except UnmatchedRuleError as error:
+            raise UnmatchedRuleError(f"{error}\n{_NOT_AMONG_THEM}") from None
         parameters = [replace(p, annotation=None) for p in parameters]  # it counts once
-    plan: Plan = reduce(multiply_plans, plans)
-    return plan
+    return reduce(multiply_plans, plans)
 
 
-def with_rates(plan: Plan, optimizer: Any, steps: Sequence[int]) -> Plan:
-    """The plan with the optimizer's base rate, its present step, and the steps to show."""
-    now = int(ops.convert_to_numpy(optimizer.iterations))
-    moving = _moving_base(optimizer)
+def with_rates(
+    plan: Plan,
+    optimizer: Optimizer,
+    steps: Sequence[int] = (),
+    step: int | None = None,
+    learning_rate: float | None = None,
+) -> Plan:
+    """The plan with a base rate, the present step, and the steps to show.
+
+    Args:
+        plan: The plan.
+        optimizer: Gives the base rate and the present step.
+        steps: The steps to show rates at.
+        step: The present step, in place of the optimizer's.
+        learning_rate: The base rate, in place of the optimizer's.
+    """
+    shown = replace(
+        plan,
+        step=step_of(optimizer) if step is None else whole(step, "step", MultiplierError),
+        steps=tuple(whole(each, "steps", MultiplierError) for each in steps),
+    )
+    moving = None if learning_rate is not None else _moving_base(optimizer)
     if moving is None:
-        base = float(ops.convert_to_numpy(optimizer.learning_rate))
-        return replace(plan, learning_rate=base, step=now, steps=tuple(steps))
-    whole = Plan((), schedule=moving, separator=plan.separator)
-    schedule = multiply_plans(whole, replace(plan, rows=())).schedule
-    return replace(plan, learning_rate=1.0, schedule=schedule, step=now, steps=tuple(steps))
+        if learning_rate is None:
+            rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        else:
+            rate = number(learning_rate, "learning_rate", MultiplierError)
+        return replace(shown, learning_rate=rate)
+    whole_plan = Plan((), schedule=moving, separator=plan.separator)
+    schedule = multiply_plans(whole_plan, replace(plan, rows=())).schedule
+    return replace(shown, learning_rate=1.0, schedule=schedule)
+
+
+def step_of(optimizer: Optimizer) -> int:
+    """The updates that an optimizer has applied."""
+    return int(ops.convert_to_numpy(optimizer.iterations))
 
 
 def rates_now(plan: Plan) -> dict[str, float]:
     """Each variable's rate at the plan's step, by name; a name met again gets a number."""
-    rates: dict[str, float] = {}
-    met: Counter[str] = Counter()
-    for row, rate in zip(plan.rows, plan.rates(plan.step), strict=True):
-        name = row.parameter.name
-        met[name] += 1
-        rates[name if met[name] == 1 else f"{name} ({met[name]})"] = float(rate)
-    return rates
+    names = distinct(row.parameter.name for row in plan.rows)
+    return dict(zip(names, plan.rates(plan.step).tolist(), strict=True))
 
 
-def _moving_base(optimizer: Any) -> Schedule | None:
+def _moving_base(optimizer: Optimizer) -> Schedule | None:
     """The base rate as a schedule, if it is one."""
-    rate = optimizer._learning_rate
+    rate = base_rate_of(optimizer)
     if isinstance(rate, LearningRateSchedule):
         return rate.schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        # Keras counts batches here: so many to an update.
+        # Keras counts batches here, this many for each update.
         batches = optimizer.gradient_accumulation_steps or 1
         return from_function(lambda step: evaluate_on_host(rate, int(step) * batches))
     return None

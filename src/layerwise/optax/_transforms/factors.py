@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from layerwise._unfolded import unfolded
 from layerwise.multipliers import Plan, Value
 from layerwise.optax._parameters import is_hidden
 
@@ -80,41 +82,14 @@ def _evaluated(
     known = [*values, 1.0 if schedule is None else schedule]
     asked = [value for value in known if not _settled(value)]
     traced = isinstance(count, jax.core.Tracer)
-    results = iter(_variables(asked, count) if traced else _numbers(asked, count))
+    numbers = partial(_numbers, asked)
+    results = iter(unfolded(jax, numbers, count) if traced else numbers(count))
     *own, common = (value if _settled(value) else next(results) for value in known)
     return own, common
 
 
 def _numbers(values: Sequence[Value], count: Any) -> tuple[Any, ...]:
     return tuple(_scalar(value, count) for value in values)
-
-
-def _variables(values: Sequence[Value], count: Any) -> tuple[Any, ...]:
-    """The values at a step, as what the compiler takes for variables.
-
-    XLA compiles kernels that differ in a number one by one: 200 multipliers took 7 times as long
-    to compile on a CPU as one. It also repeats a schedule inside of every kernel that uses it. On
-    a CPU only what comes out of a branch is kept apart (the other branch is never taken); other
-    compilers have a barrier for it, and a branch would make them wait for the device.
-    """
-    shapes = jax.eval_shape(lambda count: _numbers(values, count), count)
-
-    def branch(count: Any) -> tuple[Any, ...]:
-        def never(_: Any) -> tuple[Any, ...]:
-            return tuple(jnp.zeros(shape.shape, shape.dtype) for shape in shapes)
-
-        results: tuple[Any, ...] = jax.lax.cond(
-            count >= 0, lambda count: _numbers(values, count), never, count
-        )
-        return results
-
-    def barrier(count: Any) -> tuple[Any, ...]:
-        keep: Any = jax.lax.optimization_barrier
-        results: tuple[Any, ...] = keep(_numbers(values, count))
-        return results
-
-    results: tuple[Any, ...] = jax.lax.platform_dependent(count, cpu=branch, default=barrier)
-    return results
 
 
 def _scalar(value: Value, count: Any) -> jax.Array:

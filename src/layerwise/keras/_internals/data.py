@@ -1,0 +1,79 @@
+"""The private parts of Keras through which ``fit`` takes every kind of data."""
+
+from collections.abc import Callable, Iterator
+from types import GeneratorType
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_split, shared_out
+
+__all__ = [
+    "batches_for_training",
+    "can_be_shuffled",
+    "get_data_adapter",
+    "map_arrays",
+    "on_one_replica",
+    "stop_workers",
+]
+
+
+def map_arrays(function: Callable[[Any], object], batch: object) -> object:
+    """The batch with a function applied to each array in it."""
+    return keras.tree.map_structure(function, batch, none_is_leaf=False)
+
+
+def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[object]:
+    """The batches of one pass, in the form that a train function takes.
+
+    Args:
+        adapter: Takes the data, as ``get_data_adapter`` returned it.
+        model: The model that is to train on them.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return map(_on_devices, adapter.get_jax_iterator())
+    if backend == "torch":
+        return iter(adapter.get_torch_dataloader())
+    if feeds_several_replicas(model):
+        return iter(shared_out(model, adapter.get_tf_dataset()))
+    if hasattr(adapter, "_dataset"):
+        return iter(adapter.get_tf_dataset())
+    return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
+
+
+def on_one_replica(batch: object) -> object:
+    """The batch, or what one replica gets of it if it is split among several."""
+    return map_arrays(lambda array: array.values[0] if is_split(array) else array, batch)
+
+
+def stop_workers(adapter: DataAdapter) -> bool:
+    """Stop the workers of a ``PyDataset``; returns whether there are any."""
+    workers = getattr(adapter, "enqueuer", None)
+    if workers is not None:
+        workers.stop()
+    return workers is not None
+
+
+def can_be_shuffled(x: object) -> bool:
+    """Whether ``fit`` shuffles such data; of other data it would warn."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is not None
+    leaves = keras.tree.flatten(x)
+    return not isinstance(x, GeneratorType) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _as_tensor(array: object) -> object:
+    return keras.ops.convert_to_tensor(array) if isinstance(array, np.ndarray) else array
+
+
+def _on_devices(batch: object) -> object:
+    """A batch laid out as ``fit`` would on JAX, under a ``keras.distribution``."""
+    if keras.distribution.distribution() is None:
+        return batch
+    from keras.src.backend.jax.trainer import _distribute_data
+
+    return _distribute_data(batch)

@@ -1,0 +1,179 @@
+"""The private parts of Keras' training that Layerwise leans on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src import backend
+
+from layerwise.errors import RecorderError
+from layerwise.keras._internals.data import map_arrays
+from layerwise.keras._internals.optimizer import batch_count, rate_variable
+from layerwise.keras._internals.tensorflow import where_fit_builds
+from layerwise.keras._internals.values import number_in
+from layerwise.keras._internals.versions import missing
+
+TRACKER, METRICS = "_loss_tracker", "_compile_metrics"
+
+State = Sequence[list[Any]]
+"""What the train function on JAX is called with and returns: the values of four lists.
+
+They are those of the trainable variables, the other variables of the model, the optimizer's
+variables and the variables of the metrics.
+"""
+
+OPTIMIZER_PART, METRICS_PART = 2, 3
+
+
+def check_trainer(model: keras.Model) -> None:
+    """Raise unless a compiled model trains in the way that per-batch values are read from.
+
+    Args:
+        model: What a callback is given.
+
+    Raises:
+        RecorderError: The model is not compiled, or this version of Keras works otherwise.
+    """
+    if not getattr(model, "compiled", False):
+        raise RecorderError(f"The model {model!r} is not compiled: call model.compile() first.")
+    for name in (TRACKER, METRICS, "train_function", "make_train_function", "train_step"):
+        if not hasattr(model, name):
+            raise missing(f"{type(model).__name__}.{name}", "recording each batch", RecorderError)
+
+
+def step_metrics(model: keras.Model) -> tuple[keras.metrics.Metric, keras.metrics.Metric | None]:
+    """What a training step updates: the mean of the loss, and the compiled metrics."""
+    return getattr(model, TRACKER), getattr(model, METRICS)
+
+
+def set_step_metrics(
+    model: keras.Model, tracker: keras.metrics.Metric, metrics: keras.metrics.Metric | None
+) -> None:
+    """Make a training step update these."""
+    # An ordinary assignment would add them to the metrics of the model.
+    object.__setattr__(model, TRACKER, tracker)
+    object.__setattr__(model, METRICS, metrics)
+
+
+def rate_and_count(optimizer: keras.optimizers.Optimizer) -> dict[str, object]:
+    """Copies of the base rate and the batch count, taken inside a training step.
+
+    Empty on JAX, where both come out of the step in its state.
+    """
+    if keras.backend.backend() == "jax":
+        return {}
+    rate = rate_variable(optimizer)
+    now = {"batches": keras.ops.copy(batch_count(optimizer).value)}
+    return now if rate is None else now | {"rate": keras.ops.copy(rate.value)}
+
+
+def state_variables(model: keras.Model) -> list[list[keras.Variable]]:
+    """The variables whose values are a state, list by list."""
+    return [
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    ]
+
+
+def trained_values(state: State) -> list[Any]:
+    """On JAX, the values of the trainable variables in a state."""
+    return state[0]
+
+
+class OptimizerState:
+    """An optimizer's base rate and batch count between the training steps of ``fit``.
+
+    On JAX they are in the state that is passed to each step, elsewhere in the variables.
+
+    Args:
+        optimizer: A built optimizer. Its variables are listed once, here.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
+        self._rate, self._count = rate_variable(optimizer), batch_count(optimizer)
+        self._places = {id(v): place for place, v in enumerate(optimizer.variables)}
+
+    def rate(self, state: State | None) -> float | None:
+        """The base rate; None if a schedule or function gives it."""
+        return None if self._rate is None else float(self._read(state, self._rate))
+
+    def batches(self, state: State | None) -> int:
+        """How many batches the optimizer has counted."""
+        return int(self._read(state, self._count))
+
+    def batches_on_device(self, state: State) -> object:
+        """On JAX, a copy of the count, which nothing waits for."""
+        return keras.ops.copy(state[OPTIMIZER_PART][self._places[id(self._count)]])
+
+    def set_rate(self, arguments: tuple[Any, ...], rate: float) -> tuple[Any, ...]:
+        """Set the base rate for the next step.
+
+        Args:
+            arguments: What the train function is about to be called with.
+            rate: The rate.
+
+        Returns:
+            What to call it with instead.
+        """
+        assert self._rate is not None
+        if keras.backend.backend() != "jax":
+            self._rate.assign(rate)
+            return arguments
+        import jax
+
+        state, *others = arguments
+        place = self._places[id(self._rate)]
+        values = list(state[OPTIMIZER_PART])
+        old = values[place]
+        values[place] = jax.device_put(np.asarray(rate, old.dtype), old.sharding)
+        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
+
+    def _read(self, state: State | None, variable: keras.Variable) -> Any:
+        if keras.backend.backend() != "jax" or state is None:
+            return number_in(variable)
+        return state[OPTIMIZER_PART][self._places[id(variable)]]
+
+
+def parts_built_by_fit(model: keras.Model) -> list[object]:
+    """The objects in which ``fit`` builds something, other than weights, when it sees data."""
+    optimizer = model.optimizer
+    parts = [optimizer, getattr(optimizer, "inner_optimizer", None)]
+    parts += [getattr(part, "_multiplied", None) for part in parts]  # of an LRMultiplier
+    parts += [model._compile_metrics, model._compile_loss]
+    parts += [getattr(part, "_tracker", None) for part in parts]
+    return [part for part in parts if part is not None]
+
+
+def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | None:
+    """Build what ``fit`` builds when it first sees data.
+
+    Args:
+        model: A compiled model.
+        batch: A batch in the form that the train function takes, of one replica.
+
+    Returns:
+        The shape of the loss on it; None if the model doesn't tell without training.
+    """
+
+    def symbolic(array: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(array.shape, keras.backend.standardize_dtype(array.dtype))
+
+    with where_fit_builds(model):
+        model._symbolic_build(data_batch=batch)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
+        try:
+            prediction = backend.compute_output_spec(model, x, training=False)
+            loss = backend.compute_output_spec(
+                model._compute_loss, x, y, prediction, sample_weight=weight, training=False
+            )
+            return tuple(loss.shape)
+        except Exception:  # a train_step() of the user's may not need these methods
+            return None
+
+
+def give_arrays_away(model: keras.Model) -> None:
+    """On JAX, let go of the arrays in all variables, because a step takes them over."""
+    model._purge_model_variables(True, True, True, True)

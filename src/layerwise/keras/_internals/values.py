@@ -1,0 +1,50 @@
+"""The values of Keras' variables."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import Variable, ops
+
+
+class Tensor(Protocol):
+    """A tensor of the backend, traced or not, as far as Layerwise looks at it."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """The size of each axis."""
+
+    def __add__(self, other: "Tensor | float") -> "Tensor": ...
+
+    def __mul__(self, other: "Tensor | float") -> "Tensor": ...
+
+    def __rmul__(self, other: float) -> "Tensor": ...
+
+
+Step: TypeAlias = Variable | Tensor | int
+"""Optimizer updates already applied: a variable, an integer tensor, or a Python integer."""
+
+
+def value_of(variable: Variable | Tensor) -> Tensor:
+    """The backend's own tensor of a Keras variable."""
+    value: Tensor = variable.value if isinstance(variable, Variable) else variable
+    return value
+
+
+def copy_of(variable: Variable | Tensor) -> Tensor:
+    """A copy of the present value."""
+    copy: Tensor = ops.copy(value_of(variable))
+    return copy
+
+
+def number_in(variable: Variable) -> npt.NDArray[np.generic]:
+    """The value of a variable as an array, read outside of any step."""
+    value = variable.value
+    # Keras can't convert what tf.distribute mirrors.
+    tensorflow = keras.backend.backend() == "tensorflow"
+    array: npt.NDArray[np.generic] = (
+        value.numpy() if tensorflow else keras.ops.convert_to_numpy(value)
+    )
+    return array
