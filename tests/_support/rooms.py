@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "src" / "layerwise"
 
-NOUNS = {"_checks", "errors", "finder", "multipliers", "recorder", "schedules"}
+NOUNS = {"_checks", "_unfolded", "errors", "finder", "multipliers", "recorder", "schedules"}
 # Beside the nouns an adapter has its framework, and Keras' also the backends under Keras.
 ADAPTERS = {
     "keras": {"keras", "jax", "tensorflow", "torch"},
