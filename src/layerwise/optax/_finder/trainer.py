@@ -1,14 +1,17 @@
 """The finder's protocol on Optax: arrays never change, so a snapshot only remembers them."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias, TypeGuard
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, TypeGuard
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 import optax
 
 from layerwise.errors import FinderError
-from layerwise.finder import Memory, global_states
+from layerwise.finder import global_states
 from layerwise.optax._finder.base_rate import OptimizerAtRate, with_rates
 from layerwise.optax._transforms.learning_rates import nodes
 
@@ -39,6 +42,14 @@ Step: TypeAlias = Callable[
 """``(params, state, extra, batch, rate) -> (params, state, extra, loss)``"""
 
 
+@dataclass(frozen=True)
+class _OnHost:
+    """An array in the host's memory, and where it came from."""
+
+    values: npt.NDArray[np.generic]
+    sharding: jax.sharding.Sharding
+
+
 class OptaxTrainer:
     """Trains at given rates from given arrays, which all stay as they are.
 
@@ -57,14 +68,11 @@ class OptaxTrainer:
         *,
         accumulate: int = 1,
         donates: bool = False,
-        memory: Memory = "device",
+        memory: Literal["device", "host"] = "device",
     ) -> None:
-        self._step, self._accumulate, self._donates = step, accumulate, donates
-        self._places = None
-        if memory == "host":
-            self._places = jax.tree.map(_place, start)
-            start = jax.tree.map(_on_host, start)
-        self._start = start
+        self._step, self._accumulate = step, accumulate
+        self._start: Trained = jax.tree.map(_on_host, start) if memory == "host" else start
+        self._copies = donates or memory == "host"
         self._now: Trained | None = None
 
     def snapshot(self) -> Callable[[], None]:
@@ -94,12 +102,8 @@ class OptaxTrainer:
         return sum(map(float, losses)) / len(losses)
 
     def _begin(self) -> Trained:
-        started: Trained = self._start
-        if self._places is not None:
-            started = jax.tree.map(_put, self._start, self._places)
-        elif self._donates:
-            started = jax.tree.map(_copied, self._start)
-        return started
+        begun: Trained = jax.tree.map(_on_device, self._start) if self._copies else self._start
+        return begun
 
 
 def loss_step(
@@ -115,10 +119,10 @@ def loss_step(
     ) -> tuple[optax.Params, optax.OptState, Tree, jax.Array]:
         def of(params: optax.Params) -> tuple[jax.Array, Tree]:
             given = (params, batch) if extra is None else (params, extra, batch)
-            found = loss_fn(*given)
+            found: Tree = loss_fn(*given)
             loss, new = _pair(found) if has_aux or extra is not None else (found, None)
             check_scalar(loss)
-            return loss, new if extra is not None else None
+            return loss, None if extra is None else new
 
         (loss, new), gradients = jax.value_and_grad(of, has_aux=True)(params)
         state = with_rates(state, rate, factors)
@@ -139,8 +143,7 @@ def update_step(update: Update) -> Step:
         found: object = update(params, state, batch, rate)
         if not isinstance(found, tuple) or len(found) != 3:
             raise FinderError(
-                f"update= must return (params, state, loss), and returned a "
-                f"{type(found).__name__}."
+                f"update= must return (params, state, loss), and returned a {type(found).__name__}."
             )
         return found[0], found[1], extra, found[2]
 
@@ -194,13 +197,15 @@ def _copied(leaf: Tree) -> Tree:
     return jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf
 
 
-def _place(leaf: Tree) -> jax.sharding.Sharding | None:
-    return leaf.sharding if isinstance(leaf, jax.Array) else None
-
-
 def _on_host(leaf: Tree) -> Tree:
-    ...
+    """An array in the host's memory; random keys, which are small, stay where they are."""
+    if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        return leaf
+    return _OnHost(jax.device_get(leaf), leaf.sharding)
 
 
-def _put(leaf: Tree, place: jax.sharding.Sharding | None) -> Tree:
-    ...
+def _on_device(leaf: Tree) -> Tree:
+    """A new array on the device that the leaf came from."""
+    if isinstance(leaf, _OnHost):
+        return jax.device_put(leaf.values, leaf.sharding)
+    return _copied(leaf)
