@@ -51,8 +51,8 @@ class MultiplierError(LayerwiseError, ValueError):
         >>> resolve([Parameter("head/kernel")], {"head": -1})
         Traceback (most recent call last):
         ...
-        layerwise.errors.MultiplierError: the rule 'head' has the multiplier -1; a multiplier is
-        a finite number of at least 0, a schedule, or a callable of the step.
+        layerwise.errors.MultiplierError: The rule 'head' has the multiplier -1; it must be a
+        finite number of at least 0, a schedule, or a callable of the step.
     """
 
 
@@ -64,22 +64,22 @@ class UnmatchedRuleError(MultiplierError):
         >>> resolve([Parameter("head/kernel")], {"haed": 0.1})
         Traceback (most recent call last):
         ...
-        layerwise.errors.UnmatchedRuleError: a rule matches no parameter (match='prefix'):
+        layerwise.errors.UnmatchedRuleError: A rule matches no parameter (match='prefix'):
           'haed': nearest 'head'
-        Correct the keys, or allow rules without effect with strict=False.
+        Correct the keys, or allow rules that match nothing with strict=False.
     """
 
 
 class AmbiguousRuleError(MultiplierError):
-    """Two rules of equal standing claim one parameter.
+    """Two equally good rules match one parameter.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
         >>> resolve([Parameter("ab/kernel")], {"ab": 0.1, "b/": 0.2}, match="substring")
         Traceback (most recent call last):
         ...
-        layerwise.errors.AmbiguousRuleError: the rules 'ab' and 'b/' both match 'ab/kernel', with
-        equal standing under match='substring'; make one of them longer, or leave it out.
+        layerwise.errors.AmbiguousRuleError: The rules 'ab' and 'b/' match 'ab/kernel' equally well
+        under match='substring'; make one of them longer, or leave it out.
     """
 
 

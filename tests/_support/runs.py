@@ -9,6 +9,9 @@ from layerwise.finder import QuadraticTrainer, search
 from layerwise.multipliers import Parameter, resolve
 from layerwise.recorder import Recorder
 
+FILE = "record.jsonl"
+"""What a recorder writes into its run's folder."""
+
 STEPS, EPOCH = 300, 60
 EVIL = "<script>alert(1)</script>"
 

@@ -42,12 +42,14 @@ def test_all_names_are_sorted_and_there(name):
 
 # What code about rules, schedules, plans and searches is written with, rather than these.
 NOT_ON_THE_FACADE = {
+    "BatchRow",
     "Clock",
     "HostGenerator",
     "Layers",
     "MLflow",
     "Override",
     "Parameter",
+    "PendingRows",
     "PlanRow",
     "Probe",
     "QuadraticTrainer",
@@ -69,7 +71,9 @@ NOT_ON_THE_FACADE = {
     "WeightsAndBiases",
     "accumulated",
     "candidates",
+    "check_ratios",
     "check_value",
+    "check_wait",
     "clamp",
     "common_start",
     "cut",
@@ -102,6 +106,7 @@ NOT_ON_THE_FACADE = {
     "valley",
     "value_at",
     "value_from_config",
+    "value_text",
     "value_to_config",
     "values_over",
 }

@@ -29,7 +29,7 @@ AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"rules": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
     ({"rules": {1: 0.5}}, MultiplierError, r"1"),
     ({"rules": 0.5}, MultiplierError, r"0\.5"),
-    ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix.*substring.*glob.*regex"),
+    ({"match": "fuzzy"}, MultiplierError, r"prefix.*substring.*glob.*regex.*'fuzzy'"),
     ({"rules": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
     ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
     ({"optimizer": "no-such"}, OptimizerError, r"'no-such'"),

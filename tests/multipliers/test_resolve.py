@@ -84,7 +84,9 @@ def test_a_short_key_wins_over_a_full_key_that_reaches_less_far():
 
 def test_a_full_and_a_short_key_for_the_same_layer_are_ambiguous():
     names = [Parameter("sequential/a/kernel", short="a/kernel")]
-    with pytest.raises(AmbiguousRuleError, match="'sequential/a' and 'a' both match"):
+    with pytest.raises(
+        AmbiguousRuleError, match="'sequential/a' and 'a' match 'sequential/a/kernel' equally well"
+    ):
         values(names, {"sequential/a": 0.5, "a": 0.1})
 
 
@@ -150,7 +152,7 @@ def test_an_annotation_wins_over_a_strategy_and_a_rule_wins_over_both_strategies
 @pytest.mark.parametrize("bad", [-1, float("nan"), "0.1", True])
 def test_a_bad_annotation_is_named(bad):
     with pytest.raises(
-        MultiplierError, match=f"the annotation of 'a/k' has the multiplier {bad!r}"
+        MultiplierError, match=f"The annotation of 'a/k' has the multiplier {bad!r}"
     ):
         values([Parameter("a/k", annotation=bad)], None)
 
@@ -204,12 +206,6 @@ def test_several_mappings_are_one():
     assert values(["ab", "a"], [{"ab": 0.1}, {"a": 0.5}]) == [0.1, 0.5]
 
 
-@pytest.mark.parametrize("second", [0.25, override(0.5), cosine(5)])
-def test_one_key_with_two_values_is_an_error_that_names_it(second):
-    with pytest.raises(AmbiguousRuleError, match=r"the rule 'a' is given twice, as 0\.5 and as"):
-        values(["a"], [{"a": 0.5}, {"a": second}])
-
-
 @pytest.mark.parametrize(
     ("rules", "hint"),
     [
@@ -228,46 +224,32 @@ def test_what_is_no_rules_is_refused(rules, hint):
     assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", [-0.5, float("nan"), float("inf"), "0.1", None, True, {"k": 1}])
-def test_a_bad_value_is_named_with_its_key(bad):
-    with pytest.raises(
-        MultiplierError, match=re.escape(f"the rule 'a' has the multiplier {bad!r}")
-    ):
-        values(["a"], {"a": bad})
-
-
 # -- all other arguments ----------------------------------------------------------------------
+
+
+NO_STEP = "must be a whole number of at least 0"
+NO_RATE = "learning_rate must be a finite number of at least 0"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"match": "exact"}, "match='exact' is not known"),
-        ({"learning_rate": -1}, "learning_rate=-1 has to be a finite number of at least 0"),
-        ({"learning_rate": float("nan")}, "learning_rate=nan has to be"),
-        ({"learning_rate": float("inf")}, "learning_rate=inf has to be"),
-        ({"learning_rate": cosine(5)}, "a rate that changes belongs into schedule=."),
-        ({"schedule": "cosine"}, "schedule='cosine' has to be a schedule"),
-        ({"schedule": -1}, "schedule=-1 has to be a schedule"),
-        ({"steps": [1, -1]}, "steps= holds -1"),
-        ({"steps": [0.5]}, "steps= holds 0.5"),
-        ({"steps": [float("nan")]}, "steps= holds nan"),
-        ({"steps": [float("inf")]}, "steps= holds inf"),
-        ({"step": "now"}, "step= holds 'now'"),
-        ({"layers": "a"}, "layers='a' has to be a list of levels"),
-        ({"layers": [["a"], ["a"]]}, "layers= holds 'a' in two levels"),
-        ({"layers": [["a", 3]]}, "layers= holds 3"),
-        ({"layers": [[""]]}, "layers= holds ''"),
+        ({"learning_rate": -1}, f"{NO_RATE}, got -1"),
+        ({"learning_rate": float("nan")}, f"{NO_RATE}, got nan"),
+        ({"learning_rate": float("inf")}, f"{NO_RATE}, got inf"),
+        ({"learning_rate": cosine(5)}, "a rate that changes with the step is a number and a sche"),
+        ({"schedule": "cosine"}, "schedule='cosine' must be a schedule"),
+        ({"schedule": -1}, "schedule=-1 must be a schedule"),
+        ({"steps": [1, -1]}, f"steps {NO_STEP}, got -1"),
+        ({"steps": [0.5]}, f"steps {NO_STEP}, got 0.5"),
+        ({"steps": [float("nan")]}, f"steps {NO_STEP}, got nan"),
+        ({"steps": [float("inf")]}, f"steps {NO_STEP} and at most 2**53, got inf"),
+        ({"step": "now"}, f"step {NO_STEP}, got 'now'"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(MultiplierError, match=re.escape(message)):
         values(["a"], {"a": 1}, **options)
-
-
-def test_an_unknown_mode_is_an_error_without_rules_too():
-    with pytest.raises(MultiplierError, match="is not known"):
-        values(["a"], None, match="exact")
 
 
 def test_every_error_is_a_layerwise_error_and_a_value_error():

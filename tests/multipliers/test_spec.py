@@ -172,7 +172,7 @@ def test_a_broken_config_is_named() -> None:
     config = RuleSpec(schedule=cosine(4)).to_config()
     with pytest.raises(ConfigError, match="lacks match, rules"):
         RuleSpec.from_config({"schedule": None, "strict": True})
-    with pytest.raises(ConfigError, match=r"0\.5 for a schedule"):
+    with pytest.raises(ConfigError, match=r"has 0\.5 as its schedule"):
         RuleSpec.from_config(config | {"schedule": {"version": 1, "value": 0.5}})
     with pytest.raises(ConfigError, match="version 7"):
         RuleSpec.from_config(config | {"rules": {"version": 7, "rules": None}})

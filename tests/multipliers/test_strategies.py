@@ -184,23 +184,53 @@ def test_the_separator_is_that_of_the_names():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layer_decay(0), "layer_decay(rate=0) has to be a finite number above 0"),
-        (lambda: layer_decay(-0.5), "layer_decay(rate=-0.5)"),
-        (lambda: layer_decay(1.5), "layer_decay(rate=1.5) would train the input fastest"),
-        (lambda: layer_decay(float("nan")), "layer_decay(rate=nan)"),
-        (lambda: layer_decay("0.5"), "layer_decay(rate='0.5')"),
-        (lambda: layer_decay(0.5, layers="a"), "layers='a' has to be a list of levels"),
-        (lambda: layer_decay(0.5, layers=["a", ["a"]]), "layers= holds 'a' in two levels"),
-        (lambda: discriminative(0), "discriminative(low=0)"),
-        (lambda: discriminative(0.1, float("inf")), "discriminative(high=inf)"),
-        (lambda: discriminative(2), "discriminative(low=2, high=1.0)"),
-        (lambda: discriminative(0.1, groups=0), "discriminative(groups=0) has to be a whole numb"),
-        (lambda: discriminative(0.1, groups=1.5), "discriminative(groups=1.5)"),
-        (lambda: gradual_unfreezing(0), "gradual_unfreezing(every=0) has to be a whole number of"),
-        (lambda: gradual_unfreezing(2.5), "gradual_unfreezing(every=2.5)"),
-        (lambda: gradual_unfreezing(float("nan")), "gradual_unfreezing(every=nan)"),
-        (lambda: gradual_unfreezing(5, start=-1), "gradual_unfreezing(start=-1)"),
-        (lambda: gradual_unfreezing(5, groups=True), "gradual_unfreezing(groups=True)"),
+        (lambda: layer_decay(0), "layer_decay: rate must be a finite number above 0, got 0"),
+        (lambda: layer_decay(-0.5), "layer_decay: rate must be a finite number above 0, got -0.5"),
+        (lambda: layer_decay(1.5), "layer_decay: rate must be at most 1, got 1.5"),
+        (
+            lambda: layer_decay(float("nan")),
+            "layer_decay: rate must be a finite number above 0, got nan",
+        ),
+        (
+            lambda: layer_decay("0.5"),
+            "layer_decay: rate must be a finite number above 0, got '0.5'",
+        ),
+        (lambda: layer_decay(0.5, layers="a"), "layers='a' must be a list of levels"),
+        (lambda: layer_decay(0.5, layers=["a", ["a"]]), "layers= must not hold 'a' in two levels"),
+        (lambda: discriminative(0), "discriminative: low must be a finite number above 0, got 0"),
+        (
+            lambda: discriminative(0.1, float("inf")),
+            "discriminative: high must be a finite number above 0, got inf",
+        ),
+        (lambda: discriminative(2), "must be at most high=1.0, the head's, got 2"),
+        (
+            lambda: discriminative(0.1, groups=0),
+            "discriminative: groups must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: discriminative(0.1, groups=1.5),
+            "discriminative: groups must be a whole number of at least 1, got 1.5",
+        ),
+        (
+            lambda: gradual_unfreezing(0),
+            "gradual_unfreezing: every must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: gradual_unfreezing(2.5),
+            "gradual_unfreezing: every must be a whole number of at least 1, got 2.5",
+        ),
+        (
+            lambda: gradual_unfreezing(float("nan")),
+            "gradual_unfreezing: every must be a whole number of at least 1, got nan",
+        ),
+        (
+            lambda: gradual_unfreezing(5, start=-1),
+            "gradual_unfreezing: start must be a whole number of at least 0, got -1",
+        ),
+        (
+            lambda: gradual_unfreezing(5, groups=True),
+            "gradual_unfreezing: groups must be a whole number of at least 1, got True",
+        ),
     ],
 )
 def test_bad_arguments_are_named_at_once(make, message):
@@ -209,7 +239,9 @@ def test_bad_arguments_are_named_at_once(make, message):
 
 
 def test_more_groups_than_levels_is_an_error_that_says_how_many_there_are():
-    with pytest.raises(MultiplierError, match="needs at least as many levels, and the model has 4"):
+    with pytest.raises(
+        MultiplierError, match="groups=5 must be at most the number of levels, which is 4"
+    ):
         resolve(NET, gradual_unfreezing(5, groups=5))
 
 

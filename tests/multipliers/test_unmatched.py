@@ -16,7 +16,7 @@ def message(rules, names=NAMES, **options):
 
 def test_it_names_the_key_the_nearest_names_and_the_way_out():
     text = message({"bakbone": 0.1})
-    for part in ("'bakbone'", "nearest 'backbone'", "strict=False", "a rule matches no parameter"):
+    for part in ("'bakbone'", "nearest 'backbone'", "strict=False", "A rule matches no parameter"):
         assert part in text
 
 

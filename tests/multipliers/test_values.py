@@ -34,6 +34,9 @@ class Tensor:
     def __float__(self):
         return float(self.value)
 
+    def __int__(self):
+        return int(self.value)
+
 
 class Traced(Tensor):
     """A tensor without a value yet."""
@@ -109,18 +112,18 @@ def test_schedules_and_callables_stay_what_they_are():
 )
 def test_everything_else_is_refused_with_place_and_value(value):
     with pytest.raises(MultiplierError) as caught:
-        check_value(value, "the rule 'head'")
+        check_value(value, "The rule 'head'")
     message = str(caught.value)
-    assert message.startswith(f"the rule 'head' has the multiplier {value!r}; ")
+    assert message.startswith(f"The rule 'head' has the multiplier {value!r}; ")
     assert "a finite number of at least 0, a schedule, or a callable of the step" in message
 
 
 @pytest.mark.parametrize(
     ("value", "hint"),
     [
-        (float, "float is a class: hand in an object made from it"),
-        (Variable(), "A variable would be read only once: hand in a function that returns it"),
-        (override(1.0), r"override\(...\) belongs to a rule: take its value here"),
+        (float, "float is a class: give an object made from it"),
+        (Variable(), "A variable would be read only once: give a function that returns it"),
+        (override(1.0), r"override\(...\) belongs to a rule: give its value here"),
     ],
 )
 def test_near_misses_get_a_hint(value, hint):

@@ -162,10 +162,10 @@ def test_a_history_in_memory():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"step": [0], "loss": [1.0, 2.0]}, "differ in length"),
-        ({"loss": ["low"]}, "'loss' holds something else than numbers"),
-        ({"loss": [[1.0]]}, "'loss' has the shape"),
-        ({"loss": 1.0}, "'loss' has the shape"),
+        ({"step": [0], "loss": [1.0, 2.0]}, "must have one length"),
+        ({"loss": ["low"]}, "'loss' must hold numbers only"),
+        ({"loss": [[1.0]]}, "'loss' must have one axis"),
+        ({"loss": 1.0}, "'loss' must have one axis"),
     ],
 )
 def test_columns_that_are_none(columns, message):
@@ -196,7 +196,7 @@ def test_tables(tmp_path):
         assert read.batch[name].dtype == history.batch[name].dtype
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "batch.csv"), frame)
     assert History.from_csv(tmp_path / "epoch.csv").batch["accuracy"].tolist() == [0.5]
-    with pytest.raises(RecorderError, match="'batch' and 'epoch', got 'epochs'"):
+    with pytest.raises(RecorderError, match="one of 'batch', 'epoch', got 'epochs'"):
         history.to_csv(tmp_path / "no.csv", kind="epochs")
     assert not (tmp_path / "no.csv").exists()
 
@@ -204,7 +204,7 @@ def test_tables(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("step,loss\n0,1.0\n1\n", "Line 3 of .* has 1 fields, and there are 2 names"),
+        ("step,loss\n0,1.0\n1\n", "Line 3 of .* has 1 fields, but its first line has 2 names"),
         ("step,loss\n0,low\n", "Line 2 of .* can't be read: could not convert"),
         (None, "can't be read: No such file"),
     ],
@@ -215,3 +215,11 @@ def test_a_table_that_is_none(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(RecorderError, match=message):
         History.from_csv(path)
+
+
+def test_metrics_are_what_else_was_measured():
+    history = History(
+        {"step": [0], "loss": [1.0], "accuracy": [0.5], "rates/head": [0.1], "ratios/head": [0.1]},
+        {"epoch": [0], "val_loss": [1.0], "val_f1": [0.5], "val_accuracy": [0.5], "top/5": [0.5]},
+    )
+    assert history.metrics == ("accuracy", "f1", "top/5")

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from layerwise.recorder import History, Recorder
-from layerwise.recorder._format import FILE
 from tests._scripts.recorder_endless import loss_at, main
+from tests._support.runs import FILE
 
 KILLS = 50
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from layerwise.errors import RecorderError
 from layerwise.recorder import History, Recorder
-from layerwise.recorder._format import FILE
+from tests._support.runs import FILE
 
 # Each: how far training goes back, how many steps it then does, and in which manner it says so.
 MANNERS = ["reopened", "told", "same process", "in a block"]

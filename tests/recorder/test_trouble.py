@@ -8,8 +8,8 @@ import warnings
 import pytest
 
 from layerwise.recorder import History, Recorder, RecorderWarning
-from layerwise.recorder._format import FILE
 from layerwise.schedules import cosine
+from tests._support.runs import FILE
 
 
 @contextlib.contextmanager

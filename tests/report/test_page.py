@@ -266,7 +266,7 @@ def test_groups_of_one_course_share_a_line(tmp_path):
 def test_a_finding_that_can_not_be_read_is_said(tmp_path):
     history = History({"step": [0], "loss": [1.0]}, name="old", finding={"layerwise": "older"})
     page = read(write_report(history, tmp_path / "old.html"))
-    assert any("the finder left in the run old can't be read" in t for t in page.texts["p"])
+    assert any("The finding of the run old can't be read" in t for t in page.texts["p"])
     assert drawn(page) == {"picture-loss"}
 
 

@@ -31,7 +31,7 @@ GROUPS: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"rules": {"head": lambda step: -1.0}}, MultiplierError, r"head.*-1\.0 at step 0"),
     ({"rules": 0.5}, MultiplierError, r"0\.5"),
     ({"rules": {"ea": 1, "he": 2}, "match": "substring"}, AmbiguousRuleError, "'ea'.*'he'"),
-    ({"match": "fuzzy"}, MultiplierError, r"'fuzzy'.*prefix"),
+    ({"match": "fuzzy"}, MultiplierError, r"prefix.*'fuzzy'"),
     ({"lr": -0.1}, MultiplierError, r"-0\.1"),
     ({"lr": NAN}, MultiplierError, "nan"),
     ({"lr": cosine(10)}, MultiplierError, r"cosine\(10\).*schedule"),

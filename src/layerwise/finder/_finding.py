@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from layerwise import _show
 from layerwise._checks import version
 from layerwise.errors import ConfigError
 
@@ -119,9 +120,7 @@ class LRFinding:
         Returns:
             The axes.
         """
-        from layerwise import plots
-
-        return plots.finding(self, ax=ax)
+        return _show.finding_curves(self, ax)
 
     def to_config(self) -> dict[str, Any]:
         """Everything as plain data for JSON; numbers that are not finite become text."""

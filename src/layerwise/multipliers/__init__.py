@@ -6,7 +6,6 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._group_names import group_labels
 from layerwise.multipliers._levels import Layers, levels_from_names
 from layerwise.multipliers._names import (
     common_start,
@@ -15,9 +14,7 @@ from layerwise.multipliers._names import (
     is_head,
     numbered,
 )
-from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._plan import Plan, PlanRow
-from layerwise.multipliers._product import multiply_plans
+from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._spec import RuleSpec
@@ -36,6 +33,7 @@ from layerwise.multipliers._values import (
     moves,
     override,
     value_at,
+    value_text,
 )
 
 __all__ = [
@@ -69,5 +67,6 @@ __all__ = [
     "rules_to_config",
     "value_at",
     "value_from_config",
+    "value_text",
     "value_to_config",
 ]

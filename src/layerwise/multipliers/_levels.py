@@ -1,8 +1,8 @@
 """Levels: the layers of a model from its input to its head, read from the parameters' names.
 
-A level is what one strategy treats as one step of depth. Without any other knowledge it is a
-layer that owns weights, in the order in which the model names them. Three shapes that nearly all
-networks have are seen in the names, too: numbered blocks, attention, and embeddings at the input.
+A level is what a strategy counts as one step of depth. By default it is a layer that has weights,
+in the order in which the model names them. The names also show three structures that most networks
+have: numbered blocks, attention, and embeddings at the input.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import TypeAlias
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._names import common_start, is_embedding, numbered
-from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._plan import Parameter
 
 Layers: TypeAlias = Sequence[str | Sequence[str]]
-"""Levels from input to head: each a name, a beginning of names, or several of these.
+"""Levels from input to head: each a name, the start of names, or a list of these.
 
 Examples:
     >>> from layerwise.multipliers import Layers, Parameter, layer_decay, resolve
@@ -27,7 +27,7 @@ Examples:
 
 Path: TypeAlias = tuple[str, ...]
 
-# Keras numbers its containers in the order they were made: that says nothing about depth.
+# Keras numbers containers in the order in which they were made, which says nothing about depth.
 _CONTAINERS = {"functional", "model", "sequential"}
 _STACKS = {"blocks", "layers"}
 _QUERY_KEY_VALUE = (
@@ -41,22 +41,22 @@ _OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "t
 
 
 def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple[str, ...], ...]:
-    """The levels of a model, from its input to its head, read from its parameters' names.
+    """The levels of a model from its input to its head, read from its parameters' names.
 
-    A level is a layer that owns weights (a name without its last part), in the order of first
-    appearance, except that
+    A level is a layer that has weights (a name without its last part), in order of appearance, with
+    three exceptions:
 
-    - numbered blocks are one level an index: ``encoder.layer.3.…``, ``block_0/…``; in stages of
-      numbered blocks it is the block: ``layer1.0.…``, ``stages.1.blocks.0.…``;
-    - the parts of one attention layer (query, key, value, output) are one level;
-    - the embeddings that a model begins with are one level, the deepest.
+    - each numbered block is one level: ``encoder.layer.3.…``, ``block_0/…``; if stages consist of
+      numbered blocks, each block is one: ``layer1.0.…``, ``stages.1.blocks.0.…``;
+    - the parts of an attention layer (query, key, value, output) are one level;
+    - the embeddings at the start of a model are one level, the farthest from the head.
 
     Args:
         names: The parameters' names, in the model's order.
-        separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in Torch.
+        separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in PyTorch.
 
     Returns:
-        The levels, each the names of its parameters.
+        The levels, each with the names of its parameters.
 
     Examples:
         >>> from layerwise.multipliers import levels_from_names
@@ -72,26 +72,29 @@ def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple
 
 
 def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
-    """Levels as a caller wrote them, as tuples of names or beginnings of names.
+    """Levels as a caller wrote them, checked, as tuples of names or starts of names.
 
     Raises:
-        MultiplierError: They are no sequence of names, or one name is in two levels.
+        MultiplierError: This is no sequence of names, or one name is in two levels.
     """
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise MultiplierError(
-            f"layers={layers!r} has to be a list of levels, from input to head, each a name or a "
+            f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
             "list of names."
         )
-    levels = tuple((level,) if isinstance(level, str) else tuple(level) for level in layers)
+    levels = tuple(
+        tuple(level) if isinstance(level, Iterable) and not isinstance(level, str) else (level,)
+        for level in layers
+    )
     seen: set[str] = set()
     for level in levels:
         for name in level:
             if not isinstance(name, str) or not name:
-                raise MultiplierError(f"layers= holds {name!r}, which is no name of a layer.")
+                raise MultiplierError(f"layers= must hold names of layers, got {name!r}.")
             if name in seen:
                 raise MultiplierError(
-                    f"layers= holds {name!r} in two levels; a name stands for one. If two layers "
-                    "have that name, give them different ones."
+                    f"layers= must not hold {name!r} in two levels. If two layers have that name, "
+                    "rename one of them."
                 )
         seen.update(level)
     return levels
@@ -100,9 +103,9 @@ def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
 def find_levels(
     layers: Sequence[Sequence[str]], parameters: Sequence[Parameter], separator: str
 ) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """The level of each parameter, and the names in ``layers`` that are nobody's.
+    """The level of each parameter, and the names in ``layers`` that match no parameter.
 
-    Names are matched as rules by prefix are. A shared parameter is where its first name is.
+    Names match as rules do by prefix. A shared parameter is in the level of its first name.
     """
     level_of_key = {name: i for i, level in enumerate(layers) for name in level}
     flat = [Parameter(name, short=short) for p in parameters for name, short in p.paths()]
@@ -116,20 +119,20 @@ def find_levels(
 
 
 class _Tree:
-    """The layers that the names imply: who is in whom, who is numbered, who is attention."""
+    """The tree of layers that the names imply, with its numbered blocks and attention layers."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.children: dict[Path, dict[str, None]] = {}
         for path in paths:
             for end in range(len(path)):
                 self.children.setdefault(path[:end], {})[path[end]] = None
-        # With sublayers: some child has children, too.
+        # Layers that contain layers: at least one child has children.
         self.compound = {path[:-1] for path in self.children if path}
         self.families: dict[tuple[Path, str], list[Path]] = {}
         for path in self.compound:
             if path and (found := numbered(path[-1])):
                 self.families.setdefault((path[:-1], found[0]), []).append(path)
-        for path in self.compound:  # Keras' first: block, block_1, block_2
+        for path in self.compound:  # Keras gives the first no number: block, block_1, block_2
             if path and (path[:-1], path[-1]) in self.families:
                 self.families[path[:-1], path[-1]].append(path)
         self.blocks = {
@@ -141,7 +144,7 @@ class _Tree:
         self.attention = {path: parts for path in self.children if (parts := self._parts(path))}
 
     def level_of(self, path: Path) -> Path:
-        """The layer that stands for the level of a parameter."""
+        """The layer that is the level of a parameter."""
         for end in range(1, len(path)):
             if path[:end] in self.blocks:
                 return path[: self._innermost_block(path, end)]
@@ -151,7 +154,7 @@ class _Tree:
         return path[:-1]
 
     def _innermost_block(self, path: Path, end: int) -> int:
-        """Where the block ends that the block ``path[:end]``, perhaps a stage, is made of."""
+        """The end of the innermost block in ``path``: ``path[:end]``, or a block of that stage."""
         while True:
             in_stack = path[end : end + 1] and path[end] in _STACKS
             inner = path[: end + 2] if in_stack else path[: end + 1]
@@ -160,12 +163,12 @@ class _Tree:
             end = len(inner)
 
     def _alike(self, path: Path) -> bool:
-        """Whether a numbered layer and its siblings are the same thing several times."""
+        """Whether a numbered layer and all its numbered siblings have a child in common."""
         family = self.families[path[:-1], ""]
         return bool(set.intersection(*(set(self.children[member]) for member in family)))
 
     def _parts(self, path: Path) -> set[str]:
-        """The layers in a layer that are the parts of one attention layer."""
+        """The children of a layer that are the parts of one attention layer."""
         children = list(self.children[path])
         bare = {child: re.sub(r"_(proj|dense|lin|linear|layer)$", "", child) for child in children}
         known = set(bare.values()) | set(children)
@@ -180,7 +183,7 @@ class _Tree:
 def _embeddings_joined(
     levels: list[list[str]], paths: dict[str, Path]
 ) -> tuple[tuple[str, ...], ...]:
-    shared = len(common_start(paths.values()))  # the model's own name is not a layer's
+    shared = len(common_start(paths.values()))  # the model's name is no layer's name
 
     def is_input(level: list[str]) -> bool:
         return all(any(map(is_embedding, paths[name][shared:])) for name in level)

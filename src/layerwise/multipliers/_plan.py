@@ -1,4 +1,4 @@
-"""The plan: which multiplier each parameter gets and why, as a table that can be read."""
+"""The plan: which multiplier each parameter gets, and why, as a table to read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,17 +8,70 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
+from layerwise._numbers import counted
 from layerwise.errors import MultiplierError
-from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._values import StepValue, Value, moves, value_at, value_key
-from layerwise.schedules import Schedule
+from layerwise.multipliers._names import common_start
+from layerwise.multipliers._values import (
+    StepValue,
+    Value,
+    moves,
+    product,
+    value_at,
+    value_key,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
+_SHOWN = 3  # rules or layers in a label, at most
+
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One trainable array of a model, as far as rules need to know it.
+
+    Args:
+        name: The name that the framework prints: ``backbone/conv/kernel``.
+        shape: Its shape.
+        short: The name without what a wrapper puts in front of it (a Keras model's name,
+            PyTorch's ``module.``), or None. Keys that match no full name are tried against it.
+        aliases: The other names of a shared parameter.
+        annotation: The multiplier that its layer carries, or None.
+        weight_decay: Its weight decay, to be shown in the plan, or None.
+        trainable: Whether it is updated at all. If not, it still has a row in the plan, and a rule
+            that matches only this parameter is not called unmatched.
+
+    Examples:
+        >>> from layerwise.multipliers import Parameter
+        >>> Parameter("head/kernel", (32, 10)).name
+        'head/kernel'
+    """
+
+    name: str
+    shape: tuple[int, ...] = ()
+    short: str | None = None
+    aliases: tuple[str, ...] = ()
+    annotation: Value | None = None
+    weight_decay: float | None = None
+    trainable: bool = True
+
+    def paths(self) -> tuple[tuple[str, str | None], ...]:
+        """Each of its names, with the same name without the wrapper where that is shorter."""
+        wrapper = ""
+        if self.short and self.name.endswith(self.short):
+            wrapper = self.name.removesuffix(self.short)
+        bare = [
+            alias.removeprefix(wrapper) if wrapper and alias.startswith(wrapper) else None
+            for alias in self.aliases
+        ]
+        short = None if self.short == self.name else self.short
+        return ((self.name, short), *zip(self.aliases, bare, strict=True))
 
 
 @dataclass(frozen=True)
@@ -27,8 +80,8 @@ class PlanRow:
 
     Attributes:
         parameter: The parameter.
-        rule: What decided: the key of a rule, strategies as ``layer_decay(0.75)``,
-            ``"annotation"``, or None where nothing did and the multiplier is 1.
+        rule: What decided: the key of a rule, a strategy such as ``layer_decay(0.75)``,
+            ``"annotation"``, or None if nothing did, so that the multiplier is 1.
         value: The multiplier: a ``float``, a schedule, or a callable.
 
     Examples:
@@ -44,24 +97,24 @@ class PlanRow:
 
     @property
     def frozen(self) -> bool:
-        """Whether the parameter never changes: not trainable, or multiplied by the number 0."""
+        """Whether the parameter never changes: it isn't trainable, or its multiplier is 0."""
         return not self.parameter.trainable or self.value == 0.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What rules mean for a model's parameters, before any training.
+    """What rules mean for a model's parameters, to be read before any training.
 
-    Printed, it is a table; parameters with the same settings are folded together, as far as is
-    needed for the table to fit a screen.
+    It prints as a table. If that would not fit a screen, parameters with the same settings share a
+    line.
 
     Attributes:
-        rows: One row a parameter, in the order of the parameters.
-        learning_rate: The base learning rate, or None if it is not known.
-        schedule: A factor on the base learning rate, for all parameters, or None.
-        steps: Steps to show rates at, beside ``step``.
-        step: The step that is now: optimizer updates already applied.
-        separator: What stands between the parts of a name.
+        rows: One row per parameter, in the model's order.
+        learning_rate: The base learning rate, or None if it isn't known.
+        schedule: A factor on the base learning rate for all parameters, or None.
+        steps: More steps to show rates at, beside ``step``.
+        step: The present step: optimizer updates already applied.
+        separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -87,21 +140,21 @@ class Plan:
 
     @cached_property
     def groups(self) -> tuple[tuple[Value, tuple[int, ...]], ...]:
-        """The distinct multipliers, each with the places of its rows, by first appearance."""
+        """The different multipliers in order of appearance, each with the places of its rows."""
         places: dict[object, list[int]] = {}
         for place, row in enumerate(self.rows):
             places.setdefault(value_key(row.value), []).append(place)
-        return tuple((self.rows[own[0]].value, tuple(own)) for own in places.values())
+        return tuple((self.rows[same[0]].value, tuple(same)) for same in places.values())
 
     def map_values(self, change: Callable[[StepValue, str], Value]) -> Self:
-        """The plan with other values in place of those that move.
+        """The plan with its schedules and callables replaced.
 
         Args:
-            change: Called once with each different schedule or callable and what it is
-                (``"The multiplier of 'head'"``, ``"The schedule"``); returns the new value.
+            change: Gets each different schedule or callable once, with what it is
+                (``"The multiplier of 'head'"``, ``"The schedule"``), and returns the new value.
 
         Returns:
-            The plan with the new values; numbers stay as they are.
+            The plan with the new values. Numbers stay as they are.
 
         Examples:
             >>> from layerwise import constant
@@ -125,10 +178,22 @@ class Plan:
         return replace(self, rows=rows, schedule=schedule)
 
     def multipliers(self, step: int) -> Floats:
-        """The multiplier of each row at a step, shape ``(rows,)``.
+        """The multiplier of each row at a step.
+
+        Args:
+            step: Optimizer updates already applied.
+
+        Returns:
+            An array of shape ``(rows,)``.
 
         Raises:
-            MultiplierError: A callable returned something that is no multiplier.
+            MultiplierError: A callable did not return a finite number of at least 0.
+
+        Examples:
+            >>> from layerwise import cosine
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> resolve([Parameter("head/kernel")], {"head": cosine(100)}).multipliers(50)
+            array([0.5])
         """
         result = np.empty(len(self.rows))
         for value, places in self.groups:
@@ -136,17 +201,28 @@ class Plan:
         return result
 
     def rates(self, step: int) -> Floats:
-        """The learning rate of each row at a step, shape ``(rows,)``.
+        """The learning rate of each row at a step.
 
-        It is ``learning_rate * schedule(step) * multiplier(step)``, and 0 for a parameter that is
-        not trainable.
+        It is ``learning_rate * schedule(step) * multiplier(step)``, and 0 for a parameter that
+        isn't trainable.
+
+        Args:
+            step: Optimizer updates already applied.
+
+        Returns:
+            An array of shape ``(rows,)``.
 
         Raises:
-            MultiplierError: The plan was made without a learning rate, or a callable returned
-                something that is no multiplier.
+            MultiplierError: The plan was made without a learning rate, or a callable did not
+                return a finite number of at least 0.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> resolve([Parameter("head/kernel")], {"head": 0.5}, learning_rate=0.1).rates(0)
+            array([0.05])
         """
         if self.learning_rate is None:
-            raise MultiplierError("this plan has no learning rate: make it with learning_rate=.")
+            raise MultiplierError("The plan has no learning rate: make it with learning_rate=.")
         base = self.learning_rate
         if self.schedule is not None:
             base *= value_at(self.schedule, step, "The schedule")
@@ -154,11 +230,17 @@ class Plan:
         return np.where(trainable, base * self.multipliers(step), 0.0)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """The table as plain columns of equal length: JSON data, or a data frame's argument.
+        """The table as plain columns of equal length, for JSON or a data frame.
 
-        The columns are ``parameter``, ``shape``, ``rule``, ``multiplier`` (a number, or the text
-        of what changes with the step), ``rate @ N`` for each step N that is shown (without a
-        learning rate ``multiplier @ N``), ``weight decay`` and ``frozen``.
+        The columns are ``parameter``, ``shape``, ``rule``, ``multiplier`` (a number, or a text for
+        what changes with the step), ``rate @ N`` for each step N shown (``multiplier @ N`` if there
+        is no learning rate), ``weight decay`` and ``frozen``.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> columns = resolve([Parameter("head/kernel", (8, 2))], {"head": 0}).to_dict()
+            >>> columns["parameter"], columns["shape"], columns["frozen"]
+            (['head/kernel'], [[8, 2]], [True])
         """
         return {
             "parameter": [row.parameter.name for row in self.rows],
@@ -171,87 +253,151 @@ class Plan:
         }
 
     def columns_at_steps(self) -> dict[str, Floats]:
-        """The numbers at the steps that are shown, by the title of their column."""
+        """The rates, or else the multipliers, at the steps shown, by the title of the column."""
         if self.learning_rate is not None:
             return {f"rate @ {step}": self.rates(step) for step in (self.step, *self.steps)}
         steps = (self.step, *self.steps) if self.steps else ()
         return {f"multiplier @ {step}": self.multipliers(step) for step in steps}
 
     def plot(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
-        """Draw the rate of each group over the steps, with Matplotlib.
+        """Draw the rate of each different multiplier over the steps, with Matplotlib.
 
         Args:
-            steps: How many steps from 0 on, or the steps themselves, rising.
+            steps: How many steps from 0 on, or the steps themselves in rising order.
             ax: Axes to draw on; by default a new figure's.
 
         Returns:
-            The axes. Without a learning rate they show the multipliers.
+            The axes. They show multipliers if the plan has no learning rate.
 
         Raises:
-            LayerwiseError: ``steps`` are no steps.
-        """
-        from layerwise import plots
+            LayerwiseError: ``steps`` are not as described.
 
-        return plots.plan(self, steps, ax=ax)
+        Examples:
+            >>> from layerwise import cosine
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> ax = resolve([Parameter("head/kernel")], schedule=cosine(100)).plot(steps=100)
+            >>> ax.get_xlabel()
+            'step (optimizer updates)'
+        """
+        return _show.plan_curves(self, steps, ax)
 
     def heat_map(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
         """Draw the rate of each layer at each step as a colour, with Matplotlib.
 
         Args:
-            steps: How many steps from 0 on, or the steps themselves, rising.
+            steps: How many steps from 0 on, or the steps themselves in rising order.
             ax: Axes to draw on; by default a new figure's.
 
         Returns:
-            The axes; frozen layers are hatched in them.
+            The axes. Frozen layers are hatched.
 
         Raises:
-            LayerwiseError: ``steps`` are no steps, or the plan is empty.
-        """
-        from layerwise import plots
+            LayerwiseError: ``steps`` are not as described, or the plan is empty.
 
-        return plots.heat_map(self, steps, ax=ax)
+        Examples:
+            >>> from layerwise.multipliers import Parameter, layer_decay, resolve
+            >>> names = [Parameter("body/kernel"), Parameter("head/kernel")]
+            >>> ax = resolve(names, layer_decay(0.5)).heat_map(steps=100)
+            >>> [label.get_text() for label in ax.get_yticklabels()]
+            ['body', 'head']
+        """
+        return _show.plan_heat_map(self, steps, ax)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        from layerwise._plan_table import plan_table
-
-        yield plan_table(self, options.max_width)
+        yield _show.plan_table(self, options.max_width)
 
     def __str__(self) -> str:
-        try:
-            from layerwise._plan_table import plan_text
-        except ModuleNotFoundError as error:
-            if error.name != "rich":
-                raise
-            return f'{self!r}\nTo see it as a table: pip install "layerwise[cli]"'
-        return plan_text(self)
+        return _show.plan_text(self)
 
     def __repr__(self) -> str:
         frozen = sum(row.frozen for row in self.rows)
         rate = "" if self.learning_rate is None else f", learning_rate={self.learning_rate:g}"
         return (
-            f"<Plan: {_count(len(self.rows), 'parameter')}, "
-            f"{_count(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
+            f"<Plan: {counted(len(self.rows), 'parameter')}, "
+            f"{counted(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
         )
+
+
+def multiply_plans(inner: Plan, outer: Plan) -> Plan:
+    """The plan of two sets of rules for the same parameters: their multipliers multiply.
+
+    Args:
+        inner: One plan, whose learning rate, steps and separator are kept.
+        outer: The other plan, with the same parameters in the same order.
+
+    Returns:
+        A plan whose multipliers and schedules are the products.
+
+    Examples:
+        >>> from layerwise.multipliers import Parameter, multiply_plans, resolve
+        >>> names = [Parameter("body/kernel"), Parameter("head/kernel")]
+        >>> plan = multiply_plans(resolve(names, {"body": 0.5}), resolve(names, {"body": 0.25}))
+        >>> plan.multipliers(0).tolist()
+        [0.125, 1.0]
+    """
+    rows = [
+        PlanRow(
+            a.parameter,
+            " * ".join(rule for rule in (a.rule, b.rule) if rule is not None) or None,
+            product(a.value, b.value),
+        )
+        for a, b in zip(inner.rows, outer.rows, strict=True)
+    ]
+    schedules = [plan.schedule for plan in (inner, outer) if plan.schedule is not None]
+    return replace(inner, rows=tuple(rows), schedule=product(*schedules) if schedules else None)
+
+
+def group_labels(
+    plan: Plan, groups: Sequence[Sequence[int]], names: Sequence[str] | None = None
+) -> list[str]:
+    """A readable label for each group of a plan's rows.
+
+    A group is named after its rules (``default`` where there was none) if each of these rules
+    stands for a single multiplier. Otherwise, as under a strategy, it is named after its layers: by
+    what their names have in common at the start, or else by the names.
+
+    Args:
+        plan: The plan.
+        groups: The places of each group's rows in the plan.
+        names: The rows' names, to be shown instead of those in the plan.
+
+    Returns:
+        Labels such as ``backbone``, ``encoder/layer/3`` and ``default``; two may be equal, see
+        ``distinct``.
+
+    Examples:
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> plan = resolve([Parameter("body/a/kernel"), Parameter("head/kernel")], {"body": 0.1})
+        >>> group_labels(plan, [[0], [1]])
+        ['body', 'default']
+    """
+    meanings: dict[str | None, set[int]] = {}
+    for number, (_, members) in enumerate(plan.groups):
+        for place in members:
+            meanings.setdefault(plan.rows[place].rule, set()).add(number)
+    labels = []
+    for places in groups:
+        rules = list(dict.fromkeys(plan.rows[place].rule for place in places))
+        if all(len(meanings[rule]) == 1 for rule in rules):
+            labels.append(_joined(["default" if rule is None else rule for rule in rules]))
+        else:
+            shown = [names[i] if names else plan.rows[i].parameter.name for i in places]
+            labels.append(_layers_label(shown, plan.separator))
+    return labels
+
+
+def _layers_label(names: Sequence[str], separator: str) -> str:
+    """The layers of these parameters; a parameter without a layer stands for itself."""
+    paths = [tuple(name.split(separator)) for name in names]
+    layers = list(dict.fromkeys(path[:-1] or path for path in paths))
+    start = common_start(layers)
+    return separator.join(start) or _joined([separator.join(layer) for layer in layers])
+
+
+def _joined(texts: Sequence[str]) -> str:
+    more = len(texts) - _SHOWN
+    return " + ".join(texts[:_SHOWN]) + (f" + {more} more" if more > 0 else "")
 
 
 def _what(row: PlanRow) -> str:
     return f"The multiplier of {row.rule or row.parameter.name!r}"
-
-
-def value_text(value: Value) -> float | str:
-    """A number as it is; the expression of a schedule; the name of a function."""
-    if isinstance(value, float | int):
-        return float(value)
-    if isinstance(value, Schedule):
-        return repr(value)
-    return function_text(value)
-
-
-def function_text(function: Callable[..., Any]) -> str:
-    """A function's name, or what an object's type is called."""
-    name = getattr(function, "__name__", None)
-    return name if isinstance(name, str) else type(function).__name__
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,24 +1,17 @@
 """Rules and parameters in, a plan out."""
 
-import math
 from collections.abc import Iterable, Sequence
 
+from layerwise._checks import number, whole
 from layerwise.errors import AmbiguousRuleError, MultiplierError
-from layerwise.multipliers._levels import (
-    Layers,
-    check_layers,
-    find_levels,
-    levels_from_names,
-)
+from layerwise.multipliers._levels import Layers, check_layers, find_levels, levels_from_names
 from layerwise.multipliers._matching.match import check_keys
 from layerwise.multipliers._matching.unmatched import unmatched_error
 from layerwise.multipliers._matching.winners import find_winners
-from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._plan import Plan, PlanRow
-from layerwise.multipliers._product import product
+from layerwise.multipliers._plan import Parameter, Plan, PlanRow
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._strategies import Strategy
-from layerwise.multipliers._values import Override, Value, as_number, check_value
+from layerwise.multipliers._values import Override, Value, check_value, product
 
 
 def resolve(
@@ -36,9 +29,9 @@ def resolve(
 ) -> Plan:
     """Decide which multiplier each parameter gets.
 
-    An explicit rule wins over strategies, and an annotation on the layer wins over strategies,
-    too; a rule and an annotation for one parameter are an error unless the rule is
-    ``override(...)``. Several strategies multiply. What nothing decides has the multiplier 1.
+    Explicit rules win over strategies, and so do annotations on layers. A rule and an annotation
+    for the same parameter are an error, unless the rule is ``override(...)``. Several strategies
+    multiply. Without any of these the multiplier is 1.
 
     Args:
         parameters: The model's parameters, in its order.
@@ -47,21 +40,21 @@ def resolve(
             wins), ``glob`` or ``regex`` (the first in the order written wins).
         strict: Whether a key that matches nothing is an error.
         separator: What stands between the parts of a name.
-        layers: Levels from input to head for the strategies, each a name, a beginning of names,
-            or several; by default ``levels_from_names``.
+        layers: Levels from input to head for the strategies, each a name, the start of names, or
+            a list of these; by default those of ``levels_from_names``.
         learning_rate: The base learning rate, for the plan's rates.
         schedule: A factor on the base learning rate for all parameters, for the plan's rates.
-        steps: Steps to show rates at, beside ``step``.
-        step: The step that is now: optimizer updates already applied.
+        steps: More steps to show rates at, beside ``step``.
+        step: The present step: optimizer updates already applied.
 
     Returns:
-        The plan: one row a parameter.
+        The plan: one row per parameter.
 
     Raises:
         MultiplierError: A value, key, match mode, level or strategy can't be used.
         UnmatchedRuleError: A key matches no parameter, and ``strict`` is true.
-        AmbiguousRuleError: Two rules of equal standing match one parameter, or a rule and an
-            annotation do.
+        AmbiguousRuleError: Two equally good rules match one parameter, or a rule and an annotation
+            do.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -79,13 +72,13 @@ def resolve(
     annotations = [
         None
         if parameter.annotation is None
-        else check_value(parameter.annotation, f"the annotation of {parameter.name!r}")
+        else check_value(parameter.annotation, f"The annotation of {parameter.name!r}")
         for parameter in known
     ]
-    own_layers = None if layers is None else check_layers(layers)
-    # Without parameters there are no levels yet; rules are checked so before a model is there.
+    checked = None if layers is None else check_layers(layers)
+    # Rules may be checked before there is a model, and without one there are no levels.
     strategies = ruleset.strategies if known else ()
-    defaults = _from_strategies(strategies, known, own_layers, strict, separator)
+    defaults = _from_strategies(strategies, known, checked, strict, separator)
     rows = []
     for parameter, key, annotation, default in zip(
         known, winners.keys, annotations, defaults, strict=True
@@ -106,8 +99,8 @@ def resolve(
         tuple(rows),
         learning_rate=None if learning_rate is None else _rate(learning_rate),
         schedule=None if schedule is None else _schedule(schedule),
-        steps=tuple(_step(s, "steps=") for s in steps),
-        step=_step(step, "step="),
+        steps=tuple(whole(s, "steps", MultiplierError) for s in steps),
+        step=whole(step, "step", MultiplierError),
         separator=separator,
     )
 
@@ -119,22 +112,22 @@ def _from_strategies(
     strict: bool,
     separator: str,
 ) -> list[tuple[str | None, Value]]:
-    """What the strategies say of each parameter, and which of them say anything."""
+    """Each parameter's multiplier by the strategies, and the names of those that gave it."""
     said: list[list[tuple[str, Value]]] = [[] for _ in parameters]
     for strategy in strategies:
         levels, count = _levels(strategy, parameters, layers, strict, separator)
-        values = [check_value(v, f"a level of {strategy!r}") for v in strategy.multipliers(count)]
+        values = [check_value(v, f"A level of {strategy!r}") for v in strategy.multipliers(count)]
         if len(values) != count:
             raise MultiplierError(
-                f"{strategy!r} gives {len(values)} multipliers for {count} levels; there has to be "
+                f"{strategy!r} gives {len(values)} multipliers for {count} levels; it must give "
                 "one for each."
             )
-        for own, level in zip(said, levels, strict=True):
+        for parts, level in zip(said, levels, strict=True):
             if level is not None:
-                own.append((repr(strategy), values[level]))
+                parts.append((repr(strategy), values[level]))
     return [
-        (" * ".join(text for text, _ in own) or None, product(*(value for _, value in own)))
-        for own in said
+        (" * ".join(text for text, _ in parts) or None, product(*(value for _, value in parts)))
+        for parts in said
     ]
 
 
@@ -147,13 +140,12 @@ def _levels(
 ) -> tuple[tuple[int | None, ...], int]:
     """The level of each parameter for a strategy, and how many levels there are.
 
-    A level that owns no parameter of ours (only layers without weights) takes no depth.
+    A level without any of these parameters does not count.
     """
     written = None if strategy.layers is None else check_layers(strategy.layers)
-    if written is None and layers is None:
+    used = layers if written is None else written
+    if used is None:
         used = levels_from_names((p.name for p in parameters), separator)
-    else:
-        used = written if written is not None else layers or ()
     levels, unmatched = find_levels(used, parameters, separator)
     if strict and written is not None and unmatched:
         raise unmatched_error(unmatched, parameters, "prefix", separator)
@@ -163,13 +155,12 @@ def _levels(
 
 
 def _rate(learning_rate: object) -> float:
-    number = as_number(learning_rate)
-    if number is None or not 0 <= number < math.inf:
+    if callable(learning_rate):
         raise MultiplierError(
-            f"learning_rate={learning_rate!r} has to be a finite number of at least 0; a rate that "
-            "changes belongs into schedule=."
+            f"learning_rate={learning_rate!r} must be a number; a rate that changes with the step "
+            "is a number and a schedule=."
         )
-    return number
+    return number(learning_rate, "learning_rate", MultiplierError)
 
 
 def _schedule(schedule: object) -> Value:
@@ -177,13 +168,6 @@ def _schedule(schedule: object) -> Value:
         return check_value(schedule, "schedule=")
     except MultiplierError:
         raise MultiplierError(
-            f"schedule={schedule!r} has to be a schedule, a callable of the step, or a number of "
-            "at least 0."
+            f"schedule={schedule!r} must be a schedule, a callable of the step, or a number of at "
+            "least 0."
         ) from None
-
-
-def _step(step: object, where: str) -> int:
-    number = as_number(step)
-    if number is None or not 0 <= number < math.inf or number % 1:
-        raise MultiplierError(f"{where} holds {step!r}; a step is a whole number of at least 0.")
-    return int(number)

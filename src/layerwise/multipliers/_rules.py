@@ -1,12 +1,13 @@
-"""The rules that a caller may hand in, brought into one form."""
+"""The rules that a caller may give, brought into one form."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from layerwise._checks import as_number
 from layerwise.errors import AmbiguousRuleError, MultiplierError
 from layerwise.multipliers._strategies import Strategy
-from layerwise.multipliers._values import Override, Value, as_number, check_value, same_value
+from layerwise.multipliers._values import Override, Value, check_value, same_value
 
 Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]
 """A mapping of keys to multipliers, a strategy, or a sequence of these.
@@ -19,12 +20,15 @@ Examples:
     [0.5, 1.0, 2.0]
 """
 
-_ALLOWED = "rules are a mapping of names to multipliers, a strategy, or a list of these"
-
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules in one form: one checked mapping, in the order written, and the strategies."""
+    """Rules in one form.
+
+    Attributes:
+        explicit: All mappings as one, checked, in the order written.
+        strategies: The strategies.
+    """
 
     explicit: Mapping[str, Value | Override]
     strategies: tuple[Strategy, ...]
@@ -47,17 +51,17 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
             strategies.append(part)
             continue
         for key, value in part.items():
-            rule = check_rule(value, f"the rule {key!r}")
+            rule = check_rule(value, f"The rule {key!r}")
             known = explicit.setdefault(key, rule)
             if not _same_rule(known, rule):
                 raise AmbiguousRuleError(
-                    f"the rule {key!r} is given twice, as {known!r} and as {rule!r}; keep one."
+                    f"The rule {key!r} is given twice, as {known!r} and as {rule!r}; keep one."
                 )
     return RuleSet(explicit, tuple(strategies))
 
 
 def check_rule(value: object, where: str) -> Value | Override:
-    """The value of a rule, checked; an override stays one."""
+    """The checked value of a rule; an override stays an override."""
     return value if isinstance(value, Override) else check_value(value, where)
 
 
@@ -73,14 +77,15 @@ def _parts(rules: object) -> Iterator[Mapping[str, object] | Strategy]:
         hint = ""
         if as_number(rules) is not None:
             hint = " For one factor on everything, change the learning rate itself."
-        elif isinstance(rules, type) or callable(rules):
+        elif callable(rules):
             hint = " A function belongs to a key: {'backbone': function}."
-        raise MultiplierError(f"{_ALLOWED}; got {rules!r}.{hint}")
+        raise MultiplierError(
+            "Rules must be a mapping of names to multipliers, a strategy, or a list of these, got "
+            f"{rules!r}.{hint}"
+        )
 
 
 def _same_rule(one: Value | Override, other: Value | Override) -> bool:
-    if isinstance(one, Override) and isinstance(other, Override):
-        return same_value(one.value, other.value)
-    if isinstance(one, Override) or isinstance(other, Override):
-        return False
-    return same_value(one, other)
+    if isinstance(one, Override):
+        return isinstance(other, Override) and same_value(one.value, other.value)
+    return not isinstance(other, Override) and same_value(one, other)

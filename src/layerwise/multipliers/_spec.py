@@ -1,4 +1,4 @@
-"""RuleSpec: the rules that a caller gave, checked once, and resolved for any model."""
+"""RuleSpec: the rules that a caller gave, checked once, resolved for any model, and saved."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from layerwise.multipliers._config import (
     value_to_config,
 )
 from layerwise.multipliers._levels import Layers, check_layers
-from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._plan import Plan
+from layerwise.multipliers._plan import Parameter, Plan
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
@@ -28,17 +27,17 @@ def _tried(value: StepValue, what: str) -> StepValue:
 
 @dataclass(frozen=True)
 class RuleSpec:
-    """Rules, a schedule, and how the rules match: what every adapter is given.
+    """Rules, a schedule, and how the rules match: the arguments that all adapters share.
 
-    All of it is checked and copied when the object is made, so that a caller who changes a
-    mapping later changes nothing here.
+    They are checked and copied when the spec is made, so that changes to the caller's mappings have
+    no effect later.
 
     Args:
-        rules: Rules, as ``resolve`` takes them, or None.
+        rules: Rules as for ``resolve``, or None.
         schedule: A factor on the base learning rate for all parameters, or None.
         match: How keys match names: ``prefix``, ``substring``, ``glob`` or ``regex``.
         strict: Whether a key that matches nothing is an error.
-        layers: Levels from input to head for the strategies, or None for the model's order.
+        layers: Levels from input to head for the strategies, or None for the model's.
 
     Raises:
         MultiplierError: A value, key, level or match mode can't be used.
@@ -72,7 +71,7 @@ class RuleSpec:
 
     @property
     def needs_order(self) -> bool:
-        """Whether a strategy asks for the order of the model's layers, which nothing gives here."""
+        """Whether a strategy needs the order of the model's layers."""
         strategies = normalize_rules(self.rules).strategies
         return self.layers is None and any(strategy.layers is None for strategy in strategies)
 
@@ -88,28 +87,29 @@ class RuleSpec:
         step: int = 0,
         prepare: Callable[[StepValue, str], Value] = _tried,
     ) -> Plan:
-        """The plan of a model's parameters, with everything that moves tried once.
+        """The plan of a model's parameters; each schedule and callable is tried once.
 
         Args:
-            parameters: The model's parameters, in its order. Without any, no rule is unmatched.
+            parameters: The model's parameters, in its order. If there are none, no rule counts as
+                unmatched.
             separator: What stands between the parts of a name.
-            order: Gives the model's levels from input to head. It is called only if
-                ``needs_order``; by default ``levels_from_names`` is.
-            absent: Parameters that a rule may match although they are not trained now.
+            order: Returns the model's levels from input to head. It is called only if
+                ``needs_order``. By default the levels are those of ``levels_from_names``.
+            absent: Parameters that are not in the plan, but that rules may match.
             learning_rate: The base learning rate, for the plan's rates.
-            steps: Steps to show rates at, beside ``step``.
-            step: The step that is now: optimizer updates already applied.
-            prepare: Called once with each different schedule or callable and what it is
-                (``"The multiplier of 'head'"``); the plan has what it returns. By default the
-                value is tried at step 0 with ``first_value`` and returned as it is.
+            steps: More steps to show rates at, beside ``step``.
+            step: The present step: optimizer updates already applied.
+            prepare: Gets each different schedule or callable once, with what it is
+                (``"The multiplier of 'head'"``), and returns the value for the plan. By default it
+                tries the value with ``first_value`` and returns it unchanged.
 
         Returns:
-            The plan: one row a parameter.
+            The plan: one row per parameter.
 
         Raises:
             MultiplierError: A value, level or strategy can't be used.
             UnmatchedRuleError: A key matches no parameter, and ``strict`` is true.
-            AmbiguousRuleError: Two rules of equal standing match one parameter, or a rule and an
+            AmbiguousRuleError: Two equally good rules match one parameter, or a rule and an
                 annotation do.
 
         Examples:
@@ -146,7 +146,7 @@ class RuleSpec:
             function_name: Gives the registered name of a callable, or None if it has none.
 
         Raises:
-            ConfigError: A callable has no name, or a strategy or schedule no config.
+            ConfigError: A callable has no name, or a strategy or schedule has no config.
 
         Examples:
             >>> from layerwise.multipliers import RuleSpec
@@ -165,14 +165,14 @@ class RuleSpec:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], functions: Functions | None = None) -> Self:
-        """The spec that ``to_config`` wrote; other keys in the data are left alone.
+        """The spec that ``to_config`` wrote.
 
         Args:
-            config: The data.
-            functions: The callables, by the names under which they were written.
+            config: The data; other keys in it are ignored.
+            functions: The callables by the names that were written for them.
 
         Raises:
-            ConfigError: The data is incomplete, of another version, or names something unknown.
+            ConfigError: The data is incomplete, has another version, or names something unknown.
         """
         missing = {"rules", "schedule", "match", "strict"} - set(config)
         if missing:
@@ -180,7 +180,7 @@ class RuleSpec:
         rules, schedule = config["rules"], config["schedule"]
         factor = None if schedule is None else value_from_config(schedule, functions)
         if isinstance(factor, Override | float | int):
-            raise ConfigError(f"The config of the rules has {factor!r} for a schedule.")
+            raise ConfigError(f"The config of the rules has {factor!r} as its schedule.")
         return cls(
             None if rules is None else rules_from_config(rules, functions),
             factor,

@@ -1,21 +1,24 @@
-"""Strategies: multipliers from a model's own order, from its input to its head."""
+"""Strategies: multipliers from the order of a model's layers, from its input to its head."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, ClassVar
 
+from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, MultiplierError
 from layerwise.multipliers._levels import Layers, check_layers
-from layerwise.multipliers._values import Value, as_number
+from layerwise.multipliers._values import Value
 from layerwise.schedules import piecewise_constant
 
 
 class Strategy(ABC):
-    """A way to give every level of a model its multiplier. Subclass it for one of your own.
+    """A multiplier for each level of a model. Subclass it to write a strategy.
 
-    A subclass says what the multipliers of ``count`` levels are; Layerwise finds the levels.
+    A subclass gives the multipliers of ``count`` levels; Layerwise finds the levels.
+
+    Attributes:
+        layers: Levels from input to head for this strategy to count, or None for the model's.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, Strategy, resolve
@@ -28,11 +31,10 @@ class Strategy(ABC):
     """
 
     layers: Layers | None = None
-    """Levels from input to head that this strategy counts by, instead of the model's own."""
 
     @abstractmethod
     def multipliers(self, count: int) -> Sequence[Value]:
-        """The multiplier of each of ``count`` levels, from the input to the head."""
+        """The multipliers of ``count`` levels, from the input to the head."""
 
     def to_config(self) -> dict[str, Any]:
         """The strategy as plain JSON data.
@@ -41,15 +43,16 @@ class Strategy(ABC):
             ConfigError: This kind of strategy has no config.
         """
         raise ConfigError(
-            f"{self!r} has no config: a saved model can hold layer_decay, discriminative and "
-            "gradual_unfreezing; write your strategy's rules as a mapping instead."
+            f"{self!r} has no config: only {', '.join(STRATEGIES)} can be saved. Write the rules "
+            "of your strategy as a mapping instead."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _NamedStrategy(Strategy):
-    """What the strategies of this file share: a config and a repr from their fields."""
+    """What the strategies in this file share: a config and a repr, made from their fields."""
 
+    name: ClassVar[str]  # of the function that makes it
     layers: Layers | None = None
 
     def __post_init__(self) -> None:
@@ -63,11 +66,6 @@ class _NamedStrategy(Strategy):
             arguments["layers"] = [list(level) for level in self.layers]
         return {"name": self.name, **arguments}
 
-    @property
-    def name(self) -> str:
-        """The name of the function that makes it."""
-        return _NAMES[type(self)]
-
     def _call(self, *arguments: str) -> str:
         if self.layers is not None:
             arguments += (f"layers={[list(level) for level in self.layers]!r}",)
@@ -78,20 +76,21 @@ class _NamedStrategy(Strategy):
 class LayerDecay(_NamedStrategy):
     """See ``layer_decay``."""
 
+    name = "layer_decay"
     rate: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rate = _positive(self.rate, "layer_decay(rate=")
+        rate = number(self.rate, "layer_decay: rate", MultiplierError, above=0)
         if rate > 1:
             raise MultiplierError(
-                f"layer_decay(rate={self.rate!r}) would train the input fastest; the rate is above "
-                "0 and at most 1."
+                f"layer_decay: rate must be at most 1, got {self.rate!r}, which would train the "
+                "input fastest."
             )
         object.__setattr__(self, "rate", rate)
 
     def multipliers(self, count: int) -> list[Value]:
-        """``rate ** depth``, where the head has depth 0."""
+        """``rate ** depth``, with depth 0 for the head."""
         return [self.rate**depth for depth in range(count - 1, -1, -1)]
 
     def __repr__(self) -> str:
@@ -102,25 +101,26 @@ class LayerDecay(_NamedStrategy):
 class Discriminative(_NamedStrategy):
     """See ``discriminative``."""
 
+    name = "discriminative"
     low: float
     high: float = 1.0
     groups: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low = _positive(self.low, "discriminative(low=")
-        high = _positive(self.high, "discriminative(high=")
+        low = number(self.low, "discriminative: low", MultiplierError, above=0)
+        high = number(self.high, "discriminative: high", MultiplierError, above=0)
         if low > high:
             raise MultiplierError(
-                f"discriminative(low={self.low!r}, high={self.high!r}): the input's multiplier, "
-                "low, is at most the head's, high."
+                f"discriminative: low, the input's multiplier, must be at most high={self.high!r}, "
+                f"the head's, got {self.low!r}."
             )
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
         object.__setattr__(self, "groups", _check_groups(self.groups, self.name))
 
     def multipliers(self, count: int) -> list[Value]:
-        """``low * (high / low) ** (i / (n - 1))`` for group ``i`` of ``n``; the head's for one."""
+        """``low * (high / low) ** (i / (n - 1))`` for group ``i`` of ``n``; the last: ``high``."""
         group = _groups(count, self.groups, self.name)
         last = max(group, default=0)
         steps: list[Value] = [self.low * (self.high / self.low) ** (i / last) for i in range(last)]
@@ -136,18 +136,21 @@ class Discriminative(_NamedStrategy):
 class GradualUnfreezing(_NamedStrategy):
     """See ``gradual_unfreezing``."""
 
+    name = "gradual_unfreezing"
     every: int
     groups: int | None = None
     start: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "every", _whole(self.every, 1, "gradual_unfreezing(every="))
-        object.__setattr__(self, "start", _whole(self.start, 0, "gradual_unfreezing(start="))
+        every = whole(self.every, "gradual_unfreezing: every", MultiplierError, at_least=1)
+        start = whole(self.start, "gradual_unfreezing: start", MultiplierError)
+        object.__setattr__(self, "every", every)
+        object.__setattr__(self, "start", start)
         object.__setattr__(self, "groups", _check_groups(self.groups, self.name))
 
     def multipliers(self, count: int) -> list[Value]:
-        """Group ``k`` below the head: 0, and 1 from step ``start + k * every`` on; the head: 1."""
+        """Group ``k`` below the head: 0, then 1 from step ``start + k * every``; the head: 1."""
         group = _groups(count, self.groups, self.name)
         last = max(group, default=0)
         waiting: list[Value] = [
@@ -163,18 +166,22 @@ class GradualUnfreezing(_NamedStrategy):
 
 
 def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
-    """Layer-wise learning rate decay: each level trains slower than the one after it.
+    r"""Layer-wise learning rate decay: each level learns more slowly than the next one.
 
-    A level at depth ``d`` below the head has the multiplier ``rate ** d``: the head 1.0, the
-    embeddings the least.
+    The multiplier of a level at depth $d$ below the head is
+
+    $$\text{rate}^d$$
+
+    so that it is 1 for the head and smallest for the embeddings.
 
     Args:
-        rate: Above 0 and at most 1; 0.65 to 0.9 is usual for transformers.
-        layers: Levels from input to head, each a name, a beginning of names, or several; by
-            default the model's own.
+        rate: The factor from one level to the one below it, above 0 and at most 1. For
+            transformers, 0.65 to 0.9 is usual.
+        layers: Levels from input to head, each a name, the start of names, or a list of these; by
+            default the model's.
 
     Returns:
-        A strategy, to be given where rules are taken.
+        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
         MultiplierError: An argument is out of its range.
@@ -184,7 +191,7 @@ def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
         >>> layer_decay(0.5).multipliers(4)
         [0.125, 0.25, 0.5, 1.0]
 
-    The method is that of ELECTRA (Clark et al. 2020) and BEiT (Bao et al. 2021).
+    Source: ELECTRA (Clark et al., 2020) and BEiT (Bao et al., 2021).
     """
     return LayerDecay(rate, layers=layers)
 
@@ -192,22 +199,24 @@ def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
 def discriminative(
     low: float, high: float = 1.0, groups: int | None = None, layers: Layers | None = None
 ) -> Discriminative:
-    """Multipliers that grow by a constant factor from the input to the head.
+    r"""Multipliers that grow by a constant factor from the input to the head.
 
-    Group ``i`` of ``n``, counted from the input, has ``low * (high / low) ** (i / (n - 1))``.
+    The multiplier of group $i$ of $n$, counted from 0 at the input, is
+
+    $$\text{low} \cdot (\text{high} / \text{low})^{i / (n - 1)}$$
 
     Args:
-        low: The input's multiplier, above 0.
-        high: The head's multiplier, at least ``low``.
-        groups: Cut the levels into so many runs of equal size (or one apart); by default each
-            level is on its own.
-        layers: Levels from input to head; by default the model's own.
+        low: The multiplier at the input, above 0.
+        high: The multiplier of the head, at least ``low``.
+        groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
+            by default each level is a group.
+        layers: Levels from input to head; by default the model's.
 
     Returns:
-        A strategy, to be given where rules are taken.
+        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
-        MultiplierError: An argument is out of its range; or, in use, there are fewer levels than
+        MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
             groups.
 
     Examples:
@@ -215,7 +224,7 @@ def discriminative(
         >>> discriminative(0.25).multipliers(3)
         [0.25, 0.5, 1.0]
 
-    The method is that of ULMFiT (Howard and Ruder 2018), ``slice(low, high)`` in fastai.
+    Source: ULMFiT (Howard and Ruder, 2018); ``slice(low, high)`` in fastai.
     """
     return Discriminative(low, high, groups, layers=layers)
 
@@ -223,23 +232,26 @@ def discriminative(
 def gradual_unfreezing(
     every: int, groups: int | None = None, layers: Layers | None = None, start: int = 0
 ) -> GradualUnfreezing:
-    """Train the head alone first, then one more level after each ``every`` steps.
+    r"""Train the head alone at first, and one more level every ``every`` steps.
 
-    Level ``k`` below the head is frozen before step ``start + k * every`` and has the multiplier
-    1 from then on; the head has 1.0 throughout.
+    The multiplier of level $k$ below the head is 0, which is frozen, before step
+
+    $$\text{start} + k \cdot \text{every}$$
+
+    and 1 from then on. The head's is always 1.
 
     Args:
-        every: Steps between two levels, at least 1.
-        groups: Cut the levels into so many runs of equal size (or one apart); by default each
-            level is on its own.
-        layers: Levels from input to head; by default the model's own.
-        start: Steps by which all of it is later, at least 0.
+        every: Steps from one level to the next, at least 1.
+        groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
+            by default each level is a group.
+        layers: Levels from input to head; by default the model's.
+        start: Steps by which everything happens later, at least 0.
 
     Returns:
-        A strategy, to be given where rules are taken.
+        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
-        MultiplierError: An argument is out of its range; or, in use, there are fewer levels than
+        MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
             groups.
 
     Examples:
@@ -248,16 +260,10 @@ def gradual_unfreezing(
         >>> body(99), body(100), head
         (0.0, 1.0, 1.0)
 
-    The method is that of ULMFiT (Howard and Ruder 2018).
+    Source: ULMFiT (Howard and Ruder, 2018).
     """
     return GradualUnfreezing(every, groups, start, layers=layers)
 
-
-_NAMES: dict[type, str] = {
-    LayerDecay: "layer_decay",
-    Discriminative: "discriminative",
-    GradualUnfreezing: "gradual_unfreezing",
-}
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "layer_decay": layer_decay,
@@ -268,30 +274,16 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
 
 
 def _groups(count: int, groups: int | None, name: str) -> list[int]:
-    """The group of each of ``count`` levels: contiguous, and as equal as can be."""
+    """The group of each of ``count`` levels: neighbours, in groups as equal as possible."""
     if groups is None:
         return list(range(count))
     if groups > count:
         raise MultiplierError(
-            f"{name}(groups={groups}) needs at least as many levels, and the model has {count}; "
-            "take fewer groups, or name its levels with layers=."
+            f"{name}: groups={groups} must be at most the number of levels, which is {count}. Use "
+            "fewer groups, or name the levels with layers=."
         )
     return [level * groups // count for level in range(count)]
 
 
 def _check_groups(groups: object, name: str) -> int | None:
-    return None if groups is None else _whole(groups, 1, f"{name}(groups=")
-
-
-def _positive(value: object, where: str) -> float:
-    number = as_number(value)
-    if number is None or not math.isfinite(number) or number <= 0:
-        raise MultiplierError(f"{where}{value!r}) has to be a finite number above 0.")
-    return number
-
-
-def _whole(value: object, least: int, where: str) -> int:
-    number = as_number(value)
-    if number is None or not math.isfinite(number) or number < least or number != int(number):
-        raise MultiplierError(f"{where}{value!r}) has to be a whole number of at least {least}.")
-    return int(cast("float", value))
+    return None if groups is None else whole(groups, f"{name}: groups", MultiplierError, at_least=1)

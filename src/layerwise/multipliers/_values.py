@@ -1,18 +1,27 @@
 """What a multiplier may be: a number, a schedule, or any callable of the step."""
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
+from layerwise._checks import as_number
 from layerwise.errors import LayerwiseError, MultiplierError
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, from_function
 
 StepValue: TypeAlias = Schedule | Callable[[Any], Any]
-"""What may be another number at another step: a schedule, or a callable of the step."""
+"""What may change with the step: a schedule, or a callable of the step.
+
+Examples:
+    >>> from layerwise import cosine
+    >>> from layerwise.multipliers import StepValue, moves
+    >>> values: list[StepValue] = [cosine(100), lambda step: 1 / (1 + step)]
+    >>> all(map(moves, values))
+    True
+"""
 
 Value: TypeAlias = float | int | StepValue
 """A multiplier: a finite number of at least 0, a schedule, or a callable of the step.
@@ -21,16 +30,20 @@ Examples:
     >>> from layerwise import cosine
     >>> from layerwise.multipliers import Value, check_value
     >>> values: list[Value] = [0.5, cosine(100), lambda step: 1 / (1 + step)]
-    >>> all(check_value(value, "the example") == value for value in values)
+    >>> all(check_value(value, "This one") == value for value in values)
     True
 """
-
-_ALLOWED = "a multiplier is a finite number of at least 0, a schedule, or a callable of the step"
 
 
 @dataclass(frozen=True)
 class Override:
-    """A rule's value that may replace what a layer says about itself; see ``override``.
+    """A rule's value that wins over a layer's annotation; ``override`` makes it.
+
+    Attributes:
+        value: A finite number of at least 0, a schedule, or a callable of the step.
+
+    Raises:
+        MultiplierError: The value is none of these.
 
     Examples:
         >>> from layerwise.multipliers import override
@@ -48,13 +61,13 @@ class Override:
 
 
 def override(value: Value) -> Override:
-    """A rule's value that wins over the annotations of the layers it matches.
+    """Mark a rule's value, so that it wins over the annotations of the layers that it matches.
 
     Args:
         value: A finite number of at least 0, a schedule, or a callable of the step.
 
     Returns:
-        The value, marked, to be used in a mapping of rules.
+        The marked value, to be used in a mapping of rules.
 
     Raises:
         MultiplierError: The value is none of these.
@@ -68,70 +81,45 @@ def override(value: Value) -> Override:
 
 
 def check_value(value: object, where: str) -> Value:
-    """The multiplier as Layerwise keeps it: a ``float``, or the schedule or callable itself.
+    """A multiplier as Layerwise keeps it: a ``float``, or the schedule or callable itself.
 
     Args:
-        value: What a caller handed in. NumPy scalars, 0-d arrays and 0-d tensors are numbers;
-            booleans, strings and classes are not.
-        where: Where it stands, for the message: ``"the rule 'head'"``.
+        value: What a caller gave. Scalars of NumPy and of the frameworks are numbers; booleans,
+            strings and classes are not.
+        where: Where the value stands, for the message: ``"The rule 'head'"``.
 
     Returns:
-        A ``float``, a schedule, or a callable.
+        A finite ``float`` of at least 0, a schedule, or a callable.
 
     Raises:
-        MultiplierError: It is negative, NaN, infinite, or no multiplier at all.
+        MultiplierError: The value is negative, NaN, infinite, or no multiplier at all.
 
     Examples:
         >>> from layerwise.multipliers import check_value
-        >>> check_value(1, "the rule 'head'")
+        >>> check_value(1, "The rule 'head'")
         1.0
-        >>> check_value(-0.5, "the rule 'head'")
+        >>> check_value(-0.5, "The rule 'head'")
         Traceback (most recent call last):
         ...
-        layerwise.errors.MultiplierError: the rule 'head' has the multiplier -0.5; a multiplier is
-        a finite number of at least 0, a schedule, or a callable of the step.
+        layerwise.errors.MultiplierError: The rule 'head' has the multiplier -0.5; it must be a
+        finite number of at least 0, a schedule, or a callable of the step.
     """
     if isinstance(value, Schedule):
         return value
     number = as_number(value)
     if number is not None:
-        if math.isfinite(number) and number >= 0:
-            return number + 0.0  # -0.0 becomes 0.0
+        if 0 <= number < math.inf:
+            return number + 0.0  # a float, and 0.0 for -0.0
     elif callable(value) and not isinstance(value, type):
         return value
-    raise MultiplierError(f"{where} has the multiplier {value!r}; {_ALLOWED}.{_hint(value)}")
-
-
-def as_number(value: object) -> float | None:
-    """A Python float for every kind of real number, None for everything else."""
-    if type(value) is float:  # nearly always, and at every step
-        return value
-    if isinstance(value, bool | np.bool_ | str | bytes) or hasattr(value, "assign"):
-        return None
-    if not isinstance(value, numbers.Real):
-        dtype = str(getattr(value, "dtype", ""))
-        if getattr(value, "shape", None) != () or not ("float" in dtype or "int" in dtype):
-            return None
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return math.inf
-    except Exception:  # complex, dates, traced arrays: each framework has an error of its own
-        return None
-
-
-def same_value(one: Value, other: Value) -> bool:
-    """Whether two checked values are one: numbers and schedules by value, callables by identity."""
-    return value_key(one) == value_key(other)
-
-
-def value_key(value: Value) -> object:
-    """What two checked values share exactly if they are the same multiplier."""
-    return value if isinstance(value, float | int | Schedule) else ("callable", id(value))
+    raise MultiplierError(
+        f"{where} has the multiplier {value!r}; it must be a finite number of at least 0, a "
+        f"schedule, or a callable of the step.{_hint(value)}"
+    )
 
 
 def moves(value: Value) -> TypeGuard[StepValue]:
-    """Whether a multiplier may change with the step: a schedule or a callable, no number.
+    """Whether a multiplier may change with the step: it is a schedule or a callable.
 
     Examples:
         >>> from layerwise import cosine
@@ -145,11 +133,11 @@ def moves(value: Value) -> TypeGuard[StepValue]:
 def value_at(
     value: Value, step: int, what: str, error: type[LayerwiseError] = MultiplierError
 ) -> float:
-    """A multiplier or a factor at a step, as a Python number.
+    """A multiplier, or another factor, at a step.
 
     Args:
         value: A number, a schedule, or a callable of the step.
-        step: Optimizer updates already applied; a callable gets it as a Python integer.
+        step: Optimizer updates already applied; a callable gets a Python integer.
         what: What the value is, for the message: ``"The multiplier of 'head'"``.
         error: The error to raise.
 
@@ -157,16 +145,22 @@ def value_at(
         A finite number of at least 0; a boolean counts as 0 or 1.
 
     Raises:
-        LayerwiseError: A callable returned something else; the class is ``error``.
+        LayerwiseError: The result is no such number. The class is ``error``.
 
     Examples:
         >>> from layerwise.multipliers import value_at
         >>> value_at(lambda step: 1 / (1 + step), 3, "The multiplier of 'head'")
         0.25
     """
-    if isinstance(value, float):
-        return value
-    return _checked_result(value(step) if moves(value) else value, step, what, error)
+    result = value(step) if moves(value) else value
+    if type(result) is float and 0 <= result < math.inf:  # nearly always, and at every step
+        return result
+    number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
+    if number is None or not 0 <= number < math.inf:
+        raise error(
+            f"{what} is {result!r} at step {step}; it must be a finite number of at least 0."
+        )
+    return float(number)
 
 
 def first_value(
@@ -175,21 +169,21 @@ def first_value(
     evaluate: Callable[[StepValue, int], object] = lambda value, step: value(step),
     hint: str = "",
 ) -> float:
-    """A value at step 0, tried before training, where an error can still be read.
+    """A value at step 0, computed before training, while an error is still easy to read.
 
     Args:
         value: A number, a schedule, or a callable of the step.
         what: What the value is, for the message: ``"The multiplier of 'head'"``.
-        evaluate: Computes what moves at a step, as training will; by default it calls the value
-            with a Python integer.
-        hint: A sentence for the message about what a callable is called with.
+        evaluate: Computes a schedule or callable at a step, as training will; by default it is
+            called with a Python integer.
+        hint: A sentence for the message that says what callables are called with.
 
     Returns:
         A finite number of at least 0.
 
     Raises:
         MultiplierError: The value can't be computed, or is no such number.
-        LayerwiseError: Whatever error of Layerwise ``evaluate`` raised, unchanged.
+        LayerwiseError: An error of Layerwise that ``evaluate`` raised, unchanged.
 
     Examples:
         >>> from layerwise.multipliers import first_value
@@ -199,31 +193,70 @@ def first_value(
         layerwise.errors.MultiplierError: The multiplier of 'head' is -1.0 at step 0; it must be a
         finite number of at least 0.
     """
+
+    def result(step: int) -> object:
+        try:
+            return evaluate(value, step) if moves(value) else value
+        except LayerwiseError:
+            raise
+        except Exception as error:  # the user's callable may raise anything
+            raise MultiplierError(f"{what} failed at step 0: {error}. {hint}".rstrip()) from error
+
+    return value_at(result, 0, what)
+
+
+def same_value(one: Value, other: Value) -> bool:
+    """Whether two values are the same multiplier; callables are compared by identity."""
+    return value_key(one) == value_key(other)
+
+
+def value_key(value: Value) -> object:
+    """A key that two values share if, and only if, they are the same multiplier."""
+    return value if isinstance(value, float | int | Schedule) else ("callable", id(value))
+
+
+def value_text(value: Value) -> float | str:
+    """A multiplier for people to read: a number, a schedule's expression, or a function's name.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> from layerwise.multipliers import value_text
+        >>> value_text(0.5), value_text(cosine(100)), value_text(max)
+        (0.5, 'cosine(100)', 'max')
+    """
     if isinstance(value, float | int):
         return float(value)
-    try:
-        result = evaluate(value, 0)
-    except LayerwiseError:
-        raise
-    except Exception as error:  # a callable of the user's may raise anything
-        raise MultiplierError(f"{what} failed at step 0: {error}. {hint}".rstrip()) from error
-    return _checked_result(result, 0, what, MultiplierError)
+    if isinstance(value, Schedule):
+        return repr(value)
+    name = getattr(value, "__name__", None)
+    return name if isinstance(name, str) else type(value).__name__
 
 
-def _checked_result(result: object, step: int, what: str, error: type[LayerwiseError]) -> float:
-    number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
-    if number is None or not 0 <= number < math.inf:
-        raise error(
-            f"{what} is {result!r} at step {step}; it must be a finite number of at least 0."
-        )
-    return number
+def product(*values: Value) -> Value:
+    """The multiplier that is the product of all of these at every step; 1 for none."""
+    start: Value = 1.0
+    return reduce(_times, values, start)
+
+
+def _times(one: Value, other: Value) -> Value:
+    if isinstance(one, float) and isinstance(other, float):
+        return one * other
+    for number, rest in ((one, other), (other, one)):
+        if isinstance(number, float) and number in (0.0, 1.0):
+            # 0 stays the number 0: what is frozen for good stays so whatever the other becomes.
+            return rest if number else 0.0
+    return _factor(one) * _factor(other)
+
+
+def _factor(value: Value) -> Schedule | float:
+    return value if isinstance(value, float | int | Schedule) else from_function(value)
 
 
 def _hint(value: object) -> str:
     if isinstance(value, Override):
-        return " override(...) belongs to a rule: take its value here."
+        return " override(...) belongs to a rule: give its value here."
     if isinstance(value, type):
-        return f" {value.__name__} is a class: hand in an object made from it."
+        return f" {value.__name__} is a class: give an object made from it."
     if hasattr(value, "assign"):
-        return " A variable would be read only once: hand in a function that returns it."
+        return " A variable would be read only once: give a function that returns it."
     return ""

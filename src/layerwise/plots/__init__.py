@@ -1,7 +1,7 @@
-"""Pictures with Matplotlib: plain data in, `Axes` out.
+"""Pictures with Matplotlib: plain data in, ``Axes`` out.
 
-Each function draws on the axes that it is given, or on those of a new figure, and returns them;
-nothing else is touched, no setting of Matplotlib either.
+Each function draws on the given axes, or on those of a new figure, and returns them. It changes
+nothing else, and none of Matplotlib's settings.
 
 Examples:
     >>> from layerwise import cosine, plots, warmup
@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise
     raise ModuleNotFoundError(
-        'Pictures need matplotlib: pip install "layerwise[plot]"', name=error.name
+        'Pictures need matplotlib: pip install "layerwise[plot]".', name=error.name
     ) from error
 
 from layerwise.plots._compare import compare

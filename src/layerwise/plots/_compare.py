@@ -1,4 +1,4 @@
-"""Several runs side by side."""
+"""Several runs in one picture."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
+from layerwise._series import moving_average
 from layerwise.errors import RecorderError
-from layerwise.plots._curves import moving_average, thin
+from layerwise.plots._curves import thin
 from layerwise.plots._history import VALIDATION, along_of
 from layerwise.plots._style import axes, dress, legend, style
 from layerwise.plots._ticks import number_axis, step_axis
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 def compare(
     histories: "Iterable[History]", ax: Axes | None = None, *, column: str = "loss"
 ) -> Axes:
-    """The loss of several runs, as a moving average; what was validated as points.
+    """Draw the loss of several runs: moving averages of the batches, and points for the validation.
 
     Args:
-        histories: Their records.
-        ax: Axes to draw on; by default a new figure's.
+        histories: The runs' records.
+        ax: Axes to draw on; by default those of a new figure.
         column: What to compare: ``"loss"`` or the name of a metric.
 
     Returns:
@@ -48,8 +49,8 @@ def compare(
     if not known:
         there = sorted({name for run in runs for name in (*run.batch, *run.epoch)})
         raise RecorderError(
-            f"None of these {len(runs)} runs has {column!r}; there is "
-            f"{', '.join(there) or 'nothing at all'}."
+            f"None of these {len(runs)} runs has the column {column!r}. They have "
+            f"{', '.join(there) or 'none'}."
         )
     ax = axes(ax, height=4.2)
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""What a search for a rate found."""
+"""What a search for a learning rate found."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from layerwise._numbers import number_text
 from layerwise.plots._style import (
     BLUE,
     GREEN,
@@ -18,7 +19,7 @@ from layerwise.plots._style import (
     legend,
     lines_of,
 )
-from layerwise.plots._ticks import number_axis, rounded_text
+from layerwise.plots._ticks import number_axis
 
 if TYPE_CHECKING:
     from layerwise.finder import LRFinding
@@ -27,13 +28,13 @@ _MARKERS = ("v", "s", "D", "^", "P", "X")
 
 
 def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
-    """The loss over the rate, raw and smoothed, the suggestion, and the classical ones beside it.
+    """Draw the loss over the rate, raw and smoothed, with the suggestion and classical ones.
 
-    Where the loss explodes, it leaves the picture at the top; so do probes that diverged.
+    A loss that explodes leaves the picture at the top, and so do probes that diverged.
 
     Args:
         finding: The result of a search.
-        ax: Axes to draw on; by default a new figure's.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
@@ -62,7 +63,7 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
             markeredgecolor=ink,
             markeredgewidth=0.7,
             zorder=4,
-            label=f"{name}: {rounded_text(rate)}",
+            label=f"{name}: {number_text(rate, 3)}",
         )
     if finding.probes:
         ax.plot(
@@ -91,7 +92,7 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
 
 
 def loss_at(rates: npt.ArrayLike, losses: npt.ArrayLike, rate: float) -> float:
-    """The loss of a curve at a rate, between its points along the logarithm; NaN without any."""
+    """The loss of a curve at a rate, interpolated over the logarithm; NaN if it has no point."""
     x, y = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
     known = np.isfinite(y)
     if not known.any():
@@ -102,15 +103,15 @@ def loss_at(rates: npt.ArrayLike, losses: npt.ArrayLike, rate: float) -> float:
 def loss_limits(
     losses: npt.ArrayLike, smoothed: npt.ArrayLike, scores: npt.ArrayLike = ()
 ) -> tuple[float, float]:
-    """What to show of the losses: all up to the best one, and half as much again above them.
+    """The range of losses to show: that up to the best one, and half as much again above it.
 
     Args:
-        losses: Of each batch, shape ``(n,)``.
-        smoothed: The same, smoothed.
-        scores: Other losses, whose lowest is to be seen.
+        losses: The loss of each batch, shape ``(n,)``.
+        smoothed: The smoothed losses, shape ``(n,)``.
+        scores: Other losses, of which the lowest must be visible.
 
     Returns:
-        The lowest and the highest loss of the picture.
+        The lowest and the highest loss to show.
 
     Examples:
         >>> loss_limits([2.0, 1.0, 90.0], [2.0, 1.0, 90.0])
@@ -131,7 +132,7 @@ def loss_limits(
 
 
 def _mark(ax: Axes, rate: float, loss: float) -> None:
-    """The suggestion: a line, a point on the curve, and its number above the axes."""
+    """Mark the suggestion: a line, a point on the curve, and its number above the axes."""
     ax.axvline(rate, color=VERMILLION, linewidth=1.8, zorder=2.5, label="_suggestion")
     ax.plot(
         [rate], [loss], marker="o", markersize=11, color=VERMILLION, zorder=5, label="_suggestion"
@@ -139,11 +140,11 @@ def _mark(ax: Axes, rate: float, loss: float) -> None:
     low, high = ax.get_xlim()
     place = (np.log(rate) - np.log(low)) / (np.log(high) - np.log(low))
     align = "left" if place < 0.15 else "right" if place > 0.85 else "center"
-    _above(ax, f"suggestion {rounded_text(rate)}", place, align, fontsize=11, fontweight="bold")
+    _above(ax, f"suggestion {number_text(rate, 3)}", place, align, fontsize=11, fontweight="bold")
 
 
 def _above(ax: Axes, text: str, x: float, align: str, **look: Any) -> None:
-    """A note between the axes and their title, which moves up."""
+    """Put a note between the axes and their title, which moves up."""
     ax.annotate(
         text,
         (x, 1),

@@ -1,4 +1,4 @@
-"""The groups of a plan that one tells apart in a picture, and what they are called."""
+"""The groups of a plan that a picture tells apart, and their names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from layerwise.multipliers import Plan, PlanRow, Value
-from layerwise.multipliers._names import common_start
-from layerwise.plots._curves import Floats, most_steps
+from layerwise._numbers import number_text
+from layerwise._series import Floats
+from layerwise.multipliers import Plan, PlanRow, Value, common_start
+from layerwise.plots._curves import most_steps
 from layerwise.plots._style import shorten
-from layerwise.plots._ticks import rounded_text
 from layerwise.schedules import values_over
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters of a plan whose rates are equal at every step.
+    """Parameters of a plan that have the same rate at every step.
 
     Attributes:
-        name: What they have in common, and their multiplier.
+        name: What their names have in common, and their multiplier.
         value: Their multiplier.
         rows: Their places in the plan.
-        frozen: Whether they never change.
+        frozen: Whether they are frozen.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Group:
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """The different multipliers by first appearance, then all that is frozen, as one.
+    """The groups by first appearance, and last all frozen parameters as one group.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -58,8 +58,8 @@ def groups_of(plan: Plan) -> list[Group]:
 def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64]) -> Floats:
     """The rate of each group at each step, shape ``(groups, steps)``.
 
-    It is ``learning_rate * schedule(step) * multiplier(step)``; without a learning rate the
-    multiplier alone.
+    That is ``learning_rate * schedule(step) * multiplier(step)``, or the multiplier alone if the
+    plan has no learning rate.
     """
     base = np.ones(len(steps))
     if plan.learning_rate is not None:
@@ -70,17 +70,17 @@ def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64
 
 
 def most_steps_of(plan: Plan) -> int:
-    """How many steps of a plan are evaluated at most."""
+    """How many steps to evaluate a plan at, at most."""
     return most_steps([plan.schedule, *(value for value, _ in plan.groups)])
 
 
 def unit_of(plan: Plan) -> str:
-    """What the numbers of a plan are."""
+    """What the numbers of a plan are: learning rates, or multipliers."""
     return "multiplier" if plan.learning_rate is None else "learning rate"
 
 
 def _label(rows: Sequence[PlanRow], separator: str) -> str:
-    """The layer that rows have in common, else the first and the last one."""
+    """The layer that all rows belong to, else the first and the last layer."""
     names = [row.parameter.name for row in rows]
     layers = [tuple(name.split(separator)[:-1]) or (name,) for name in names]
     common = common_start(layers)
@@ -92,5 +92,5 @@ def _label(rows: Sequence[PlanRow], separator: str) -> str:
 
 def _factor(value: Value) -> str:
     if isinstance(value, float | int):
-        return rounded_text(value)
+        return number_text(value, 3)
     return shorten(getattr(value, "__name__", None) or repr(value), 26)

@@ -1,4 +1,4 @@
-"""A plan as a heat map: each layer's rate at each step."""
+"""A plan as a heat map: the rate of each layer at each step."""
 
 from collections.abc import Sequence
 
@@ -8,35 +8,37 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
+from layerwise._series import Floats
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Plan
-from layerwise.plots._curves import Floats, Steps, steps_of
+from layerwise.plots._curves import Steps, steps_of
 from layerwise.plots._groups import group_rates, groups_of, unit_of
 from layerwise.plots._style import GREY, MAP, axes, dress, figure_of, inks, shorten
 from layerwise.plots._ticks import number_axis, step_axis
 
 _COLUMNS = 241
-_FAR_APART = 20
-_DEEP = 1e4
-_ROW = 0.19  # inches that a label needs
+_FAR_APART = 20  # rates that differ more get a logarithmic scale,
+_DEEP = 1e4  # which reaches so far down at most
+_ROW = 0.19  # inches, the height of a label
 
 
 def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
-    """The rate of every layer over the steps, the first layer at the top; frozen ones are hatched.
+    """Draw the rate of every layer over the steps, the first layer at the top.
 
-    A layer whose parameters differ has a row for each of them.
+    A layer whose parameters have different rates gets a row for each of them. Where a rate is 0
+    for longer than a moment, the picture is hatched.
 
     Args:
-        plan: A plan; without a learning rate its multipliers are drawn.
-        steps: How many steps from 0 on, of which some 240 are drawn, or the steps themselves,
-            rising.
-        ax: Axes to draw on; by default a new figure's, as high as the plan needs.
+        plan: A plan; if it has no learning rate, its multipliers are drawn.
+        steps: How many steps from 0 on, of which about 240 are drawn, or the rising steps
+            themselves.
+        ax: Axes to draw on; by default those of a new figure, as high as the plan needs.
 
     Returns:
         The axes.
 
     Raises:
-        LayerwiseError: ``steps`` are no steps, or the plan is empty.
+        LayerwiseError: ``steps`` is neither of these, or the plan is empty.
 
     Examples:
         >>> from layerwise import layer_decay, plots
@@ -47,7 +49,7 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
         ['block_0', 'block_1', 'block_2', 'block_3']
     """
     if not plan.rows:
-        raise LayerwiseError("The plan has no parameters, so that there is nothing to draw.")
+        raise LayerwiseError("The plan must have parameters: this one is empty.")
     shown = steps_of(steps, _COLUMNS)
     names, rates = layer_rates(plan, shown)
     ax = axes(ax, height=min(max(1.7 + _ROW * 1.15 * len(names), 3.0), 8.0))
@@ -89,7 +91,7 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
 
 
 def layer_rates(plan: Plan, steps: npt.NDArray[np.int64]) -> tuple[list[str], Floats]:
-    """The layers by name, in the plan's order, and their rates, shape ``(layers, steps)``."""
+    """The names of the layers in the plan's order, and their rates, shape ``(layers, steps)``."""
     groups = groups_of(plan)
     rates = group_rates(plan, groups, steps)
     own = {place: number for number, group in enumerate(groups) for place in group.rows}
@@ -107,7 +109,7 @@ def layer_rates(plan: Plan, steps: npt.NDArray[np.int64]) -> tuple[list[str], Fl
 
 
 def lasting_zeros(rates: Floats) -> npt.NDArray[np.bool_]:
-    """Where a rate is 0 for longer than the moment in which a schedule starts or ends there.
+    """Where a rate is 0 at several steps in a row, not only where a schedule starts or ends.
 
     Args:
         rates: Shape ``(layers, steps)``.
@@ -123,7 +125,7 @@ def lasting_zeros(rates: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _label_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Name as many rows as there is room for, evenly."""
+    """Label as many rows as there is room for, evenly."""
     room = ax.get_position().height * figure_of(ax).get_figheight() / _ROW
     every = max(1, -(-len(names) // max(int(room), 1)))
     places = range(0, len(names), every)

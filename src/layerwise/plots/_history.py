@@ -1,13 +1,14 @@
-"""A run as its record has it: loss, metrics and rates."""
+"""A run: its loss, metrics and rates."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from layerwise.plots._curves import Floats, moving_average, thin
+from layerwise._series import Floats, moving_average
+from layerwise.plots._curves import thin
 from layerwise.plots._style import (
     BLUE,
     GREEN,
@@ -26,41 +27,41 @@ from layerwise.plots._ticks import number_axis, step_axis
 if TYPE_CHECKING:
     from layerwise.recorder import History
 
-Columns = Mapping[str, npt.NDArray[Any]]
+Columns: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
-Look = tuple[str, Any]
+LineStyle: TypeAlias = str | tuple[float, tuple[float, ...]]
+Look: TypeAlias = tuple[str, LineStyle]
 """A colour and dashes."""
 
 VALIDATION = "val_"
-RATES = "rates/"
 
-_NO_METRICS = {"step", "epoch", "time", "loss", "rate"}
-_DASHED = (0, (5, 1.6))
-_DOTTED = (0, (1.2, 1.2))
+_RATES = "rates/"
+_DASHED: LineStyle = (0, (5, 1.6))
+_DOTTED: LineStyle = (0, (1.2, 1.2))
 _METRICS: tuple[Look, ...] = (
     (GREEN, "-"),
     (PURPLE, "-"),
     (GREEN, _DASHED),
     (PURPLE, _DASHED),
 )
-_RATES: tuple[Any, ...] = ("-", _DASHED, _DOTTED)
-_ALIKE = 8  # what is so many times larger or smaller than the loss doesn't go on its axis
+_RATE_LINES: tuple[LineStyle, ...] = ("-", _DASHED, _DOTTED)
+_ALIKE = 8  # a metric shares the loss's axis if it differs by at most this factor
 _MARGIN = 58  # points from the second axis to a third
 
 
 def history(history: "History", ax: Axes | None = None) -> Axes:
-    """The loss of a run, each batch's and its moving average, its metrics, and its rates.
+    """Draw a run: the loss of each batch, its moving average, the metrics, and the rates.
 
-    The rates are on a second axis at the right; of more than three groups the range is drawn.
-    Metrics are on the loss's axis, or on one of their own if they are of another size. What
-    was validated is dotted at the end of each epoch.
+    The rates have a second axis at the right; for more than three groups their range is drawn.
+    Metrics share the axis of the loss, or have a third one if they are of another size. The
+    validation is dotted, with a point at the end of each epoch.
 
     Args:
         history: A run's record.
-        ax: Axes to draw on; by default a new figure's.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
-        The axes of the loss; the others share its steps.
+        The axes of the loss. The other axes share its steps.
 
     Examples:
         >>> import tempfile
@@ -75,7 +76,7 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     batch, epoch = history.batch, history.epoch
     ax = axes(ax, height=4.2)
     along = _draw(ax, history, "loss", (BLUE, "-"), raw=True)
-    metrics = metrics_of(batch, epoch)
+    metrics = history.metrics
     together = [name for name in metrics if _alike(history, name)]
     apart = [name for name in metrics if name not in together]
     title = f"{shorten(history.name, 40)}: loss, metrics and rates"
@@ -111,26 +112,20 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     return ax
 
 
-def metrics_of(batch: Columns, epoch: Columns) -> list[str]:
-    """The metrics of a record, without those that are the validation of another."""
-    names = dict.fromkeys(name.removeprefix(VALIDATION) for name in (*batch, *epoch))
-    return [name for name in names if "/" not in name and name not in _NO_METRICS]
-
-
 def rates_of(columns: Columns) -> dict[str, Floats]:
-    """The rates of a record by the name of their line: the groups', else the base rate.
+    """The rates of a record by the names of their lines: those of the groups, else the base rate.
 
-    Of more than three groups it is the highest and the lowest rate of each step.
+    For more than three groups, they are the highest and the lowest rate at each step.
     """
     groups = {
-        name.removeprefix(RATES): np.asarray(values, np.float64)
+        name.removeprefix(_RATES): np.asarray(values, np.float64)
         for name, values in columns.items()
-        if name.startswith(RATES)
+        if name.startswith(_RATES)
     }
     if not groups:
         base = columns.get("rate")
         return {} if base is None else {"learning rate": np.asarray(base, np.float64)}
-    if len(groups) <= len(_RATES):
+    if len(groups) <= len(_RATE_LINES):
         return {f"rate of {name}": values for name, values in groups.items()}
     every = np.array(list(groups.values()))
     known = np.isfinite(every).any(axis=0)
@@ -142,7 +137,7 @@ def rates_of(columns: Columns) -> dict[str, Floats]:
 
 
 def _behind(ax: Axes) -> Axes:
-    """A second y axis at the right, whose lines lie below those of the first."""
+    """A second y axis at the right, with its lines behind those of the first."""
     second = ax.twinx()
     second.set_zorder(ax.get_zorder() - 1)
     second.patch.set_visible(True)
@@ -152,8 +147,8 @@ def _behind(ax: Axes) -> Axes:
 
 
 def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
-    """Thin lines, and a shade between the highest and the lowest of many."""
-    looks = dict(zip(rates, _RATES, strict=False))
+    """Draw rates as thin lines, with a shade between the highest and the lowest of many."""
+    looks = dict(zip(rates, _RATE_LINES, strict=False))
     for name, values in rates.items():
         points = thin(x, values)
         ax.plot(*points, color=VERMILLION, linestyle=looks[name], linewidth=1.3, label=name)
@@ -167,7 +162,11 @@ def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
 
 
 def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = False) -> str:
-    """One quantity: its batches averaged, else its epochs, and its validation. Says what x is."""
+    """Draw the averaged batches of a quantity, else its epochs, and its validation.
+
+    Returns:
+        What the x axis shows.
+    """
     batch, epoch = history.batch, history.epoch
     color, dashes = look
     validated = epoch.get(VALIDATION + name)
@@ -199,7 +198,7 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
 
 
 def along_of(columns: Columns) -> tuple[Floats, str]:
-    """Where rows are on the x axis, and what that is."""
+    """The places of rows on the x axis, and what it shows."""
     if "step" in columns or "epoch" not in columns:
         return np.asarray(columns.get("step", []), np.float64), "step (optimizer updates)"
     return np.asarray(columns["epoch"], np.float64), "epoch"
@@ -210,7 +209,7 @@ def _has(columns: Columns) -> bool:
 
 
 def _alike(history: "History", name: str) -> bool:
-    """Whether a metric is of the loss's size, so that one axis does for both."""
+    """Whether a metric is about as large as the loss, so that they can share an axis."""
     sizes = []
     for wanted in ("loss", name):
         found = [

@@ -3,31 +3,32 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from layerwise._numbers import number_text
 from layerwise.multipliers import Plan
 from layerwise.plots._curves import Steps, steps_of, thin
 from layerwise.plots._groups import group_rates, groups_of, most_steps_of, unit_of
 from layerwise.plots._style import GREY, axes, dress, from_zero, legend, ramp
-from layerwise.plots._ticks import number_axis, rounded_text, step_axis
+from layerwise.plots._ticks import number_axis, step_axis
 
-_FAR_APART = 30  # rates that differ more are not told from 0 on a linear axis
-_DEEP = 30  # below the lowest peak a schedule that goes to 0 leaves the picture
+_FAR_APART = 30  # if peaks differ more, a linear axis can't tell the low ones from 0
+_DEEP = 30  # a logarithmic axis ends so far below the lowest peak
 
 
 def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
-    """The rates of a plan over the steps, a line for each different one, cold slow and hot fast.
+    """Draw the rates of a plan over the steps, a line for each group, slow cold and fast hot.
 
-    If they lie far apart, the axis is logarithmic, and what is frozen, at 0, is only named.
+    If the rates lie far apart, the axis is logarithmic, and frozen groups, at 0, are only named.
 
     Args:
-        plan: A plan; without a learning rate its multipliers are drawn.
-        steps: How many steps from 0 on, or the steps themselves, rising.
-        ax: Axes to draw on; by default a new figure's.
+        plan: A plan; if it has no learning rate, its multipliers are drawn.
+        steps: How many steps from 0 on, or the rising steps themselves.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        LayerwiseError: ``steps`` are no steps.
+        LayerwiseError: ``steps`` is neither of these.
 
     Examples:
         >>> from layerwise import plots, warmup
@@ -41,7 +42,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
     shown = steps_of(steps, most_steps_of(plan))
     groups = groups_of(plan)
     rates = group_rates(plan, groups, shown)
-    # By their highest rates, fastest first; frozen ones are last as they were.
+    # Fastest first, by their highest rates; frozen ones last.
     order = sorted(range(len(groups)), key=lambda i: (groups[i].frozen, -rates[i].max()))
     moving = [i for i in order if not groups[i].frozen]
     peaks = rates[moving].max(axis=1) if moving else np.zeros(0)
@@ -58,7 +59,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
             linewidth=width if i in colors else 1.6,
         )
     unit = unit_of(plan)
-    base = "" if plan.learning_rate is None else f", base {rounded_text(plan.learning_rate)}"
+    base = "" if plan.learning_rate is None else f", base {number_text(plan.learning_rate, 3)}"
     dress(ax, f"{unit.capitalize()} of each group{base}", "step (optimizer updates)", unit)
     ax.margins(x=0.02)
     if len(peaks) and peaks.max() / peaks.min() >= _FAR_APART:

@@ -4,28 +4,29 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from layerwise._series import Floats
 from layerwise.errors import ScheduleError
-from layerwise.plots._curves import Floats, Steps, most_steps, steps_of, thin
+from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import number_axis, step_axis
 from layerwise.schedules import Schedule, values_over
 
 
 def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = None) -> Axes:
-    """The factor that a schedule gives, over the steps. On the same axes, another line.
+    """Draw a schedule's factor over the steps; a second schedule on the same axes adds a line.
 
     Args:
         schedule: A schedule.
-        steps: How many steps from 0 on, or the steps themselves, rising; by default the
-            schedule's length. An endless one needs it.
-        ax: Axes to draw on; by default a new figure's.
+        steps: How many steps from 0 on, or the rising steps themselves; by default the schedule's
+            length. An endless schedule needs it.
+        ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
 
     Raises:
         ScheduleError: It is no schedule, or an endless one without ``steps``.
-        LayerwiseError: ``steps`` are no steps.
+        LayerwiseError: ``steps`` is neither of these.
 
     Examples:
         >>> from layerwise import cosine, plots, warmup
@@ -50,16 +51,16 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
 
 
 def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The steps that are drawn, and the schedule's value at each."""
+    """The steps to draw, and the schedule's value at each."""
     if not isinstance(schedule, Schedule):
         raise ScheduleError(
-            f"plots.schedule draws a schedule, got {schedule!r}; a function becomes one by "
-            "from_function(f)."
+            f"plots.schedule: schedule must be a schedule, got {schedule!r}. from_function(f) "
+            "makes one of a function."
         )
     wanted = schedule.length if steps is None else steps
     if wanted is None:
         raise ScheduleError(
-            f"{schedule!r} never ends: say how many steps to draw, for example steps=10_000."
+            f"{schedule!r} never ends, so say how many steps to draw, such as steps=10_000."
         )
     shown = steps_of(wanted, most_steps([schedule]))
     return shown, values_over(schedule, shown)

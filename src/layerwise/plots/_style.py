@@ -1,4 +1,4 @@
-"""How every picture looks: colours that all can tell apart, on light and on dark ground."""
+"""How every picture looks: colours that everybody can tell apart, on light and dark ground."""
 
 from collections.abc import Sequence
 from textwrap import wrap
@@ -9,29 +9,32 @@ from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
+from matplotlib.typing import ColorType
 
 from layerwise.errors import LayerwiseError
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
-# The four of Okabe and Ito's eight colours that stand out on white and on near-black alike: the
-# contrast of each (WCAG 2.2) is at least 3 against #ffffff and against #111111. The other four
-# are too light for white or too dark for black.
+# The four of Okabe and Ito's eight colours with a contrast (WCAG 2.2) of at least 3 against both
+# #ffffff and #111111. The other four are too light for white or too dark for near-black.
 # Source: M. Okabe, K. Ito: Color Universal Design, https://jfly.uni-koeln.de/color/, 2008.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE)
 GREY = "#7A7A7A"
-"""As far from white as from near-black: for the grid, and for what is beside the point."""
+"""Halfway between white and near-black, for the grid and for minor things."""
 
 MAP = "viridis"
-"""Even in brightness, also for the colour-blind (S. van der Walt and N. Smith, Matplotlib 2.0)."""
+"""Its brightness is even, also for the colour-blind.
+
+Source: S. van der Walt and N. Smith, Matplotlib 2.0.
+"""
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
 def style(place: int) -> dict[str, Any]:
-    """Colour and dashes of the line at this place: sixteen that differ, then again."""
+    """The colour and dashes of the line at this place; they repeat after sixteen lines."""
     return {
         "color": PALETTE[place % len(PALETTE)],
         "linestyle": _DASHES[place // len(PALETTE) % len(_DASHES)],
@@ -39,7 +42,7 @@ def style(place: int) -> dict[str, Any]:
 
 
 def ramp(count: int) -> list[str]:
-    """So many colours from cold to hot, for things in an order."""
+    """So many colours from cold to hot, for ordered things."""
     anchors = np.array([colors.to_rgb(name) for name in (BLUE, PURPLE, VERMILLION)])
     places = np.linspace(0.0, 2.0, count)
     channels = [np.interp(places, range(3), anchors[:, channel]) for channel in range(3)]
@@ -47,15 +50,15 @@ def ramp(count: int) -> list[str]:
 
 
 def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
-    """The axes given, or those of a new figure.
+    """The given axes, or those of a new figure.
 
-    A new figure comes from pyplot, because that is what a notebook shows at the end of a cell and
-    what ``plt.show()`` and ``plt.savefig()`` know. With axes given pyplot isn't even imported.
+    A new figure comes from pyplot, so that a notebook shows it and ``plt.savefig()`` knows it. For
+    given axes, pyplot isn't even imported.
 
     Args:
         ax: Axes, or None.
-        width: Of a new figure, in inches.
-        height: Of a new figure, in inches.
+        width: The width of a new figure, in inches.
+        height: The height of a new figure, in inches.
     """
     if ax is not None:
         return ax
@@ -67,10 +70,10 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
 
 
 def dress(ax: Axes, title: str, x: str, y: str) -> None:
-    """Title, labels and a quiet frame, readable on the ground that the figure has now.
+    """Set title, labels and a quiet frame, readable on the figure's present ground.
 
-    Text on a ground that is see-through gets a grey that can be read on white and on black: make
-    the figure with ``facecolor="none"`` for a page that has both.
+    On a transparent ground (``facecolor="none"``), for pages in light or dark style, texts are of
+    a grey that can be read on both.
     """
     ink, quiet = inks(ax)
     ax.set_title(title, loc="left", fontsize=11, color=ink, pad=10)
@@ -86,7 +89,7 @@ def dress(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def dress_second(ax: Axes, label: str, color: str) -> None:
-    """The same for a second axis at the right, in the colour of its lines."""
+    """Dress a second axis at the right, in the colour of its lines."""
     ax.set_ylabel(label, color=color, fontsize=9.5)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -95,7 +98,7 @@ def dress_second(ax: Axes, label: str, color: str) -> None:
 
 
 def from_zero(ax: Axes) -> None:
-    """Let the y axis show 0, with some air, if no line goes below it."""
+    """Let the y axis begin a little below 0, if no line goes below 0."""
     values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in ax.lines])
     values = values[np.isfinite(values)]
     if len(values) and values.min() >= 0:
@@ -104,15 +107,15 @@ def from_zero(ax: Axes) -> None:
 
 
 def inks(ax: Axes) -> tuple[str, str]:
-    """The colours of text on the figure's ground: for what matters most, and for the rest."""
+    """The colours for important and for other text on the figure's ground."""
     patch = figure_of(ax).patch
-    *ground, alpha = colors.to_rgba(patch.get_facecolor())
+    red, green, blue, alpha = colors.to_rgba(patch.get_facecolor())
     if alpha < 0.5 or not patch.get_visible():
         return GREY, GREY
-    return ("#1F2328", "#4D555E") if luminance(ground) > 0.2 else ("#F0F0F0", "#B8B8B8")
+    return ("#1F2328", "#4D555E") if luminance((red, green, blue)) > 0.2 else ("#F0F0F0", "#B8B8B8")
 
 
-def luminance(color: Any) -> float:
+def luminance(color: ColorType) -> float:
     """The relative luminance of a colour, from 0 to 1, as WCAG 2.2 defines it."""
     rgb = np.array(colors.to_rgb(color))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -120,9 +123,9 @@ def luminance(color: Any) -> float:
 
 
 def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: int = 16) -> None:
-    """Explain lines below the axes, where they cover nothing, in as many columns as fit.
+    """Explain lines below the axes, where nothing is covered, in as many columns as fit.
 
-    Of too many only some are named, evenly, the first and the last among them.
+    If there are more than ``most``, only some are named, the first and the last among them.
     """
     shown = list(zip(handles, labels, strict=True))
     if len(shown) > most:
@@ -150,15 +153,15 @@ def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: i
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The figure that axes are in, around all subfigures."""
+    """The figure that axes belong to, around all subfigures."""
     figure = ax.get_figure(root=True)
     if figure is None:
-        raise LayerwiseError("These axes are in no figure any more: make new ones.")
+        raise LayerwiseError("These axes belong to no figure any more. Make new ones.")
     return figure
 
 
 def shorten(text: str, most: int) -> str:
-    """A long text without its middle."""
+    """The text; if it is long, without its middle."""
     if len(text) <= most:
         return text
     half = (most - 1) // 2
@@ -166,7 +169,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def lines_of(text: str, width: int = 62, most: int = 2) -> str:
-    """A text over a few lines, cut if it is longer still."""
+    """The text on a few lines; what doesn't fit is cut."""
     found = wrap(text, width) or [""]
     if len(found) > most:
         found = [*found[: most - 1], shorten(" ".join(found[most - 1 :]), width)]

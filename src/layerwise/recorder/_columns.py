@@ -1,30 +1,36 @@
-"""Rows of different shapes become columns of one length."""
+"""Rows of different shapes become columns of one length, and columns a table in text."""
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 
-Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+Column: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+Cells: TypeAlias = Sequence[float | str]
+"""The numbers of a row; ``nan`` and ``inf`` may be text."""
 
-# Rows wait as Python lists, at ten times the size, only until there are so many.
 _BLOCK = 4096
+"""Rows wait as Python lists, which take ten times the memory, until there are so many."""
 
 
 class Columns:
-    """Gathers rows; where a row has no value in a column, there is nan."""
+    """Gathers rows. Where a row has no value in a column, there is nan."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._waiting: dict[tuple[str, ...], list[Sequence[float | str]]] = {}
+        self._waiting: dict[tuple[str, ...], list[Cells]] = {}
         self._places: dict[tuple[str, ...], list[int]] = {}
         self._blocks: list[tuple[tuple[str, ...], npt.NDArray[np.int64], npt.NDArray[np.float64]]]
         self._blocks = []
 
-    def add(self, columns: tuple[str, ...], values: Sequence[float | str]) -> None:
-        """Add a row; ``nan`` and ``inf`` may be text."""
+    def add(self, columns: tuple[str, ...], values: Cells) -> None:
+        """Add a row."""
         rows = self._waiting.setdefault(columns, [])
         rows.append(values)
         self._places.setdefault(columns, []).append(self.count)
@@ -37,18 +43,18 @@ class Columns:
         places = np.array(self._places.pop(columns), dtype=np.int64)
         self._blocks.append((columns, places, values))
 
-    def finish(self) -> dict[str, Numbers]:
-        """The columns in the order in which they first came; whole numbers where they count."""
+    def finish(self) -> dict[str, Column]:
+        """The columns in order of first appearance; steps and epochs are whole numbers."""
         for columns in tuple(self._waiting):
             self._pack(columns)
         return {name: self._column(name) for name in self._names()}
 
     def _names(self) -> Iterator[str]:
-        # The first to come stands first, though its block may have been packed later.
-        shapes = sorted(self._blocks, key=lambda block: int(block[1][0]))
-        yield from dict.fromkeys(name for columns, _, _ in shapes for name in columns)
+        # By the first row of each block: a shape that came early may have been packed late.
+        blocks = sorted(self._blocks, key=lambda block: int(block[1][0]))
+        yield from dict.fromkeys(name for columns, _, _ in blocks for name in columns)
 
-    def _column(self, name: str) -> Numbers:
+    def _column(self, name: str) -> Column:
         column = np.full(self.count, np.nan)
         for columns, places, values in self._blocks:
             if name in columns:
@@ -56,3 +62,42 @@ class Columns:
         if name in (STEP, EPOCH) and not np.isnan(column).any():
             return column.astype(np.int64)
         return column
+
+
+def write_csv(path: Path, columns: Mapping[str, Column]) -> None:
+    """Write columns of one length, so that each number is read back exactly."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        # Python writes its own floats exactly; a block at a time keeps the memory small.
+        length = len(next(iter(columns.values()), ()))
+        for start in range(0, length, _BLOCK):
+            block = [column[start : start + _BLOCK].tolist() for column in columns.values()]
+            writer.writerows(zip(*block, strict=True))
+
+
+def read_csv(path: Path) -> dict[str, Column]:
+    """Read the columns of a table.
+
+    Raises:
+        RecorderError: The file can't be read as a table of numbers.
+    """
+    columns = Columns()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            names = tuple(next(reader, []))
+            for row in reader:
+                if len(row) != len(names):
+                    raise RecorderError(
+                        f"Line {reader.line_num} of {path} has {len(row)} fields, but its first "
+                        f"line has {len(names)} names."
+                    )
+                columns.add(names, [float(text) if text else float("nan") for text in row])
+    except OSError as error:
+        raise RecorderError(f"{path} can't be read: {error.strerror}.") from None
+    except RecorderError:
+        raise
+    except (ValueError, csv.Error) as error:
+        raise RecorderError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
+    return columns.finish()

@@ -1,27 +1,49 @@
-"""An append-only file that a crash can't spoil and a full disk can't stop the training with."""
+"""The file of a record, which is only appended to, and the warning when that fails."""
 
+import inspect
 import os
 import time
+import warnings
 from pathlib import Path
 
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import FILE, check_header, header_line, is_torn_header
-from layerwise.recorder._warning import warn
 
 _CHUNK = 1 << 16
+
+
+class RecorderWarning(UserWarning):
+    """Recording stopped, wholly or for one sink, or a record has lines that can't be read.
+
+    Training goes on: a recorder never stops it because of a full disk or a removed folder.
+
+    Examples:
+        >>> import warnings
+        >>> from layerwise.recorder import RecorderWarning
+        >>> with warnings.catch_warnings():  # to stop the training at once instead
+        ...     warnings.simplefilter("error", RecorderWarning)
+    """
+
+
+def warn(message: str) -> None:
+    """Warn at the line outside Layerwise that led here."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("layerwise."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RecorderWarning, stacklevel=level)
 
 
 class RecordFile:
     """``record.jsonl`` of a run, open for appending.
 
-    Every ``append`` is one call to the operating system: what it was given survives the death
-    of this process. When that fails, there is one warning, and nothing more is written.
+    Every ``append`` hands its text to the operating system in one call, so the text survives if
+    this process dies. When that fails, there is one warning, and nothing more is written.
 
     Args:
-        run: The run's folder; made if it is not there.
+        run: The run's folder; it is made if it does not exist.
 
     Raises:
-        RecorderError: The folder can't be made, or what is there is no record.
+        RecorderError: The folder can't be made, or the file there is no record.
     """
 
     def __init__(self, run: Path) -> None:
@@ -36,8 +58,8 @@ class RecordFile:
             )
         except OSError as error:
             raise RecorderError(
-                f"A record can't be written to {self.path}: {error.strerror}. Give the recorder a "
-                "folder that can be written to."
+                f"{self.path} can't be written: {error.strerror}. Give the recorder a folder "
+                "that can be written to."
             ) from error
         try:
             self.reopened = self._repair()
@@ -48,7 +70,7 @@ class RecordFile:
             self.append(header_line(self.started))
 
     def _repair(self) -> bool:
-        """Cut off a last line without an end; whether there is a record to go on with."""
+        """Cut off a torn last line, and say whether there is a record to continue."""
         assert self._file is not None
         size = os.fstat(self._file).st_size
         if size == 0:
@@ -73,12 +95,12 @@ class RecordFile:
         return 0
 
     def append(self, text: str) -> None:
-        """Write whole lines, at once."""
+        """Write whole lines in one call."""
         if not self.writing or self._file is None:
             return
         data = text.encode()
         try:
-            # An open file outlives its folder, and writing to it would look like success.
+            # An open file outlives its folder, so writing to it would seem to succeed.
             if os.fstat(self._file).st_nlink == 0:
                 self.stop("it was removed")
                 return
@@ -89,21 +111,21 @@ class RecordFile:
             self.stop(error.strerror or str(error))
 
     def stop(self, why: str) -> None:
-        """Write no more, and say so once."""
+        """Stop writing, and say so once."""
         self.writing = False
         self.warn(
-            f"Recording to {self.path} has stopped: {why}. Training goes on; rows from here on "
+            f"Recording to {self.path} has stopped: {why}. Training goes on, but its next rows "
             "are not in the record."
         )
 
     def warn(self, message: str) -> None:
-        """The one warning about this run's folder."""
+        """Warn about this run's folder, once."""
         if not self.warned:
             self.warned = True
             warn(message)
 
     def close(self) -> None:
-        """Let the file go; more than once does no harm."""
+        """Close the file; closing it again does nothing."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

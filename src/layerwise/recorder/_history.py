@@ -1,4 +1,4 @@
-"""The history of a run: what a recorder wrote, as columns."""
+"""The history of a run: what a recorder wrote, read as columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._checks import choice, whole
+from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
-from layerwise.recorder._columns import Columns, Numbers
-from layerwise.recorder._csv import read_csv, write_csv
-from layerwise.recorder._format import RATES, RATIOS
+from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
+from layerwise.recorder._format import NO_METRICS, RATES, RATIOS, VALIDATION
 from layerwise.recorder._reading import read_rows
-from layerwise.recorder._row import whole
 from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, read_data
 from layerwise.recorder._thin import Thinner
 
@@ -28,23 +28,25 @@ _FEWEST = 10
 
 @dataclass(frozen=True, eq=False, repr=False)
 class History:
-    """What happened in a run, as columns: of its batches, and of its epochs.
+    """What happened in a run, as columns of its batches and of its epochs.
 
-    Columns are ``step`` (updates applied before the batch, or by the end of the epoch), ``epoch``,
-    ``time`` (seconds since the record was begun), ``loss``, the metrics, ``rate`` (the base
-    rate), ``rates/<group>`` and ``ratios/<layer>``, as far as they were recorded; nan where a row
-    has no value.
+    The columns are ``step`` (updates applied before the batch, or by the end of the epoch),
+    ``epoch``, ``time`` (seconds since the record was begun), ``loss``, the metrics, ``rate`` (the
+    base rate), ``rates/<group>`` and ``ratios/<layer>``, as far as they were recorded. Where a row
+    has no value, there is nan.
 
     Attributes:
         batch: The columns of the batches by name, each of shape ``(batches,)``.
         epoch: The columns of the epochs by name, each of shape ``(epochs,)``.
         name: The run's name.
         finding: What the finder found, as plain data for ``LRFinding.from_config``, or None.
-        plan: The plan as plain data: ``table``, and ``rates`` of the groups over ``steps``.
-        schedule: The schedule as plain data: ``text``, ``config``, and ``factors`` over ``steps``.
+        plan: The plan as plain data (``table``, and ``rates`` of the groups over ``steps``), or
+            None.
+        schedule: The schedule as plain data (``text``, ``config``, and ``factors`` over
+            ``steps``), or None.
 
     Raises:
-        RecorderError: The columns differ in length, or hold something else than numbers.
+        RecorderError: The columns differ in length, or hold something other than numbers.
 
     Examples:
         >>> from layerwise.recorder import History
@@ -72,16 +74,16 @@ class History:
 
         Args:
             run: The run's folder.
-            rows: At most so many batches and so many epochs, at least 10: memory then stays the
-                same however long the run was. Of each stretch of the run, its first row and those
-                of the lowest and the highest loss are kept. All of them if not given.
+            rows: How many batches and how many epochs to keep at most, at least 10; by default
+                all. Memory is then bounded, however long the run. Each stretch of the run keeps
+                its first row and those with the lowest and the highest loss.
 
         Returns:
-            The history, without what was void because training went back; see
+            The history, without rows that are void because training went back; see
             ``Recorder.resume``.
 
         Raises:
-            RecorderError: There is no record in the folder, or one that can't be read.
+            RecorderError: There is no record in the folder, or it can't be read.
 
         Examples:
             >>> import tempfile
@@ -95,14 +97,13 @@ class History:
             (True, np.float64(99.0))
         """
         run = Path(run)
-        if rows is not None and whole(rows, "rows") < _FEWEST:
-            raise RecorderError(f"rows must be at least {_FEWEST}, got {rows!r}.")
         columns = {"batch": Columns(), "epoch": Columns()}
         if rows is None:
             for row in read_rows(run):
                 columns[row.kind].add(row.columns, row.values)
         else:
-            thinners = {kind: Thinner(whole(rows, "rows")) for kind in columns}
+            most = whole(rows, "rows", RecorderError, at_least=_FEWEST)
+            thinners = {kind: Thinner(most) for kind in columns}
             for row in read_rows(run):
                 thinners[row.kind].add(row.columns, row.values)
             for kind, thinner in thinners.items():
@@ -116,17 +117,33 @@ class History:
         )
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics of batches and epochs, without those of the validation."""
+        measured = (
+            name.removeprefix(VALIDATION)
+            for name in (*self.batch, *self.epoch)
+            if not name.startswith((RATES, RATIOS))
+        )
+        return tuple(dict.fromkeys(name for name in measured if name not in NO_METRICS))
+
+    @property
     def rates(self) -> dict[str, npt.NDArray[Any]]:
         """The learning rate of each group over the batches, by the group's name."""
-        return _below(RATES, self.batch)
+        return _with_prefix(RATES, self.batch)
 
     @property
     def ratios(self) -> dict[str, npt.NDArray[Any]]:
-        """The update-to-weight ratio of each layer; nan at the batches where it was not taken."""
-        return _below(RATIOS, self.batch)
+        """The update-to-weight ratio of each layer by its name; nan where it was not recorded."""
+        return _with_prefix(RATIOS, self.batch)
 
     def to_pandas(self, kind: Kind = "batch") -> "pd.DataFrame":
-        """The batches, or the epochs, as a data frame.
+        """Turn the batches, or the epochs, into a data frame of pandas.
+
+        Args:
+            kind: ``"batch"`` or ``"epoch"``.
+
+        Raises:
+            RecorderError: There is no such kind.
 
         Examples:
             >>> from layerwise.recorder import History
@@ -140,7 +157,14 @@ class History:
         return pd.DataFrame(dict(self._columns(kind)))
 
     def to_csv(self, path: str | Path, kind: Kind = "batch") -> None:
-        """Write the batches, or the epochs, as a table with a line of names, every bit kept.
+        """Write the batches, or the epochs, as a table whose first line has the names.
+
+        Args:
+            path: The file. Its numbers are read back exactly.
+            kind: ``"batch"`` or ``"epoch"``.
+
+        Raises:
+            RecorderError: There is no such kind.
 
         Examples:
             >>> import pathlib, tempfile
@@ -157,10 +181,13 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "History":
-        r"""A history of batches from a table: what ``to_csv`` wrote, or your own.
+        r"""Read a history of batches from a table that ``to_csv`` wrote, or from your own.
 
         Args:
-            path: The file: a line of names, then numbers; an empty field is nan.
+            path: The file: a line of names, then lines of numbers. An empty field is nan.
+
+        Returns:
+            The history, named like the file.
 
         Raises:
             RecorderError: The file can't be read as such a table.
@@ -175,46 +202,43 @@ class History:
         """
         return cls(read_csv(Path(path)), name=Path(path).stem)
 
-    def _columns(self, kind: str) -> Mapping[str, Numbers]:
-        if kind not in ("batch", "epoch"):
-            raise RecorderError(f"A history has the kinds 'batch' and 'epoch', got {kind!r}.")
+    def _columns(self, kind: str) -> Mapping[str, Column]:
+        choice(kind, "kind", RecorderError, ("batch", "epoch"))
         return self.epoch if kind == "epoch" else self.batch
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
-        parts = [_count(_length(self.batch), "batch", "batches")]
-        parts.append(_count(_length(self.epoch), "epoch", "epochs"))
+        parts = [counted(_length(self.batch), "batch", "batches")]
+        parts.append(counted(_length(self.epoch), "epoch"))
         loss = self.batch.get("loss", self.epoch.get("loss"))
         if loss is not None and len(loss):
-            parts.append(f"loss {loss[0]:.4g} to {loss[-1]:.4g}")
+            parts.append(f"loss {number_text(loss[0])} to {number_text(loss[-1])}")
         if self.rates:
-            parts.append(_count(len(self.rates), "group", "groups"))
+            parts.append(counted(len(self.rates), "group"))
         return f"<History{name}: {', '.join(parts)}>"
 
 
-def _checked(columns: Mapping[str, Any], kind: str) -> Mapping[str, Numbers]:
+def _checked(columns: Mapping[str, npt.ArrayLike], kind: str) -> Mapping[str, Column]:
     checked = {}
     for name, values in columns.items():
         try:
             column = np.array(values)
             column = column if np.issubdtype(column.dtype, np.integer) else column.astype(float)
         except (TypeError, ValueError):
-            raise RecorderError(
-                f"The {kind} column {name!r} holds something else than numbers."
-            ) from None
+            raise RecorderError(f"The {kind} column {name!r} must hold numbers only.") from None
         if column.ndim != 1:
             raise RecorderError(
-                f"The {kind} column {name!r} has the shape {column.shape}, not one axis."
+                f"The {kind} column {name!r} must have one axis, got the shape {column.shape}."
             )
         column.flags.writeable = False
         checked[str(name)] = column
     lengths = {name: len(column) for name, column in checked.items()}
     if len(set(lengths.values())) > 1:
-        raise RecorderError(f"The {kind} columns differ in length: {lengths}.")
+        raise RecorderError(f"The {kind} columns must have one length, got {lengths}.")
     return MappingProxyType(checked)
 
 
-def _below(prefix: str, columns: Mapping[str, Numbers]) -> dict[str, npt.NDArray[Any]]:
+def _with_prefix(prefix: str, columns: Mapping[str, Column]) -> dict[str, npt.NDArray[Any]]:
     return {
         name.removeprefix(prefix): column
         for name, column in columns.items()
@@ -222,9 +246,5 @@ def _below(prefix: str, columns: Mapping[str, Numbers]) -> dict[str, npt.NDArray
     }
 
 
-def _length(columns: Mapping[str, Numbers]) -> int:
+def _length(columns: Mapping[str, Column]) -> int:
     return len(next(iter(columns.values()), ()))
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -1,4 +1,4 @@
-"""Rows become lines: what has been written before decides what has to stand in front of one."""
+"""Rows become lines, with the lines that must stand before them."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from layerwise.recorder._row import Row, Shape
 
 
 class Table(NamedTuple):
-    """The rows of one shape: their number, their columns, and how one is written."""
+    """The rows of one shape: their id, their columns, and the template of a line."""
 
     number: int
     columns: tuple[str, ...]
@@ -22,10 +22,10 @@ class Table(NamedTuple):
 
 
 class Lines:
-    """What this process has written to a record, as far as the next lines depend on it.
+    """Remembers what it has made lines of, so that it knows what the next line needs before it.
 
     Args:
-        reopened: Whether another process wrote to the record before.
+        reopened: Whether the record had rows before.
     """
 
     def __init__(self, reopened: bool) -> None:
@@ -36,10 +36,10 @@ class Lines:
         self._declared: set[int] = set()
 
     def table(self, shape: Shape) -> Table:
-        """The table of the rows of this shape.
+        """Look up the table for rows of this shape.
 
         Raises:
-            RecorderError: Its columns can't be told apart.
+            RecorderError: Two columns have one name, or a name is not text.
         """
         found = self._tables.get(shape)
         if found is None:
@@ -49,7 +49,7 @@ class Lines:
         return found
 
     def of_row(self, row: Row, table: Table) -> str:
-        """The line of a row, with its columns in front if they are new."""
+        """The line of a row, after that of its columns if they are new."""
         line = row_line(table.template, row.values)
         if table.number in self._declared:
             return line
@@ -57,7 +57,7 @@ class Lines:
         return columns_line(table.number, row.shape.kind, table.columns) + line
 
     def before(self, row: Row) -> str:
-        """Nothing; or, if training has gone back to where this row is, the line that says so."""
+        """The ``resume`` line if training has gone back to this row, else nothing."""
         if row.shape.kind == "batch":
             step = int(row.values[0])
             back = not self._step_known or (self.step is not None and step < self.step)
@@ -66,9 +66,9 @@ class Lines:
             return text
         if row.shape.fixed[0] == STEP:
             end = int(row.values[0])
-            # Where batches are recorded, they tell.
+            # If batches are recorded, they show whether training went back.
             back = self.step is None and self._epoch_end is not None and end < self._epoch_end
-            # What this epoch trained is known to have gone up to its end, so that much is new.
+            # This epoch trained at least the step before its end.
             text = self.resumed(max(end - 1, 0)) if back or not self._step_known else ""
             self._epoch_end = end
             return text
@@ -78,9 +78,9 @@ class Lines:
         return resume_line(EPOCH, int(row.values[0]))
 
     def resumed(self, step: int) -> str:
-        """The line that says that training goes on from this step."""
+        """The line that says that training goes on from this step; the next rows follow it."""
         self._step_known = self._epoch_known = True
-        # So that an epoch that ends at once knows where it is.
+        # If an epoch ends before the next batch, its step is this one.
         self.step = step - 1 if step else None
         self._epoch_end = None
         return resume_line(STEP, step)

@@ -1,27 +1,31 @@
-"""A record's file becomes rows: those that count, in their order."""
+"""Reads the rows of a record that count, in order."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from layerwise.errors import RecorderError
+from layerwise.recorder._columns import Cells
+from layerwise.recorder._file import warn
 from layerwise.recorder._format import EPOCH, FILE, STEP, check_header
-from layerwise.recorder._warning import warn
+
+Table: TypeAlias = tuple[str, tuple[str, ...]]
+"""``batch`` or ``epoch``, and the columns of its rows."""
 
 _OBJECT = ord("{")
 
 
 class Read(NamedTuple):
-    """A row as it stands in the file: ``batch`` or ``epoch``, and its numbers by column."""
+    """A row of the file: ``batch`` or ``epoch``, its columns, and its numbers."""
 
     kind: str
     columns: tuple[str, ...]
-    values: list[Any]
+    values: Cells
 
 
 class Limits(NamedTuple):
-    """Rows that stand before a line are void from here on."""
+    """Rows before a line are void from this step or this epoch on."""
 
     line: int
     step: float
@@ -29,15 +33,13 @@ class Limits(NamedTuple):
 
 
 def read_rows(run: Path) -> Iterator[Read]:
-    """The rows of a run that count; a line torn by a crash is left out.
+    """Read the rows of a run that count; a last line torn by a crash is left out.
 
-    The file is read twice, line by line: what is void is known only from what follows it.
+    The file is read twice, line by line, since only later lines say which rows are void. A
+    ``RecorderWarning`` counts the lines in the middle that can't be read.
 
     Raises:
         RecorderError: There is no record, or one that this Layerwise can't read.
-
-    Warns:
-        RecorderWarning: Lines in the middle can't be read.
     """
     path = run / FILE
     try:
@@ -55,7 +57,7 @@ def read_rows(run: Path) -> Iterator[Read]:
 
 
 def _limits(file: BinaryIO) -> tuple[list[Limits], int]:
-    """What every line's rows are held against, the last resume first; and the number of lines."""
+    """The limits that each ``resume`` line sets, last one first, and the number of lines."""
     found = []
     count = 1  # the header is read
     for line in file:
@@ -77,14 +79,14 @@ def _limits(file: BinaryIO) -> tuple[list[Limits], int]:
 def _rows(file: BinaryIO, count: int, limits: list[Limits], path: Path) -> Iterator[Read]:
     none = Limits(count + 1, float("inf"), float("inf"))
     now = limits.pop() if limits else none
-    tables: dict[Any, tuple[str, tuple[str, ...]]] = {}
+    tables: dict[int, Table] = {}
     damaged = 0
-    # No further than the first reading came: the run may still be going on.
+    # Not beyond the end of the first reading: the run may still be going on.
     for number, line in zip(range(1, count + 1), file, strict=False):
         while number >= now.line and now is not none:
             now = limits.pop() if limits else none
         match _parsed(line):
-            # The usual case first: there may be millions.
+            # Rows first, since there may be millions.
             case [int(table), *_] as row if _fits(tables.get(table), row):
                 kind, names = tables[table]
                 if _counts(kind, names, row, now):
@@ -92,7 +94,7 @@ def _rows(file: BinaryIO, count: int, limits: list[Limits], path: Path) -> Itera
             case {"columns": [*columns], "of": ("batch" | "epoch") as kind, "id": int(table)}:
                 tables[table] = kind, tuple(map(str, columns))
             case {}:
-                pass  # the header, a resume, and what a later version may add
+                pass  # the header, a resume, or a line that a later version adds
             case _ if number < count or line.endswith(b"\n"):
                 damaged += 1
     if damaged:
@@ -107,16 +109,16 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _fits(table: tuple[str, tuple[str, ...]] | None, row: list[Any]) -> bool:
+def _fits(table: Table | None, row: list[float]) -> bool:
     return table is not None and len(row) == 1 + len(table[1])
 
 
-def _counts(kind: str, columns: tuple[str, ...], row: list[Any], limits: Limits) -> bool:
-    """Whether no later line has made a row void."""
+def _counts(kind: str, columns: tuple[str, ...], row: list[float], limits: Limits) -> bool:
+    """Whether no later line makes a row void."""
     if columns[0] == STEP:
         if kind == "batch":
             return bool(row[1] < limits.step)
-        # An epoch's step is that of its end: the one at which training goes on is not void.
+        # An epoch's step is its end, so an epoch that ends where training goes on still counts.
         if row[1] > limits.step:
             return False
     if kind == "epoch" and EPOCH in columns:

@@ -1,15 +1,18 @@
-"""The recorder: one row a batch and one an epoch, appended as training goes."""
+"""The recorder: a row for each batch and each epoch, written as training goes."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, Self, SupportsFloat, SupportsIndex
 
+from layerwise._checks import whole
 from layerwise.errors import RecorderError
+from layerwise.finder import LRFinding
+from layerwise.multipliers import Plan
 from layerwise.recorder._file import RecordFile
 from layerwise.recorder._format import STEP
 from layerwise.recorder._lines import Lines
-from layerwise.recorder._row import Numbers, Row, make_row, row_from_mapping, whole
+from layerwise.recorder._row import Numbers, Row, make_row, row_from_mapping
 from layerwise.recorder._saved import (
     FINDING,
     PLAN,
@@ -20,32 +23,27 @@ from layerwise.recorder._saved import (
     write_data,
 )
 from layerwise.recorder._sinks.sink import Sink, Sinks
-
-if TYPE_CHECKING:
-    from layerwise.finder import LRFinding
-    from layerwise.multipliers import Plan
-    from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule
 
 
 class Recorder:
     """Writes what happens in a training run to ``<run>/record.jsonl``, as it happens.
 
-    Each row goes to the operating system at once, so that a process that is killed loses at most
-    the row it was writing. A run that is there already is gone on with: see ``resume``. When
-    the disk is full or the folder removed, there is one ``RecorderWarning``, and training
-    goes on. Memory stays the same however long the run. Read it back with
-    ``History.load``.
+    Each row goes to the operating system at once, so a process that is killed loses at most the
+    row it was writing. A run that exists already is continued: see ``resume``. When the disk is
+    full or the folder is removed, there is one ``RecorderWarning``, and training goes on. Memory
+    does not grow with the run. ``History.load`` reads the record back.
 
-    Use one recorder for a run: with several processes, in the first one only.
+    Use one recorder for a run; with several processes, in the first one only.
 
     Args:
-        run: The run's folder, made if need be. Its last part is the run's name.
-        every: Keep the batches whose step is a multiple of this, at least 1. Epochs are all kept.
-        sinks: What else gets the rows, such as ``TensorBoard``; see ``Sink``.
+        run: The run's folder; it is made if it does not exist. Its last part is the run's name.
+        every: Keep the batches whose step is a multiple of this, at least 1. All epochs are kept.
+        sinks: Where else the rows go, such as ``TensorBoard``; see ``Sink``.
 
     Raises:
-        RecorderError: The folder can't be written to, what is there is no record or one of a
-            newer Layerwise, or an argument is not usable.
+        RecorderError: The folder can't be written to, it has something else than a record that
+            this Layerwise reads, or an argument is not usable.
 
     Examples:
         >>> import tempfile
@@ -67,9 +65,7 @@ class Recorder:
         every: SupportsIndex = 1,
         sinks: Iterable[Sink] = (),
     ) -> None:
-        self.every = whole(every, "every")
-        if self.every == 0:
-            raise RecorderError("every must be at least 1, got 0.")
+        self.every = whole(every, "every", RecorderError, at_least=1)
         self.run = Path(run)
         self._sinks = Sinks(sinks)
         self._file = RecordFile(self.run)
@@ -77,7 +73,7 @@ class Recorder:
         self._closed = False
 
     def wants(self, step: int) -> bool:
-        """Whether the batch at this step is kept; ask before you fetch values for it."""
+        """Say whether the batch at this step is kept; ask before you fetch its values."""
         return step % self.every == 0
 
     def log(
@@ -94,19 +90,19 @@ class Recorder:
     ) -> None:
         """Record one batch.
 
-        Values are made Python floats here, so that a value still being computed on a device is
-        waited for; who can't wait keeps rows and hands them to ``log_many``.
+        Values become Python floats here, which waits for what a device is still computing. To
+        wait less often, collect rows and pass them to ``log_many``.
 
         Args:
-            step: Optimizer updates applied before this batch: 0 for the first. Several batches
-                may have one step (gradient accumulation, a skipped update).
+            step: Optimizer updates applied before this batch, 0 for the first. With gradient
+                accumulation or a skipped update, several batches have one step.
             epoch: The epoch, from 0.
-            loss: The batch's own loss, not a mean over the epoch so far.
-            metrics: The batch's own metrics by name.
+            loss: The loss of this batch alone, not a mean over the epoch so far.
+            metrics: The metrics of this batch alone, by name.
             rate: The base learning rate.
-            rates: The learning rate of each group that this update uses, by the group's name.
-            ratios: Size of the update over the size of the weights, by layer.
-            time: When, in Unix seconds; now if not given.
+            rates: The learning rate that this update uses in each group, by the group's name.
+            ratios: The size of the update over the size of the weights, by the layer's name.
+            time: When, in Unix seconds; by default now.
 
         Raises:
             RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
@@ -129,9 +125,12 @@ class Recorder:
         )
 
     def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record several batches at once, each a mapping of the arguments of ``log``.
+        """Record several batches at once.
 
-        All of them are checked before the first is written, and they are written in one go.
+        All rows are checked before the first is written, and they are written in one go.
+
+        Args:
+            rows: A mapping of the arguments of ``log`` for each batch; see ``BatchRow``.
 
         Raises:
             RecorderError: As in ``log``; none of the rows is written.
@@ -162,12 +161,12 @@ class Recorder:
 
         Args:
             epoch: The epoch, from 0.
-            step: Optimizer updates applied by now; one more than the last batch's if not given.
+            step: Optimizer updates applied by now; by default one more than the last batch's step.
             loss: The epoch's loss.
-            metrics: The epoch's metrics by name, validation among them.
+            metrics: The epoch's metrics by name, those of the validation among them.
             rate: The base learning rate at the end.
-            rates: The learning rates at the end, by group.
-            time: When, in Unix seconds; now if not given.
+            rates: The learning rate of each group at the end, by the group's name.
+            time: When, in Unix seconds; by default now.
 
         Raises:
             RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
@@ -191,15 +190,15 @@ class Recorder:
         )
 
     def resume(self, step: SupportsIndex) -> None:
-        """Say that training goes on from this step, such as that of the checkpoint just loaded.
+        """Say that training goes on from this step, such as that of a loaded checkpoint.
 
-        What was recorded of this step and later ones, by training that is now done again, is
-        void: ``History`` does not show it, though the file keeps it. If you don't call this,
-        the first row after reopening a run says it, and so does a batch whose step is lower than
-        that of the batch before (of the same step there may be several).
+        Rows of this step and later ones become void, since that training is done again:
+        ``History`` does not show them, though the file keeps them. Without a call, the first row
+        after a run is reopened does the same, and so does a batch with a lower step than the batch
+        before it.
 
         Args:
-            step: Optimizer updates applied so far; the step of the next row.
+            step: Optimizer updates applied so far, which is the step of the next row.
 
         Raises:
             RecorderError: The step is not usable, or the recorder is closed.
@@ -216,32 +215,32 @@ class Recorder:
             >>> History.load(run).batch["loss"].tolist()
             [1.0, 1.0, 0.5]
         """
-        number = whole(step, STEP)
+        number = whole(step, STEP, RecorderError)
         self._check_open()
         self._file.append(self._lines.resumed(number))
 
-    def save_finding(self, finding: "LRFinding") -> None:
-        """Keep what the finder found, as ``finder.json`` in the run's folder."""
+    def save_finding(self, finding: LRFinding) -> None:
+        """Save what the finder found, as ``finder.json`` in the run's folder."""
         self._save(FINDING, finding_data(finding))
 
-    def save_plan(self, plan: "Plan", steps: int | None = None) -> None:
-        """Keep a plan, as ``plan.json`` in the run's folder: its table, and its rates over steps.
+    def save_plan(self, plan: Plan, steps: int | None = None) -> None:
+        """Save a plan as ``plan.json`` in the run's folder: its table, and its rates over steps.
 
         Args:
             plan: The plan.
-            steps: How many steps the training has; as long as its schedules if not given.
+            steps: How many steps the training has; by default as many as the plan's schedules.
 
         Raises:
             RecorderError: ``steps`` is no whole number.
         """
         self._save(PLAN, plan_data(plan, steps))
 
-    def save_schedule(self, schedule: "Schedule", steps: int | None = None) -> None:
-        """Keep a schedule, as ``schedule.json`` in the run's folder: its config, and its curve.
+    def save_schedule(self, schedule: Schedule, steps: int | None = None) -> None:
+        """Save a schedule as ``schedule.json`` in the run's folder: its config, and its curve.
 
         Args:
             schedule: A schedule, or a callable of the step.
-            steps: How many steps the training has; as long as the schedule if not given.
+            steps: How many steps the training has; by default as many as the schedule.
 
         Raises:
             RecorderError: ``steps`` is no whole number.
@@ -249,7 +248,7 @@ class Recorder:
         self._save(SCHEDULE, schedule_data(schedule, steps))
 
     def close(self) -> None:
-        """Close the file and the sinks; more than once does no harm."""
+        """Close the file and the sinks; closing again does nothing."""
         if not self._closed:
             self._closed = True
             self._file.close()
@@ -286,8 +285,8 @@ class Recorder:
     def _check_open(self) -> None:
         if self._closed:
             raise RecorderError(
-                f"This recorder is closed. Open {str(self.run)!r} again: Recorder(run) goes on "
-                "where it ended."
+                f"This recorder is closed. Recorder({str(self.run)!r}) opens the run again and "
+                "continues it."
             )
 
     def _save(self, name: str, data: Mapping[str, Any]) -> None:

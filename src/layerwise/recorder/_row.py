@@ -1,18 +1,18 @@
-"""One row: what it is called with, checked and made plain numbers."""
+"""One row: the arguments of ``Recorder.log``, checked and made plain numbers."""
 
-import operator
 import time as clock
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsFloat, SupportsIndex
+from typing import Any, NamedTuple, SupportsFloat, SupportsIndex, TypeAlias
 
+from layerwise._checks import whole
 from layerwise.errors import RecorderError
-from layerwise.recorder._format import EPOCH, LOSS, RATE, RATES, RATIOS, STEP, TIME
+from layerwise.recorder._format import EPOCH, LOSS, NO_METRICS, RATE, RATES, RATIOS, STEP, TIME
 
-Numbers = Mapping[str, SupportsFloat]
+Numbers: TypeAlias = Mapping[str, SupportsFloat]
 
 
 class Shape(NamedTuple):
-    """Which columns a row has: rows of one shape share one line of columns."""
+    """Which columns a row has. Rows of one shape share one line of columns."""
 
     kind: str
     fixed: tuple[str, ...]
@@ -24,22 +24,24 @@ class Shape(NamedTuple):
         """The names of the columns.
 
         Raises:
-            RecorderError: Two columns would have one name.
+            RecorderError: Two columns would have one name, or a name is not text.
         """
         for name in (*self.metrics, *self.rates, *self.ratios):
             if not isinstance(name, str):
-                raise RecorderError(f"The name of a metric, group or layer is text, got {name!r}.")
+                raise RecorderError(
+                    f"The name of a metric, group or layer must be text, got {name!r}."
+                )
         names = (
             *self.fixed,
             *self.metrics,
             *(RATES + name for name in self.rates),
             *(RATIOS + name for name in self.ratios),
         )
-        taken = {STEP, EPOCH, TIME, LOSS, RATE} & set(self.metrics)
+        taken = NO_METRICS & set(self.metrics)
         twice = sorted(taken or {name for name in names if names.count(name) > 1})
         if twice:
             raise RecorderError(
-                f"A record has a column {twice[0]!r} already: give that metric another name."
+                f"The record already has a column {twice[0]!r}. Give that metric another name."
             )
         return names
 
@@ -64,10 +66,10 @@ def make_row(
     ratios: Numbers | None = None,
     time: float | None = None,
 ) -> Row:
-    """Check a row and make it plain.
+    """Check the arguments of a row, and make them plain numbers.
 
-    The kind is ``batch`` or ``epoch``; the row's time counts from ``started``, when the record was
-    begun, in Unix seconds; the rest is as in ``Recorder.log``.
+    The kind is ``batch`` or ``epoch``. The row's time counts from ``started``, when the record was
+    begun, in Unix seconds. The other arguments are those of ``Recorder.log``.
 
     Raises:
         RecorderError: A step or epoch is no whole number of at least 0, or a value no number.
@@ -76,10 +78,10 @@ def make_row(
     values: list[float] = []
     if step is not None or kind == "batch":
         fixed.append(STEP)
-        values.append(whole(step, STEP))
+        values.append(whole(step, STEP, RecorderError))
     if epoch is not None or kind == "epoch":
         fixed.append(EPOCH)
-        values.append(whole(epoch, EPOCH))
+        values.append(whole(epoch, EPOCH, RecorderError))
     fixed.append(TIME)
     try:
         values.append((clock.time() if time is None else float(time)) - started)
@@ -101,44 +103,31 @@ def make_row(
 
 
 def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
-    """A batch's row from the arguments of ``Recorder.log`` as a mapping.
+    """Make a batch's row of a mapping of the arguments of ``Recorder.log``.
 
     Raises:
-        RecorderError: It is no mapping, has something else in it, or as in ``make_row``.
+        RecorderError: It is no such mapping, or as in ``make_row``.
     """
     try:
         return make_row("batch", started, **row)
     except TypeError as error:
         raise RecorderError(
-            f"A row is a mapping of the arguments of Recorder.log, such as step, loss and rates: "
+            "A row must be a mapping of arguments of Recorder.log, such as step, loss and rates: "
             f"{str(error).removeprefix('make_row() ')}."
         ) from None
 
 
-def whole(number: Any, what: str) -> int:
-    """A whole number of at least 0, as a Python int.
-
-    Raises:
-        RecorderError: It is none.
-    """
-    try:
-        value = operator.index(number)
-    except TypeError:
-        value = -1
-    if value < 0:
-        raise RecorderError(f"{what} must be a whole number of at least 0, got {number!r}.")
-    return value
-
-
-def _complaint(fixed: Mapping[str, Any], *named: Any) -> str:
+def _complaint(fixed: Mapping[str, object], *named: object) -> str:
+    """Why these arguments of a row are no numbers."""
+    given = [item for item in fixed.items() if item[1] is not None]
     for numbers in named:
-        if numbers and not isinstance(numbers, Mapping):
-            return f"Metrics, rates and ratios are mappings of names to numbers, got {numbers!r}."
-    given = [(name, value) for name, value in fixed.items() if value is not None]
-    given.extend(item for numbers in named for item in (numbers or {}).items())
+        if isinstance(numbers, Mapping):
+            given.extend(numbers.items())
+        elif numbers:
+            return f"Metrics, rates and ratios must map names to numbers, got {numbers!r}."
     for name, value in given:
         try:
-            float(value)
+            float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            return f"A record holds numbers, and the value of {name!r} is {value!r}."
-    return "A record holds numbers, and a value could not be made one."
+            return f"The value of {name!r} must be a number, got {value!r}."
+    return "A value of this row could not be made a number."

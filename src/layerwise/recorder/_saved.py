@@ -1,43 +1,42 @@
-"""What stands beside a record as plain data: a finding, a plan, a schedule."""
+"""A finding, a plan and a schedule as plain data, saved beside a record."""
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from layerwise._checks import whole
 from layerwise.errors import ConfigError, RecorderError
+from layerwise.finder import LRFinding
+from layerwise.multipliers import Plan, Value
 from layerwise.recorder._format import strict
-from layerwise.recorder._row import whole
 from layerwise.schedules import Schedule
-
-if TYPE_CHECKING:
-    from layerwise.finder import LRFinding
-    from layerwise.multipliers import Plan
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
 VERSION = 1
 
-# A curve of so many points has no visible corners, whatever its length.
 POINTS = 200
-# How long an endless schedule is shown if nobody says how long the training is.
+"""With so many points, a curve of any length has no visible corners."""
+
 ENDLESS = 1000
+"""How many steps of an endless schedule are saved if the length of the training is unknown."""
 
 
-def finding_data(finding: "LRFinding") -> dict[str, Any]:
-    """A finding as plain data: what its ``to_config`` gives."""
+def finding_data(finding: LRFinding) -> dict[str, Any]:
+    """A finding as plain data."""
     return dict(finding.to_config())
 
 
-def plan_data(plan: "Plan", steps: int | None = None) -> dict[str, Any]:
+def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
     """A plan as plain data: its table, and the rates of its groups over steps.
 
-    A group is the parameters that always have one rate. ``"of"`` gives the group of each
-    parameter, in the order of the table; ``"rates"`` has one list of numbers a group, of the
-    length of ``"steps"``; ``"names"`` one text a group. Without a learning rate they are
-    multipliers, and ``"shows"`` says so.
+    Parameters that have the same rate at every step are a group. ``"of"`` gives the group of each
+    parameter, in the order of the table. ``"names"`` has a text for each group, and ``"rates"`` a
+    list of numbers, one for each of ``"steps"``. ``"shows"`` says whether these are rates or,
+    without a learning rate, multipliers.
     """
     places: dict[tuple[int, bool], int] = {}
     of = [0] * len(plan.rows)
@@ -49,8 +48,8 @@ def plan_data(plan: "Plan", steps: int | None = None) -> dict[str, Any]:
     firsts = [of.index(group) for group in range(len(places))]
     values = [plan.schedule, *(value for value, _ in plan.groups)]
     at = _points(values, steps, plan.step)
-    course = plan.multipliers if plan.learning_rate is None else plan.rates
-    curves = np.array([course(step)[firsts] for step in at]).T
+    values_at = plan.multipliers if plan.learning_rate is None else plan.rates
+    curves = np.array([values_at(step)[firsts] for step in at]).T
     return {
         "layerwise": "plan",
         "version": VERSION,
@@ -67,11 +66,11 @@ def plan_data(plan: "Plan", steps: int | None = None) -> dict[str, Any]:
 
 
 def schedule_data(schedule: Callable[[Any], Any], steps: int | None = None) -> dict[str, Any]:
-    """A schedule as plain data: its text, its config if it has one, and its curve."""
+    """A schedule as plain data: its text, its config if it has one, and its values over steps."""
     at = _points([schedule], steps, 0)
     try:
         config = schedule.to_config() if isinstance(schedule, Schedule) else None
-    except ConfigError:  # a function has none; its curve is there all the same
+    except ConfigError:  # a function has no config; its values are saved all the same
         config = None
     if isinstance(schedule, Schedule):
         text = repr(schedule)
@@ -87,21 +86,21 @@ def schedule_data(schedule: Callable[[Any], Any], steps: int | None = None) -> d
     }
 
 
-def _points(values: list[Any], steps: int | None, start: int) -> list[int]:
-    """The steps to show: evenly from the first to the last, at most ``POINTS`` and both ends."""
+def _points(values: Sequence[Value | None], steps: int | None, start: int) -> list[int]:
+    """At most ``POINTS`` steps, evenly from 0 to the last one, with both ends."""
     if steps is None:
         changing = [value for value in values if callable(value)]
         lengths = [value.length for value in changing if isinstance(value, Schedule)]
         last = max((length for length in lengths if length), default=ENDLESS if changing else 0)
     else:
-        last = whole(steps, "steps")
+        last = whole(steps, "steps", RecorderError)
     last = max(last, start)
     points = np.linspace(0, last, min(POINTS, last + 1)).round()
     return [int(step) for step in np.unique(points)]
 
 
 def write_data(path: Path, data: Mapping[str, Any]) -> None:
-    """Write strict JSON: the whole of it is there afterwards, or what was there before."""
+    """Write strict JSON. The file has all of it afterwards, or still what it had before."""
     text = json.dumps(strict(data), allow_nan=False)
     half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -112,10 +111,10 @@ def write_data(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def read_data(path: Path) -> dict[str, Any] | None:
-    """What was written, or None if it never was.
+    """Read what was written, or None if there is nothing.
 
     Raises:
-        RecorderError: It can't be read.
+        RecorderError: The file can't be read.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -1,9 +1,14 @@
-"""Fewer rows that show the same curve: every peak and every hole of the loss stays."""
+"""Fewer rows that show the same curve, chosen in one pass and bounded memory.
+
+``layerwise._series`` thins what is in memory as a whole; here rows come one at a time, and nobody
+knows how many.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from layerwise.recorder._columns import Cells
 from layerwise.recorder._format import LOSS
 
 # The first row of a bucket, those of lowest and highest loss, and one with the most columns.
@@ -15,12 +20,12 @@ class Kept(NamedTuple):
 
     place: int
     columns: tuple[str, ...]
-    values: Sequence[float | str]
+    values: Cells
     loss: float
 
 
 class Bucket(NamedTuple):
-    """What is kept of some rows that follow each other."""
+    """The rows kept of a stretch of rows."""
 
     first: Kept
     low: Kept
@@ -29,10 +34,10 @@ class Bucket(NamedTuple):
 
 
 class Thinner:
-    """Keeps at most ``rows`` of any number of rows, in one pass, in bounded memory.
+    """Keeps at most ``rows`` rows: all of them if there are no more, else every peak of the loss.
 
-    Rows fall into buckets of one width, which doubles, two buckets becoming one, as often as
-    there are too many of them. Up to ``rows`` rows are all kept.
+    Rows fall into buckets of one width. When there are too many buckets, neighbours are merged in
+    pairs and the width doubles.
     """
 
     def __init__(self, rows: int) -> None:
@@ -45,7 +50,7 @@ class Thinner:
         self._count = 0
         self._latest: Kept | None = None
 
-    def add(self, columns: tuple[str, ...], values: Sequence[float | str]) -> None:
+    def add(self, columns: tuple[str, ...], values: Cells) -> None:
         """Take the next row."""
         loss = float(values[columns.index(LOSS)]) if LOSS in columns else 0.0
         row = Kept(self._count, columns, values, loss)
@@ -62,7 +67,7 @@ class Thinner:
     def _sort_in(self, row: Kept) -> None:
         if self._in_last < self._width and self._buckets:
             _, low, high, fullest = self._buckets[-1]
-            # What changes nothing, nearly every row of a long run, costs no more than this.
+            # Nearly every row of a long run changes nothing, and costs no more than this test.
             if not low.loss <= row.loss <= high.loss or len(row.columns) > len(fullest.columns):
                 self._buckets[-1] = _merge(self._buckets[-1], Bucket(row, row, row, row))
             self._in_last += 1
@@ -78,8 +83,8 @@ class Thinner:
         self._buckets.append(Bucket(row, row, row, row))
         self._in_last = 1
 
-    def finish(self) -> Iterator[tuple[tuple[str, ...], Sequence[float | str]]]:
-        """The rows kept, in their order; the first and the last of all are among them."""
+    def finish(self) -> Iterator[tuple[tuple[str, ...], Cells]]:
+        """The rows kept, in order; the first and the last row are among them."""
         kept = {row.place: row for row in self._all}
         kept.update((row.place, row) for bucket in self._buckets for row in bucket)
         if self._latest is not None:
@@ -98,5 +103,5 @@ def _merge(left: Bucket, right: Bucket) -> Bucket:
 
 
 def _height(row: Kept) -> float:
-    """A loss that is no number any more is the highest there is: it is what one looks for."""
+    """The loss; NaN counts as the highest, because a reader looks for it."""
     return math.inf if math.isnan(row.loss) else row.loss

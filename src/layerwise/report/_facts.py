@@ -1,23 +1,22 @@
-"""What a run comes to in numbers: one row of the table at the top."""
+"""The table at the top: each run in a row of numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from layerwise.report._average import moving_average, window_of
+from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
+from layerwise._series import Floats, moving_average
 from layerwise.report._finder import finding_of
-from layerwise.report._format import NOTHING, count, duration, number, whole
 from layerwise.report._run import VALIDATION, Run, as_floats
-from layerwise.report._thin import Floats
 
-# Of a metric with such a word in its name less is better.
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
+"""A metric with such a word in its name is better if it is lower."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A number and, smaller, what belongs to it."""
+    """A number and, in small print, a detail."""
 
     value: str
     detail: str = ""
@@ -25,14 +24,14 @@ class Fact:
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of one run, in the order of the headings of ``headings``."""
+    """The facts of one run, in the order of ``headings``."""
 
     run: Run
     cells: tuple[Fact, ...]
 
 
 def headings(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What the columns hold."""
+    """The headings of the columns."""
     return ("steps", "duration", "highest rate", *_measured(runs))
 
 
@@ -40,33 +39,33 @@ def facts(runs: Sequence[Run]) -> tuple[Facts, ...]:
     """A row for each run."""
     columns = _measured(runs)
     return tuple(
-        Facts(run, (_steps(run), _time(run), _rate(run), *(_course(run, c) for c in columns)))
+        Facts(run, (_steps(run), _time(run), _rate(run), *(_summary(run, c) for c in columns)))
         for run in runs
     )
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """What to know before the pictures are read: empty records, and losses that aren't finite."""
-    said = []
+    """Warnings to read before the pictures: empty records, and losses that aren't finite."""
+    found = []
     for run in runs:
         steps, losses = run.by_batch("loss")
         if not len(run.steps) and not len(run.epoch.get("epoch", ())):
-            said.append(f"The run {run.name} has no row yet.")
+            found.append(f"The run {run.name} has no row yet.")
         broken = np.flatnonzero(~np.isfinite(losses))
         if len(losses) and len(broken) == len(losses):
-            said.append(f"No loss of the run {run.name} is a finite number.")
+            found.append(f"No loss of the run {run.name} is a finite number.")
         elif len(broken):
-            said.append(
-                f"{count(len(broken), 'loss').replace('losss', 'losses')} of the run {run.name} "
+            found.append(
+                f"{counted(len(broken), 'loss', 'losses')} of the run {run.name} "
                 f"{'is' if len(broken) == 1 else 'are'} NaN or infinite, the first at step "
-                f"{whole(steps[broken[0]])}; pictures leave them out."
+                f"{whole_text(steps[broken[0]])}; pictures leave them out."
             )
-    return said
+    return found
 
 
 def _measured(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Loss and metrics, the validation's own beside them."""
-    names = ["loss", *dict.fromkeys(name for run in runs for name in run.metrics)]
+    """Loss and metrics, each followed by that of the validation."""
+    names = ["loss", *dict.fromkeys(name for run in runs for name in run.history.metrics)]
     both = [variant for name in names for variant in (name, f"{VALIDATION}{name}")]
     return tuple(
         name for name in both if any(name in run.batch or name in run.epoch for run in runs)
@@ -77,14 +76,14 @@ def _steps(run: Run) -> Fact:
     steps = run.steps
     epochs = as_floats(run.epoch.get("epoch", np.empty(0)))
     begun = as_floats(run.batch.get("epoch", np.empty(0)))
-    detail = count(len(epochs), "epoch") if len(epochs) else ""
+    detail = counted(len(epochs), "epoch") if len(epochs) else ""
     if not detail and np.isfinite(begun).any():
-        detail = f"in epoch {whole(np.nanmax(begun) + 1)}"
-    return Fact(whole(steps[-1] + 1) if len(steps) else NOTHING, detail)
+        detail = f"in epoch {whole_text(np.nanmax(begun) + 1)}"
+    return Fact(whole_text(steps[-1] + 1) if len(steps) else NOTHING, detail)
 
 
 def _time(run: Run) -> Fact:
-    """From the first row's time to the last one's, with what a pause before resuming took."""
+    """From the first row to the last; a pause before a run was resumed counts, too."""
     times = np.concatenate(
         [as_floats(columns.get("time", np.empty(0))) for columns in (run.batch, run.epoch)]
     )
@@ -96,33 +95,33 @@ def _time(run: Run) -> Fact:
     passed = float(steps[-1] - steps[0]) if len(steps) > 1 else 0.0
     own = run.by_batch("time")[1]
     pace = (own[-1] - own[0]) / passed if passed > 0 and len(own) else 0.0
-    return Fact(duration(spent), f"{number(1000 * pace, 2)} ms a step" if pace > 0 else "")
+    return Fact(duration(spent), f"{number_text(1000 * pace, 2)} ms a step" if pace > 0 else "")
 
 
 def _rate(run: Run) -> Fact:
     _, rates = run.by_batch("rate")
     rates = rates[np.isfinite(rates)]
     finding = finding_of(run)
-    found = f"finder: {number(finding.suggestion, 3)}" if finding and finding.suggestion else ""
-    if not len(rates):
-        return Fact(NOTHING, found)
-    return Fact(number(rates.max(), 3), found)
+    found = ""
+    if finding is not None and finding.suggestion is not None:
+        found = f"finder: {number_text(finding.suggestion, 3)}"
+    return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
 
 
-def _course(run: Run, column: str) -> Fact:
-    """The last value and the best one; of batches, those of the moving average."""
+def _summary(run: Run, column: str) -> Fact:
+    """The last value and the best one; for batches, those of the moving average."""
     steps, values = _values(run, column)
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return Fact(NOTHING)
     less = any(word in column.lower() for word in _LESS_IS_BETTER)
     best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
-    where = f", step {whole(steps[best])}" if np.isfinite(steps[best]) else ""
-    return Fact(number(values[known[-1]]), f"best {number(values[best], 3)}{where}")
+    where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
+    return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
 
 
 def _values(run: Run, column: str) -> tuple[Floats, Floats]:
     if column in run.epoch:
         return run.by_epoch(column)
     steps, values = run.by_batch(column)
-    return steps, moving_average(values, window_of(len(values)))
+    return steps, moving_average(values)

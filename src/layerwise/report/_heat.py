@@ -1,37 +1,37 @@
-"""Heat maps, layer by step: rates of a plan or of a record, and update-to-weight ratios."""
+"""Heat maps of layers over steps: the rates of a plan or a record, and update-to-weight ratios."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from layerwise.report._format import NOTHING, count, number, whole
+from layerwise._numbers import NOTHING, counted, number_text, whole_text
+from layerwise._series import Floats, evenly, thin_columns
 from layerwise.report._lines import STEP, numbers
 from layerwise.report._picture import Picture, Table
 from layerwise.report._rates import MOST_LINES
-from layerwise.report._run import RATES, RATIOS, Run, as_floats
-from layerwise.report._thin import Floats, evenly, thin_columns
+from layerwise.report._run import Run, as_floats
 
 CELLS = 120_000
-"""Cells of all heat maps of a page together."""
+"""How many cells all heat maps of a section have together."""
 
 RATE, MULTIPLIER, RATIO = "learning rate", "multiplier", "update ÷ weights (ratio of norms)"
 MOST_ROWS = 400
 TABLE_STEPS = 6
 SAMPLE = 500
 DECADES = 6
-"""How far below the highest the colours reach; what is lower has the lowest colour."""
+"""The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Values of each layer at each step.
+    """The values of each layer at each step.
 
     Attributes:
-        names: Of the layers, each once.
+        names: The layers, each once.
         steps: Shape ``(n,)``, rising.
         values: Shape ``(layers, n)``.
-        unit: What the values are.
+        unit: What the values are, for captions.
     """
 
     names: tuple[str, ...]
@@ -42,12 +42,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the heat maps of one section are about.
+    """What the heat maps of one section show.
 
     Attributes:
-        name: In the id of each.
-        words: The caption; ``{unit}``, ``{layers}``, ``{range}`` and ``{grey}`` are put in.
-        grey: What grey means, if there is any.
+        name: The part of their ids that says so.
+        words: The caption, with the places ``{unit}``, ``{layers}``, ``{range}`` and ``{grey}``.
+        grey: What the caption says about grey cells, if there are any.
     """
 
     name: str
@@ -56,24 +56,24 @@ class Subject:
 
 
 def rates(runs: Sequence[Run]) -> list[Picture]:
-    """The rate of every layer over time: from the plan, or else from the recorded groups."""
-    grids = [(run, planned(run) or recorded(run, RATES, RATE, MOST_LINES)) for run in runs]
+    """The rate of every layer over time, from the plan, else from the recorded groups."""
+    grids = [(run, planned(run) or _rates_of_groups(run)) for run in runs]
     words = "The {unit} of {layers} by step, {range}. Lighter is higher{grey}."
     return _pictures(grids, Subject("rates", words, "; grey is 0"))
 
 
 def ratios(runs: Sequence[Run]) -> list[Picture]:
-    """How large each layer's updates were beside its weights."""
-    grids = [(run, recorded(run, RATIOS, RATIO)) for run in runs]
+    """The size of each layer's updates relative to its weights."""
+    grids = [(run, recorded(run, run.history.ratios, RATIO)) for run in runs]
     words = (
-        "How large each update of {layers} was beside the weights, by step, {range}. Lighter is "
-        "higher; around 1e-3 is usual{grey}."
+        "The size of each update of {layers} relative to the weights, by step, {range}. Lighter "
+        "is higher; around 1e-3 is usual{grey}."
     )
     return _pictures(grids, Subject("ratios", words, "; grey is 0, no update"))
 
 
 def planned(run: Run) -> Grid | None:
-    """The rates that the run's plan laid down."""
+    """The rates of the run's plan."""
     plan = run.history.plan
     if not plan:
         return None
@@ -88,18 +88,23 @@ def planned(run: Run) -> Grid | None:
         return None
     last = as_floats(run.batch.get("step", np.empty(0))).max(initial=0.0)
     if len(steps) == 1 and last > steps[0]:
-        # A plan in which nothing changes is known at its first step only.
+        # A plan in which nothing changes was saved at its first step only.
         steps, values = np.array([steps[0], last]), np.repeat(values, 2, axis=1)
     return Grid(names, steps, values, unit)
 
 
-def recorded(run: Run, prefix: str, unit: str, more_than: int = 0) -> Grid | None:
-    """The columns of one kind, where there are more than so many."""
-    columns = run.family(prefix)
-    if len(columns) <= more_than:
+def _rates_of_groups(run: Run) -> Grid | None:
+    """The recorded rates, if there are too many groups for lines."""
+    groups = run.history.rates
+    return recorded(run, groups, RATE) if len(groups) > MOST_LINES else None
+
+
+def recorded(run: Run, columns: Mapping[str, Floats], unit: str) -> Grid | None:
+    """Recorded columns as a grid, if they have any value."""
+    if not columns:
         return None
     values = np.stack([as_floats(column) for column in columns.values()])
-    # Ratios are there every k steps only.
+    # Ratios are recorded every few steps only.
     there = np.isfinite(values).any(axis=0)
     if not there.any():
         return None
@@ -127,7 +132,7 @@ def _picture(
     ticks = decades if len(decades) > 1 else [low, high]
     caption = subject.words.format(
         unit=grid.unit,
-        layers=count(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
+        layers=counted(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
         range=_range(grid.values),
         grey=subject.grey if (grid.values == 0).any() else "",
     )
@@ -140,7 +145,7 @@ def _picture(
                 "type": "heatmap",
                 "x": numbers(grid.steps[places]),
                 "y": list(grid.names),
-                # Colours go by the logarithm, which the page takes; so what is shown is the value.
+                # The page takes the logarithm for the colours, and shows the value.
                 "customdata": [numbers(row) for row in values],
                 "zmin": low,
                 "zmax": high,
@@ -150,7 +155,7 @@ def _picture(
                 "colorbar": {
                     "title": {"text": grid.unit},
                     "tickvals": ticks,
-                    "ticktext": [number(10**tick, 2) for tick in ticks],
+                    "ticktext": [number_text(10**tick, 2) for tick in ticks],
                 },
                 "meta": {},
             },
@@ -166,11 +171,11 @@ def _picture(
 
 
 def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
-    """The decimal logarithms that the colours begin and end at, for all grids alike.
+    """The powers of ten at which the colours begin and end, for all grids alike.
 
-    A rate that goes to zero at the end of a schedule must not take all colours for itself.
+    A rate that falls to almost 0 at the end of a schedule must not use up the colours.
     """
-    # A quantile of ten million values takes a second, and is that of ten thousand of them.
+    # A quantile of ten million values takes a second; some of them give nearly the same.
     some = [grid[:, evenly(grid.shape[1], SAMPLE)] for grid in grids]
     known = np.concatenate([grid[np.isfinite(grid) & (grid > 0)] for grid in some])
     highest = max(grid.max(where=np.isfinite(grid), initial=0.0) for grid in grids)
@@ -185,18 +190,18 @@ def _range(values: Floats) -> str:
     known = values[np.isfinite(values) & (values > 0)]
     if not len(known):
         return "all 0"
-    low, high = number(known.min(), 3), number(known.max(), 3)
+    low, high = number_text(known.min(), 3), number_text(known.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
 
 
 def _folded(grid: Grid) -> Grid:
-    """At most so many rows as a picture can show: neighbours with equal values become one."""
+    """The grid with at most ``MOST_ROWS`` rows: neighbours with equal values become one row."""
     if len(grid.names) <= MOST_ROWS:
         return grid
     same = (grid.values[1:] == grid.values[:-1]) | np.isnan(grid.values[1:])
     starts = np.concatenate([[0], np.flatnonzero(~same.all(axis=1)) + 1])
     if len(starts) > MOST_ROWS:
-        # Too many that differ: then every few neighbours are shown by their first.
+        # Still too many: then of every few neighbours the first is shown.
         starts = starts[evenly(len(starts), MOST_ROWS)]
     sizes = np.diff(np.append(starts, len(grid.names)))
     names = tuple(
@@ -212,9 +217,9 @@ def _table(grid: Grid) -> Table:
     for name, values in zip(grid.names, grid.values, strict=True):
         known = values[np.isfinite(values)]
         ends = (known.min(), known.max()) if len(known) else ()
-        extremes = [number(end, 3) for end in ends] or [NOTHING, NOTHING]
-        rows.append((name, *(number(values[place], 3) for place in shown), *extremes))
-    headings = ("layer", *(f"step {whole(grid.steps[place])}" for place in shown))
+        extremes = [number_text(end, 3) for end in ends] or [NOTHING, NOTHING]
+        rows.append((name, *(number_text(values[place], 3) for place in shown), *extremes))
+    headings = ("layer", *(f"step {whole_text(grid.steps[place])}" for place in shown))
     note = (
         f"{len(shown)} of {len(grid.steps):,} steps, and the extremes over all of them."
         if len(shown) < len(grid.steps)

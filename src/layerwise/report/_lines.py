@@ -1,19 +1,19 @@
-"""What all pictures with lines over the step share: traces, axes, table rows, captions."""
+"""What pictures with lines over the step share: traces, axes, table rows, captions."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from layerwise.report._format import count, number, whole
+from layerwise._numbers import counted, number_text, whole_text
+from layerwise._series import Floats, places_of_extremes
 from layerwise.report._picture import line_style
 from layerwise.report._run import Run
-from layerwise.report._thin import Floats, places_of_extremes
 
 STEP = "step (updates applied)"
 
 POINTS = 1_600
-"""Points of all lines of one kind in a picture together."""
+"""How many points all lines of one kind in a picture have together."""
 
 FEWEST_POINTS = 240
 TABLE_ROWS = 60
@@ -25,13 +25,13 @@ Trace = dict[str, Any]
 def line(
     name: str, series: int, steps: Floats, values: Floats, *, shared: int = 1, width: float = 2.0
 ) -> Trace:
-    """Plotly's trace of a curve, thinned so that its extremes stay.
+    """A Plotly trace of a curve, thinned so that its extremes stay.
 
     Args:
-        name: What it is called when pointed at.
-        series: Which colour and dash it has.
+        name: What the label says when the line is pointed at.
+        series: The number of its colour and dash.
         steps: Shape ``(n,)``.
-        values: Shape ``(n,)``; there is a gap where one is not finite.
+        values: Shape ``(n,)``; a value that is not finite leaves a gap.
         shared: How many lines share the picture.
         width: In pixels.
     """
@@ -55,7 +55,7 @@ def run_line(run: Run, steps: Floats, values: Floats, *, shared: int, width: flo
 
 
 def numbers(values: Floats) -> list[float | int | None]:
-    """Numbers for a script: five digits, whole ones in full, None for what isn't finite.
+    """Numbers for a script: with five digits, whole ones in full, None if not finite.
 
     Examples:
         >>> numbers(np.array([100000.0, 0.1234567, np.nan]))
@@ -65,7 +65,7 @@ def numbers(values: Floats) -> list[float | int | None]:
 
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
-    """The part of a layout that says what is drawn over the step."""
+    """The axes of a layout for something drawn over the step."""
     y: dict[str, Any] = {"title": {"text": title}}
     return {
         "xaxis": {"title": {"text": STEP}},
@@ -74,35 +74,35 @@ def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
 
 
 def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:
-    """The rows of one run in a table that runs share: its name, the step, and the numbers."""
+    """The rows of one run in a table of several: its name, the step, and the numbers."""
     return [
-        (run.name, whole(steps[place]), *(number(values[place]) for values in columns))
+        (run.name, whole_text(steps[place]), *(number_text(values[place]) for values in columns))
         for place in table_places(columns[0], shared)
     ]
 
 
 def table_places(values: Floats, shared: int = 1) -> list[int]:
-    """Which rows a person may want to read: extremes first of all."""
+    """The rows that are worth reading: above all the extremes."""
     kept: list[int] = places_of_extremes(values, max(TABLE_ROWS // shared, FEWEST_ROWS)).tolist()
     return kept
 
 
 def table_note(seen: int, shown: int) -> str:
-    """What a table leaves out."""
+    """A note on what a table leaves out."""
     if shown >= seen:
         return ""
     return f"{shown:,} of {seen:,} rows: of every stretch the lowest and the highest."
 
 
 def said_of(run: Run, runs: Sequence[Run], words: str) -> str:
-    """What is said of one run, with its name where there are others."""
+    """Words about one run, with its name if there are other runs."""
     return words if len(runs) == 1 else f"{run.name}: {words}"
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
-    """A sentence of what is said of each run, as far as one can take it in."""
+    """A sentence of the words about each run, of at most so many of them."""
     rest = len(words) - most
-    text = "; ".join(words[:most]) + (f"; and {count(rest, 'more run')}" if rest > 0 else "")
+    text = "; ".join(words[:most]) + (f"; and {counted(rest, 'more run')}" if rest > 0 else "")
     return f"{text[:1].upper()}{text[1:]}." if len(words) == 1 else f"{text}."
 
 

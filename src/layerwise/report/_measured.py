@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerwise.report._average import moving_average, window_of
-from layerwise.report._format import NOTHING, number, whole
+from layerwise._numbers import NOTHING, number_text, whole_text
+from layerwise._series import Floats, moving_average, window_of
 from layerwise.report._lines import (
     Trace,
     axes,
@@ -18,10 +18,9 @@ from layerwise.report._lines import (
 )
 from layerwise.report._picture import Picture, Table
 from layerwise.report._run import VALIDATION, Run
-from layerwise.report._thin import Floats
 
 FAR_APART = 30.0
-"""From which ratio of the highest to the lowest average on an axis is logarithmic."""
+"""An axis is logarithmic if the highest average is so many times the lowest."""
 
 CIRCLES = ("circles: each epoch", "circles: the validation after each epoch")
 
@@ -32,8 +31,8 @@ def loss(runs: Sequence[Run]) -> list[Picture]:
 
 
 def metrics(runs: Sequence[Run]) -> list[Picture]:
-    """One picture a metric."""
-    names = dict.fromkeys(name for run in runs for name in run.metrics)
+    """A picture for each metric."""
+    names = dict.fromkeys(name for run in runs for name in run.history.metrics)
     drawn = (
         _picture(runs, name, name, f"picture-metric-{place}", 300)
         for place, name in enumerate(names)
@@ -53,25 +52,25 @@ def _picture(
     seen = 0
     for run in recorded:
         steps, values = run.by_batch(column)
-        averages = moving_average(values, window_of(len(values)))
+        averages = moving_average(values)
         if len(values):
             seen += len(values)
             traces = _batches(run, values, averages, len(recorded))
             looks |= dict.fromkeys(["thin: each batch", "thick: the moving average"][: len(traces)])
             data += traces
             rows += table_rows(run, steps, len(recorded), values, averages)
-            words.append(said_of(run, runs, _course(averages)))
+            words.append(said_of(run, runs, _from_to(averages)))
             curves.append(averages)
         for kind in _of_epochs(run, column):
             steps, values = run.by_epoch(kind)
             data.append(_epochs(run, kind, steps, values))
             seen += len(values)
             rows += [
-                (f"{run.name}, {kind}", whole(steps[place]), number(values[place]), NOTHING)
-                for place in table_places(values, len(recorded))
+                (f"{run.name}, {kind}", whole_text(steps[at]), number_text(values[at]), NOTHING)
+                for at in table_places(values, len(recorded))
             ]
             if column not in run.batch:
-                words.append(said_of(run, runs, f"{kind} {_course(values)}"))
+                words.append(said_of(run, runs, f"{kind} {_from_to(values)}"))
             looks[CIRCLES[kind.startswith(VALIDATION)]] = None
             curves.append(values)
     if not any(np.isfinite(values).any() for values in curves):
@@ -88,7 +87,7 @@ def _picture(
 
 
 def _of_epochs(run: Run, column: str) -> list[str]:
-    """The columns of epochs to draw: the validation's, and its own if batches have none."""
+    """The columns of epochs to draw: the validation, and the epochs' own if batches have none."""
     names = [f"{VALIDATION}{column}"]
     if column not in run.batch:
         names.insert(0, column)
@@ -96,7 +95,7 @@ def _of_epochs(run: Run, column: str) -> list[str]:
 
 
 def _batches(run: Run, values: Floats, averages: Floats, shared: int) -> list[Trace]:
-    """The values as they are and their average, if it is one of more than one value."""
+    """The values, and their moving average if its window is wider than one value."""
     if window_of(len(values)) == 1:
         return [run_line(run, run.steps, values, shared=shared)]
     raw = run_line(run, run.steps, values, shared=shared, width=1.0)
@@ -113,20 +112,20 @@ def _epochs(run: Run, kind: str, steps: Floats, values: Floats) -> Trace:
     return trace | {"name": f"{run.name}, {kind}", "mode": "lines+markers", "marker": circles}
 
 
-def _course(values: Floats) -> str:
+def _from_to(values: Floats) -> str:
     known = values[np.isfinite(values)]
     if not len(known):
         return "no finite value"
-    return f"from {number(known[0], 3)} to {number(known[-1], 3)}"
+    return f"from {number_text(known[0], 3)} to {number_text(known[-1], 3)}"
 
 
 def _sentence(looks: dict[str, None]) -> str:
-    # Of one kind of line there is nothing to say.
+    # A single kind of line needs no explanation.
     text = "; ".join(looks) if len(looks) > 1 else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _far_apart(curves: Sequence[Floats]) -> bool:
-    """Whether values are all above 0 and so far apart that a linear axis hides the small ones."""
+    """Whether the values are positive, and so far apart that a linear axis hides small ones."""
     values = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
     return bool(values.min() > 0 and values.max() > FAR_APART * values.min())

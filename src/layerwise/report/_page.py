@@ -1,4 +1,4 @@
-"""The page: sections, the template, and Plotly's script packed into it."""
+"""The page: its sections, the template, and Plotly's script packed into it."""
 
 import base64
 import gzip
@@ -9,15 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from layerwise._numbers import counted
 from layerwise.errors import RecorderError
 from layerwise.report import _finder, _heat, _measured, _rates
 from layerwise.report._facts import facts, headings, remarks
-from layerwise.report._format import count
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
 HERE = Path(__file__).parent
-MISSING = 'A report needs {}: pip install "layerwise[report]"'
+MISSING = 'A report needs {}: pip install "layerwise[report]".'
 
 
 def page(runs: Sequence[Run]) -> str:
@@ -50,7 +50,7 @@ def page(runs: Sequence[Run]) -> str:
         remarks=[*remarks(runs), *_finder.trouble(runs)],
         averaged=any(len(run.steps) > 0 for run in runs),
         sections=shown,
-        count=count,
+        counted=counted,
         swatch=lambda line: Markup(swatch(line)),
         version=version("layerwise"),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -61,23 +61,23 @@ def page(runs: Sequence[Run]) -> str:
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """The pictures by subject, without the subjects that nothing was recorded of."""
+    """The pictures by subject; a subject without pictures is left out."""
     made = [
-        Section("loss", "Loss", "", _measured.loss(runs)),
-        Section("metrics", "Metrics", "", _measured.metrics(runs)),
-        Section("finder", "Learning-rate finder", "", _finder.finder(runs)),
-        Section("base-rate", "Base rate", "", _rates.base_rates(runs)),
-        Section("groups", "Rates of the groups", "", _rates.group_rates(runs)),
-        Section("layers", "Rates of the layers", "", _heat.rates(runs)),
-        Section("ratios", "Update-to-weight ratios", "", _heat.ratios(runs)),
+        Section("loss", "Loss", _measured.loss(runs)),
+        Section("metrics", "Metrics", _measured.metrics(runs)),
+        Section("finder", "Learning-rate finder", _finder.finder(runs)),
+        Section("base-rate", "Base rate", _rates.base_rates(runs)),
+        Section("groups", "Rates of the groups", _rates.group_rates(runs)),
+        Section("layers", "Rates of the layers", _heat.rates(runs)),
+        Section("ratios", "Update-to-weight ratios", _heat.ratios(runs)),
     ]
     return [section for section in made if section.pictures]
 
 
 def packed_plotly() -> str:
-    """Plotly's script, compressed, as text that HTML has no meaning for.
+    """Plotly's script, compressed, as text that needs no escaping in HTML.
 
-    The script alone is 4.8 MB; packed, it is 2.0. Browsers since 2023 unpack it by themselves.
+    It shrinks from 4.8 to 2.0 MB. Browsers since 2023 can unpack it.
 
     Raises:
         RecorderError: Plotly is not installed.
@@ -90,12 +90,12 @@ def packed_plotly() -> str:
 
 
 def unbroken(text: str) -> str:
-    """The same text, with no line to end inside of ``1e-3``: a word joiner is beside the hyphen."""
+    """The text, with word joiners around the hyphen of ``1e-3``, so that no line breaks there."""
     return re.sub(r"(?<=\de)-(?=\d)", "\u2060-\u2060", text)
 
 
 def swatch(line: Line) -> str:
-    """A short piece of a series' line, as an inline picture without a name."""
+    """A short piece of a line as inline SVG, hidden from screen readers."""
     dashes = {"solid": "", "dash": ' stroke-dasharray="6 3"', "dot": ' stroke-dasharray="2 2"'}
     return (
         '<svg class="swatch" viewBox="0 0 24 10" aria-hidden="true">'
@@ -103,8 +103,8 @@ def swatch(line: Line) -> str:
     )
 
 
-def script_data(data: Any) -> str:
-    """JSON that can stand in a script element, whatever names are in it."""
+def script_data(data: object) -> str:
+    """JSON that is safe in a script element, whatever names are in it."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,11 +1,11 @@
-"""What the page is made of: pictures with the tables behind them, as plain values."""
+"""What the page is made of: pictures and the tables behind them, as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 PALETTE = 6
-"""How many colours the style sheet names ``--series-0``, ``--series-1``, …"""
+"""How many colours the style sheet has: ``--series-0``, ``--series-1``, …"""
 
 _DASHES = ("solid", "dash", "dot")
 
@@ -16,7 +16,7 @@ class Table:
 
     Attributes:
         headings: The titles of the columns.
-        rows: One text for each column.
+        rows: Each has a text for every column.
         note: What the table leaves out, if anything.
     """
 
@@ -27,7 +27,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """An entry of a picture's key: which series has which look."""
+    """An entry of a picture's key: a label, and the number of the look of its line."""
 
     label: str
     series: int
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def dash(self) -> str:
-        """Whether its line is solid: beyond the palette, dashes tell series apart."""
+        """Its dash: dashes tell series apart when the colours repeat."""
         return _DASHES[self.series // PALETTE % len(_DASHES)]
 
 
@@ -47,22 +47,21 @@ class Line:
 class Picture:
     """One Plotly figure.
 
-    In ``data`` and ``layout`` a colour may be ``"@name"``: the page puts the style sheet's
-    ``--name`` there, of the light or the dark style. Text is plain; the page escapes it for
-    Plotly, which reads tags in labels. A trace with ``{"meta": {"run": 2}}`` is shown and hidden
-    with that run.
+    In ``data`` and ``layout`` a colour may be ``"@name"``, for which the page puts the colour
+    ``--name`` of the light or the dark style. Texts are plain: the page escapes them, since Plotly
+    reads tags in labels. A trace with ``{"meta": {"run": 2}}`` is shown and hidden with that run.
 
     Attributes:
-        name: Unlike any other's on the page; an HTML id.
+        name: Its HTML id.
         title: The heading above it.
-        caption: In words, what it shows: for everybody, and for those who can't see it.
+        caption: What it shows, in words, also for people who can't see it.
         data: Plotly's traces.
-        layout: Plotly's layout, as far as this picture decides it.
-        table: The numbers.
+        layout: The part of Plotly's layout that is special to this picture.
+        table: The numbers behind it.
         height: In pixels.
-        run: The number of the one run that it is about, or None.
-        key: What its lines are, if they are not the runs.
-        notes: What is to be said of single runs, below it.
+        run: The number of the only run in it, or None.
+        key: What its lines are, if they are not runs.
+        notes: Remarks on single runs, shown below it.
     """
 
     name: str
@@ -79,15 +78,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with pictures below it, and what to say where there are none."""
+    """A heading with pictures below it."""
 
     name: str
     title: str
-    text: str
-    pictures: Sequence[Picture] = field(default=())
+    pictures: Sequence[Picture]
 
 
 def line_style(series: int, width: float = 2.0) -> dict[str, Any]:
-    """Plotly's ``line`` for a series: its colour and its dash."""
+    """The ``line`` of a Plotly trace: the colour and the dash of its series."""
     line = Line("", series)
     return {"color": f"@{line.colour[2:]}", "dash": line.dash, "width": width, "simplify": False}

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from layerwise.report._format import count, number, whole
+from layerwise._numbers import counted, number_text, whole_text
+from layerwise._series import Floats
 from layerwise.report._lines import (
     Trace,
     axes,
@@ -18,14 +19,13 @@ from layerwise.report._lines import (
     table_rows,
 )
 from layerwise.report._picture import Line, Picture, Table
-from layerwise.report._run import RATES, Run
-from layerwise.report._thin import Floats
+from layerwise.report._run import Run
 
 MOST_LINES = 8
-"""How many groups can be told apart as lines; more are a heat map's."""
+"""How many groups are drawn as lines; more become a heat map."""
 
 FAR_APART = 20.0
-"""From which ratio of the highest rates of two lines on an axis is logarithmic."""
+"""An axis is logarithmic if the highest rate of one line is so many times that of another."""
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:
@@ -40,7 +40,7 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
         rows += table_rows(run, steps, len(recorded), rates)
-        low, high = number(np.nanmin(rates), 3), number(np.nanmax(rates), 3)
+        low, high = number_text(np.nanmin(rates), 3), number_text(np.nanmax(rates), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
         words.append(said_of(run, runs, span))
     seen = sum(len(run.steps) for run in recorded)
@@ -48,7 +48,7 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         Picture(
             "picture-rate",
             "Base learning rate",
-            f"The rate that schedules and multipliers work on, by step. {listed(words)}",
+            f"The rate that schedules and multipliers are applied to, by step. {listed(words)}",
             tuple(data),
             _axes([run.by_batch("rate")[1] for run in recorded]),
             Table(("run", "step", "base rate"), tuple(rows), table_note(seen, len(rows))),
@@ -58,16 +58,19 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
 
 
 def group_rates(runs: Sequence[Run]) -> list[Picture]:
-    """The rates of each run's groups, where they are few enough to be lines."""
+    """The rates of each run's groups, if there are few enough for lines."""
     pictures = []
     for run in runs:
-        groups = run.family(RATES)
+        groups = run.history.rates
         if not 0 < len(groups) <= MOST_LINES:
             continue
         lines = _equal_together(groups)
         kept = table_places(max(groups.values(), key=np.ptp))
         rows = [
-            (whole(run.steps[place]), *(number(rates[place]) for rates in groups.values()))
+            (
+                whole_text(run.steps[place]),
+                *(number_text(rates[place]) for rates in groups.values()),
+            )
             for place in kept
         ]
         pictures.append(
@@ -90,11 +93,11 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
 
 
 def _each(groups: int) -> str:
-    return "the group" if groups == 1 else f"each of {count(groups, 'group')}"
+    return "the group" if groups == 1 else f"each of {counted(groups, 'group')}"
 
 
 def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Groups with one and the same course share a line, which would hide all but one of them."""
+    """Groups with equal rates share a line, since one line would hide the others."""
     members: dict[bytes, list[str]] = {}
     for name, rates in groups.items():
         members.setdefault(rates.tobytes(), []).append(name)
@@ -102,9 +105,9 @@ def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:
 
 
 def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
-    """Logarithmic if the highest rates of the lines are far apart; then down to a hundredth.
+    """The axes, logarithmic down to a hundredth if the highest rates of the lines are far apart.
 
-    A schedule that ends at almost 0 is read better on a linear axis.
+    One rate that falls to almost 0 is no reason: it is easier to read on a linear axis.
     """
     known = [rates[np.isfinite(rates)] for rates in lines]
     highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])

@@ -1,4 +1,4 @@
-"""What the page needs of a run: its columns, sorted by what they are."""
+"""A run on the page: its history under a name that no other run has."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from layerwise._series import Floats
 from layerwise.recorder import History
-from layerwise.report._thin import Floats
 
 ROWS = 200_000
-"""Rows of a record that are read: longer ones are thinned by the reader, extremes kept."""
+"""How many rows of a record are read at most; a longer one is thinned, and its extremes stay."""
 
-RATES, RATIOS, VALIDATION = "rates/", "ratios/", "val_"
-_NO_METRICS = {"step", "epoch", "time", "loss", "val_loss", "rate"}
+VALIDATION = "val_"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A history under the name that it has on the page, and its number there.
+    """A history with its name and its number on the page.
 
     Attributes:
         number: Its place among the runs, from 0.
-        name: Unlike any other run's on the page.
+        name: A name that no other run on the page has.
         history: What was recorded.
     """
 
@@ -33,53 +33,31 @@ class Run:
 
     @property
     def batch(self) -> Mapping[str, Floats]:
-        """The columns of the rows of batches."""
+        """The columns of the batches."""
         return self.history.batch
 
     @property
     def epoch(self) -> Mapping[str, Floats]:
-        """The columns of the rows of epochs."""
+        """The columns of the epochs."""
         return self.history.epoch
 
     @cached_property
     def steps(self) -> Floats:
-        """The step of each row of batches; its number where none was recorded."""
+        """The step of each batch; the number of its row if no steps were recorded."""
         if "step" in self.batch:
             return as_floats(self.batch["step"])
         return np.arange(len(next(iter(self.batch.values()), ())), dtype=np.float64)
 
-    @cached_property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of its metrics, without the validation's own."""
-        return tuple(dict.fromkeys(name.removeprefix(VALIDATION) for name in self._measured))
-
-    @cached_property
-    def _measured(self) -> list[str]:
-        return [
-            name
-            for columns in (self.batch, self.epoch)
-            for name in columns
-            if name not in _NO_METRICS and not name.startswith((RATES, RATIOS))
-        ]
-
-    def family(self, prefix: str) -> dict[str, Floats]:
-        """The columns of one kind, ``"rates/"`` or ``"ratios/"``, by the name behind it."""
-        return {
-            name.removeprefix(prefix): column
-            for name, column in self.batch.items()
-            if name.startswith(prefix)
-        }
-
     def by_batch(self, name: str) -> tuple[Floats, Floats]:
-        """The steps and the values of a column of batches, both empty if it was not recorded."""
+        """The steps and the values of a column of the batches; both are empty if there is none."""
         if name not in self.batch:
             return np.empty(0), np.empty(0)
         return self.steps, as_floats(self.batch[name])
 
     def by_epoch(self, name: str) -> tuple[Floats, Floats]:
-        """The steps and the values of a column of epochs, both empty if it was not recorded.
+        """The steps and the values of a column of the epochs; both are empty if there is none.
 
-        An epoch without a step of its own stands at the last step that was recorded in it.
+        An epoch without a step stands at the last step that was recorded in it.
         """
         if name not in self.epoch:
             return np.empty(0), np.empty(0)
@@ -91,16 +69,16 @@ class Run:
         return as_floats([ends.get(number, np.nan) for number in epochs]), values
 
 
-def as_floats(values: object) -> Floats:
-    """Any column as numbers; booleans and whole numbers, too."""
+def as_floats(values: npt.ArrayLike) -> Floats:
+    """Any column as floats."""
     return np.asarray(values, np.float64)
 
 
 def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tuple[Run, ...]:
-    """The runs to show, each with a name of its own.
+    """Load the runs to show.
 
     Raises:
-        RecorderError: A path leads to no run, or there is none at all.
+        RecorderError: A folder has no record, or one that can't be read.
     """
     given = [runs] if isinstance(runs, str | Path | History) else list(runs)
     histories = [run if isinstance(run, History) else History.load(run, rows=ROWS) for run in given]
@@ -113,7 +91,7 @@ def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tu
 
 
 def _names(given: list[str | Path | History], histories: list[History]) -> list[str]:
-    """The histories' names; equal ones with their folder before, or with a number."""
+    """The histories' names; equal ones get the folder above them, or else a number."""
     names = [history.name for history in histories]
     for place, run in enumerate(given):
         if names.count(histories[place].name) > 1 and not isinstance(run, History):

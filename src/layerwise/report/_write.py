@@ -1,4 +1,4 @@
-"""write_report: runs in, one HTML file out."""
+"""``write_report``: makes one HTML file of runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,23 +12,23 @@ from layerwise.report._run import load_runs
 def write_report(
     runs: str | Path | History | Iterable[str | Path | History], path: str | Path
 ) -> Path:
-    """Write one HTML page that shows what runs did, beside each other.
+    """Write one HTML page that shows and compares what runs did.
 
-    It has the loss and the metrics, the finder's curve, the rates of groups and layers over time,
-    and update-to-weight ratios, as far as each was recorded, and the numbers behind every picture.
-    The page is a single file that needs no network. Long runs are thinned so that the lowest and
-    the highest of every stretch stay.
+    It shows the loss and the metrics, the finder's curve, the rates of groups and layers over
+    time, and the update-to-weight ratios, as far as they were recorded, and the numbers behind
+    every picture. The page is a single file that needs no network. Long runs are thinned, but the
+    lowest and the highest value of every stretch stay.
 
     Args:
         runs: A run's folder, a ``layerwise.recorder.History``, or several of them.
-        path: The file to write, or a folder that is there: then ``report.html`` in it.
+        path: The file to write, or an existing folder, in which it is called ``report.html``.
 
     Returns:
         The path of the page.
 
     Raises:
-        RecorderError: A folder is no run, there are no runs, Plotly or Jinja2 is missing, or the
-            page can't be written there. No file is left half written.
+        RecorderError: There are no runs, a folder has no record, Plotly or Jinja2 is missing, or
+            the page can't be written. No file is left half written.
 
     Examples:
         >>> import tempfile
@@ -42,12 +42,12 @@ def write_report(
     """
     loaded = load_runs(runs)
     if not loaded:
-        raise RecorderError("There are no runs to report on: give at least one run folder.")
+        raise RecorderError("There are no runs to report on. Give at least one run's folder.")
     target = Path(path)
     if target.is_dir():
         target /= "report.html"
     text = page(loaded)
-    # Whoever looks at the page while it is written anew sees the old one or the new one.
+    # A reader of the page sees the old one or the new one, never half of it.
     unfinished = target.with_name(f".{target.name}.part")
     try:
         unfinished.write_text(text, encoding="utf-8")
@@ -55,7 +55,7 @@ def write_report(
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise RecorderError(
-            f"The report can't be written to {target}: {error.strerror}. Choose a folder that is "
-            "there and can be written to."
+            f"The report can't be written to {target}: {error.strerror}. Choose an existing "
+            "folder that can be written to."
         ) from error
     return target

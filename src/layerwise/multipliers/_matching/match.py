@@ -1,24 +1,26 @@
-"""Which keys match which names: by prefix, substring, glob or regular expression."""
+"""Which keys match which names, by prefix, substring, glob or regular expression."""
 
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from layerwise._checks import choice
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._names import layers_of
 
 MODES = ("prefix", "substring", "glob", "regex")
-"""The match modes that there are."""
+"""The match modes."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The outcome of a look-up.
+    """Which keys match which names.
 
     Attributes:
-        best: For each name the keys that match it best: none, one, or several of equal standing.
-        hit: The keys that match at least one name, also where a better key wins.
+        best: For each name, the keys that match it best: none, one, or several that are equally
+            good.
+        hit: The keys that match at least one name, even if a better key wins everywhere.
     """
 
     best: tuple[tuple[str, ...], ...]
@@ -28,21 +30,21 @@ class Matches:
 def find_matches(
     keys: Sequence[str], names: Sequence[str], mode: str = "prefix", separator: str = "/"
 ) -> Matches:
-    """Look up every name among the keys.
+    """Match every name against all keys.
 
-    - ``prefix``: the name starts with the key, as plain text; the longest key wins.
-    - ``substring``: the name contains the key; the longest key wins, and several of that length
-      have equal standing.
-    - ``glob``: the key is a shell pattern (``*``, ``?``, ``[ab]``; case counts, ``*`` also takes
-      separators) for the whole name or for a layer that the name lies in, so that ``block_?``
-      takes ``block_1/conv/kernel``; the first key in the order written wins.
-    - ``regex``: the key is a regular expression, searched anywhere in the name; the first key in
-      the order written wins.
+    - ``prefix``: the name starts with the key, as plain text. The longest key wins.
+    - ``substring``: the name contains the key. The longest key wins; keys of the same length are
+      equally good.
+    - ``glob``: the key is a shell pattern (``*``, ``?``, ``[ab]``) for the whole name or for a
+      layer that the name lies in, so that ``block_?`` matches ``block_1/conv/kernel``. Case counts,
+      and ``*`` also matches separators. The first key in the order written wins.
+    - ``regex``: the key is a regular expression, found anywhere in the name. The first key in the
+      order written wins.
 
     Args:
         keys: The keys, in the order written, each once.
-        names: The names to look up.
-        mode: One of ``prefix``, ``substring``, ``glob``, ``regex``.
+        names: The names.
+        mode: ``prefix``, ``substring``, ``glob`` or ``regex``.
         separator: What stands between the parts of a name.
 
     Raises:
@@ -55,26 +57,23 @@ def find_matches(
 
 
 def check_keys(keys: Sequence[object], mode: str) -> None:
-    """Raise unless the mode is known and every key can be looked up in it."""
-    if mode not in MODES:
-        raise MultiplierError(f"match={mode!r} is not known; it is one of {', '.join(MODES)}.")
+    """Raise unless the mode is known and every key can be used in it."""
+    choice(mode, "match", MultiplierError, MODES)
     for key in keys:
         if not isinstance(key, str):
-            raise MultiplierError(
-                f"the key {key!r} of a rule is not text: it has to be part of a name."
-            )
+            raise MultiplierError(f"The key {key!r} of a rule must be a string, part of a name.")
         if not key:
-            raise MultiplierError("a rule has the empty key '', which would match every name.")
+            raise MultiplierError("A rule has the empty key '', which would match every name.")
         if mode == "regex":
             _compiled(key)
 
 
 def _by_prefix(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
-    """One sweep over keys and names, sorted together.
+    """One sweep over all keys and names in sorted order.
 
-    A key stands right before everything that starts with it. So the keys that the current name
-    starts with are always a stack, the longest on top, and every step looks at the top alone:
-    O((K + N) log (K + N)) to sort, O(K + N) to sweep, whatever the keys look like.
+    In that order a key stands directly before everything that starts with it. So the keys that the
+    current name starts with form a stack, the longest on top, and each step looks only at the top.
+    For K keys and N names the cost is O((K + N) log(K + N)), whatever the keys are.
     """
     best: list[tuple[str, ...]] = [()] * len(names)
     hit: set[str] = set()
@@ -90,7 +89,7 @@ def _by_prefix(keys: Sequence[str], names: Sequence[str], separator: str) -> Mat
         _close(open_keys, name)
         if open_keys:
             best[index] = (open_keys[-1],)
-            # Below a key that was hit before, all were hit before.
+            # All keys below one that was hit before were hit with it.
             for below in reversed(open_keys):
                 if below in hit:
                     break
@@ -152,7 +151,7 @@ def _compiled(key: str) -> re.Pattern[str]:
     try:
         return re.compile(key)
     except re.error as error:
-        raise MultiplierError(f"the key {key!r} is no valid regular expression: {error}.") from None
+        raise MultiplierError(f"The key {key!r} is no regular expression: {error}.") from None
 
 
 _FINDERS = {

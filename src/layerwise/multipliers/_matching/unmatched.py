@@ -1,14 +1,14 @@
-"""The error for rules that match nothing: which, what is near, and the ways out."""
+"""The error for rules that match nothing, with the nearest names and the way out."""
 
 import difflib
 from collections.abc import Sequence
 
 from layerwise.errors import UnmatchedRuleError
 from layerwise.multipliers._names import layers_of
-from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._plan import Parameter
 
 _SHOWN = 10
-# So many names are compared at most: an error may take a moment, not a minute.
+# More names are not compared: an error may take a moment, not a minute.
 _COMPARED = 5_000
 
 
@@ -19,26 +19,26 @@ def unmatched_error(
 
     Args:
         keys: The keys, at least one.
-        parameters: The parameters that there are.
-        mode: The match mode that was used.
+        parameters: The model's parameters.
+        mode: The match mode.
         separator: What stands between the parts of a name.
 
     Returns:
-        The error, to be raised.
+        The error, for the caller to raise.
     """
-    count = "a rule matches" if len(keys) == 1 else f"{len(keys)} rules match"
+    count = "A rule matches" if len(keys) == 1 else f"{len(keys)} rules match"
     lines = [f"{count} no parameter (match={mode!r}):"]
     names = _names_and_layers(parameters, separator)
     for key in keys[:_SHOWN]:
         lines.append(f"  {key!r}: {_advice(key, names, mode)}")
     if len(keys) > _SHOWN:
         lines.append(f"  … and {len(keys) - _SHOWN} more")
-    lines.append("Correct the keys, or allow rules without effect with strict=False.")
+    lines.append("Correct the keys, or allow rules that match nothing with strict=False.")
     return UnmatchedRuleError("\n".join(lines))
 
 
 def _names_and_layers(parameters: Sequence[Parameter], separator: str) -> list[str]:
-    """What a key could have meant: every name and every layer."""
+    """What a key may have meant: all names and all layers."""
     known: dict[str, None] = {}
     for parameter in parameters:
         for name, short in parameter.paths():

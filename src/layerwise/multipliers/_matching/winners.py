@@ -1,4 +1,4 @@
-"""Which rule wins for each parameter, over all the names that a parameter has."""
+"""Which rule wins for each parameter, whatever names the parameter has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from layerwise.errors import AmbiguousRuleError
 from layerwise.multipliers._matching.match import find_matches
-from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._plan import Parameter
 from layerwise.multipliers._values import Override, Value, same_value
 
 ExplicitRules: TypeAlias = Mapping[str, Value | Override]
@@ -14,7 +14,12 @@ ExplicitRules: TypeAlias = Mapping[str, Value | Override]
 
 @dataclass(frozen=True)
 class Winners:
-    """The key that won for each parameter, or None, and the keys that match nothing."""
+    """Which rules apply.
+
+    Attributes:
+        keys: The key that wins for each parameter, or None.
+        unmatched: The keys that match nothing.
+    """
 
     keys: tuple[str | None, ...]
     unmatched: tuple[str, ...]
@@ -25,13 +30,12 @@ def find_winners(
 ) -> Winners:
     """Match rules against parameters.
 
-    A key is matched against full names; one that matches none of them is matched against what
-    is left of the names without what a wrapper put in front. A key found there has the standing
-    of the full key that it stands for, so that ``a/b`` for ``model/a/b/kernel`` wins over
-    ``model/a``.
+    A key is first matched against the full names. If it matches none, it is matched against the
+    names without the wrapper in front of them. It then counts as the full key that it stands for:
+    for ``model/a/b/kernel``, the key ``a/b`` wins over ``model/a``.
 
-    Where one wrapper is in front of every name, a key that is no more than a part of it (``conv``
-    of ``conv_net/``) does not stand for the whole model, only for what it matches behind it.
+    If all names have the same wrapper in front, a key that is only a part of it (``conv`` of
+    ``conv_net/``) does not match the whole model, only what it matches behind the wrapper.
 
     Args:
         rules: Checked values by key.
@@ -40,27 +44,28 @@ def find_winners(
         separator: What stands between the parts of a name.
 
     Raises:
-        AmbiguousRuleError: Two keys of equal standing match one name; or the names of a shared
-            parameter are matched by keys that say different things, and neither refines the other.
+        AmbiguousRuleError: Two equally good keys match one name; or two names of a shared parameter
+            get different values by keys of which neither refines the other.
         MultiplierError: The mode is unknown or a key can't be used in it.
     """
     paths = [parameter.paths() for parameter in parameters]
-    names = [name for own in paths for name, _ in own]
-    shorts = [short for own in paths for _, short in own if short]
-    wrapper = _common_wrapper([pair for own in paths for pair in own])
+    pairs = [pair for several in paths for pair in several]
+    names = [name for name, _ in pairs]
+    shorts = [short for _, short in pairs if short]
+    wrapper = _common_wrapper(pairs)
     behind = {key for key in rules if _only_in(wrapper, key, mode)}
     whole = wrapper.rstrip(separator)
     if whole in behind and not find_matches([whole], shorts, mode, separator).hit:
-        behind.remove(whole)  # its whole name is meant: nothing behind it is called so
+        behind.remove(whole)  # nothing behind the wrapper matches, so the whole model is meant
     full = find_matches([key for key in rules if key not in behind], names, mode, separator)
     rest = [key for key in rules if key not in full.hit]
     bare = find_matches(rest, shorts, mode, separator)
     full_best, bare_best = iter(full.best), iter(bare.best)
     judge = _Judge(rules, mode)
     keys = []
-    for parameter, own in zip(parameters, paths, strict=True):
+    for parameter, several in zip(parameters, paths, strict=True):
         winners = []
-        for name, short in own:
+        for name, short in several:
             candidates = [(key, len(key)) for key in next(full_best)]
             if short:
                 left_out = len(name) - len(short)
@@ -72,7 +77,7 @@ def find_winners(
 
 
 def _common_wrapper(names: Sequence[tuple[str, str | None]]) -> str:
-    """What stands in front of every name and may be left out; empty if it differs."""
+    """The wrapper in front of every name; empty if the names have different ones."""
     wrappers = {
         name.removesuffix(short) if short and name.endswith(short) else "" for name, short in names
     }
@@ -80,7 +85,7 @@ def _common_wrapper(names: Sequence[tuple[str, str | None]]) -> str:
 
 
 def _only_in(wrapper: str, key: str, mode: str) -> bool:
-    """Whether a key lies within the wrapper, and so would match every name."""
+    """Whether a key is a part of the wrapper, so that it would match every name."""
     if mode == "prefix":
         return key != wrapper and wrapper.startswith(key)
     return mode == "substring" and key != wrapper and key in wrapper
@@ -95,27 +100,27 @@ class _Judge:
         self.place = {key: place for place, key in enumerate(rules)}
 
     def of_one_name(self, candidates: list[tuple[str, int]], name: str) -> str:
-        """The best of the (key, characters of the name that it covers)."""
+        """The best of these pairs of a key and the number of characters that it covers."""
         if len(candidates) == 1:
             return candidates[0][0]
         best = max(map(self.standing, candidates))
         first, *others = dict.fromkeys(c[0] for c in candidates if self.standing(c) == best)
         if others:
             raise AmbiguousRuleError(
-                f"the rules {first!r} and {others[0]!r} both match {name!r}, with equal standing "
-                f"under match={self.mode!r}; make one of them longer, or leave it out."
+                f"The rules {first!r} and {others[0]!r} match {name!r} equally well under "
+                f"match={self.mode!r}; make one of them longer, or leave it out."
             )
         return first
 
     def standing(self, candidate: tuple[str, int]) -> int:
-        """What decides between keys that match one name: how much of it, or which was first."""
+        """What decides between keys for one name: how much they cover, or which comes first."""
         key, covered = candidate
         if self.mode == "prefix":
             return covered
         return len(key) if self.mode == "substring" else -self.place[key]
 
     def of_all_names(self, winners: list[str], parameter: Parameter) -> str:
-        """The best of the keys that won for one name each."""
+        """The best of the keys that won for the single names of a parameter."""
         if self.mode in ("glob", "regex"):
             return min(winners, key=self.place.__getitem__)
         best = max(winners, key=len)
@@ -124,12 +129,13 @@ class _Judge:
             if not refined and not same_value(self.value(best), self.value(other)):
                 names = ", ".join(map(repr, (parameter.name, *parameter.aliases)))
                 raise AmbiguousRuleError(
-                    f"one parameter has the names {names}, and the rules {best!r} and {other!r} "
-                    "give them different multipliers; give it one, by a longer key for each name "
-                    "with the same value, or leave one of the rules out."
+                    f"One parameter has the names {names}, and the rules {best!r} and {other!r} "
+                    "give them different multipliers; leave one of the rules out, or give all "
+                    "these names the same value with longer keys."
                 )
         return best
 
     def value(self, key: str) -> Value:
+        """A rule's multiplier."""
         rule = self.rules[key]
         return rule.value if isinstance(rule, Override) else rule

@@ -1,1 +1,1 @@
-"""What else may get the rows of a record."""
+"""Where else the rows of a record can go."""

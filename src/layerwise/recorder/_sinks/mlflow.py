@@ -1,4 +1,4 @@
-"""A sink into MLflow."""
+"""A sink that writes to MLflow."""
 
 import re
 import time
@@ -6,23 +6,22 @@ from typing import Any
 
 from layerwise.errors import RecorderError
 
-# As many as MLflow takes in one call.
-_BATCH = 1000
+_BATCH = 1000  # as many as MLflow takes in one call
 
 
 class MLflow:
-    """Hands the rows on to a run of MLflow, a thousand numbers at a time.
+    """Writes the rows to a run of MLflow, a thousand numbers at a time.
 
     Args:
-        experiment: The experiment's name; made if it is not there.
+        experiment: The experiment's name; it is made if it does not exist.
         name: The run's name.
         tracking_uri: Where MLflow keeps its runs: ``"sqlite:///mlflow.db"``, a server, or a
-            folder, which MLflow 3 wants to be allowed by ``MLFLOW_ALLOW_FILE_STORE=true``. By
-            default what MLflow itself is set to.
+            folder, which MLflow 3 takes only if ``MLFLOW_ALLOW_FILE_STORE=true`` is set. By
+            default, MLflow's own setting.
 
     Raises:
         RecorderError: MLflow is not installed.
-        mlflow.exceptions.MlflowException: MLflow can't use the place.
+        mlflow.exceptions.MlflowException: MLflow can't use ``tracking_uri``.
 
     Examples:
         >>> from layerwise.recorder import MLflow, Recorder
@@ -41,7 +40,7 @@ class MLflow:
         try:
             from mlflow import MlflowClient
         except ModuleNotFoundError as error:
-            raise RecorderError('MLflow needs mlflow: pip install "layerwise[mlflow]"') from error
+            raise RecorderError('MLflow needs mlflow: pip install "layerwise[mlflow]".') from error
         self._client = MlflowClient(tracking_uri=tracking_uri)
         found = self._client.get_experiment_by_name(experiment)
         number = (
@@ -51,7 +50,7 @@ class MLflow:
         self._waiting: list[Any] = []
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Keep one row, and send what waits when it is a thousand numbers."""
+        """Take one row, and send a thousand numbers when so many wait."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -71,5 +70,5 @@ class MLflow:
 
 
 def _name(column: str) -> str:
-    """A column's name in the letters that MLflow allows."""
+    """A column's name in the characters that MLflow allows."""
     return re.sub(r"[^\w\-./ :]", "_", column)

@@ -1,16 +1,16 @@
-"""What a recorder hands its rows on to, and what happens when that fails."""
+"""What a recorder passes its rows on to, and what happens when that fails."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from layerwise.errors import RecorderError
+from layerwise.recorder._file import warn
 from layerwise.recorder._format import EPOCH, STEP, TIME
-from layerwise.recorder._warning import warn
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes the rows of a recorder, beside its file: two methods.
+    """Takes the rows of a recorder, beside its file; any object with these two methods does.
 
     Examples:
         >>> import tempfile
@@ -32,36 +32,36 @@ class Sink(Protocol):
         """Take one row.
 
         Args:
-            step: Optimizer updates applied before this batch, or up to the end of this epoch.
-            values: The row, by column: ``loss``, ``rate``, metrics, ``rates/<group>``,
-                ``ratios/<layer>``; of an epoch's row each name starts with ``epoch/``.
+            step: Optimizer updates applied before this batch, or by the end of this epoch.
+            values: The numbers by column: ``loss``, ``rate``, metrics, ``rates/<group>``,
+                ``ratios/<layer>``. In an epoch's row each name starts with ``epoch/``.
         """
 
     def close(self) -> None:
-        """Finish: write what is still held back. Rows may come again, from another training."""
+        """Write what is still held back. Rows may come again later, from another training."""
 
 
 class Sinks:
-    """Several sinks; one that raises is dropped with a warning, and training goes on."""
+    """Several sinks. One that raises is dropped with a warning, and training goes on."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
         for sink in self._sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
                 raise RecorderError(
-                    f"A sink has the methods write(step, values) and close(), {sink!r} has not. "
-                    "There are layerwise.recorder.TensorBoard, WeightsAndBiases and MLflow."
+                    f"A sink must have the methods write(step, values) and close(), got {sink!r}. "
+                    "See TensorBoard, WeightsAndBiases and MLflow in layerwise.recorder."
                 )
 
     def __len__(self) -> int:
         return len(self._sinks)
 
     def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
-        """Hand one row on, as sinks see it."""
+        """Pass one row on, as sinks see it."""
         prefix = "epoch/" if kind == "epoch" else ""
         row = dict(zip(columns, values, strict=True))
         epoch = row.pop(EPOCH, 0)
-        # An epoch's row that knows no step is shown at its own number.
+        # The row of an epoch without a step is shown at the epoch's number.
         step = int(row.pop(STEP, epoch))
         del row[TIME]
         self._write(step, {prefix + name: value for name, value in row.items()})
@@ -74,7 +74,7 @@ class Sinks:
                 self._drop(sink, f"write step {step}", error)
 
     def close(self) -> None:
-        """Close each."""
+        """Close all sinks."""
         for sink in tuple(self._sinks):
             try:
                 sink.close()

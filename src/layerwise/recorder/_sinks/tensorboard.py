@@ -1,4 +1,4 @@
-"""A sink into event files, as TensorBoard reads them."""
+"""A sink that writes event files for TensorBoard."""
 
 import os
 import time
@@ -9,12 +9,12 @@ from layerwise.errors import RecorderError
 
 
 class TensorBoard:
-    """Hands the rows on to TensorBoard, through tensorboardX; no TensorFlow and no PyTorch needed.
+    """Writes the rows for TensorBoard, by tensorboardX: neither TensorFlow nor PyTorch is needed.
 
-    Rows that are void because training went back are hidden in TensorBoard as well.
+    Rows that are void because training went back are hidden in TensorBoard, too.
 
     Args:
-        folder: Where the event files go, such as the run's own folder.
+        folder: Where the event files go, such as the run's folder.
 
     Raises:
         RecorderError: tensorboardX is not installed.
@@ -26,7 +26,7 @@ class TensorBoard:
         >>> with Recorder(run, sinks=[TensorBoard(run)]) as recorder:
         ...     recorder.log(step=0, loss=2.5)
 
-        Then look at it: ``tensorboard --logdir runs``.
+        ``tensorboard --logdir runs`` shows it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -35,7 +35,7 @@ class TensorBoard:
             self._writer = self._opened()
         except ModuleNotFoundError as error:
             raise RecorderError(
-                'TensorBoard needs tensorboardX: pip install "layerwise[tensorboard]"'
+                'TensorBoard needs tensorboardX: pip install "layerwise[tensorboard]".'
             ) from error
         self._step: int | None = None
         self._closed = False
@@ -43,16 +43,16 @@ class TensorBoard:
     def _opened(self) -> Any:
         from tensorboardX import FileWriter
 
-        # Two writers of one second would have one name, and the second erase the first.
+        # Two writers made in one second would share a name, and the second would erase the first.
         return FileWriter(self._folder, filename_suffix=f".{os.getpid()}.{time.time_ns()}")
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Write one event with all the values; after ``close`` into a file of its own."""
+        """Write one event with all values; after ``close``, into a new file."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.proto.summary_pb2 import Summary
 
         if self._closed:
-            self._writer = self._opened()  # a writer's own reopen() finds its thread gone
+            self._writer = self._opened()  # reopen() would find the writer's thread gone
             self._closed = False
         if self._step is None or step < self._step:
             start = SessionLog(status=SessionLog.START)

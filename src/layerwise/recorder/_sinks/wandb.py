@@ -1,4 +1,4 @@
-"""A sink into Weights & Biases."""
+"""A sink that writes to Weights & Biases."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from layerwise.errors import RecorderError
 
 
 class WeightsAndBiases:
-    """Hands the rows on to Weights & Biases: offline, unless you say otherwise.
+    """Writes the rows to Weights & Biases, by default offline.
 
-    Weights & Biases keeps no row of a lower step than the last: what is trained again after going
-    back to a checkpoint appears there from the step on that is new.
+    Weights & Biases drops a row whose step is lower than the last. When training goes back to a
+    checkpoint, it shows the rows only from the first step that is new.
 
     Args:
         mode: ``"offline"`` writes files for ``wandb sync``; ``"online"`` needs an account.
-        **options: What ``wandb.init`` takes: ``project``, ``name``, ``dir``, ``settings``, ….
+        **options: Passed on to ``wandb.init``, such as ``project``, ``name`` and ``dir``.
 
     Raises:
         RecorderError: wandb is not installed.
@@ -25,20 +25,20 @@ class WeightsAndBiases:
         ...     recorder.log(step=0, loss=2.5)
     """
 
-    def __init__(self, *, mode: str = "offline", **options: Any) -> None:
+    def __init__(self, *, mode: str = "offline", **options: object) -> None:
         try:
             import wandb
         except ModuleNotFoundError as error:
             raise RecorderError(
-                'Weights & Biases needs wandb: pip install "layerwise[wandb]"'
+                'Weights & Biases needs wandb: pip install "layerwise[wandb]".'
             ) from error
-        # A run of its own: one that a script has open elsewhere stays as it is.
+        # A new run, so that one that the script has open already stays as it is.
         self._settings: dict[str, Any] = {"mode": mode, "reinit": "create_new", **options}
         self._begin = wandb.init
         self._run: Any = self._begin(**self._settings)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Log one row; after ``close`` the same run goes on, offline in a folder of its own."""
+        """Log one row; after ``close``, the same run goes on, offline in a new folder."""
         if self._run is None:
             self._run = self._begin(**self._settings, resume="allow")
         self._run.log(values, step=step)
