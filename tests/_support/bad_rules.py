@@ -124,7 +124,7 @@ def with_a_model(layer: str) -> list[Any]:
             f"'{start}' and '{end}' match .*{layer}.* equally well",
         ),
         (
-            {"rules": gradual_unfreezing(5, groups=99)},
+            {"rules": gradual_unfreezing(5, groups=99, layers=[layer])},
             MultiplierError,
             r"groups=99 must be at most",
         ),

@@ -10,42 +10,23 @@ import pytest
 
 from layerwise import cosine
 from layerwise.errors import (
-    AmbiguousRuleError,
     LayerwiseError,
     MultiplierError,
     OptimizerError,
-    ScheduleError,
-    UnmatchedRuleError,
 )
 from layerwise.optax import explain, scale_by_multipliers, with_multipliers
+from tests._support.bad_rules import at_once, levels, with_a_model
 from tests._support.optax.trees import make_gradients, make_params, train
 
-AT_CONSTRUCTION: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"rules": {"low": -0.5}}, MultiplierError, r"'low'.*-0\.5"),
-    ({"rules": {"low": float("nan")}}, MultiplierError, r"'low'.*nan"),
-    ({"rules": {"low": "fast"}}, MultiplierError, r"'low'.*'fast'"),
-    ({"rules": {"low": np.ones(3)}}, MultiplierError, r"'low'"),
-    ({"rules": {"": 0.5}}, MultiplierError, r"empty"),
-    ({"rules": 0.5}, MultiplierError, r"0\.5"),
-    ({"match": "fuzzy"}, MultiplierError, r"prefix.*substring.*glob.*regex.*'fuzzy'"),
-    ({"rules": {"(": 1.0}, "match": "regex"}, MultiplierError, r"'\('"),
-    ({"schedule": 0.5}, ScheduleError, r"0\.5.*constant"),
-    ({"layers": "low"}, MultiplierError, r"layers='low'"),
-]
-
-AT_INIT: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
-    ({"rules": {"lov": 0.5}}, UnmatchedRuleError, r"'lov'.*low.*strict=False"),
-    (
-        {"rules": {"lo": 0.5, "ow": 0.25}, "match": "substring"},
-        AmbiguousRuleError,
-        r"'lo'.*'ow'|'ow'.*'lo'",
+AT_CONSTRUCTION = [*at_once("low"), *levels("low")]
+AT_INIT = [
+    *with_a_model("low"),
+    pytest.param(
+        {"rules": {"low": lambda count: count / 0.0}}, MultiplierError, r"'low'.*nan", id="0 / 0"
     ),
-    ({"rules": {"low": lambda count: -1.0}}, MultiplierError, r"'low'.*-1"),
-    ({"rules": {"low": lambda count: count / 0.0}}, MultiplierError, r"'low'.*nan"),
-    ({"rules": {"low": lambda count: "x"}}, MultiplierError, r"'low'"),
-    ({"rules": {"low": lambda count: jnp.ones(3)}}, MultiplierError, r"'low'"),
-    ({"rules": {"low": lambda: 1.0}}, MultiplierError, r"'low'.*step"),
-    ({"schedule": lambda count: jnp.nan}, MultiplierError, r"schedule.*nan"),
+    pytest.param(
+        {"schedule": lambda count: jnp.nan}, MultiplierError, r"schedule.*nan", id="schedule"
+    ),
 ]
 
 WAYS = pytest.mark.parametrize(

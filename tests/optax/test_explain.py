@@ -32,6 +32,13 @@ def test_it_shows_what_training_does_and_changes_nothing() -> None:
     assert columns["shape"][:2] == [[3], [4, 3]]
 
 
+def test_without_rules_it_lists_the_parameters() -> None:
+    columns = explain(make_params(), learning_rate=0.01).to_dict()
+    assert columns["parameter"] == explain(make_params(), RULES).to_dict()["parameter"]
+    assert columns["rule"] == [None] * 6
+    assert columns["rate @ 0"] == [0.01] * 6
+
+
 def test_it_prints_a_table() -> None:
     text = str(explain(make_params(), RULES, learning_rate=0.01, steps=(10,)))
     for part in ("low", "high/kernel", "cosine(20)", "5e-3", "rate @ 10", "frozen"):
@@ -55,5 +62,5 @@ def test_strategies_with_levels() -> None:
 
 @pytest.mark.parametrize("rate", [-1.0, float("inf"), lambda count: 0.1])
 def test_a_base_rate_is_a_number(rate: object) -> None:
-    with pytest.raises(MultiplierError, match="learning_rate="):
+    with pytest.raises(MultiplierError, match=r"learning_rate.* must be"):
         explain(make_params(), RULES, learning_rate=rate)

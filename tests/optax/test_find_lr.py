@@ -92,6 +92,28 @@ def test_a_rate_in_the_state_gives_the_same(name: str) -> None:
         assert found.group_factors == direct.group_factors
 
 
+@pytest.mark.parametrize("update", [False, True], ids=["loss", "update"])
+def test_a_start_that_is_kept_on_the_host_gives_the_same(update: bool) -> None:
+    params, batches, make = make_params() | {"key": jax.random.key(0)}, make_batches(), optax.adam
+    kept = bits(make_params())
+
+    def own(params: Any, state: Any, batch: Any, rate: Any) -> Any:
+        key = params.pop("key")
+        loss, gradients = jax.value_and_grad(loss_fn)(params, batch)
+        updates, state = make(rate).update(gradients, state, params)
+        return optax.apply_updates(params, updates) | {"key": key}, state, loss
+
+    def search(memory: str) -> Any:
+        options = CALM | {"steps": 12, "progress": False, "memory": memory}
+        state = make(1.0).init(make_params())
+        if update:
+            return find_lr(None, params, batches, update=own, state=state, **options)
+        return find_lr(loss_fn, make_params(), batches, make, **options)
+
+    assert search("host") == search("device")
+    assert bits({name: params[name] for name in ("body", "head")}) == kept
+
+
 def test_rates_in_the_state_keep_their_ratio() -> None:
     def make(rate: Any, sgd: Any = optax.sgd) -> Any:
         parts = {"body": sgd(learning_rate=rate / 4), "head": sgd(learning_rate=rate)}
@@ -298,7 +320,7 @@ def test_probes_find_a_rate_that_learns() -> None:
 @pytest.mark.parametrize(
     ("match", "changes"),
     [
-        ("fixed inside of it.*optax.adamw, or lambda", {"optimizer": optax.adamw(1e-3)}),
+        ("fixed inside it.*optax.adamw, or lambda", {"optimizer": optax.adamw(1e-3)}),
         (
             "is a schedule",
             {"optimizer": optax.inject_hyperparams(optax.sgd)(learning_rate=cosine(10))},
@@ -308,7 +330,7 @@ def test_probes_find_a_rate_that_learns() -> None:
         ("is no Optax optimizer", {"optimizer": "adamw"}),
         ("either a loss function", {"loss_fn": None, "optimizer": None}),
         ("either a loss function", {"update": lambda *args: args}),
-        ("loss_fn=3 can't be called", {"loss_fn": 3}),
+        ("loss_fn=3 must be a function", {"loss_fn": 3}),
         ("shape .16,.*take its mean", {"loss_fn": lambda p, b: (b[0] @ p["body"]).mean(1)}),
         ("needs has_aux", {"loss_fn": lambda p, b: (loss_fn(p, b), {})}),
         ("return two things", {"has_aux": True}),
@@ -316,7 +338,7 @@ def test_probes_find_a_rate_that_learns() -> None:
         ("no batch", {"batches": []}),
         ("batches=None", {"batches": None}),
         ("accumulate must be", {"accumulate": 0}),
-        ("put it into optax.MultiSteps", {"accumulate": 2}),
+        ("Put it into optax.MultiSteps", {"accumulate": 2}),
         (
             "no update after 1",
             {"optimizer": lambda rate: optax.MultiSteps(optax.sgd(rate), 3)},

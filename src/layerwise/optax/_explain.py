@@ -1,20 +1,19 @@
 """explain: who gets which rate, read before training."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
-from layerwise.multipliers import Layers, Plan, Rules, resolve
-from layerwise.optax._plan import Spec
-from layerwise.schedules import Schedule
+import optax
+
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.optax._plan import plan_of
 
 
 def explain(
-    params: Any,
+    params: optax.Params,
     rules: Rules | None = None,
     *,
     learning_rate: float | None = None,
-    schedule: Schedule | Callable[[Any], Any] | None = None,
+    schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
@@ -25,7 +24,7 @@ def explain(
 
     Args:
         params: A tree of parameters, or of their shapes (``jax.eval_shape``).
-        rules: Rules as for ``with_multipliers``.
+        rules: Rules as for ``with_multipliers``; without any, the plan lists the parameters.
         learning_rate: The base rate; without it the plan shows multipliers.
         schedule: A factor on the base rate for all leaves.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
@@ -55,6 +54,5 @@ def explain(
         2 parameters, 2 different multipliers, none
         frozen, base rate 1e-3
     """
-    plan = Spec(rules, schedule, match, strict, layers).plan(params)
-    shown = resolve((), learning_rate=learning_rate, steps=steps, step=step)  # checks them
-    return replace(plan, learning_rate=shown.learning_rate, steps=shown.steps, step=shown.step)
+    spec = RuleSpec(rules, schedule, match, strict, layers)
+    return plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step)

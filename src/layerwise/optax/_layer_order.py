@@ -1,27 +1,22 @@
 """The order of a model's layers, as far as its parameter tree can tell it.
 
-JAX sorts the keys of dictionaries, so that the order of leaves says nothing about depth: ``body``,
-``head``, ``stem``. What does say something: the places in a list or tuple, the fields of a module
-class, numbers at the end of names, and the few names that stand for one end of a model. Where
-these are not enough we say so, and never guess.
+JAX sorts the keys of dictionaries, so the order of the leaves says nothing about depth: ``body``,
+``head``, ``stem``. Four things do: the places in a list or tuple, the fields of a module class, the
+numbers at the end of names, and the few names that stand for one end of a model. Where these are
+not enough, Layerwise says so and never guesses.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+import optax
 from jax.tree_util import GetAttrKey, SequenceKey, keystr
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import Strategy, levels_from_names
-from layerwise.optax._parameters import Leaves, Path, has_variables, leaves_of
-
-_NUMBERED = re.compile(r"(.*?)_?(\d+)")
-_FIRST = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
-_LAST = re.compile(r"^(.*_)?head$|^(classifier|logits|lm_head)$")
+from layerwise.multipliers import is_embedding, is_head, levels_from_names, numbered
+from layerwise.optax._parameters import Key, Leaves, Path, has_variables, leaves_of
 
 
-def layers_of(params: Any) -> tuple[tuple[str, ...], ...]:
+def layers_of(params: optax.Params) -> tuple[tuple[str, ...], ...]:
     """The layers of a model, from input to head, as strategies need them.
 
     Lists, tuples and module classes have an order. Dictionaries have none in JAX, which sorts
@@ -72,20 +67,11 @@ def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tup
     return levels
 
 
-def needs_order(rules: object) -> bool:
-    """Whether rules hold a strategy that has no levels of its own."""
-    if isinstance(rules, Strategy):
-        return rules.layers is None
-    if isinstance(rules, Mapping | str) or not isinstance(rules, Sequence):
-        return False
-    return any(map(needs_order, rules))
-
-
 class _Tree:
     """Who is in whom, and in which order as far as it can be told."""
 
     def __init__(self, paths: Sequence[Path], attributes_sorted: bool) -> None:
-        self.children: dict[Path, dict[Any, None]] = {}
+        self.children: dict[Path, dict[Key, None]] = {}
         for path in paths:
             for end in range(len(path)):
                 self.children.setdefault(path[:end], {})[path[end]] = None
@@ -110,38 +96,37 @@ class _Tree:
         for key in self._sorted(path):
             yield from self._walk((*path, key))
 
-    def _sorted(self, path: Path) -> list[Any]:
+    def _sorted(self, path: Path) -> list[Key]:
         keys = list(self.children[path])
         if all(isinstance(key, SequenceKey) for key in keys):
             return keys
         if all(isinstance(key, GetAttrKey) for key in keys) and not self.attributes_sorted:
             return keys
         names = {key: keystr((key,), simple=True) for key in keys}
-        ends: dict[Any, int] = {key: _end(name) for key, name in names.items()}
+        ends: dict[Key, int] = {key: _end(name) for key, name in names.items()}
         for end in (-1, 0, 1):
             same = [key for key in keys if ends[key] == end]
-            numbered = all(_NUMBERED.fullmatch(names[key]) for key in same)
+            count_up = all(numbered(names[key]) for key in same)
             stems = {_natural(names[key])[0] for key in same}
-            if len(same) > 1 and not (numbered and len(stems) == 1):
+            if len(same) > 1 and not (count_up and len(stems) == 1):
                 self.unknown.append([(*path, key) for key in same])
         return sorted(keys, key=lambda key: (ends[key], _natural(names[key])))
 
 
 def _end(name: str) -> int:
     """-1 for a name that stands for the input, 1 for one of the output, 0 for all others."""
-    return -1 if _FIRST.search(name) else int(bool(_LAST.search(name)))
+    return -1 if is_embedding(name) else int(is_head(name))
 
 
 def _natural(name: str) -> tuple[str, int]:
-    match = _NUMBERED.fullmatch(name)
-    return (match[1], int(match[2])) if match else (name, -1)
+    return numbered(name) or (name, -1)
 
 
 def _unknown(siblings: Sequence[Path]) -> MultiplierError:
     names = [keystr(path, simple=True, separator="/") for path in siblings]
     shown = ", ".join(map(repr, names[:6])) + (", ..." if len(names) > 6 else "")
     return MultiplierError(
-        f"which of {shown} is nearest to the input can't be told from the parameters: JAX sorts "
-        "the keys of a dictionary. Write all layers from input to head, each a name or a list of "
-        f"names: layers=[{shown}], as an argument or in the strategy."
+        f"The parameters don't tell which of {shown} is nearest to the input: JAX sorts the keys "
+        "of a dictionary. Write all layers from input to head, each a name or a list of names: "
+        f"layers=[{shown}], as an argument or in the strategy."
     )

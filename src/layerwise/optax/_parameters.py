@@ -1,22 +1,31 @@
 """The leaves of a parameter tree, under the names that rules are matched against."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import cache
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 import optax
-from jax.tree_util import keystr, tree_flatten_with_path
+from jax.tree_util import (
+    DictKey,
+    FlattenedIndexKey,
+    GetAttrKey,
+    PyTreeDef,
+    SequenceKey,
+    keystr,
+    tree_flatten_with_path,
+)
 
 from layerwise.multipliers import Parameter
 
-Path: TypeAlias = tuple[Any, ...]
-"""Where something is in a tree: JAX' own keys, from the outside."""
+Key: TypeAlias = DictKey | FlattenedIndexKey | GetAttrKey | SequenceKey
+Path: TypeAlias = tuple[Key, ...]
+"""Where something is in a tree: JAX' keys, from the outside."""
 
 ROOT = "params"
-"""What a tree that is one bare array is called, and what Flax puts in front of all names."""
+"""The name of a tree that is one bare array, and what Flax puts in front of all names."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Leaf:
         return keystr(self.path, simple=True, separator="/") or ROOT
 
     def parameter(self) -> Parameter:
-        """What rules need to know of it."""
+        """The leaf as rules know it."""
         name = self.name
         short = name.removeprefix(f"{ROOT}/")
         return Parameter(
@@ -48,11 +57,11 @@ class Leaves(NamedTuple):
     absent: tuple[str, ...]
 
 
-def leaves_of(tree: Any) -> Leaves:
-    """The leaves of a tree; None is no leaf, what ``optax.masked`` hides is a hidden one.
+def leaves_of(tree: optax.Params) -> Leaves:
+    """The leaves of a tree; None is no leaf, and a leaf that ``optax.masked`` hides is hidden.
 
-    An ``nnx.Variable`` is one leaf, so that a name is the same where Flax hands the model in and
-    where it hands in its bare arrays.
+    An ``nnx.Variable`` is one leaf, so that a name is the same whether Flax hands in the model or
+    its bare arrays.
     """
     leaves, absent = [], []
     for path, value in tree_flatten_with_path(tree, is_leaf=_is_end)[0]:
@@ -66,47 +75,44 @@ def leaves_of(tree: Any) -> Leaves:
     return Leaves(tuple(leaves), tuple(absent))
 
 
-def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The values of the leaves, in the order of ``leaves_of``, and how to put them back."""
-    values, structure = jax.tree.flatten(tree, is_leaf=is_hidden)
-    return values, structure
+def flatten(tree: optax.Updates) -> tuple[list[jax.Array | optax.MaskedNode], PyTreeDef]:
+    """The values of the leaves, in the order of ``leaves_of``, and the structure around them."""
+    return jax.tree.flatten(tree, is_leaf=is_hidden)
 
 
-def is_hidden(value: Any) -> bool:
-    """Whether ``optax.masked`` has put it in the place of a leaf."""
+def is_hidden(value: object) -> bool:
+    """Whether ``optax.masked`` has put the value in the place of a leaf."""
     return isinstance(value, optax.MaskedNode)
 
 
-def is_variable(value: Any) -> bool:
-    """Whether it is a variable of Flax' nnx; Flax is only asked if somebody has loaded it."""
+def is_variable(value: object) -> bool:
+    """Whether the value is a variable of Flax' nnx. Flax is asked only if it is loaded already."""
     variable = getattr(sys.modules.get("flax.nnx"), "Variable", None)
     return variable is not None and isinstance(value, variable)
 
 
-def has_variables(tree: Any) -> bool:
+def has_variables(tree: optax.Params) -> bool:
     """Whether a tree is made of Flax' variables, as nnx modules are."""
     return any(map(is_variable, jax.tree.leaves(tree, is_leaf=is_variable)))
 
 
-def is_placeholder(tree: Any) -> bool:
-    """Whether it is what ``optax.tree_utils.tree_map_params`` calls ``init`` with."""
-    return isinstance(tree, _PLACEHOLDER)
+def is_placeholder(tree: optax.Params) -> bool:
+    """Whether ``init`` was called by ``optax.tree_utils.tree_map_params``, with its placeholder."""
+    return isinstance(tree, _placeholder_class())
 
 
-def _is_end(value: Any) -> bool:
-    return value is None or is_hidden(value) or is_variable(value)
+@cache
+def _placeholder_class() -> type:
+    """The class of the placeholder, which is private to Optax, but shown to any ``init``."""
+    seen: list[type] = []
 
-
-def _placeholder() -> type:
-    """Its class is private to Optax, and any ``init`` gets to see one."""
-    seen: list[Any] = []
-
-    def init(params: Any) -> Sequence[Any]:
-        seen.append(params)
+    def init(params: optax.Params) -> tuple[()]:
+        seen.append(type(params))
         return ()
 
     optax.tree_utils.tree_map_params(init, lambda value: value, ())
-    return type(seen[0])
+    return seen[0]
 
 
-_PLACEHOLDER = _placeholder()
+def _is_end(value: object) -> bool:
+    return value is None or is_hidden(value) or is_variable(value)

@@ -1,7 +1,7 @@
 """How a rate gets into an Optax optimizer: by making it anew, or through its state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import optax
 
 from layerwise.errors import FinderError
 from layerwise.optax._transforms.learning_rates import has_rate, nodes
+from layerwise.optax._transforms.with_multipliers import is_optimizer
 
 _WAYS = (
     "give the function that makes it from a rate (optax.adamw, or lambda rate: "
@@ -16,9 +17,12 @@ _WAYS = (
     "optax.inject_hyperparams(optax.adamw)(learning_rate=...)"
 )
 
+OptimizerMaker = Callable[[float | jax.Array], optax.GradientTransformation]
+"""A function that makes an optimizer from a rate, such as ``optax.adamw``."""
+
 
 class OptimizerAtRate:
-    """An optimizer at any base rate, also inside of a compiled step.
+    """An optimizer at any base rate, also inside a compiled step.
 
     Args:
         optimizer: A function from a rate to an optimizer, or an optimizer whose state has the
@@ -28,27 +32,28 @@ class OptimizerAtRate:
         FinderError: It is neither.
     """
 
-    def __init__(self, optimizer: Any) -> None:
-        if is_optimizer(optimizer):
-            self.make: Callable[[Any], Any] = lambda rate: optimizer
+    def __init__(self, optimizer: OptimizerMaker | optax.GradientTransformation | None) -> None:
+        self._made = is_optimizer(optimizer)
+        if self._made:
+            made = cast(optax.GradientTransformation, optimizer)
+            self._make: OptimizerMaker = lambda rate: made
         elif callable(optimizer) and not isinstance(optimizer, type):
-            self.make = optimizer
+            self._make = optimizer
         else:
             raise FinderError(f"optimizer={optimizer!r} is no Optax optimizer: {_WAYS}.")
-        self._made = is_optimizer(optimizer)
-        first = self.make(1.0)
+        first: object = self._make(1.0)
         if not is_optimizer(first):
+            name = getattr(optimizer, "__name__", "The function")
             raise FinderError(
-                f"{getattr(optimizer, '__name__', 'The function')} made a "
-                f"{type(first).__name__} from a rate, and no optimizer: {_WAYS}."
+                f"{name} made a {type(first).__name__} from a rate, and no optimizer: {_WAYS}."
             )
 
-    def init(self, params: Any) -> Any:
-        """The state of the optimizer at the base rate 1, or at its own if it is made already."""
-        return self.make(1.0).init(params)
+    def init(self, params: optax.Params) -> optax.OptState:
+        """The optimizer's state at the base rate 1, or at its own rate if it is made already."""
+        return self._make(1.0).init(params)
 
-    def factors(self, state: Any) -> tuple[float, ...]:
-        """What each rate in a state is of the base rate, which is the highest of them.
+    def factors(self, state: optax.OptState) -> tuple[float, ...]:
+        """The ratio of each rate in a state to the base rate, which is the highest of them.
 
         Raises:
             FinderError: The optimizer is made already, and its rate is not in its state, or is
@@ -64,8 +69,8 @@ class OptimizerAtRate:
         if not found:
             if self._made:
                 raise FinderError(
-                    f"The rate of this optimizer is fixed inside of it, so that it can't be "
-                    f"searched: {_WAYS}."
+                    "The rate of this optimizer is fixed inside it, so that it can't be searched: "
+                    f"{_WAYS}."
                 )
             return ()
         rates = [float(jnp.asarray(node.hyperparams["learning_rate"])) for node in found]
@@ -77,16 +82,28 @@ class OptimizerAtRate:
             )
         return tuple(rate / base for rate in rates)
 
-    def update(self, rate: Any, *args: Any, **extra_args: Any) -> Any:
+    def update(
+        self,
+        rate: float | jax.Array,
+        gradients: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params,
+        **extra_args: optax.Params,
+    ) -> tuple[optax.Updates, optax.OptState]:
         """The optimizer's update at a base rate."""
-        return optax.with_extra_args_support(self.make(rate)).update(*args, **extra_args)
+        optimizer = optax.with_extra_args_support(self._make(rate))
+        updated: tuple[optax.Updates, optax.OptState]
+        updated = optimizer.update(gradients, state, params, **extra_args)
+        return updated
 
 
-def with_rates(state: Any, rate: Any, factors: tuple[float, ...]) -> Any:
-    """A state whose rates are their parts of a base rate, each in its own type."""
+def with_rates(
+    state: optax.OptState, rate: float | jax.Array, factors: tuple[float, ...]
+) -> optax.OptState:
+    """A state whose rates are a base rate times the factors, each in its own type."""
     waiting = list(factors)
 
-    def one(node: Any) -> Any:
+    def one(node: object) -> object:
         if not has_rate(node):
             return node
         old = node.hyperparams["learning_rate"]
@@ -94,13 +111,7 @@ def with_rates(state: Any, rate: Any, factors: tuple[float, ...]) -> Any:
         inside = {"hyperparams": {**node.hyperparams, "learning_rate": new}}
         return node._replace(**inside, inner_state=every(node.inner_state))
 
-    def every(tree: Any) -> Any:
+    def every(tree: optax.OptState) -> optax.OptState:
         return jax.tree.map(one, tree, is_leaf=has_rate)
 
     return every(state) if factors else state
-
-
-def is_optimizer(thing: Any) -> bool:
-    """Whether it has what an Optax optimizer has."""
-    usable = callable(getattr(thing, "init", None)) and callable(getattr(thing, "update", None))
-    return usable and not isinstance(thing, type)

@@ -1,10 +1,13 @@
 """The finder's protocol on Optax: arrays never change, so a snapshot only remembers them."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, TypeGuard
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 import optax
 
 from layerwise.errors import FinderError
@@ -12,16 +15,39 @@ from layerwise.finder import global_states
 from layerwise.optax._finder.base_rate import OptimizerAtRate, with_rates
 from layerwise.optax._transforms.learning_rates import nodes
 
-Step: TypeAlias = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any, Any, Any]]
-"""(params, state, extra, batch, rate) -> (params, state, extra, loss)"""
+Tree: TypeAlias = optax.Params
+"""Any tree of arrays: batch statistics, random keys, a batch."""
+
+LossFunction: TypeAlias = Callable[..., jax.Array | tuple[jax.Array, Tree]]
+"""``(params, batch)``, or ``(params, extra, batch)``: the loss, and what comes with it."""
+
+Update: TypeAlias = Callable[
+    [optax.Params, optax.OptState, Tree, float], tuple[optax.Params, optax.OptState, jax.Array]
+]
+"""A whole update: ``(params, state, batch, rate) -> (params, state, loss)``."""
 
 
 class Trained(NamedTuple):
     """What an update changes: parameters, optimizer state, and the state of the network."""
 
-    params: Any
-    state: Any
-    extra: Any
+    params: optax.Params
+    state: optax.OptState
+    extra: Tree
+
+
+Step: TypeAlias = Callable[
+    [optax.Params, optax.OptState, Tree, Tree, float],
+    tuple[optax.Params, optax.OptState, Tree, jax.Array],
+]
+"""``(params, state, extra, batch, rate) -> (params, state, extra, loss)``"""
+
+
+@dataclass(frozen=True)
+class _OnHost:
+    """An array in the host's memory, and where it came from."""
+
+    values: npt.NDArray[np.generic]
+    sharding: jax.sharding.Sharding
 
 
 class OptaxTrainer:
@@ -29,14 +55,24 @@ class OptaxTrainer:
 
     Args:
         step: Applies one update.
-        start: What to start from.
-        micro: How many batches ``optax.MultiSteps`` gathers for an update.
+        start: The arrays to start from.
+        accumulate: How many batches ``optax.MultiSteps`` gathers for an update.
         donates: Whether the step takes the memory of its arguments, so that it trains a copy.
+        memory: Where the start is kept between trainings.
     """
 
-    def __init__(self, step: Step, start: Trained, *, micro: int = 1, donates: bool = False):
-        self._step, self._micro, self._donates = step, micro, donates
-        self._start = start
+    def __init__(
+        self,
+        step: Step,
+        start: Trained,
+        *,
+        accumulate: int = 1,
+        donates: bool = False,
+        memory: Literal["device", "host"] = "device",
+    ) -> None:
+        self._step, self._accumulate = step, accumulate
+        self._start: Trained = jax.tree.map(_on_host, start) if memory == "host" else start
+        self._copies = donates or memory == "host"
         self._now: Trained | None = None
 
     def snapshot(self) -> Callable[[], None]:
@@ -48,9 +84,9 @@ class OptaxTrainer:
         state()
         self._now = None  # given up before there is another copy
 
-    def train(self, batch: Any, rate: float) -> float:
+    def train(self, batch: Sequence[Tree], rate: float) -> float:
         """See ``layerwise.finder.Trainer``."""
-        now = self._copy(self._start) if self._now is None else self._now
+        now = self._begin() if self._now is None else self._now
         before = _applied(now.state)
         losses = []
         for one in batch:
@@ -60,58 +96,61 @@ class OptaxTrainer:
             losses.append(loss)
         if before is not None and _applied(now.state) == before:
             raise FinderError(
-                f"optax.MultiSteps has applied no update after {self._micro} of its batches: give "
-                "find_lr as accumulate= how many it gathers for one update."
+                f"optax.MultiSteps has applied no update after {self._accumulate} of its batches. "
+                "Give find_lr as accumulate= how many it gathers for one update."
             )
         return sum(map(float, losses)) / len(losses)
 
-    def _copy(self, trained: Trained) -> Trained:
-        if not self._donates:
-            return trained
-        copied: Trained = jax.tree.map(_copied, trained)
-        return copied
+    def _begin(self) -> Trained:
+        begun: Trained = jax.tree.map(_on_device, self._start) if self._copies else self._start
+        return begun
 
 
 def loss_step(
-    loss_fn: Callable[..., Any], rated: OptimizerAtRate, factors: Any, has_aux: bool
+    loss_fn: LossFunction,
+    optimizer: OptimizerAtRate,
+    factors: tuple[float, ...],
+    has_aux: bool,
 ) -> Step:
-    """A step that takes a loss' gradients and applies the optimizer at a rate."""
+    """A step that takes the gradients of a loss and applies the optimizer at a rate."""
 
-    def step(params: Any, state: Any, extra: Any, batch: Any, rate: Any) -> Any:
-        def of(params: Any) -> Any:
+    def step(
+        params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
+    ) -> tuple[optax.Params, optax.OptState, Tree, jax.Array]:
+        def of(params: optax.Params) -> tuple[jax.Array, Tree]:
             given = (params, batch) if extra is None else (params, extra, batch)
-            found = loss_fn(*given)
-            if not has_aux and extra is None:
-                loss, new = found, None
-            else:
-                loss, new = _pair(found)
+            found: Tree = loss_fn(*given)
+            loss, new = _pair(found) if has_aux or extra is not None else (found, None)
             check_scalar(loss)
-            return loss, new if extra is not None else None
+            return loss, None if extra is None else new
 
         (loss, new), gradients = jax.value_and_grad(of, has_aux=True)(params)
         state = with_rates(state, rate, factors)
-        updates, state = rated.update(rate, gradients, state, params, value=loss, grad=gradients)
+        updates, state = optimizer.update(
+            rate, gradients, state, params, value=loss, grad=gradients
+        )
         return optax.apply_updates(params, updates), state, new, loss
 
     return step
 
 
-def own_step(update: Callable[..., Any]) -> Step:
+def update_step(update: Update) -> Step:
     """A step that the caller has written."""
 
-    def step(params: Any, state: Any, extra: Any, batch: Any, rate: Any) -> Any:
-        found = update(params, state, batch, rate)
+    def step(
+        params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
+    ) -> tuple[optax.Params, optax.OptState, Tree, jax.Array]:
+        found: object = update(params, state, batch, rate)
         if not isinstance(found, tuple) or len(found) != 3:
             raise FinderError(
-                f"update= has to return (params, state, loss), and returned a "
-                f"{type(found).__name__}."
+                f"update= must return (params, state, loss), and returned a {type(found).__name__}."
             )
         return found[0], found[1], extra, found[2]
 
     return step
 
 
-def check_scalar(loss: Any) -> None:
+def check_scalar(loss: object) -> None:
     """Raise unless a loss is one number.
 
     Raises:
@@ -120,35 +159,53 @@ def check_scalar(loss: Any) -> None:
     shape = getattr(loss, "shape", None if not isinstance(loss, int | float) else ())
     if shape is None:
         raise FinderError(
-            f"The loss is a {type(loss).__name__}, and has to be one number. A loss function that "
+            f"The loss is a {type(loss).__name__}, and must be one number. A loss function that "
             "returns (loss, aux) needs has_aux=True."
         )
     if shape != ():
         raise FinderError(
-            f"The loss has the shape {tuple(shape)}, and has to be one number: take its mean."
+            f"The loss has the shape {tuple(shape)}, and must be one number: take its mean."
         )
 
 
-def gathers(state: Any) -> bool:
-    """Whether an optimizer gathers gradients of several batches for one update."""
+def accumulates(state: optax.OptState) -> bool:
+    """Whether an optimizer gathers the gradients of several batches for one update."""
     return _applied(state) is not None
 
 
-def _applied(state: Any) -> int | None:
+def _applied(state: optax.OptState) -> int | None:
     """How many updates ``optax.MultiSteps`` has applied; None where there is none."""
-    for _, node in nodes(state, lambda node: isinstance(node, optax.MultiStepsState)):
+    for _, node in nodes(state, _is_multi_steps):
         return int(jnp.asarray(node.gradient_step))
     return None
 
 
-def _pair(found: Any) -> Any:
+def _is_multi_steps(node: object) -> TypeGuard[optax.MultiStepsState]:
+    return isinstance(node, optax.MultiStepsState)
+
+
+def _pair(found: object) -> tuple[jax.Array, Tree]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise FinderError(
-            f"With has_aux= or extra= the loss function has to return two things, the loss and "
-            f"the rest; it returned a {type(found).__name__}."
+            "With has_aux= or extra= the loss function must return two things, the loss and the "
+            f"rest; it returned a {type(found).__name__}."
         )
     return found
 
 
-def _copied(leaf: Any) -> Any:
+def _copied(leaf: Tree) -> Tree:
     return jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf
+
+
+def _on_host(leaf: Tree) -> Tree:
+    """An array in the host's memory; random keys, which are small, stay where they are."""
+    if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        return leaf
+    return _OnHost(jax.device_get(leaf), leaf.sharding)
+
+
+def _on_device(leaf: Tree) -> Tree:
+    """A new array on the device that the leaf came from."""
+    if isinstance(leaf, _OnHost):
+        return jax.device_put(leaf.values, leaf.sharding)
+    return _copied(leaf)

@@ -1,19 +1,26 @@
 """learning_rates: the rates in use, read from any nested optimizer state."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Protocol, Self, TypeGuard, TypeVar
 
 import jax
 import numpy as np
+import numpy.typing as npt
+import optax
 from jax.tree_util import GetAttrKey, tree_flatten_with_path
 
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Leaf, Path, leaves_of
 from layerwise.optax._transforms.scale_by_multipliers import MultipliersState
 
+Node = TypeVar("Node")
+
 
 def learning_rates(
-    state: Any, params: Any, *, learning_rate: float | Callable[[Any], Any] | None = None
+    state: optax.OptState,
+    params: optax.Params,
+    *,
+    learning_rate: float | Callable[[int], float] | None = None,
 ) -> dict[str, float]:
     """Each leaf's effective rate, from the state of an optimizer with multipliers.
 
@@ -45,21 +52,21 @@ def learning_rates(
         >>> learning_rates(optimizer.init(params), params)
         {'body': 0.125, 'head': 0.5}
     """
-    found = list(nodes(state, _is_multipliers))
+    found = [(path, node) for path, node in nodes(state, _is_multipliers)]
     if not found:
         raise OptimizerError(
-            "there are no multipliers in this state; it has to be that of an optimizer made with "
-            "with_multipliers or scale_by_multipliers."
+            "There are no multipliers in this state. It must be the state of an optimizer made "
+            "with with_multipliers or scale_by_multipliers."
         )
     leaves = leaves_of(params).leaves
     bases = [(path, node.hyperparams["learning_rate"]) for path, node in nodes(state, has_rate)]
     base: dict[str, float] = {}
     factors: dict[str, float] = {}
     for path, node in found:
-        own = _base(learning_rate, node, path, bases)
+        rate = _base(learning_rate, node, path, bases)
         for leaf, factor in _factors(leaves, node):
-            if base.setdefault(leaf.name, own) != own:
-                raise _ambiguous({base[leaf.name], own})
+            if base.setdefault(leaf.name, rate) != rate:
+                raise _ambiguous({base[leaf.name], rate})
             factors[leaf.name] = factors.get(leaf.name, 1.0) * factor
     return {
         leaf.name: base[leaf.name] * factors[leaf.name] for leaf in leaves if leaf.name in factors
@@ -70,7 +77,7 @@ def _factors(leaves: tuple[Leaf, ...], node: MultipliersState) -> Iterator[tuple
     table = np.asarray(_array(node.factors), np.float64)
     if table.shape != (len(leaves),):
         raise OptimizerError(
-            f"the state has multipliers for {table.shape[-1]} parameters, and these are "
+            f"The state has multipliers for {table.shape[-1]} parameters, and these are "
             f"{len(leaves)}; give the parameters that init was called with."
         )
     for leaf, factor in zip(leaves, table, strict=True):
@@ -78,7 +85,12 @@ def _factors(leaves: tuple[Leaf, ...], node: MultipliersState) -> Iterator[tuple
             yield leaf, float(factor)
 
 
-def _base(given: Any, node: MultipliersState, path: Path, bases: list[tuple[Path, Any]]) -> float:
+def _base(
+    given: float | Callable[[int], float] | None,
+    node: MultipliersState,
+    path: Path,
+    bases: list[tuple[Path, jax.Array]],
+) -> float:
     """The base rate of one set of multipliers: the given one, or the nearest in the state."""
     if callable(given):
         return float(given(max(int(_array(node.count)) - 1, 0)))
@@ -86,8 +98,8 @@ def _base(given: Any, node: MultipliersState, path: Path, bases: list[tuple[Path
         return float(given)
     if not bases:
         raise OptimizerError(
-            "the base rate is not in this state. Make the optimizer with "
-            "optax.inject_hyperparams(optax.adam)(learning_rate=...), or give it: "
+            "The base rate is not in this state. Make the optimizer with "
+            "optax.inject_hyperparams(optax.adam)(learning_rate=...), or give the rate: "
             "learning_rates(state, params, learning_rate=...)."
         )
     near = max(_shared(path, place) for place, _ in bases)
@@ -99,8 +111,8 @@ def _base(given: Any, node: MultipliersState, path: Path, bases: list[tuple[Path
 
 def _ambiguous(values: set[float]) -> OptimizerError:
     return OptimizerError(
-        f"the state holds several base rates, {', '.join(map(str, sorted(values)))}, and it can't "
-        "be told which one the multipliers stand on; give it: learning_rate=."
+        f"The state holds several base rates, {', '.join(map(str, sorted(values)))}, and it can't "
+        "be told which one the multipliers stand on. Give it: learning_rate=."
     )
 
 
@@ -110,21 +122,29 @@ def _shared(one: Path, other: Path) -> int:
     return [*same, False].index(False)
 
 
-def nodes(tree: Any, wanted: Callable[[Any], bool], start: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every node of a kind with its path, also those inside of others."""
+class InjectedState(Protocol):
+    """The state of ``optax.inject_hyperparams``."""
+
+    hyperparams: dict[str, jax.Array]
+    inner_state: optax.OptState
+
+    def _replace(self, **fields: object) -> Self: ...
+
+
+def nodes(
+    tree: optax.OptState, wanted: Callable[[object], TypeGuard[Node]], start: Path = ()
+) -> Iterator[tuple[Path, Node]]:
+    """Every named tuple of a kind with its path, also those inside others."""
     for path, node in tree_flatten_with_path(tree, is_leaf=wanted)[0]:
         if wanted(node):
             place = (*start, *path)
             yield place, node
-            for name, inside in zip(node._fields, node, strict=True):
-                yield from nodes(inside, wanted, (*place, GetAttrKey(name)))
+            fields: tuple[str, ...] = getattr(type(node), "_fields")  # noqa: B009 (a named tuple)
+            for name in fields:
+                yield from nodes(getattr(node, name), wanted, (*place, GetAttrKey(name)))
 
 
-def _is_multipliers(node: Any) -> bool:
-    return isinstance(node, MultipliersState)
-
-
-def has_rate(node: Any) -> bool:
+def has_rate(node: object) -> TypeGuard[InjectedState]:
     """Whether it is a state of ``inject_hyperparams`` that keeps a rate."""
     hyperparams = getattr(node, "hyperparams", None)
     return (
@@ -134,6 +154,10 @@ def has_rate(node: Any) -> bool:
     )
 
 
-def _array(value: Any) -> Any:
+def _is_multipliers(node: object) -> TypeGuard[MultipliersState]:
+    return isinstance(node, MultipliersState)
+
+
+def _array(value: jax.Array) -> npt.NDArray[np.generic]:
     """The array, also out of what Flax' nnx wraps around it."""
     return np.asarray(jax.tree.leaves(value)[0])

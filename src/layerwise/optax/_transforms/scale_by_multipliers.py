@@ -1,18 +1,16 @@
 """scale_by_multipliers: one more link of an Optax chain."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from layerwise.errors import OptimizerError
-from layerwise.multipliers import Layers, Plan, Rules
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 from layerwise.optax._parameters import flatten, is_placeholder
-from layerwise.optax._plan import Spec
+from layerwise.optax._plan import PlanCache
 from layerwise.optax._transforms.factors import factors_at, scaled
-from layerwise.schedules import Schedule
 
 
 class MultipliersState(NamedTuple):
@@ -31,18 +29,18 @@ class MultipliersState(NamedTuple):
         (0, [0.5, 1.0])
     """
 
-    count: Any
-    factors: Any
+    count: jax.Array  # type: ignore[assignment]  # tuples have a count of their own
+    factors: jax.Array
 
 
 def scale_by_multipliers(
     rules: Rules | None = None,
     *,
-    schedule: Schedule | Callable[[Any], Any] | None = None,
+    schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
-) -> Any:
+) -> optax.GradientTransformationExtraArgs:
     r"""Multiply each leaf's update by its own factor: one more link of an ``optax.chain``.
 
     $$u_p \leftarrow \text{schedule}(t) \cdot m_p(t) \cdot u_p$$
@@ -89,16 +87,19 @@ def scale_by_multipliers(
 
     Source: ``optax.scale_by_schedule``, with a value for each leaf.
     """
-    spec = Spec(rules, schedule, match, strict, layers)
+    plans = PlanCache(RuleSpec(rules, schedule, match, strict, layers))
 
-    def init(params: Any) -> MultipliersState:
-        return first_state(params if is_placeholder(params) else spec.plan(params))
+    def init(params: optax.Params) -> MultipliersState:
+        return first_state(None if is_placeholder(params) else plans.plan(params))
 
     def update(
-        updates: Any, state: MultipliersState, params: Any = None, **extra_args: Any
-    ) -> tuple[Any, MultipliersState]:
+        updates: optax.Updates,
+        state: MultipliersState,
+        params: optax.Params | None = None,
+        **extra_args: object,
+    ) -> tuple[optax.Updates, MultipliersState]:
         del params, extra_args
-        plan = plan_for(spec, updates, state)
+        plan = plan_for(plans, updates, state)
         factors = factors_at(plan, state.count)
         values, structure = flatten(updates)
         done = [scaled(*each) for each in zip(values, factors.factor, factors.active, strict=True)]
@@ -107,11 +108,10 @@ def scale_by_multipliers(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def first_state(plan: Plan | Any) -> MultipliersState:
-    """The state before the first update; of a placeholder, one that has the right structure."""
+def first_state(plan: Plan | None) -> MultipliersState:
+    """The state before the first update; without a plan, one that has the right structure."""
     count = jnp.zeros((), jnp.int32)
-    table = factors_at(plan, count).table if isinstance(plan, Plan) else jnp.zeros(0)
-    return MultipliersState(count, table)
+    return MultipliersState(count, jnp.zeros(0) if plan is None else factors_at(plan, count).table)
 
 
 def next_state(state: MultipliersState, table: jax.Array) -> MultipliersState:
@@ -119,12 +119,16 @@ def next_state(state: MultipliersState, table: jax.Array) -> MultipliersState:
     return MultipliersState(optax.safe_increment(state.count), table)
 
 
-def plan_for(spec: Spec, updates: Any, state: MultipliersState) -> Plan:
-    """The plan of the updates' tree, which has to be the one that ``init`` has seen."""
-    plan = spec.plan(updates)
+def plan_for(plans: PlanCache, updates: optax.Updates, state: MultipliersState) -> Plan:
+    """The plan of the updates' tree, which must be the one that ``init`` has seen.
+
+    Raises:
+        OptimizerError: It is another tree.
+    """
+    plan = plans.plan(updates)
     if len(plan.rows) != state.factors.shape[-1]:
         raise OptimizerError(
-            f"this state was made for {state.factors.shape[-1]} parameters, and the updates have "
+            f"This state was made for {state.factors.shape[-1]} parameters, and the updates have "
             f"{len(plan.rows)}; call init on the tree that is trained."
         )
     return plan

@@ -1,25 +1,33 @@
 """with_multipliers: any Optax optimizer, with a learning rate for each leaf."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
 
 from layerwise.errors import OptimizerError
-from layerwise.multipliers import Layers, Rules
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue, moves
 from layerwise.optax._parameters import flatten, is_placeholder
-from layerwise.optax._plan import Spec
+from layerwise.optax._plan import PlanCache
 from layerwise.optax._transforms.factors import factors_at, mask_gradient, scaled
 from layerwise.optax._transforms.frozen_state import check_holdable, hide, with_frozen
-from layerwise.optax._transforms.nesting import check_nesting
 from layerwise.optax._transforms.scale_by_multipliers import (
     MultipliersState,
     first_state,
     next_state,
     plan_for,
 )
-from layerwise.schedules import Schedule
+
+_APPLIED = "it must know the updates that are really applied"
+_LEFT_OUT = "it leaves updates out, which a schedule around it can't know"
+_NOT_AROUND = {
+    "MultiStepsState": ("optax.MultiSteps", "it applies an update only every few calls"),
+    "LookaheadState": ("optax.lookahead", _APPLIED),
+    "ScheduleFreeState": ("optax.contrib.schedule_free", _APPLIED),
+    "ApplyIfFiniteState": ("optax.apply_if_finite", _LEFT_OUT),
+    "ConditionallyMaskState": ("optax.conditionally_mask", _LEFT_OUT),
+}
+"""What multipliers go inside of, by the class of its state: its name, and why."""
 
 
 class WithMultipliersState(NamedTuple):
@@ -39,18 +47,18 @@ class WithMultipliersState(NamedTuple):
     """
 
     multipliers: MultipliersState
-    inner_state: Any
+    inner_state: optax.OptState
 
 
 def with_multipliers(
-    optimizer: Any,
+    optimizer: optax.GradientTransformation,
     rules: Rules | None = None,
     *,
-    schedule: Schedule | Callable[[Any], Any] | None = None,
+    schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
-) -> Any:
+) -> optax.GradientTransformationExtraArgs:
     r"""Any Optax optimizer, with a learning rate of its own for every leaf.
 
     The optimizer sees, for leaf $p$ at step $t$ (updates already applied),
@@ -106,38 +114,39 @@ def with_multipliers(
 
     Source: ``optax.partition``, with one optimizer and any number of rates.
     """
-    check_optimizer(optimizer)
-    spec = Spec(rules, schedule, match, strict, layers)
+    _check_optimizer(optimizer)
+    plans = PlanCache(RuleSpec(rules, schedule, match, strict, layers))
     inner = optax.with_extra_args_support(optimizer)
 
-    def init(params: Any) -> WithMultipliersState:
+    def init(params: optax.Params) -> WithMultipliersState:
         if is_placeholder(params):
-            return WithMultipliersState(first_state(params), inner.init(params))
-        plan = spec.plan(params)
-        _, structure = flatten(params)
-        shown = jax.tree.unflatten(structure, [row.value != 0.0 for row in plan.rows])
-        state = inner.init(hide(params, shown))
-        check_nesting(state, plan)
-        if any(callable(value) for value, _ in plan.groups):
+            return WithMultipliersState(first_state(None), inner.init(params))
+        plan = plans.plan(params)
+        state = inner.init(hide(params, _trained(plan, params)))
+        _check_nesting(state, plan)
+        if any(moves(value) for value, _ in plan.groups):
             check_holdable(inner, state)
         return WithMultipliersState(first_state(plan), state)
 
     def update(
-        updates: Any, state: WithMultipliersState, params: Any = None, **extra_args: Any
-    ) -> tuple[Any, WithMultipliersState]:
-        plan = plan_for(spec, updates, state.multipliers)
+        updates: optax.Updates,
+        state: WithMultipliersState,
+        params: optax.Params | None = None,
+        **extra_args: optax.Params,
+    ) -> tuple[optax.Updates, WithMultipliersState]:
+        plan = plan_for(plans, updates, state.multipliers)
         factors = factors_at(plan, state.multipliers.count)
         values, structure = flatten(updates)
-        shown = jax.tree.unflatten(structure, [row.value != 0.0 for row in plan.rows])
-        open_gates = map(mask_gradient, values, factors.active)
-        # Some optimizers are handed trees like the updates beside them, a line search for example.
-        whole: Any = jax.tree.structure(updates)
+        shown = _trained(plan, updates)
+        masked = map(mask_gradient, values, factors.active)
+        # Some optimizers, such as a line search, are handed more trees like the updates.
+        whole: object = jax.tree.structure(updates)
         extra_args = {
             name: hide(value, shown) if jax.tree.structure(value) == whole else value
             for name, value in extra_args.items()
         }
-        mine, inner_state = inner.update(
-            hide(jax.tree.unflatten(structure, open_gates), shown),
+        inner_updates, inner_state = inner.update(
+            hide(jax.tree.unflatten(structure, masked), shown),
             state.inner_state,
             None if params is None else hide(params, shown),
             **extra_args,
@@ -146,9 +155,9 @@ def with_multipliers(
             active = hide(jax.tree.unflatten(structure, factors.active), shown)
             inner_state = with_frozen(inner, active, state.inner_state, inner_state)
         done = [
-            scaled(value if active is False else its, factor, active)
-            for value, its, factor, active in zip(
-                values, flatten(mine)[0], factors.factor, factors.active, strict=True
+            scaled(value if active is False else new, factor, active)
+            for value, new, factor, active in zip(
+                values, flatten(inner_updates)[0], factors.factor, factors.active, strict=True
             )
         ]
         multiplied = next_state(state.multipliers, factors.table)
@@ -157,18 +166,46 @@ def with_multipliers(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def check_optimizer(optimizer: Any) -> None:
+def _trained(plan: Plan, tree: optax.Params) -> optax.Params:
+    """Booleans in the places of a tree's leaves: False where the multiplier is the number 0."""
+    return jax.tree.unflatten(flatten(tree)[1], [row.value != 0.0 for row in plan.rows])
+
+
+def _check_optimizer(optimizer: object) -> None:
     """Raise unless it is an optimizer that multipliers can be put around."""
     if isinstance(optimizer, optax.MultiSteps):
         raise OptimizerError(
-            "multipliers go inside of optax.MultiSteps, which counts the applied updates: "
+            "Multipliers go inside of optax.MultiSteps, which counts the applied updates: "
             "MultiSteps(with_multipliers(optimizer, ...), every_k_schedule=...)."
         )
-    usable = callable(getattr(optimizer, "init", None)) and callable(
-        getattr(optimizer, "update", None)
-    )
-    if isinstance(optimizer, type) or not usable:
+    if not is_optimizer(optimizer):
         raise OptimizerError(
-            f"{optimizer!r} is no Optax optimizer; give a GradientTransformation such as "
+            f"{optimizer!r} is no Optax optimizer. Give a GradientTransformation such as "
             "optax.adamw(1e-3)."
+        )
+
+
+def is_optimizer(thing: object) -> bool:
+    """Whether something has what an Optax optimizer has."""
+    usable = callable(getattr(thing, "init", None)) and callable(getattr(thing, "update", None))
+    return usable and not isinstance(thing, type)
+
+
+def _check_nesting(state: optax.OptState, plan: Plan) -> None:
+    """Raise if multipliers are around something that they must be inside of.
+
+    Raises:
+        OptimizerError: They are; the message says how to turn it around.
+    """
+    counts = plan.schedule is not None or any(moves(value) for value, _ in plan.groups)
+
+    def is_one(node: object) -> bool:
+        _, reason = _NOT_AROUND.get(type(node).__name__, ("", _LEFT_OUT))
+        return type(node).__name__ in _NOT_AROUND and (counts or reason is not _LEFT_OUT)
+
+    for node in filter(is_one, jax.tree.leaves(state, is_leaf=is_one)):
+        name, reason = _NOT_AROUND[type(node).__name__]
+        raise OptimizerError(
+            f"Multipliers go inside of {name}, not around it: {reason}. Turn it around: "
+            f"{name}(with_multipliers(optimizer, ...), ...)."
         )
