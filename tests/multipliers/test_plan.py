@@ -86,9 +86,9 @@ def test_frozen_is_0_or_not_trainable_but_not_what_changes():
 
 
 def test_a_callables_bad_result_is_named():
-    with pytest.raises(MultiplierError, match="the multiplier of 'b/kernel' is -1 at step 7"):
+    with pytest.raises(MultiplierError, match="The multiplier of 'b' is -1 at step 7"):
         resolve(NET, {"b": lambda step: -1}).multipliers(7)
-    with pytest.raises(MultiplierError, match="the schedule's factor is -1 at step 7"):
+    with pytest.raises(MultiplierError, match="The schedule is -1 at step 7"):
         resolve(NET, learning_rate=1, schedule=lambda step: -1).rates(7)
 
 

@@ -164,12 +164,13 @@ def test_value_at_calls_callables_with_the_whole_step():
     assert seen == [7]
     assert type(seen[0]) is int
     assert value_at(cosine(10), 5, "here") == pytest.approx(0.5)
+    assert value_at(lambda step: step > 5, 7, "here") == 1.0
 
 
-@pytest.mark.parametrize("result", [-1.0, float("nan"), float("inf"), "1", None, [1.0], True])
+@pytest.mark.parametrize("result", [-1.0, float("nan"), float("inf"), "1", None, [1.0]])
 def test_a_callable_that_returns_no_multiplier_is_an_error_that_says_when(result):
     with pytest.raises(MultiplierError) as caught:
-        value_at(lambda step: result, 12, "the multiplier of 'head/kernel'")
+        value_at(lambda step: result, 12, "The multiplier of 'head/kernel'")
     message = str(caught.value)
-    assert message.startswith(f"the multiplier of 'head/kernel' is {result!r} at step 12; ")
-    assert "one finite number of at least 0" in message
+    assert message.startswith(f"The multiplier of 'head/kernel' is {result!r} at step 12; ")
+    assert "must be a finite number of at least 0" in message

@@ -6,20 +6,37 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._group_names import distinct, group_labels
+from layerwise.multipliers._group_names import group_labels
 from layerwise.multipliers._levels import Layers, levels_from_names
+from layerwise.multipliers._names import (
+    common_start,
+    distinct,
+    is_embedding,
+    is_head,
+    numbered,
+)
 from layerwise.multipliers._parameter import Parameter
 from layerwise.multipliers._plan import Plan, PlanRow
 from layerwise.multipliers._product import multiply_plans
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
+from layerwise.multipliers._spec import RuleSpec
 from layerwise.multipliers._strategies import (
     Strategy,
     discriminative,
     gradual_unfreezing,
     layer_decay,
 )
-from layerwise.multipliers._values import Override, Value, check_value, override
+from layerwise.multipliers._values import (
+    Override,
+    StepValue,
+    Value,
+    check_value,
+    first_value,
+    moves,
+    override,
+    value_at,
+)
 
 __all__ = [
     "Layers",
@@ -27,21 +44,30 @@ __all__ = [
     "Parameter",
     "Plan",
     "PlanRow",
+    "RuleSpec",
     "Rules",
+    "StepValue",
     "Strategy",
     "Value",
     "check_value",
+    "common_start",
     "discriminative",
     "distinct",
+    "first_value",
     "gradual_unfreezing",
     "group_labels",
+    "is_embedding",
+    "is_head",
     "layer_decay",
     "levels_from_names",
+    "moves",
     "multiply_plans",
+    "numbered",
     "override",
     "resolve",
     "rules_from_config",
     "rules_to_config",
+    "value_at",
     "value_from_config",
     "value_to_config",
 ]

@@ -45,22 +45,6 @@ def group_labels(
     return labels
 
 
-def distinct(labels: Sequence[str]) -> list[str]:
-    """The labels, each once: one met again gets a number.
-
-    Examples:
-        >>> distinct(["body", "body", "head"])
-        ['body', 'body (2)', 'head']
-    """
-    taken: list[str] = []
-    for label in labels:
-        name, count = label, 2
-        while name in taken:
-            name, count = f"{label} ({count})", count + 1
-        taken.append(name)
-    return taken
-
-
 def _of_layers(names: Sequence[str], separator: str) -> str:
     """The layers that own these parameters; a parameter that no layer owns stands for itself."""
     paths = [tuple(name.split(separator)) for name in names]

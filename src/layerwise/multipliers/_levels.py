@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._matching.winners import find_winners
-from layerwise.multipliers._names import common_start
+from layerwise.multipliers._names import common_start, is_embedding, numbered
 from layerwise.multipliers._parameter import Parameter
 
 Layers: TypeAlias = Sequence[str | Sequence[str]]
@@ -27,7 +27,6 @@ Examples:
 
 Path: TypeAlias = tuple[str, ...]
 
-_INDEX = re.compile(r"(.*?)_?(\d+)")
 # Keras numbers its containers in the order they were made: that says nothing about depth.
 _CONTAINERS = {"functional", "model", "sequential"}
 _STACKS = {"blocks", "layers"}
@@ -39,7 +38,6 @@ _QUERY_KEY_VALUE = (
 )
 _FUSED = {"c_attn", "in_proj_weight", "qkv", "query_key_value", "to_qkv"}
 _OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "to_out", "wo"}
-_EMBEDDING = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
 
 
 def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple[str, ...], ...]:
@@ -129,8 +127,8 @@ class _Tree:
         self.compound = {path[:-1] for path in self.children if path}
         self.families: dict[tuple[Path, str], list[Path]] = {}
         for path in self.compound:
-            if path and (match := _INDEX.fullmatch(path[-1])):
-                self.families.setdefault((path[:-1], match[1]), []).append(path)
+            if path and (found := numbered(path[-1])):
+                self.families.setdefault((path[:-1], found[0]), []).append(path)
         for path in self.compound:  # Keras' first: block, block_1, block_2
             if path and (path[:-1], path[-1]) in self.families:
                 self.families[path[:-1], path[-1]].append(path)
@@ -184,10 +182,10 @@ def _embeddings_joined(
 ) -> tuple[tuple[str, ...], ...]:
     shared = len(common_start(paths.values()))  # the model's own name is not a layer's
 
-    def is_embedding(level: list[str]) -> bool:
-        return all(any(map(_EMBEDDING.search, paths[name][shared:])) for name in level)
+    def is_input(level: list[str]) -> bool:
+        return all(any(map(is_embedding, paths[name][shared:])) for name in level)
 
-    count = next((i for i, level in enumerate(levels) if not is_embedding(level)), len(levels))
+    count = next((i for i, level in enumerate(levels) if not is_input(level)), len(levels))
     first = [name for level in levels[:count] for name in level]
     rest = levels[count:]
     return tuple(tuple(level) for level in ([first] if first else []) + rest)

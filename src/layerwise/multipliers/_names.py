@@ -1,6 +1,12 @@
-"""Names as paths: the layers that a parameter lies in."""
+"""Names as paths, and the few parts of them that tell where in a model a layer stands."""
 
+import re
 from collections.abc import Iterable, Iterator
+
+_EMBEDDING = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
+# The heads of an attention layer are no output of the model.
+_HEAD = re.compile(r"^(?!.*multi_?head)(.*_)?heads?$|^(classifier|logits)$")
+_NUMBERED = re.compile(r"(.*?)_?(\d+)")
 
 
 def layers_of(name: str, separator: str) -> Iterator[str]:
@@ -12,13 +18,70 @@ def layers_of(name: str, separator: str) -> Iterator[str]:
 
 
 def common_start(paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """The parts that all paths begin with."""
+    """The parts that all paths begin with.
+
+    Examples:
+        >>> from layerwise.multipliers import common_start
+        >>> common_start([("encoder", "block_0", "kernel"), ("encoder", "block_1", "kernel")])
+        ('encoder',)
+    """
     known = set(paths)
     if not known:
         return ()
-    # What the first and the last in order have in common, all between them have.
+    # In sorted order, what the first and the last share is shared by all paths between them.
     first, last = min(known), max(known)
     same = 0
     while same < len(first) and same < len(last) and first[same] == last[same]:
         same += 1
     return first[:same]
+
+
+def distinct(labels: Iterable[str]) -> list[str]:
+    """The labels, made different: a label that was used before gets a number.
+
+    Examples:
+        >>> from layerwise.multipliers import distinct
+        >>> distinct(["body", "body", "head"])
+        ['body', 'body (2)', 'head']
+    """
+    taken: dict[str, None] = {}
+    for label in labels:
+        name, count = label, 2
+        while name in taken:
+            name, count = f"{label} ({count})", count + 1
+        taken[name] = None
+    return list(taken)
+
+
+def is_embedding(part: str) -> bool:
+    """Whether one part of a name says that the layer is an embedding, at the model's input.
+
+    Examples:
+        >>> from layerwise.multipliers import is_embedding
+        >>> [is_embedding(part) for part in ("token_embedding", "wte", "cls_token", "dense")]
+        [True, True, True, False]
+    """
+    return bool(_EMBEDDING.search(part))
+
+
+def is_head(part: str) -> bool:
+    """Whether one part of a name says that the layer is a head, at the model's output.
+
+    Examples:
+        >>> from layerwise.multipliers import is_head
+        >>> [is_head(part) for part in ("lm_head", "classifier", "multi_head", "dense")]
+        [True, True, False, False]
+    """
+    return bool(_HEAD.search(part))
+
+
+def numbered(part: str) -> tuple[str, int] | None:
+    """One part of a name that ends in a number, as its stem and the number, else None.
+
+    Examples:
+        >>> from layerwise.multipliers import numbered
+        >>> numbered("Dense_10"), numbered("layer3"), numbered("7"), numbered("head")
+        (('Dense', 10), ('layer', 3), ('', 7), None)
+    """
+    match = _NUMBERED.fullmatch(part)
+    return (match[1], int(match[2])) if match else None

@@ -1,16 +1,16 @@
 """The plan: which multiplier each parameter gets and why, as a table that can be read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._values import Value, value_at, value_key
+from layerwise.multipliers._values import StepValue, Value, moves, value_at, value_key
 from layerwise.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -93,6 +93,37 @@ class Plan:
             places.setdefault(value_key(row.value), []).append(place)
         return tuple((self.rows[own[0]].value, tuple(own)) for own in places.values())
 
+    def map_values(self, change: Callable[[StepValue, str], Value]) -> Self:
+        """The plan with other values in place of those that move.
+
+        Args:
+            change: Called once with each different schedule or callable and what it is
+                (``"The multiplier of 'head'"``, ``"The schedule"``); returns the new value.
+
+        Returns:
+            The plan with the new values; numbers stay as they are.
+
+        Examples:
+            >>> from layerwise import constant
+            >>> from layerwise.multipliers import Parameter, resolve
+            >>> plan = resolve([Parameter("head/kernel")], {"head": constant(0.5)})
+            >>> plan.map_values(lambda value, what: value(0)).rows[0].value
+            0.5
+        """
+        changed: dict[object, Value] = {}
+
+        def new(value: Value, what: str) -> Value:
+            if not moves(value):
+                return value
+            key = value_key(value)
+            if key not in changed:
+                changed[key] = change(value, what)
+            return changed[key]
+
+        rows = tuple(replace(row, value=new(row.value, _what(row))) for row in self.rows)
+        schedule = None if self.schedule is None else new(self.schedule, "The schedule")
+        return replace(self, rows=rows, schedule=schedule)
+
     def multipliers(self, step: int) -> Floats:
         """The multiplier of each row at a step, shape ``(rows,)``.
 
@@ -101,8 +132,7 @@ class Plan:
         """
         result = np.empty(len(self.rows))
         for value, places in self.groups:
-            where = f"the multiplier of {self.rows[places[0]].parameter.name!r}"
-            result[list(places)] = value_at(value, step, where)
+            result[list(places)] = value_at(value, step, _what(self.rows[places[0]]))
         return result
 
     def rates(self, step: int) -> Floats:
@@ -119,7 +149,7 @@ class Plan:
             raise MultiplierError("this plan has no learning rate: make it with learning_rate=.")
         base = self.learning_rate
         if self.schedule is not None:
-            base *= value_at(self.schedule, step, "the schedule's factor")
+            base *= value_at(self.schedule, step, "The schedule")
         trainable = np.array([row.parameter.trainable for row in self.rows], dtype=bool)
         return np.where(trainable, base * self.multipliers(step), 0.0)
 
@@ -202,6 +232,10 @@ class Plan:
             f"<Plan: {_count(len(self.rows), 'parameter')}, "
             f"{_count(len(self.groups), 'multiplier')}, {frozen} frozen{rate}>"
         )
+
+
+def _what(row: PlanRow) -> str:
+    return f"The multiplier of {row.rule or row.parameter.name!r}"
 
 
 def value_text(value: Value) -> float | str:

@@ -4,14 +4,17 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
-from layerwise.errors import MultiplierError
+from layerwise.errors import LayerwiseError, MultiplierError
 from layerwise.schedules import Schedule
 
-Value: TypeAlias = float | int | Schedule | Callable[[Any], Any]
+StepValue: TypeAlias = Schedule | Callable[[Any], Any]
+"""What may be another number at another step: a schedule, or a callable of the step."""
+
+Value: TypeAlias = float | int | StepValue
 """A multiplier: a finite number of at least 0, a schedule, or a callable of the step.
 
 Examples:
@@ -101,6 +104,8 @@ def check_value(value: object, where: str) -> Value:
 
 def as_number(value: object) -> float | None:
     """A Python float for every kind of real number, None for everything else."""
+    if type(value) is float:  # nearly always, and at every step
+        return value
     if isinstance(value, bool | np.bool_ | str | bytes) or hasattr(value, "assign"):
         return None
     if not isinstance(value, numbers.Real):
@@ -125,25 +130,91 @@ def value_key(value: Value) -> object:
     return value if isinstance(value, float | int | Schedule) else ("callable", id(value))
 
 
-def value_at(value: Value, step: int, where: str) -> float:
-    """The multiplier at a step, on the host.
+def moves(value: Value) -> TypeGuard[StepValue]:
+    """Whether a multiplier may change with the step: a schedule or a callable, no number.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> from layerwise.multipliers import moves
+        >>> moves(0.5), moves(cosine(100)), moves(lambda step: 0.5)
+        (False, True, True)
+    """
+    return not isinstance(value, float | int)
+
+
+def value_at(
+    value: Value, step: int, what: str, error: type[LayerwiseError] = MultiplierError
+) -> float:
+    """A multiplier or a factor at a step, as a Python number.
 
     Args:
-        value: A checked value.
+        value: A number, a schedule, or a callable of the step.
         step: Optimizer updates already applied; a callable gets it as a Python integer.
-        where: Whose multiplier it is, for the message.
+        what: What the value is, for the message: ``"The multiplier of 'head'"``.
+        error: The error to raise.
+
+    Returns:
+        A finite number of at least 0; a boolean counts as 0 or 1.
 
     Raises:
-        MultiplierError: A callable returned something that is no multiplier.
+        LayerwiseError: A callable returned something else; the class is ``error``.
+
+    Examples:
+        >>> from layerwise.multipliers import value_at
+        >>> value_at(lambda step: 1 / (1 + step), 3, "The multiplier of 'head'")
+        0.25
     """
     if isinstance(value, float):
         return value
-    result = value(step) if callable(value) else value
-    number = as_number(result)
-    if number is None or not math.isfinite(number) or number < 0:
-        raise MultiplierError(
-            f"{where} is {result!r} at step {step}; there it has to be one finite number of at "
-            "least 0."
+    return _checked_result(value(step) if moves(value) else value, step, what, error)
+
+
+def first_value(
+    value: Value,
+    what: str,
+    evaluate: Callable[[StepValue, int], object] = lambda value, step: value(step),
+    hint: str = "",
+) -> float:
+    """A value at step 0, tried before training, where an error can still be read.
+
+    Args:
+        value: A number, a schedule, or a callable of the step.
+        what: What the value is, for the message: ``"The multiplier of 'head'"``.
+        evaluate: Computes what moves at a step, as training will; by default it calls the value
+            with a Python integer.
+        hint: A sentence for the message about what a callable is called with.
+
+    Returns:
+        A finite number of at least 0.
+
+    Raises:
+        MultiplierError: The value can't be computed, or is no such number.
+        LayerwiseError: Whatever error of Layerwise ``evaluate`` raised, unchanged.
+
+    Examples:
+        >>> from layerwise.multipliers import first_value
+        >>> first_value(lambda step: step - 1.0, "The multiplier of 'head'")
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.MultiplierError: The multiplier of 'head' is -1.0 at step 0; it must be a
+        finite number of at least 0.
+    """
+    if isinstance(value, float | int):
+        return float(value)
+    try:
+        result = evaluate(value, 0)
+    except LayerwiseError:
+        raise
+    except Exception as error:  # a callable of the user's may raise anything
+        raise MultiplierError(f"{what} failed at step 0: {error}. {hint}".rstrip()) from error
+    return _checked_result(result, 0, what, MultiplierError)
+
+
+def _checked_result(result: object, step: int, what: str, error: type[LayerwiseError]) -> float:
+    number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
+    if number is None or not 0 <= number < math.inf:
+        raise error(
+            f"{what} is {result!r} at step {step}; it must be a finite number of at least 0."
         )
     return number
 

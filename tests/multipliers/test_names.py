@@ -1,7 +1,19 @@
-"""What groups are called."""
+"""What names tell, and what groups are called."""
+
+import pytest
 
 from layerwise import layer_decay
-from layerwise.multipliers import Parameter, Plan, distinct, group_labels, resolve
+from layerwise.multipliers import (
+    Parameter,
+    Plan,
+    common_start,
+    distinct,
+    group_labels,
+    is_embedding,
+    is_head,
+    numbered,
+    resolve,
+)
 
 NAMES = ["body/a/kernel", "body/a/bias", "body/b/kernel", "head/kernel"]
 
@@ -39,3 +51,35 @@ def test_many_layers_are_counted():
 
 def test_distinct_names_stay_distinct_whatever_they_are():
     assert distinct(["a", "a", "a (2)", "a"]) == ["a", "a (2)", "a (2) (2)", "a (3)"]
+
+
+@pytest.mark.parametrize(
+    ("part", "embedding", "head"),
+    [
+        ("embeddings", True, False),
+        ("token_embedding_1", True, False),
+        ("embed_tokens", True, False),
+        ("wpe", True, False),
+        ("lm_head", False, True),
+        ("heads", False, True),
+        ("logits", False, True),
+        ("multi_head", False, False),
+        ("multihead", False, False),
+        ("header", False, False),
+        ("dense", False, False),
+    ],
+)
+def test_what_stands_at_an_end_of_a_model(part, embedding, head):
+    assert (is_embedding(part), is_head(part)) == (embedding, head)
+
+
+def test_the_common_start_is_of_whole_parts():
+    assert common_start([("a", "bc"), ("a", "bd")]) == ("a",)
+    assert common_start([("a", "b")]) == ("a", "b")
+    assert common_start([]) == ()
+
+
+def test_a_number_at_the_end():
+    assert numbered("block_12") == ("block", 12)
+    assert numbered("12") == ("", 12)
+    assert numbered("v2_x") is None

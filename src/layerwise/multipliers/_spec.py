@@ -1,0 +1,198 @@
+"""RuleSpec: the rules that a caller gave, checked once, and resolved for any model."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from layerwise.errors import ConfigError, ScheduleError
+from layerwise.multipliers._config import (
+    FunctionName,
+    Functions,
+    rules_from_config,
+    rules_to_config,
+    value_from_config,
+    value_to_config,
+)
+from layerwise.multipliers._levels import Layers, check_layers
+from layerwise.multipliers._parameter import Parameter
+from layerwise.multipliers._plan import Plan
+from layerwise.multipliers._resolve import resolve
+from layerwise.multipliers._rules import Rules, normalize_rules
+from layerwise.multipliers._values import Override, StepValue, Value, first_value
+
+
+def _tried(value: StepValue, what: str) -> StepValue:
+    first_value(value, what)
+    return value
+
+
+@dataclass(frozen=True)
+class RuleSpec:
+    """Rules, a schedule, and how the rules match: what every adapter is given.
+
+    All of it is checked and copied when the object is made, so that a caller who changes a
+    mapping later changes nothing here.
+
+    Args:
+        rules: Rules, as ``resolve`` takes them, or None.
+        schedule: A factor on the base learning rate for all parameters, or None.
+        match: How keys match names: ``prefix``, ``substring``, ``glob`` or ``regex``.
+        strict: Whether a key that matches nothing is an error.
+        layers: Levels from input to head for the strategies, or None for the model's order.
+
+    Raises:
+        MultiplierError: A value, key, level or match mode can't be used.
+        AmbiguousRuleError: Two mappings give one key different values.
+        ScheduleError: ``schedule`` is neither a schedule nor a callable of the step.
+
+    Examples:
+        >>> from layerwise.multipliers import Parameter, RuleSpec
+        >>> spec = RuleSpec({"body": 0.1})
+        >>> spec.resolve([Parameter("body/kernel"), Parameter("head/kernel")]).multipliers(0)
+        array([0.1, 1. ])
+    """
+
+    rules: Rules | None = None
+    schedule: StepValue | None = None
+    match: str = "prefix"
+    strict: bool = True
+    layers: Layers | None = None
+
+    def __post_init__(self) -> None:
+        layers = None if self.layers is None else check_layers(self.layers)
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "rules", _copied(self.rules))
+        resolve((), self.rules, match=self.match, strict=False)
+        given: object = self.schedule
+        if given is not None and (not callable(given) or isinstance(given, type)):
+            raise ScheduleError(
+                f"schedule={given!r} must be a schedule or a callable of the step; a "
+                "constant factor is layerwise.constant(...)."
+            )
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether a strategy asks for the order of the model's layers, which nothing gives here."""
+        strategies = normalize_rules(self.rules).strategies
+        return self.layers is None and any(strategy.layers is None for strategy in strategies)
+
+    def resolve(
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        separator: str = "/",
+        order: Callable[[], Layers] | None = None,
+        absent: Sequence[Parameter] = (),
+        learning_rate: float | None = None,
+        steps: Sequence[int] = (),
+        step: int = 0,
+        prepare: Callable[[StepValue, str], Value] = _tried,
+    ) -> Plan:
+        """The plan of a model's parameters, with everything that moves tried once.
+
+        Args:
+            parameters: The model's parameters, in its order. Without any, no rule is unmatched.
+            separator: What stands between the parts of a name.
+            order: Gives the model's levels from input to head. It is called only if
+                ``needs_order``; by default ``levels_from_names`` is.
+            absent: Parameters that a rule may match although they are not trained now.
+            learning_rate: The base learning rate, for the plan's rates.
+            steps: Steps to show rates at, beside ``step``.
+            step: The step that is now: optimizer updates already applied.
+            prepare: Called once with each different schedule or callable and what it is
+                (``"The multiplier of 'head'"``); the plan has what it returns. By default the
+                value is tried at step 0 with ``first_value`` and returned as it is.
+
+        Returns:
+            The plan: one row a parameter.
+
+        Raises:
+            MultiplierError: A value, level or strategy can't be used.
+            UnmatchedRuleError: A key matches no parameter, and ``strict`` is true.
+            AmbiguousRuleError: Two rules of equal standing match one parameter, or a rule and an
+                annotation do.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, RuleSpec, layer_decay
+            >>> names = [Parameter("body/kernel"), Parameter("stem/kernel")]
+            >>> spec = RuleSpec(layer_decay(0.5))
+            >>> spec.resolve(names, order=lambda: ["stem", "body"]).multipliers(0).tolist()
+            [1.0, 0.5]
+        """
+        known = tuple(parameters)
+        layers = order() if order is not None and known and self.needs_order else self.layers
+        strict = self.strict and bool(known)
+        if strict and absent:
+            every = (*known, *absent)
+            resolve(every, self.rules, match=self.match, separator=separator, layers=layers)
+        plan = resolve(
+            known,
+            self.rules,
+            match=self.match,
+            strict=strict and not absent,
+            separator=separator,
+            layers=layers,
+            learning_rate=learning_rate,
+            schedule=self.schedule,
+            steps=steps,
+            step=step,
+        )
+        return plan.map_values(prepare)
+
+    def to_config(self, function_name: FunctionName | None = None) -> dict[str, Any]:
+        """The spec as plain JSON data; see ``rules_to_config``.
+
+        Args:
+            function_name: Gives the registered name of a callable, or None if it has none.
+
+        Raises:
+            ConfigError: A callable has no name, or a strategy or schedule no config.
+
+        Examples:
+            >>> from layerwise.multipliers import RuleSpec
+            >>> spec = RuleSpec({"body": 0.1}, match="substring")
+            >>> RuleSpec.from_config(spec.to_config()) == spec
+            True
+        """
+        rules, schedule, layers = self.rules, self.schedule, self.layers
+        return {
+            "rules": None if rules is None else rules_to_config(rules, function_name),
+            "schedule": None if schedule is None else value_to_config(schedule, function_name),
+            "match": self.match,
+            "strict": self.strict,
+            "layers": None if layers is None else [list(level) for level in layers],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], functions: Functions | None = None) -> Self:
+        """The spec that ``to_config`` wrote; other keys in the data are left alone.
+
+        Args:
+            config: The data.
+            functions: The callables, by the names under which they were written.
+
+        Raises:
+            ConfigError: The data is incomplete, of another version, or names something unknown.
+        """
+        missing = {"rules", "schedule", "match", "strict"} - set(config)
+        if missing:
+            raise ConfigError(f"The config of the rules lacks {', '.join(sorted(missing))}.")
+        rules, schedule = config["rules"], config["schedule"]
+        factor = None if schedule is None else value_from_config(schedule, functions)
+        if isinstance(factor, Override | float | int):
+            raise ConfigError(f"The config of the rules has {factor!r} for a schedule.")
+        return cls(
+            None if rules is None else rules_from_config(rules, functions),
+            factor,
+            config["match"],
+            config["strict"],
+            config.get("layers"),
+        )
+
+
+def _copied(rules: Rules | None) -> Rules | None:
+    if isinstance(rules, Mapping):
+        return dict(rules)
+    if isinstance(rules, Sequence) and not isinstance(rules, str | bytes):
+        return tuple(_copied(part) or {} for part in rules)
+    return rules
