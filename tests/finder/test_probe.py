@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwise.finder import QuadraticTrainer, SweepRange
+from layerwise.finder import QuadraticTrainer, SearchOptions
 from layerwise.finder._batches import Batches
 from layerwise.finder._line_search import STEP, censored, lowest, next_place
 from layerwise.finder._probe import probe
@@ -41,7 +41,7 @@ def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
     batches, recorded = Batches(source), Recorded(trainer)
     state = trainer.snapshot()
     recorded.start(state)
-    rates = SweepRange(high=high, steps=steps).rates
+    rates = SearchOptions(high=high, steps=steps).rates
     sweep = run_sweep(recorded.train, batches, rates, stop_rule("diverged"))
     recorded.runs.clear()
     answer = probe(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, StopRule, SweepRange
+from layerwise.finder import LRFinding, SearchOptions, StopRule
 from layerwise.finder._search import finding
 from layerwise.finder._sweep.curve import from_curve
 from layerwise.finder._sweep.stop import stop_rule
@@ -31,7 +31,7 @@ class LRFinder(LRUpdater):
 
         rate(i) = base_lr * lr_multiplier ** i
 
-    up to ``high``; without it the rates are those of ``layerwise.finder.SweepRange``. The sweep
+    up to ``high``; without it the rates are those of ``layerwise.finder.SearchOptions``. The sweep
     ends when training diverges, at the last rate, or when ``fit`` does, whichever comes first;
     give ``fit`` enough epochs. With a value to search for and nothing else in mind, use
     ``layerwise.keras.find_lr``: it also tries the rates out, and its suggestion is the better one.
@@ -94,7 +94,8 @@ class LRFinder(LRUpdater):
         super().__init__()
         low = low if base_lr is None else base_lr
         if lr_multiplier is None:
-            self._rates = SweepRange(low, high, steps, spacing).rates.tolist()
+            options = SearchOptions(low=low, high=high, steps=steps, spacing=spacing)
+            self._rates = options.rates.tolist()
         else:
             self._rates = _multiplied(low, high, lr_multiplier, spacing)
         self._stop = stop_rule(stop)
@@ -211,7 +212,7 @@ class LRFinder(LRUpdater):
 
 def _multiplied(low: float, high: float, factor: Any, spacing: str) -> list[float]:
     """The rates from ``low`` up to ``high``, each so many times the one before."""
-    SweepRange(low, high, spacing="geometric")
+    SearchOptions(low=low, high=high)
     if not isinstance(factor, int | float) or not 1 < factor < math.inf:
         raise FinderError(
             f"lr_multiplier={factor!r}: the factor from one rate to the next, above 1."
@@ -219,6 +220,6 @@ def _multiplied(low: float, high: float, factor: Any, spacing: str) -> list[floa
     if spacing != "geometric":
         raise FinderError("lr_multiplier makes a geometric sweep: leave spacing out, or it.")
     count = int(math.log(high / low) / math.log(factor) + 1e-9) + 1
-    SweepRange(low, high, count)
+    SearchOptions(low=low, high=high, steps=count)
     rates: list[float] = (low * np.power(float(factor), np.arange(count))).tolist()
     return rates

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.finder._sweep.sweep import is_whole
 from layerwise.keras._internals.dataset import remade_dataset
 from layerwise.keras._internals.hooks import inner_optimizer
 from layerwise.keras._internals.training import (
@@ -55,7 +54,7 @@ class FinderBatches:
         self._per_update = inner_optimizer(model.optimizer).gradient_accumulation_steps or 1
         if x is None:
             raise FinderError("There is no data: pass x, as for model.fit().")
-        if batch_size is not None and (not is_whole(batch_size) or batch_size < 1):
+        if batch_size is not None and (not _is_whole(batch_size) or batch_size < 1):
             raise FinderError(f"batch_size={batch_size!r}: a whole number of at least 1, or None.")
         if _is_dataset(x):
             x = remade_dataset(x)
@@ -164,6 +163,10 @@ def _in_groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 def _as_tensor(array: Any) -> Any:
     return keras.ops.convert_to_tensor(array) if isinstance(array, np.ndarray) else array
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _is_dataset(x: Any) -> bool:

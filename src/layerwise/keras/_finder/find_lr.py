@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, StopRule, SweepRange, search
+from layerwise.finder import LRFinding, SearchOptions, StopRule, search
 from layerwise.keras._finder.base_rate import (
     check_base_rate,
     give_variable,
@@ -106,9 +106,7 @@ def find_lr(
     (2017); what is made of it is ``layerwise.finder.search``'s.
     """
     _check_model(model)
-    SweepRange(low, high, steps, spacing)
-    if memory not in ("device", "host"):
-        raise FinderError(f"memory={memory!r}: choose 'device' or 'host'.")
+    SearchOptions(low=low, high=high, steps=steps, spacing=spacing, memory=memory)
     generators = generators_of(x) + generators_of(held_out)
     with restored_after(model, generators) as random:
         batches = FinderBatches(

@@ -6,8 +6,7 @@ from typing import Any, Literal
 import jax
 
 from layerwise.errors import FinderError, OptimizerError
-from layerwise.finder import LRFinding, StopRule, search
-from layerwise.finder._gathered import Gathered
+from layerwise.finder import LRFinding, StopRule, accumulated, search
 from layerwise.optax._finder.base_rate import OptimizerAtRate
 from layerwise.optax._finder.trainer import OptaxTrainer, Trained, gathers, loss_step, own_step
 from layerwise.optax._parameters import leaves_of
@@ -105,7 +104,7 @@ def find_lr(
     """
     _check_ways(loss_fn, optimizer, update)
     _check_data(params, batches)
-    gathered = Gathered(batches, accumulate)
+    gathered = accumulated(batches, accumulate)
     if update is not None:
         step = own_step(update)
     else:
@@ -134,7 +133,7 @@ def find_lr(
         spacing=spacing,
         method=method,
         horizon=horizon,
-        held_out=None if held_out is None else Gathered(held_out, accumulate),
+        held_out=None if held_out is None else accumulated(held_out, accumulate),
         stop=stop,
         smoothing=smoothing,
         progress=progress,

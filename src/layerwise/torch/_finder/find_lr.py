@@ -10,8 +10,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, StopRule, search
-from layerwise.finder._gathered import Gathered
+from layerwise.finder import LRFinding, StopRule, accumulated, search
 from layerwise.torch._finder.batch import Loss
 from layerwise.torch._finder.processes import Processes
 from layerwise.torch._finder.trainer import TorchTrainer
@@ -133,7 +132,7 @@ def find_lr(
     )
 
     def together(data: Iterable[Any]) -> Iterable[Any]:
-        return ranks.together(Gathered(data, accumulate) if step is None else data)
+        return ranks.together(accumulated(data, accumulate) if step is None else data)
 
     return search(
         trainer,
