@@ -115,18 +115,20 @@ def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
         ) from None
 
 
-def whole(number: Any, what: str) -> int:
-    """A whole number of at least 0, as a Python int.
+def whole(number: Any, what: str, at_least: int = 0) -> int:
+    """A whole number of at least 0 or so, as a Python int.
 
     Raises:
         RecorderError: It is none.
     """
     try:
-        value = operator.index(number)
+        value = at_least - 1 if isinstance(number, bool) else operator.index(number)
     except TypeError:
-        value = -1
-    if value < 0:
-        raise RecorderError(f"{what} must be a whole number of at least 0, got {number!r}.")
+        value = at_least - 1
+    if value < at_least:
+        raise RecorderError(
+            f"{what} must be a whole number of at least {at_least}, got {number!r}."
+        )
     return value
 
 
