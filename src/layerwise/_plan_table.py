@@ -1,4 +1,4 @@
-"""A plan as a Rich table, folded so far that it fits a screen. Imported only to print."""
+"""A plan as a Rich table, folded until it fits a screen; opened by ``_show`` alone."""
 
 import io
 import math
@@ -12,20 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerwise.multipliers._names import common_start
-from layerwise.multipliers._plan import Plan, function_text
-from layerwise.multipliers._values import Value, value_key
+from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
 SCREEN = 40
-"""Lines that a plan takes at most."""
+"""The lines that a plan takes at most."""
 
 _GAP = 2
 
 
 @dataclass(frozen=True)
 class Line:
-    """Rows of a plan that share a line of the table: a label, and the places of the rows."""
+    """A line of the table: its label, and the places of the plan's rows that share it."""
 
     label: str
     rows: tuple[int, ...]
@@ -33,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """A title, the cells below it, and whether they are numbers."""
+    """A column of the table: its title, its cells, and whether they are numbers."""
 
     title: str
     cells: list[str]
@@ -41,17 +39,17 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters that it should have, with the gap; a long rule may take two lines."""
+        """The characters that it needs, gap included; a long rule may take two lines."""
         widest = max(len(text) for text in (*self.title.split("\n"), *self.cells))
         return _GAP + (min(widest, 24) if self.title == "rule" else widest)
 
 
 def plan_table(plan: Plan, width: int) -> Table:
-    """The plan as a Rich table, for so many characters a line."""
+    """The plan as a Rich table of at most ``width`` characters a line."""
     lines = fold(plan)
     columns = _columns(plan, lines[:SCREEN])
     if sum(column.width for column in columns) > width:
-        columns.pop(1)  # shapes are what is missed least, and to_dict() has them
+        columns.pop(1)  # shapes are missed least, and to_dict() has them
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -63,7 +61,7 @@ def plan_table(plan: Plan, width: int) -> Table:
         table.add_column(column.title, overflow="fold", justify=justify, no_wrap=column.numeric)
     for i, line in enumerate(lines[:SCREEN]):
         frozen = plan.rows[line.rows[0]].frozen
-        # Text, because a string's [brackets] would be read as markup.
+        # Rich would read [brackets] in a plain string as markup.
         cells = (Text(column.cells[i]) for column in columns)
         table.add_row(*cells, style="dim" if frozen else None)
     hidden = sum(len(line.rows) for line in lines[SCREEN:])
@@ -89,18 +87,18 @@ def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
         for rows in members
     ]
     rules = [rows[0].rule or "" for rows in members]
-    long_again = [i > 0 and rule == rules[i - 1] and len(rule) > 12 for i, rule in enumerate(rules)]
+    repeated = [i > 0 and rule == rules[i - 1] and len(rule) > 12 for i, rule in enumerate(rules)]
     columns = [
         Column("parameter", [line.label for line in lines]),
         Column("shape", shapes),
-        Column("rule", ['"' if long_again[i] else rule for i, rule in enumerate(rules)]),
+        Column("rule", ['"' if repeated[i] else rule for i, rule in enumerate(rules)]),
         Column("multiplier", [_values([row.value for row in rows]) for rows in members], True),
     ]
     for title, numbers in plan.columns_at_steps().items():
         columns.append(Column(title, [_numbers(numbers[list(line.rows)]) for line in lines], True))
     decays = [[row.parameter.weight_decay for row in rows] for rows in members]
-    if any(decay is not None for own in decays for decay in own):
-        cells = [_numbers(decay for decay in own if decay is not None) for own in decays]
+    if any(decay is not None for line in decays for decay in line):
+        cells = [_numbers(decay for decay in line if decay is not None) for line in decays]
         columns.append(Column("weight\ndecay", cells, True))
     if any(rows[0].frozen for rows in members):
         columns.append(Column("", ["frozen" if rows[0].frozen else "" for rows in members]))
@@ -108,19 +106,20 @@ def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
 
 
 def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
-    """The rows as lines, folded no further than a screen needs.
+    """The rows as lines, folded no further than needed to fit a screen.
 
-    Parameters that share the first parts of their names and all settings share a line, first
-    with as many parts as possible. If that is not enough, lines differ in weight decay, and then
-    in the multiplier, too; they show what there is in them. What a rule decided is never mixed
-    with what another one did, nor frozen with trained.
+    Rows share a line if their names begin alike and all their settings are equal; as many parts of
+    the names as possible are kept apart. If there are still too many lines, rows with different
+    weight decay share one, then rows with different multipliers, and the line shows the range. Rows
+    of different rules never share a line, nor do frozen rows and trained ones.
     """
     paths = [tuple(row.parameter.name.split(plan.separator)) for row in plan.rows]
     if len(paths) <= screen:
         return [Line(row.parameter.name, (place,)) for place, row in enumerate(plan.rows)]
+    group_of = {place: i for i, (_, places) in enumerate(plan.groups) for place in places}
     settings = [
-        (row.rule, row.frozen, value_key(row.value), row.parameter.weight_decay)
-        for row in plan.rows
+        (row.rule, row.frozen, group_of[place], row.parameter.weight_decay)
+        for place, row in enumerate(plan.rows)
     ]
     lines: dict[object, list[int]] = {}
     for shared in (4, 3, 2):
@@ -136,7 +135,7 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
 
 
 def format_number(number: float, digits: int = 4) -> str:
-    """A number as a person writes it: ``0.75``, ``1e-3``, ``2.5e-5``; so many digits at most."""
+    """A number as people write it, with at most so many digits: ``0.75``, ``1e-3``, ``2.5e-5``."""
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
     if 0.00995 <= abs(number) < 99_995:
@@ -147,12 +146,12 @@ def format_number(number: float, digits: int = 4) -> str:
 
 
 def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) -> str:
-    """What the names of one line have in common: ``block_0/…/bias``."""
+    """What the names on one line have in common: ``block_0/…/bias``."""
     if len(places) == 1:
         return plan.rows[places[0]].parameter.name
-    own = [paths[place] for place in places]
-    last = {path[-1] for path in own}
-    parts = [*common_start(path[:-1] for path in own), "…", *(last if len(last) == 1 else ())]
+    shared = [paths[place] for place in places]
+    last = {path[-1] for path in shared}
+    parts = [*common_start(path[:-1] for path in shared), "…", *(last if len(last) == 1 else ())]
     return plan.separator.join(parts)
 
 
@@ -180,12 +179,10 @@ def _values(values: Sequence[Value]) -> str:
 
 
 def _value(value: Value) -> str:
-    if isinstance(value, float | int):
-        return format_number(value)
-    if isinstance(value, Schedule):
-        text = repr(value)
-        return text if len(text) <= 20 else "a schedule"
-    return function_text(value)
+    text = value_text(value)
+    if isinstance(text, float):
+        return format_number(text)
+    return "a schedule" if isinstance(value, Schedule) and len(text) > 20 else text
 
 
 def _caption(plan: Plan) -> str:

@@ -16,19 +16,15 @@ ADAPTERS = {
     "optax": {"optax", "jax"},
     "torch": {"torch", "lightning", "transformers"},  # each in the one file of its name
 }
-FACES = {"_plan_table", "cli", "demo", "plots", "report"}
+FACES = {"_plan_table", "_show", "cli", "demo", "plots", "report"}
 FACADE = "__init__"
 
 # What a noun may show itself with. That these are loaded only when something is shown,
 # test_purity.py proves by running it.
 SHOWING = {"matplotlib", "pandas", "plotly", "rich"}
-# Upstairs by one door only: a value that can plot itself asks `plots` to, when it is asked.
-DOORS = {
-    ("finder", "layerwise.plots"),
-    ("multipliers", "layerwise.plots"),
-    ("multipliers", "layerwise._plan_table"),
-    ("recorder", "layerwise.plots"),
-}
+# Nouns reach what is upstairs by this module only, which alone looks up: a value that can show
+# itself asks it to.
+DOOR = "layerwise._show"
 # The clients of a recorder's sinks, each loaded by the sink that is made.
 SINKS = {"mlflow", "tensorboardX", "wandb"}
 PURE = set(sys.stdlib_module_names) | {"numpy"} | SHOWING
@@ -76,7 +72,7 @@ def may_import(room: str, found: Import) -> bool:
     """Whether an arrow from this room to that module points down."""
     top, _, below = found.module.partition(".")
     target = below.partition(".")[0]
-    if (room, found.module) in DOORS:
+    if room in NOUNS and found.module == DOOR:
         return True
     if top == "layerwise":
         if room in NOUNS or room == FACADE:

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests._support.rooms import LIBRARY, library_files, room_of
+from tests._support.rooms import DOOR, LIBRARY, library_files, room_of
 
 MOST_LINES = 250  # of code in a file
 MOST_FILES = 12  # in a folder
 MOST_TEST_LINES = 400
 MOST_ANY = 0.08  # of all annotated parameters
-
-DOOR = "layerwise._show"
-"""The one module that looks up: what it imports ties no circle."""
 
 
 # -- sizes -------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ NOT_ON_THE_FACADE = {
     "valley",
     "value_at",
     "value_from_config",
+    "value_text",
     "value_to_config",
     "values_over",
 }

@@ -42,6 +42,7 @@ def test_the_exported_names_are_these():
         "rules_to_config",
         "value_at",
         "value_from_config",
+        "value_text",
         "value_to_config",
     ]
 

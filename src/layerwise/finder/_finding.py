@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from layerwise import _show
 from layerwise.errors import ConfigError
 from layerwise.finder._sweep.sweep import Stopped
 
@@ -99,9 +100,7 @@ class LRFinding:
         Returns:
             The axes.
         """
-        from layerwise import plots
-
-        return plots.finding(self, ax=ax)
+        return _show.finding_curves(self, ax)
 
     def to_config(self) -> dict[str, Any]:
         """Everything as plain data that JSON takes; what is not finite becomes text."""

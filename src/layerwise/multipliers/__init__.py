@@ -16,7 +16,7 @@ from layerwise.multipliers._names import (
     numbered,
 )
 from layerwise.multipliers._parameter import Parameter
-from layerwise.multipliers._plan import Plan, PlanRow
+from layerwise.multipliers._plan import Plan, PlanRow, value_text
 from layerwise.multipliers._product import multiply_plans
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
@@ -69,5 +69,6 @@ __all__ = [
     "rules_to_config",
     "value_at",
     "value_from_config",
+    "value_text",
     "value_to_config",
 ]

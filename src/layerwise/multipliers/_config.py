@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from layerwise.errors import ConfigError, LayerwiseError
-from layerwise.multipliers._plan import function_text
+from layerwise.multipliers._plan import value_text
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies import STRATEGIES, Strategy
 from layerwise.multipliers._values import Override, Value, check_value
@@ -159,7 +159,7 @@ def _value_to_data(value: Any, function_name: FunctionName | None, where: str) -
     name = None if function_name is None else function_name(rule)
     if name is None:
         raise ConfigError(
-            f"{where} has the multiplier {function_text(rule)}, a function, which can't be "
+            f"{where} has the multiplier {value_text(rule)}, a function, which can't be "
             "written into a config. In Keras, register it with "
             "@keras.saving.register_keras_serializable(); or use a Layerwise schedule, such as "
             "layerwise.schedules.exponential(0.999)."

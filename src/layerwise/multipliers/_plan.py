@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._parameter import Parameter
 from layerwise.multipliers._values import StepValue, Value, moves, value_at, value_key
@@ -190,9 +191,7 @@ class Plan:
         Raises:
             LayerwiseError: ``steps`` are no steps.
         """
-        from layerwise import plots
-
-        return plots.plan(self, steps, ax=ax)
+        return _show.plan_curves(self, steps, ax)
 
     def heat_map(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
         """Draw the rate of each layer at each step as a colour, with Matplotlib.
@@ -207,23 +206,13 @@ class Plan:
         Raises:
             LayerwiseError: ``steps`` are no steps, or the plan is empty.
         """
-        from layerwise import plots
-
-        return plots.heat_map(self, steps, ax=ax)
+        return _show.plan_heat_map(self, steps, ax)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        from layerwise._plan_table import plan_table
-
-        yield plan_table(self, options.max_width)
+        yield _show.plan_table(self, options.max_width)
 
     def __str__(self) -> str:
-        try:
-            from layerwise._plan_table import plan_text
-        except ModuleNotFoundError as error:
-            if error.name != "rich":
-                raise
-            return f'{self!r}\nTo see it as a table: pip install "layerwise[cli]"'
-        return plan_text(self)
+        return _show.plan_text(self)
 
     def __repr__(self) -> str:
         frozen = sum(row.frozen for row in self.rows)
@@ -239,18 +228,20 @@ def _what(row: PlanRow) -> str:
 
 
 def value_text(value: Value) -> float | str:
-    """A number as it is; the expression of a schedule; the name of a function."""
+    """A multiplier for people to read: a number, a schedule's expression, or a function's name.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> from layerwise.multipliers import value_text
+        >>> value_text(0.5), value_text(cosine(100)), value_text(max)
+        (0.5, 'cosine(100)', 'max')
+    """
     if isinstance(value, float | int):
         return float(value)
     if isinstance(value, Schedule):
         return repr(value)
-    return function_text(value)
-
-
-def function_text(function: Callable[..., Any]) -> str:
-    """A function's name, or what an object's type is called."""
-    name = getattr(function, "__name__", None)
-    return name if isinstance(name, str) else type(function).__name__
+    name = getattr(value, "__name__", None)
+    return name if isinstance(name, str) else type(value).__name__
 
 
 def _count(count: int, noun: str) -> str:

@@ -1,0 +1,55 @@
+"""The one door from a value to its picture or its table.
+
+Plans and findings show themselves, but only this module knows with what. What it opens is
+imported when something is shown, so that ``import layerwise`` loads neither Matplotlib nor Rich.
+It is the only module that imports from the floors above the nouns.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.table import Table
+
+    from layerwise.finder import LRFinding
+    from layerwise.multipliers import Plan
+
+
+def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
+    """The rate of each group of a plan over the steps; see ``plots.plan``."""
+    from layerwise import plots
+
+    return plots.plan(plan, steps, ax=ax)
+
+
+def plan_heat_map(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
+    """The rate of each layer of a plan at each step; see ``plots.heat_map``."""
+    from layerwise import plots
+
+    return plots.heat_map(plan, steps, ax=ax)
+
+
+def plan_table(plan: "Plan", width: int) -> "Table":
+    """A plan as a Rich table of at most ``width`` characters a line."""
+    from layerwise import _plan_table
+
+    return _plan_table.plan_table(plan, width)
+
+
+def plan_text(plan: "Plan") -> str:
+    """The table as text, or one line that says how to get it where Rich is not installed."""
+    try:
+        from layerwise import _plan_table
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        return f'{plan!r}\nTo see it as a table: pip install "layerwise[cli]"'
+    return _plan_table.plan_text(plan)
+
+
+def finding_curves(finding: "LRFinding", ax: "Axes | None") -> "Axes":
+    """The losses of a search over the rate; see ``plots.finding``."""
+    from layerwise import plots
+
+    return plots.finding(finding, ax=ax)
