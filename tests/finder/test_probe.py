@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwise.finder import QuadraticTrainer, SearchOptions
+from layerwise.finder import QuadraticTrainer, SearchOptions, SweepPoints
 from layerwise.finder._batches import Batches
-from layerwise.finder._line_search import STEP, censored, lowest, next_place
+from layerwise.finder._curve import from_curve
+from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
 from layerwise.finder._probe import probe
-from layerwise.finder._sweep.curve import from_curve
-from layerwise.finder._sweep.stop import stop_rule
-from layerwise.finder._sweep.sweep import Sweep, run_sweep
+from layerwise.finder._sweep import run_sweep
 
 
 class Recorded:
@@ -24,7 +23,10 @@ class Recorded:
         self.runs = []
         self.seen = 0
 
-    def start(self, state):
+    def snapshot(self):
+        return self.inner.snapshot()
+
+    def restore(self, state):
         self.inner.restore(state)
         self.runs.append([])
 
@@ -38,22 +40,29 @@ class Recorded:
 
 def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
     source = range(1000) if source is None else source
-    batches, recorded = Batches(source), Recorded(trainer)
-    state = trainer.snapshot()
-    recorded.start(state)
+    batches, recorded, points = Batches(source), Recorded(trainer), SweepPoints()
+    start = trainer.snapshot()
+    recorded.restore(start)
     rates = SearchOptions(high=high, steps=steps).rates
-    sweep = run_sweep(recorded.train, batches, rates, stop_rule("diverged"))
+    stopped = run_sweep(recorded, batches, rates, points)
     recorded.runs.clear()
     answer = probe(
-        recorded.train,
-        lambda: recorded.start(state),
+        recorded,
+        start,
         batches,
-        sweep,
+        points.rates,
+        points.losses,
         budget=2 * steps,
         horizon=horizon,
         seen=recorded.count,
     )
-    return answer, recorded, sweep
+    return answer, recorded, points.finding(stopped)
+
+
+def probe_after_a_steady_fall(trainer, high, budget):
+    """Probes after a sweep that saw the loss fall up to its last rate."""
+    rates, losses = np.geomspace(1e-7, high, 100).tolist(), np.linspace(10, 1, 100).tolist()
+    return probe(trainer, trainer.snapshot(), Batches(range(99)), rates, losses, budget=budget)
 
 
 class Function(QuadraticTrainer):
@@ -110,25 +119,15 @@ def test_all_probes_start_anew_on_the_same_batches_hold_their_rate_and_end_in_a_
     for run in whole:
         assert [batch for batch, _ in run] == list(range(len(run)))
         assert [batch for batch, _ in run[-len(untrained) :]] == [batch for batch, _ in untrained]
-        censored = round(0.75 * len(run))
-        line = [1 - n / (len(run) - censored) for n in range(len(run) - censored)]
+        held = round(0.75 * len(run))
+        line = [1 - n / (len(run) - held) for n in range(len(run) - held)]
         rates = np.array([rate for _, rate in run]) / run[0][1]
-        assert rates == pytest.approx([1.0] * censored + line)
+        assert rates == pytest.approx([1.0] * held + line)
     assert [run[0][1] for run in probes] == pytest.approx([p.rate for p in answer.probes])
 
 
 def test_a_probe_that_breaks_ends_early_and_counts_as_worthless():
-    # A sweep that saw the loss fall up to far too high a rate.
-    sweep = Sweep(
-        tuple(np.geomspace(1e-7, 1e6, 100)),
-        tuple(np.linspace(10, 1, 100)),
-        "reached the upper rate",
-    )
-    trainer = QuadraticTrainer()
-    state = trainer.snapshot()
-    answer = probe(
-        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=400
-    )
+    answer = probe_after_a_steady_fall(QuadraticTrainer(), high=1e6, budget=400)
     broken = [done for done in answer.probes if math.isinf(done.score)]
     assert broken
     assert all(done.updates < 20 for done in broken)
@@ -162,15 +161,7 @@ def test_one_rate_that_clearly_learns_is_enough():
             return super().train(batch, rate)
 
     trainer = Uneven(loss)
-    state = trainer.snapshot()
-    sweep = Sweep(
-        tuple(np.geomspace(1e-7, 0.1, 100)),
-        tuple(np.linspace(10, 1, 100)),
-        "reached the upper rate",
-    )
-    answer = probe(
-        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=200
-    )
+    answer = probe_after_a_steady_fall(trainer, high=0.1, budget=200)
     lowest_of_all = min(answer.probes, key=lambda done: done.score)
     assert lowest_of_all.rate < 0.05
     assert answer.rate is not None
@@ -196,19 +187,16 @@ def test_nan_in_the_data_gets_no_suggestion():
 
 
 def test_where_the_sweep_shows_nothing_probes_may_still_find_it():
-    sweep = Sweep(tuple(np.geomspace(1e-7, 10, 100)), (1.0,) * 100, "reached the upper rate")
-    assert from_curve(sweep).rate is None
+    rates, losses = np.geomspace(1e-7, 10, 100).tolist(), [1.0] * 100
+    assert from_curve(rates, losses).rate is None
     trainer = QuadraticTrainer()
-    state = trainer.snapshot()
-    answer = probe(
-        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=200
-    )
+    answer = probe(trainer, trainer.snapshot(), Batches(range(99)), rates, losses, budget=200)
     assert 0.1 < answer.rate < 2
 
 
 def test_too_small_a_budget_leaves_the_curve_and_says_so():
     answer, recorded, sweep = find(QuadraticTrainer(), steps=15)
-    assert answer.rate == from_curve(sweep).rate
+    assert answer.rate == sweep.suggestion
     assert "sweep more steps" in answer.reason
     assert recorded.runs == []
 
@@ -261,7 +249,7 @@ scores = st.dictionaries(
 @given(scores, st.floats(0, 4))
 def test_the_next_place_is_new_and_not_above_the_ceiling(tried, ceiling):
     ceiling = max(ceiling, *tried)
-    place = next_place(tried, worst=6.0, ceiling=ceiling)
+    place = next_offset(tried, worst=6.0, ceiling=ceiling)
     assert place not in tried
     assert place <= ceiling
 
@@ -272,9 +260,9 @@ def test_the_walk_ends_around_the_bottom_of_a_bowl(bottom, bend, height):
     place = 0.0
     for _ in range(9):
         tried[place] = height + bend * (place - bottom) ** 2
-        place = next_place(tried, worst=math.inf, ceiling=9.0)
+        place = next_offset(tried, worst=math.inf, ceiling=9.0)
     assert min(abs(at - bottom) for at in tried) <= STEP / 2
-    assert lowest(tried, worst=math.inf) == pytest.approx(bottom, abs=1e-6)
+    assert lowest_offset(tried, worst=math.inf) == pytest.approx(bottom, abs=1e-6)
 
 
 @given(scores)
@@ -296,14 +284,7 @@ def test_no_answer_is_above_a_rate_that_broke():
             loss = super().train(batch, min(rate, 0.3))
             return math.nan if 0.05 < self.first < 0.5 else loss
 
-    sweep = Sweep(
-        tuple(np.geomspace(1e-7, 10, 100)), tuple(np.linspace(10, 1, 100)), "reached the upper rate"
-    )
-    trainer = Lucky()
-    state = trainer.snapshot()
-    answer = probe(
-        trainer.train, lambda: trainer.restore(state), Batches(range(99)), sweep, budget=400
-    )
+    answer = probe_after_a_steady_fall(Lucky(), high=10, budget=400)
     assert any(math.isfinite(done.score) and done.rate > 0.5 for done in answer.probes)
     assert any(math.isinf(done.score) for done in answer.probes)
     assert answer.rate < 0.5
@@ -311,7 +292,7 @@ def test_no_answer_is_above_a_rate_that_broke():
 
 @given(scores, st.floats(5, 50))
 def test_the_lowest_place_is_between_the_best_ones_neighbours(tried, worst):
-    found = lowest(tried, worst)
+    found = lowest_offset(tried, worst)
     tried = censored(tried)
     places = sorted(tried)
     number = places.index(min(places, key=tried.__getitem__))

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from layerwise.finder._random_states import global_states, state_of
+from layerwise.finder import generator_state, global_states
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from layerwise.finder._random_states import global_states, state_of
 def test_a_generator_of_ones_own(generator):
     draw = generator.normal if hasattr(generator, "normal") else generator.random
     draw()
-    back = state_of(generator)
+    back = generator_state(generator)
     first = [draw() for _ in range(5)]
     back()
     assert [draw() for _ in range(5)] == first

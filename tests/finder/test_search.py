@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from layerwise.errors import FinderError, LayerwiseError
+from layerwise.errors import FinderError
 from layerwise.finder import QuadraticTrainer, search
 
 
@@ -166,32 +166,11 @@ def test_groups_have_their_share_of_the_suggestion():
     assert found.group_rates == {"backbone": found.suggestion * 0.1, "head": found.suggestion}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"low": 0.0}, "low=0.0"),
-        ({"low": -1e-3}, "low=-0.001"),
-        ({"high": math.inf}, "high=inf"),
-        ({"high": math.nan}, "high=nan"),
-        ({"low": 1.0, "high": 0.1}, "low=1.0 is not below high=0.1"),
-        ({"low": True}, "low=True"),
-        ({"steps": 9}, "steps=9"),
-        ({"steps": 20.5}, "steps=20.5"),
-        ({"spacing": "log"}, "'geometric' or 'linear'"),
-        ({"method": "guess"}, "'probe' or 'sweep'"),
-        ({"stop": "late"}, "'diverged', 'doubled', 'never'"),
-        ({"smoothing": -1}, "smoothing=-1"),
-        ({"horizon": 0}, "horizon=0"),
-        ({"batches": []}, "no batch"),
-        ({"batches": iter([])}, "no batch"),
-    ],
-)
-def test_bad_input(wrong, said):
+@pytest.mark.parametrize("batches", [[], iter([])], ids=["list", "iterator"])
+def test_no_batch(batches):
     trainer = Watched()
-    with pytest.raises(FinderError, match=said) as caught:
-        quietly(trainer, **wrong)
-    assert isinstance(caught.value, LayerwiseError)
-    assert isinstance(caught.value, ValueError)
+    with pytest.raises(FinderError, match="no batch"):
+        quietly(trainer, batches)
     assert trainer.asked == []
 
 

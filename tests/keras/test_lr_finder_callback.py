@@ -181,7 +181,7 @@ def test_a_schedule_is_refused_with_the_way_out() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"low": 1.0, "high": 0.1}, "not below"),
+        ({"low": 1.0, "high": 0.1}, "must be below"),
         ({"base_lr": 0.0}, "above 0"),
         ({"steps": 5}, "at least 10"),
         ({"lr_multiplier": 1.0}, "lr_multiplier=1.0"),

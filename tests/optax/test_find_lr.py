@@ -315,22 +315,22 @@ def test_probes_find_a_rate_that_learns() -> None:
         ("no parameters", {"params": {}}),
         ("no batch", {"batches": []}),
         ("batches=None", {"batches": None}),
-        ("accumulate=0", {"accumulate": 0}),
+        ("accumulate must be", {"accumulate": 0}),
         ("put it into optax.MultiSteps", {"accumulate": 2}),
         (
             "no update after 1",
             {"optimizer": lambda rate: optax.MultiSteps(optax.sgd(rate), 3)},
         ),
         (
-            "more batches than there are",
+            "accumulate=9 must be at most",
             {
                 "optimizer": lambda rate: optax.MultiSteps(optax.sgd(rate), 9),
                 "accumulate": 9,
             },
         ),
-        ("steps=3", {"steps": 3}),
-        ("is not below high", {"low": 1.0, "high": 0.1}),
-        ("low=-1.0", {"low": -1.0}),
+        ("steps must be", {"steps": 3}),
+        ("must be below high", {"low": 1.0, "high": 0.1}),
+        ("low must be", {"low": -1.0}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

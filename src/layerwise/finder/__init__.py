@@ -1,31 +1,38 @@
 """The finder: a sweep over rates, probes at a few of them, and a suggestion with its reason."""
 
-from layerwise.finder._finding import LRFinding, Probe
-from layerwise.finder._gathered import accumulated
-from layerwise.finder._options import SearchKeywords, SearchOptions
-from layerwise.finder._quadratic import QuadraticTrainer
-from layerwise.finder._search import search
-from layerwise.finder._sweep.classical_rules import (
+from layerwise.finder._batches import accumulated
+from layerwise.finder._classical_rules import (
     candidates,
     minimum_over_10,
     slide,
     steepest,
     valley,
 )
-from layerwise.finder._sweep.smoothing import smooth
-from layerwise.finder._sweep.stop import StopRule
-from layerwise.finder._trainer import Trainer
+from layerwise.finder._curve import smooth
+from layerwise.finder._finding import LRFinding, Probe, Stopped
+from layerwise.finder._options import SearchKeywords, SearchOptions, Spacing
+from layerwise.finder._random_states import HostGenerator, generator_state, global_states
+from layerwise.finder._search import search
+from layerwise.finder._sweep import StopName, StopRule, SweepPoints
+from layerwise.finder._trainer import QuadraticTrainer, Trainer
 
 __all__ = [
+    "HostGenerator",
     "LRFinding",
     "Probe",
     "QuadraticTrainer",
     "SearchKeywords",
     "SearchOptions",
+    "Spacing",
+    "StopName",
     "StopRule",
+    "Stopped",
+    "SweepPoints",
     "Trainer",
     "accumulated",
     "candidates",
+    "generator_state",
+    "global_states",
     "minimum_over_10",
     "search",
     "slide",

@@ -4,14 +4,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from layerwise import _show
+from layerwise._checks import version
 from layerwise.errors import ConfigError
-from layerwise.finder._sweep.sweep import Stopped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Method = Literal["probe", "sweep"]
+Stopped = Literal["diverged", "reached the upper rate", "data ended", "stopped by the user"]
 
 VERSION = 1
 
@@ -22,8 +25,8 @@ class Probe:
 
     Attributes:
         rate: Its base rate.
-        score: The loss that it ended with; infinite if it diverged.
-        updates: How many updates it took.
+        score: The loss that it ended with; infinite if training broke.
+        updates: The number of updates that it took.
 
     Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
@@ -38,23 +41,40 @@ class Probe:
     updates: int
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """What a method answers.
+
+    Attributes:
+        rate: The base rate to train with, or None.
+        reason: Why, in words.
+        probes: The short trainings that the answer rests on.
+        updates: The number of updates that they took.
+    """
+
+    rate: float | None
+    reason: str
+    probes: tuple[Probe, ...] = ()
+    updates: int = 0
+
+
 @dataclass(frozen=True, repr=False)
 class LRFinding:
-    """The result of a search for a learning rate. It can't be changed.
+    """The result of a search for a learning rate. It is immutable.
 
     Attributes:
         rates: The base rates of the sweep, rising.
         losses: The loss of each batch of the sweep, from before its update.
-        smoothed: The same losses, smoothed.
+        smoothed: The losses, smoothed.
         stopped: Why the sweep ended: ``"diverged"``, ``"reached the upper rate"``,
             ``"data ended"`` or ``"stopped by the user"``.
         suggestion: The base rate to train with, or None if there is no honest answer.
         method: How it was found: ``"probe"``, or ``"sweep"`` from the curve alone.
         reason: Why this rate, or why none, in words.
-        candidates: The classical suggestions beside it, by name; None where a rule has no answer.
+        candidates: What the classical rules suggest, by name; None where a rule has no answer.
         probes: The short trainings that the suggestion rests on.
-        updates: All updates that the search cost.
-        group_factors: By what each group's rate is multiplied, by name.
+        updates: The number of updates of the whole search.
+        group_factors: The factor of each group's rate on the base rate, by name.
 
     Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
@@ -70,7 +90,7 @@ class LRFinding:
     smoothed: tuple[float, ...]
     stopped: Stopped
     suggestion: float | None
-    method: str
+    method: Method
     reason: str
     candidates: Mapping[str, float | None] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
@@ -78,24 +98,24 @@ class LRFinding:
     group_factors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Copies that can't be written to: the caller's own stay his.
+        # Read-only copies: a change to the caller's mapping doesn't reach the finding.
         for name in ("candidates", "group_factors"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
-    __hash__ = None  # type: ignore[assignment]  # a mapping inside has no hash
+    __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
 
     @property
     def group_rates(self) -> dict[str, float]:
-        """Each group's rate when the base is the suggestion; empty without one."""
+        """Each group's rate at the suggested base rate; empty without a suggestion."""
         if self.suggestion is None:
             return {}
         return {name: self.suggestion * factor for name, factor in self.group_factors.items()}
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Loss over the rate, raw and smoothed, with the suggestion and the classical ones.
+        """Draw the loss over the rate, with the suggestion and the classical ones.
 
         Args:
-            ax: Axes of Matplotlib to draw on; by default a new figure's.
+            ax: Axes of Matplotlib to draw on; by default those of a new figure.
 
         Returns:
             The axes.
@@ -103,7 +123,7 @@ class LRFinding:
         return _show.finding_curves(self, ax)
 
     def to_config(self) -> dict[str, Any]:
-        """Everything as plain data that JSON takes; what is not finite becomes text."""
+        """Everything as plain data for JSON; numbers that are not finite become text."""
         config: dict[str, Any] = {"layerwise": "finding", "version": VERSION}
         for name in ("rates", "losses", "smoothed"):
             config[name] = [_number(value) for value in getattr(self, name)]
@@ -119,15 +139,11 @@ class LRFinding:
         """The finding that ``to_config`` described.
 
         Raises:
-            ConfigError: It describes no finding, or one of a newer version.
+            ConfigError: It describes no finding, or one of another version.
         """
         if dict(config).get("layerwise") != "finding":
             raise ConfigError(f"This is not the config of a finding: {str(config)[:80]}")
-        if config.get("version") != VERSION:
-            raise ConfigError(
-                f"This finding has version {config.get('version')!r}; this Layerwise reads "
-                f"version {VERSION}: install a newer one."
-            )
+        version(config.get("version"), "The config of this finding", ConfigError, VERSION)
         try:
             known: dict[str, Any] = {
                 name: tuple(map(float, config[name])) for name in ("rates", "losses", "smoothed")

@@ -7,23 +7,19 @@ is touched, an unknown keyword Python's own ``TypeError``. It hands the object o
 writes keywords there too; they take the place of the object's values.
 """
 
-import math
 from dataclasses import dataclass
-from numbers import Real
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from layerwise._checks import choice, number, whole
 from layerwise.errors import FinderError
-from layerwise.finder._sweep.smoothing import smooth
-from layerwise.finder._sweep.stop import StopName, StopRule, stop_rule
+from layerwise.finder._curve import Floats
+from layerwise.finder._finding import Method
+from layerwise.finder._sweep import StopName, StopRule, stop_rule
 
 Spacing = Literal["geometric", "linear"]
-Method = Literal["probe", "sweep"]
 Memory = Literal["device", "host"]
-
-FEWEST = 10
 
 
 class SearchKeywords(TypedDict, total=False):
@@ -99,45 +95,29 @@ class SearchOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name, value in (("low", self.low), ("high", self.high)):
-            if not _is_number(value) or not 0 < value < math.inf:
-                raise FinderError(f"{name}={value!r}: a rate must be a finite number above 0.")
+        checked = {
+            "low": number(self.low, "low", FinderError, above=0.0),
+            "high": number(self.high, "high", FinderError, above=0.0),
+            "steps": whole(self.steps, "steps", FinderError, at_least=10),
+            "spacing": choice(self.spacing, "spacing", FinderError, get_args(Spacing)),
+            "method": choice(self.method, "method", FinderError, get_args(Method)),
+            "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),
+            "smoothing": number(self.smoothing, "smoothing", FinderError),
+        }
+        for name in ("horizon", "accumulate"):
+            if getattr(self, name) is not None:
+                checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        stop_rule(self.stop)
         if not self.low < self.high:
             raise FinderError(
-                f"low={self.low!r} is not below high={self.high!r}: a sweep goes from a rate "
+                f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
                 "that is too low to one that is too high."
             )
-        if not _is_whole(self.steps) or self.steps < FEWEST:
-            raise FinderError(
-                f"steps={self.steps!r}: a sweep takes a whole number of at least {FEWEST} "
-                "updates; 100 are usual."
-            )
-        _check_choice("spacing", self.spacing, ("geometric", "linear"))
-        _check_choice("method", self.method, ("probe", "sweep"))
-        _check_choice("memory", self.memory, ("device", "host"))
-        for name, number in (("horizon", self.horizon), ("accumulate", self.accumulate)):
-            if number is not None and (not _is_whole(number) or number < 1):
-                raise FinderError(
-                    f"{name}={number!r} must be a whole number of at least 1, or None."
-                )
-        stop_rule(self.stop)
-        smooth([], self.smoothing)
 
     @property
-    def rates(self) -> npt.NDArray[np.float64]:
+    def rates(self) -> Floats:
         """The rates of the sweep, rising, shape ``(steps,)``."""
         make = np.geomspace if self.spacing == "geometric" else np.linspace
         return np.asarray(make(self.low, self.high, self.steps), np.float64)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise FinderError(f"{name}={value!r}: choose {' or '.join(map(repr, allowed))}.")

@@ -1,33 +1,59 @@
-"""Random generators of Python and NumPy, put back where they were: a search leaves no trace."""
+"""Random generators of Python and NumPy, set back after a search."""
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-KINDS = (np.random.Generator, np.random.RandomState, random.Random)
+HostGenerator = np.random.Generator | np.random.RandomState | random.Random
+"""A random generator that lives in main memory."""
 
 
-def state_of(generator: Any) -> Callable[[], None]:
-    """Keep where a generator of one of these kinds is; a function that sets it back to there."""
+def generator_state(generator: HostGenerator) -> Callable[[], None]:
+    """Remember the state of a random generator.
+
+    Args:
+        generator: A generator of Python or NumPy.
+
+    Returns:
+        A function that sets the generator back to this state, as often as it is called.
+
+    Examples:
+        >>> generator = random.Random(0)
+        >>> restore = generator_state(generator)
+        >>> first = generator.random()
+        >>> restore()
+        >>> generator.random() == first
+        True
+    """
     if isinstance(generator, np.random.Generator):
-        inside = generator.bit_generator
-        numbers = inside.state
-        return lambda: setattr(inside, "state", numbers)
+        bits = generator.bit_generator
+        state = bits.state
+        return lambda: setattr(bits, "state", state)
     if isinstance(generator, np.random.RandomState):
         legacy = generator.get_state()
         return lambda: generator.set_state(legacy)
-    own = generator.getstate()
-    return lambda: generator.setstate(own)
+    python = generator.getstate()
+    return lambda: generator.setstate(python)
 
 
 def global_states() -> Callable[[], None]:
-    """Keep where Python's and NumPy's global generators are; a function that sets them back."""
+    """Remember the states of the global generators of Python and NumPy.
+
+    Returns:
+        A function that sets both back to these states, as often as it is called.
+
+    Examples:
+        >>> restore = global_states()
+        >>> first = np.random.normal()
+        >>> restore()
+        >>> np.random.normal() == first
+        True
+    """
     python, numpy = random.getstate(), np.random.get_state()
 
-    def back() -> None:
+    def restore() -> None:
         random.setstate(python)
         np.random.set_state(numpy)
 
-    return back
+    return restore

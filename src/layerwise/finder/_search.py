@@ -1,60 +1,56 @@
-"""search: a sweep, a suggestion, and everything as it was."""
+"""search: a sweep, probes, a suggestion, and everything as it was."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
-from typing import Any, Unpack
+from typing import Unpack
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
+from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
-from layerwise.finder._options import Method, SearchKeywords, SearchOptions
+from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._probe import most_held_out, probe
-from layerwise.finder._progress import progress_bar
-from layerwise.finder._suggestion import Suggestion
-from layerwise.finder._sweep.classical_rules import candidates
-from layerwise.finder._sweep.curve import from_curve
-from layerwise.finder._sweep.smoothing import smooth
-from layerwise.finder._sweep.stop import stop_rule
-from layerwise.finder._sweep.sweep import Sweep, run_sweep
-from layerwise.finder._trainer import Trainer
+from layerwise.finder._sweep import SweepPoints, run_sweep
+from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBING = 2  # times the sweep's updates, at most
-SMOOTHING = 2.0
 
 
 def search(
-    trainer: Trainer,
-    batches: Iterable[Any],
+    trainer: Trainer[State, Batch],
+    batches: Iterable[Batch],
     options: SearchOptions | None = None,
     *,
-    held_out: Iterable[Any] | None = None,
+    held_out: Iterable[Batch] | None = None,
     group_factors: Mapping[str, float] | None = None,
     **keywords: Unpack[SearchKeywords],
 ) -> LRFinding:
     """Search a base rate to train with, and leave everything as it was.
 
     A sweep trains one update at each of many rising rates. From the same start, probes then train
-    for a short while at a few rates that the sweep leaves possible. The batches of the sweep are
-    kept for them, so that all see equal data.
+    for a short while at a few rates that the sweep leaves possible. Sweep and probes see the same
+    batches.
 
     Args:
-        trainer: What trains, by the three methods of ``Trainer``.
-        batches: What to train on; what can be gone through again starts again at its end.
+        trainer: What trains, with the three methods of ``Trainer``.
+        batches: What to train on. At its end, an iterable that can be iterated again starts again.
         options: How to search; by default ``SearchOptions()``.
         held_out: Batches to score the probes on, for data so small that a probe goes through it
-            more than once; they are trained on at rate 0. Of many, the first few are taken.
+            more than once. They are trained on at rate 0. Of many, the first few are taken.
         group_factors: The factor of each group's rate on the base rate, by name; it is handed on
             to the result.
         keywords: Single options, such as ``steps=50``; see ``SearchOptions``. ``memory`` and
-            ``accumulate`` are for ``find_lr``: a trainer of your own copies its state and takes
-            its batches as it likes.
+            ``accumulate`` are for ``find_lr``: a trainer of your own keeps its snapshot, and
+            takes its batches, as it likes.
 
     Returns:
         The curve, the suggestion, and why.
 
     Raises:
-        FinderError: An option that can't be honoured, or no batch at all.
+        FinderError: An option can't be honoured, or there is no batch at all.
 
     Examples:
         >>> from layerwise.finder import QuadraticTrainer
@@ -62,70 +58,62 @@ def search(
         >>> 0.05 < found.suggestion < 2
         True
     """
-    wanted = replace(options or SearchOptions(), **keywords)
-    steps, method = wanted.steps, wanted.method
-    budget = PROBING * steps if method == "probe" else 0
+    options = replace(options or SearchOptions(), **keywords)
+    probing = options.method == "probe"
+    budget = PROBING * options.steps if probing else 0
     drawn = Batches(batches)
+    points = SweepPoints(options.stop, options.smoothing)
     start = trainer.snapshot()
     try:
-        score_batches = (
-            tuple(islice(held_out, most_held_out(budget))) if held_out is not None else ()
-        )
-        if held_out is not None and method == "probe" and not score_batches:
+        score_batches = tuple(islice(() if held_out is None else held_out, most_held_out(budget)))
+        if held_out is not None and probing and not score_batches:
             raise FinderError(
                 "held_out has no batch, or steps is too low to score on any: pass at least one "
                 "batch, or None."
             )
-        with progress_bar(steps + budget, wanted.progress) as seen:
-            sweep = run_sweep(trainer.train, drawn, wanted.rates, stop_rule(wanted.stop), seen)
-            if method == "probe":
+        with progress_bar(options.steps + budget, options.progress) as seen:
+            stopped = run_sweep(trainer, drawn, options.rates, points, seen)
+            if probing:
                 suggestion = probe(
-                    trainer.train,
-                    lambda: trainer.restore(start),
+                    trainer,
+                    start,
                     drawn,
-                    sweep,
+                    points.rates,
+                    points.losses,
                     budget=budget,
-                    horizon=wanted.horizon,
+                    horizon=options.horizon,
                     held_out=score_batches,
                     seen=seen,
                 )
             else:
-                suggestion = from_curve(sweep)
+                suggestion = from_curve(points.rates, points.losses)
     finally:
         trainer.restore(start)
-    return finding(sweep, suggestion, method, wanted.smoothing, group_factors)
+    return points.finding(stopped, suggestion, method=options.method, group_factors=group_factors)
 
 
-def finding(
-    sweep: Sweep,
-    suggestion: Suggestion,
-    method: Method = "sweep",
-    smoothing: float = SMOOTHING,
-    group_factors: Mapping[str, float] | None = None,
-) -> LRFinding:
-    """The result of a sweep and what was made of it.
+@contextmanager
+def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on standard error; there is none without Rich or without a terminal.
 
     Args:
-        sweep: What the sweep saw.
-        suggestion: The answer.
-        method: How it was found.
-        smoothing: The width of the smoothing in points.
-        group_factors: By what each group's rate is multiplied.
+        total: The most updates to come.
+        wanted: Whether to show a bar.
 
-    Returns:
-        The finding.
+    Yields:
+        A function to call after each update.
     """
-    smoothed = smooth(sweep.losses, smoothing)
-    return LRFinding(
-        rates=sweep.rates,
-        losses=sweep.losses,
-        smoothed=tuple(smoothed.tolist()),
-        stopped=sweep.stopped,
-        suggestion=suggestion.rate,
-        method=method,
-        reason=suggestion.reason,
-        candidates=candidates(sweep.rates, smoothed),
-        probes=suggestion.probes,
-        updates=len(sweep.rates) + suggestion.updates,
-        group_factors=group_factors or {},
-    )
+    if not wanted or find_spec("rich") is None:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not (console.is_terminal or console.is_jupyter):
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Finding a learning rate", total=total)
+        yield lambda: progress.advance(task)

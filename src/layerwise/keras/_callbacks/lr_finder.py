@@ -2,16 +2,20 @@
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, SearchOptions, StopRule
-from layerwise.finder._search import finding
-from layerwise.finder._sweep.curve import from_curve
-from layerwise.finder._sweep.stop import stop_rule
-from layerwise.finder._sweep.sweep import Points, Stopped
+from layerwise.finder import (
+    LRFinding,
+    SearchOptions,
+    Spacing,
+    StopName,
+    Stopped,
+    StopRule,
+    SweepPoints,
+)
 from layerwise.keras._callbacks.batch_rows import Row
 from layerwise.keras._callbacks.lr_updater import LRUpdater
 from layerwise.keras._finder.base_rate import group_factors
@@ -84,10 +88,10 @@ class LRFinder(LRUpdater):
         high: float = 10.0,
         steps: int = 100,
         *,
-        spacing: Literal["geometric", "linear"] = "geometric",
+        spacing: Spacing = "geometric",
         base_lr: float | None = None,
         lr_multiplier: float | None = None,
-        stop: Literal["diverged", "doubled", "never"] | StopRule = "doubled",
+        stop: StopName | StopRule = "doubled",
         smoothing: float = 2.0,
         restore: bool = True,
     ) -> None:
@@ -98,7 +102,8 @@ class LRFinder(LRUpdater):
             self._rates = options.rates.tolist()
         else:
             self._rates = _multiplied(low, high, lr_multiplier, spacing)
-        self._stop = stop_rule(stop)
+        SearchOptions(stop=stop, smoothing=smoothing)
+        self._stop = stop
         self._smoothing = smoothing
         self._restore = restore
         self._kept: tuple[RandomStates, list[tuple[Any, Any]]] | None = None
@@ -120,7 +125,7 @@ class LRFinder(LRUpdater):
         variables = variables_of(self.model) if self._restore else optimizer.variables[:2]
         self._kept = RandomStates(), [(v, on_host(v)) for v in variables]
         self._batches, self._epochs, self.finding = {}, {}, None
-        self._points = Points(self._stop)
+        self._points = SweepPoints(self._stop, self._smoothing)
         self._part: list[float] = []
         self._begin: int | None = None
         self._places: deque[int] = deque()  # in the rates, of the batches not heard of
@@ -173,14 +178,7 @@ class LRFinder(LRUpdater):
             stopped = self._stopped
         else:
             stopped = "stopped by the user" if self.model.stop_training else "data ended"
-        sweep = self._points.sweep(stopped)
-        self.finding = finding(
-            sweep,
-            from_curve(sweep, self._smoothing),
-            "sweep",
-            self._smoothing,
-            group_factors(self.model),
-        )
+        self.finding = self._points.finding(stopped, group_factors=group_factors(self.model))
         if self._stopped is not None:
             self.model.stop_training = False
         self.put_back()

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from layerwise.finder._random_states import global_states
+from layerwise.finder import global_states
 from layerwise.keras._internals.hooks import number_in
 from layerwise.keras._internals.training import (
     global_seed_generator,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from layerwise.errors import FinderError
-from layerwise.finder._random_states import global_states
+from layerwise.finder import global_states
 from layerwise.optax._finder.base_rate import OptimizerAtRate, with_rates
 from layerwise.optax._transforms.learning_rates import nodes
 

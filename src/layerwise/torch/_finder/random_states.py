@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from layerwise.finder._random_states import KINDS, global_states
-from layerwise.finder._random_states import state_of as kept
+from layerwise.finder import HostGenerator, generator_state, global_states
 
 _PARTS = ("sampler", "batch_sampler", "dataset", "transform")
 _DEPTH = 4
@@ -14,7 +13,7 @@ _DEPTH = 4
 
 def is_generator(value: Any) -> bool:
     """Whether it is a random generator of PyTorch, NumPy or Python."""
-    return isinstance(value, (torch.Generator, *KINDS))
+    return isinstance(value, torch.Generator | HostGenerator)
 
 
 def state_of(generator: Any) -> Callable[[], None]:
@@ -26,7 +25,7 @@ def state_of(generator: Any) -> Callable[[], None]:
             generator.set_state(state)
 
         return put
-    return kept(generator)
+    return generator_state(generator)
 
 
 def random_states(devices: Iterable[torch.device], loader: Any) -> Callable[[], None]:

@@ -1,1 +1,0 @@
-"""The sweep over rates: when it ends, and what its curve says."""
