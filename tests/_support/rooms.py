@@ -9,7 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "src" / "layerwise"
 
-NOUNS = {"_checks", "errors", "finder", "multipliers", "recorder", "schedules"}
+NOUNS = {
+    "_checks",
+    "_numbers",
+    "_series",
+    "errors",
+    "finder",
+    "multipliers",
+    "recorder",
+    "schedules",
+}
 # Beside the nouns an adapter has its framework, and Keras' also the backends under Keras.
 ADAPTERS = {
     "keras": {"keras", "jax", "tensorflow", "torch"},

@@ -57,10 +57,10 @@ def text_of(shown, width=80):
 
 def test_the_table_has_what_was_measured():
     assert cells(table(measured())) == [
-        ("  single rate", "{}", "0.003", "0.910 ± 0.010", ""),
+        ("  single rate", "{}", "3e-3", "0.910 ± 0.010", ""),
         ("  frozen backbone", "{'backbone': 0}", "0.01", "0.900 ± 0.026", "1 of 3"),
         ("★ layer-wise rates", "layer_decay(0.3)", "0.03", "0.937 ± 0.006", "3 of 3"),
-        ("  from scratch", "{}", "0.001", "0.830 ± 0.026", "0 of 3"),
+        ("  from scratch", "{}", "1e-3", "0.830 ± 0.026", "0 of 3"),
     ]
 
 

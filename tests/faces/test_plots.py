@@ -23,11 +23,11 @@ from layerwise import (
     plots,
     warmup,
 )
+from layerwise._numbers import number_text
+from layerwise._series import moving_average
 from layerwise.finder import LRFinding, QuadraticTrainer, search
 from layerwise.multipliers import Parameter, resolve
-from layerwise.plots._curves import moving_average, thin
 from layerwise.plots._style import GREY, PALETTE, figure_of, inks, luminance, ramp
-from layerwise.plots._ticks import number_text, step_text
 from layerwise.recorder import History
 
 SCHEDULE = warmup(10) >> cosine(90)
@@ -343,7 +343,7 @@ def test_a_finding_marks_the_suggestion_and_the_classical_ones():
         assert marked.get(name) == rate
     assert marked["_suggestion"] == finding.suggestion
     [note] = ax.texts
-    assert note.get_text() == f"suggestion {number_text(float(f'{finding.suggestion:.3g}'))}"
+    assert note.get_text() == f"suggestion {number_text(finding.suggestion, 3)}"
     assert note.get_fontweight() == "bold"
 
 
@@ -378,8 +378,8 @@ def test_a_history_is_its_loss_its_average_and_its_rates():
     lines = {line.get_label(): line for one in all_axes(ax) for line in one.lines}
     loss = history.batch["loss"]
     assert lines["each batch"].get_ydata().tolist() == loss.tolist()
-    middle = loss[195:206].mean()  # a fortieth of 400 batches to both sides
-    assert lines["loss"].get_ydata()[200] == pytest.approx(middle, rel=1e-12)
+    # A fiftieth of 400 batches, as a round number.
+    assert lines["loss"].get_ydata()[200] == pytest.approx(loss[196:201].mean(), rel=1e-12)
     assert lines["val_loss"].get_xdata().tolist() == [200, 400]
     assert lines["val_loss"].get_ydata().tolist() == [0.5, 0.3]
     assert lines["rate of body"].get_ydata().tolist() == [1e-3] * 400
@@ -442,42 +442,6 @@ def test_runs_are_compared_by_a_metric():
 def test_comparing_what_no_run_has_names_what_is_there():
     with pytest.raises(RecorderError, match=r"'f1'; there is accuracy, .*loss"):
         plots.compare([run()], column="f1")
-
-
-def test_a_moving_average_is_a_mean_of_neighbours():
-    values = RNG.random(50)
-    for i, average in enumerate(moving_average(values, window=7)):
-        assert average == pytest.approx(values[max(i - 3, 0) : i + 4].mean(), rel=1e-12)
-    assert moving_average([np.nan, np.nan], window=1).tolist() == pytest.approx(
-        [np.nan] * 2, nan_ok=True
-    )
-    assert moving_average([], window=3).tolist() == []
-
-
-def test_thinning_keeps_extremes_and_ends():
-    x, y = np.arange(10_000), RNG.standard_normal(10_000)
-    y[4567], y[1234] = 99.0, -99.0
-    few_x, few_y = thin(x, y, 200)
-    assert len(few_x) <= 202
-    assert {0, 4567, 1234, 9999} <= set(few_x.tolist())
-    assert few_y.tolist() == y[few_x.astype(int)].tolist()
-    assert np.all(np.diff(few_x) > 0)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0.001, "1e-3"), (0.00025, "2.5e-4"), (0.01, "0.01"), (0.3, "0.3"), (0.0, "0"),
-     (10, "10"), (800.0, "800"), (2e7, "2e7"), (-0.5, "-0.5")],
-)  # fmt: skip
-def test_numbers_are_written_as_people_write_them(number, text):
-    assert number_text(number) == text
-
-
-@pytest.mark.parametrize(
-    ("step", "text"), [(0, "0"), (250, "250"), (1500, "1.5k"), (10_000, "10k"), (2e6, "2M")]
-)
-def test_thousands_of_steps_are_k(step, text):
-    assert step_text(step) == text
 
 
 def test_ticks_of_a_picture_are_short():

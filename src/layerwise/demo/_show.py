@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layerwise._numbers import counted, number_text
 from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
 from layerwise.demo._ways import LAYERWISE, SINGLE
 
@@ -53,10 +54,10 @@ def table(comparison: Comparison) -> "Table":
         box=SIMPLE_HEAD,
         title=f"From MNIST to UCI digits with {FEW} labels of each class",
         caption=(
-            f"accuracy on {comparison.tested:,} images after {_count(settings.steps, 'step')} on "
+            f"accuracy on {comparison.tested:,} images after {counted(settings.steps, 'step')} on "
             f"{comparison.backend}: mean ± standard deviation over "
-            f"{_count(settings.seeds, 'draw')}; base rate: what the finder suggests from the "
-            f"few labels in {_count(settings.tried, 'draw')}, geometric mean"
+            f"{counted(settings.seeds, 'draw')}; base rate: what the finder suggests from the "
+            f"few labels in {counted(settings.tried, 'draw')}, geometric mean"
         ),
         show_edge=False,
         pad_edge=False,
@@ -73,7 +74,7 @@ def table(comparison: Comparison) -> "Table":
         shown.add_row(
             f"{'★' if result is best else ' '} {result.way.name}",
             result.way.written,
-            _rate(result.rate),
+            number_text(result.rate, 2),
             _accuracy(result),
             "" if result is single else f"{_wins(result, single)} of {settings.seeds}",
             style="bold" if result is best else None,
@@ -102,7 +103,7 @@ def sentence(comparison: Comparison) -> str:
     words = (
         f"This time {best.way.name} came first with {best.mean:.3f}, ahead of {second.way.name} "
         f"by {best.mean - second.mean:.3f}, and better in {_wins(best, second)} of "
-        f"{_count(len(lead), 'draw')}"
+        f"{counted(len(lead), 'draw')}"
     )
     if len(lead) == 1:
         return f"{words}; one draw says little."
@@ -115,14 +116,6 @@ def sentence(comparison: Comparison) -> str:
 
 def _wins(result: Result, other: Result) -> int:
     return sum(a > b for a, b in zip(result.accuracies, other.accuracies, strict=True))
-
-
-def _count(count: int, thing: str) -> str:
-    return f"{count} {thing}{'s' * (count != 1)}"
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:.2g}"
 
 
 def _accuracy(result: Result) -> str:

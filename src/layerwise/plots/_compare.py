@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
+from layerwise._series import moving_average
 from layerwise.errors import RecorderError
-from layerwise.plots._curves import moving_average, thin
+from layerwise.plots._curves import thin
 from layerwise.plots._history import VALIDATION, along_of
 from layerwise.plots._style import axes, dress, legend, style
 from layerwise.plots._ticks import number_axis, step_axis

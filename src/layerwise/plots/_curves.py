@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._series import Floats, places_of_extremes
 from layerwise.errors import LayerwiseError
 from layerwise.schedules import is_closed_form
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Steps: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer[Any]]
 """So many steps from 0 on, or exactly these."""
 
@@ -58,58 +58,8 @@ def most_steps(values: Sequence[Any]) -> int:
     return EVERY_STEP if all(map(is_closed_form, values)) else _CALLS
 
 
-def thin(x: npt.ArrayLike, y: npt.ArrayLike, points: int = _POINTS) -> tuple[Floats, Floats]:
-    """A curve with fewer points that looks the same: of each stretch its lowest and its highest.
-
-    Args:
-        x: Shape ``(n,)``.
-        y: Shape ``(n,)``; NaN counts as neither.
-        points: How many are left, about.
-
-    Returns:
-        Both, with the first and the last point; unchanged if there are no more than ``points``.
-
-    Examples:
-        >>> x, y = thin(np.arange(1000), np.sin(np.arange(1000)), points=100)
-        >>> len(x) <= 102, bool(y.max() == np.sin(np.arange(1000)).max())
-        (True, True)
-    """
+def thin(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Both coordinates of a curve, with so few points as a line needs."""
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(xs) <= points:
-        return xs, ys
-    stretches = np.array_split(np.arange(len(xs)), max(points // 2, 1))
-    low, high = np.nan_to_num(ys, nan=np.inf), np.nan_to_num(ys, nan=-np.inf)
-    kept = {0, len(xs) - 1}
-    for own in stretches:
-        kept |= {int(own[low[own].argmin()]), int(own[high[own].argmax()])}
-    places = np.array(sorted(kept))
-    return xs[places], ys[places]
-
-
-def moving_average(values: npt.ArrayLike, window: int | None = None) -> Floats:
-    """The mean of each value's neighbourhood, as many before as after it.
-
-        average(i) = mean of the finite values(j) with |i - j| <= window // 2
-
-    Args:
-        values: Shape ``(n,)``; what is not finite is left out.
-        window: How many values, at least 1; by default a fortieth of all. Even ones count as the
-            next odd one; at both ends there are fewer.
-
-    Returns:
-        Shape ``(n,)``; NaN where no neighbour is finite.
-
-    Examples:
-        >>> moving_average([1.0, 2.0, 6.0, float("nan"), 3.0], window=3).tolist()
-        [1.5, 3.0, 4.0, 4.5, 3.0]
-    """
-    known = np.asarray(values, np.float64)
-    half = (window if window is not None else max(len(known) // 40, 1)) // 2
-    finite = np.isfinite(known)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, known, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    first = np.maximum(np.arange(len(known)) - half, 0)
-    end = np.minimum(np.arange(len(known)) + half + 1, len(known))
-    with np.errstate(invalid="ignore"):
-        averages: Floats = (sums[end] - sums[first]) / (counts[end] - counts[first])
-    return averages
+    kept = places_of_extremes(ys, _POINTS)
+    return xs[kept], ys[kept]

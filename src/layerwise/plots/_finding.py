@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from layerwise._numbers import number_text
 from layerwise.plots._style import (
     BLUE,
     GREEN,
@@ -18,7 +19,7 @@ from layerwise.plots._style import (
     legend,
     lines_of,
 )
-from layerwise.plots._ticks import number_axis, rounded_text
+from layerwise.plots._ticks import number_axis
 
 if TYPE_CHECKING:
     from layerwise.finder import LRFinding
@@ -62,7 +63,7 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
             markeredgecolor=ink,
             markeredgewidth=0.7,
             zorder=4,
-            label=f"{name}: {rounded_text(rate)}",
+            label=f"{name}: {number_text(rate, 3)}",
         )
     if finding.probes:
         ax.plot(
@@ -139,7 +140,7 @@ def _mark(ax: Axes, rate: float, loss: float) -> None:
     low, high = ax.get_xlim()
     place = (np.log(rate) - np.log(low)) / (np.log(high) - np.log(low))
     align = "left" if place < 0.15 else "right" if place > 0.85 else "center"
-    _above(ax, f"suggestion {rounded_text(rate)}", place, align, fontsize=11, fontweight="bold")
+    _above(ax, f"suggestion {number_text(rate, 3)}", place, align, fontsize=11, fontweight="bold")
 
 
 def _above(ax: Axes, text: str, x: float, align: str, **look: Any) -> None:

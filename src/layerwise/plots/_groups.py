@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._numbers import number_text
+from layerwise._series import Floats
 from layerwise.multipliers import Plan, PlanRow, Value
 from layerwise.multipliers._names import common_start
+<<<<<<< HEAD
 from layerwise.plots._curves import Floats, most_steps
 from layerwise.plots._style import shorten
 from layerwise.plots._ticks import rounded_text
 from layerwise.schedules import values_over
+=======
+from layerwise.plots._curves import curve, most_steps
+from layerwise.plots._style import shorten
+>>>>>>> w-n4
 
 
 @dataclass(frozen=True)
@@ -92,5 +99,5 @@ def _label(rows: Sequence[PlanRow], separator: str) -> str:
 
 def _factor(value: Value) -> str:
     if isinstance(value, float | int):
-        return rounded_text(value)
+        return number_text(value, 3)
     return shorten(getattr(value, "__name__", None) or repr(value), 26)

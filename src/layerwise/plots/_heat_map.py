@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
+from layerwise._series import Floats
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Plan
-from layerwise.plots._curves import Floats, Steps, steps_of
+from layerwise.plots._curves import Steps, steps_of
 from layerwise.plots._groups import group_rates, groups_of, unit_of
 from layerwise.plots._style import GREY, MAP, axes, dress, figure_of, inks, shorten
 from layerwise.plots._ticks import number_axis, step_axis

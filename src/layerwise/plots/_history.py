@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from layerwise.plots._curves import Floats, moving_average, thin
+from layerwise._series import Floats, moving_average
+from layerwise.plots._curves import thin
 from layerwise.plots._style import (
     BLUE,
     GREEN,

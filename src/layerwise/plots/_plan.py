@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from layerwise._numbers import number_text
 from layerwise.multipliers import Plan
 from layerwise.plots._curves import Steps, steps_of, thin
 from layerwise.plots._groups import group_rates, groups_of, most_steps_of, unit_of
 from layerwise.plots._style import GREY, axes, dress, from_zero, legend, ramp
-from layerwise.plots._ticks import number_axis, rounded_text, step_axis
+from layerwise.plots._ticks import number_axis, step_axis
 
 _FAR_APART = 30  # rates that differ more are not told from 0 on a linear axis
 _DEEP = 30  # below the lowest peak a schedule that goes to 0 leaves the picture
@@ -58,7 +59,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
             linewidth=width if i in colors else 1.6,
         )
     unit = unit_of(plan)
-    base = "" if plan.learning_rate is None else f", base {rounded_text(plan.learning_rate)}"
+    base = "" if plan.learning_rate is None else f", base {number_text(plan.learning_rate, 3)}"
     dress(ax, f"{unit.capitalize()} of each group{base}", "step (optimizer updates)", unit)
     ax.margins(x=0.02)
     if len(peaks) and peaks.max() / peaks.min() >= _FAR_APART:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Columns, Numbers
 from layerwise.recorder._csv import read_csv, write_csv
@@ -182,13 +183,13 @@ class History:
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
-        parts = [_count(_length(self.batch), "batch", "batches")]
-        parts.append(_count(_length(self.epoch), "epoch", "epochs"))
+        parts = [counted(_length(self.batch), "batch", "batches")]
+        parts.append(counted(_length(self.epoch), "epoch"))
         loss = self.batch.get("loss", self.epoch.get("loss"))
         if loss is not None and len(loss):
-            parts.append(f"loss {loss[0]:.4g} to {loss[-1]:.4g}")
+            parts.append(f"loss {number_text(loss[0])} to {number_text(loss[-1])}")
         if self.rates:
-            parts.append(_count(len(self.rates), "group", "groups"))
+            parts.append(counted(len(self.rates), "group"))
         return f"<History{name}: {', '.join(parts)}>"
 
 
@@ -224,7 +225,3 @@ def _below(prefix: str, columns: Mapping[str, Numbers]) -> dict[str, npt.NDArray
 
 def _length(columns: Mapping[str, Numbers]) -> int:
     return len(next(iter(columns.values()), ()))
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerwise.report._average import moving_average, window_of
+from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
+from layerwise._series import Floats, moving_average
 from layerwise.report._finder import finding_of
-from layerwise.report._format import NOTHING, count, duration, number, whole
 from layerwise.report._run import VALIDATION, Run, as_floats
-from layerwise.report._thin import Floats
 
 # Of a metric with such a word in its name less is better.
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
@@ -57,9 +56,9 @@ def remarks(runs: Sequence[Run]) -> list[str]:
             said.append(f"No loss of the run {run.name} is a finite number.")
         elif len(broken):
             said.append(
-                f"{count(len(broken), 'loss').replace('losss', 'losses')} of the run {run.name} "
+                f"{counted(len(broken), 'loss', 'losses')} of the run {run.name} "
                 f"{'is' if len(broken) == 1 else 'are'} NaN or infinite, the first at step "
-                f"{whole(steps[broken[0]])}; pictures leave them out."
+                f"{whole_text(steps[broken[0]])}; pictures leave them out."
             )
     return said
 
@@ -77,10 +76,10 @@ def _steps(run: Run) -> Fact:
     steps = run.steps
     epochs = as_floats(run.epoch.get("epoch", np.empty(0)))
     begun = as_floats(run.batch.get("epoch", np.empty(0)))
-    detail = count(len(epochs), "epoch") if len(epochs) else ""
+    detail = counted(len(epochs), "epoch") if len(epochs) else ""
     if not detail and np.isfinite(begun).any():
-        detail = f"in epoch {whole(np.nanmax(begun) + 1)}"
-    return Fact(whole(steps[-1] + 1) if len(steps) else NOTHING, detail)
+        detail = f"in epoch {whole_text(np.nanmax(begun) + 1)}"
+    return Fact(whole_text(steps[-1] + 1) if len(steps) else NOTHING, detail)
 
 
 def _time(run: Run) -> Fact:
@@ -96,17 +95,17 @@ def _time(run: Run) -> Fact:
     passed = float(steps[-1] - steps[0]) if len(steps) > 1 else 0.0
     own = run.by_batch("time")[1]
     pace = (own[-1] - own[0]) / passed if passed > 0 and len(own) else 0.0
-    return Fact(duration(spent), f"{number(1000 * pace, 2)} ms a step" if pace > 0 else "")
+    return Fact(duration(spent), f"{number_text(1000 * pace, 2)} ms a step" if pace > 0 else "")
 
 
 def _rate(run: Run) -> Fact:
     _, rates = run.by_batch("rate")
     rates = rates[np.isfinite(rates)]
     finding = finding_of(run)
-    found = f"finder: {number(finding.suggestion, 3)}" if finding and finding.suggestion else ""
-    if not len(rates):
-        return Fact(NOTHING, found)
-    return Fact(number(rates.max(), 3), found)
+    found = ""
+    if finding is not None and finding.suggestion is not None:
+        found = f"finder: {number_text(finding.suggestion, 3)}"
+    return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
 
 
 def _course(run: Run, column: str) -> Fact:
@@ -117,12 +116,12 @@ def _course(run: Run, column: str) -> Fact:
         return Fact(NOTHING)
     less = any(word in column.lower() for word in _LESS_IS_BETTER)
     best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
-    where = f", step {whole(steps[best])}" if np.isfinite(steps[best]) else ""
-    return Fact(number(values[known[-1]]), f"best {number(values[best], 3)}{where}")
+    where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
+    return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
 
 
 def _values(run: Run, column: str) -> tuple[Floats, Floats]:
     if column in run.epoch:
         return run.by_epoch(column)
     steps, values = run.by_batch(column)
-    return steps, moving_average(values, window_of(len(values)))
+    return steps, moving_average(values)

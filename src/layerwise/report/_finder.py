@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from layerwise._numbers import NOTHING, counted, number_text
+from layerwise._series import Floats, places_of_extremes
 from layerwise.errors import ConfigError
 from layerwise.finder import LRFinding
-from layerwise.report._format import NOTHING, count, number
 from layerwise.report._lines import numbers
 from layerwise.report._picture import Picture, Table, line_style
 from layerwise.report._run import Run
-from layerwise.report._thin import Floats, places_of_extremes
 
 POINTS = 400
 TABLE_ROWS = 40
@@ -141,30 +141,30 @@ def _words(run: Run, finding: LRFinding, alone: bool) -> str:
     name = "" if alone else f"{run.name}: "
     if finding.suggestion is None:
         return f"{name}no rate is suggested. {finding.reason}"
-    return f"{name}{number(finding.suggestion, 3)} is suggested. {finding.reason}"
+    return f"{name}{number_text(finding.suggestion, 3)} is suggested. {finding.reason}"
 
 
 def _table(found: Sequence[tuple[Run, LRFinding]]) -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for run, finding in found:
-        own = number(finding.suggestion, 3) if finding.suggestion else "none"
-        rows.append((run.name, f"suggestion ({finding.method})", own, NOTHING, NOTHING))
-        for rule, rate in finding.candidates.items():
-            rows.append((run.name, rule, number(rate, 3) if rate else "none", NOTHING, NOTHING))
-        for group, rate in finding.group_rates.items():
-            rows.append((run.name, f"suggestion for {group}", number(rate, 3), NOTHING, NOTHING))
-        for probe in finding.probes:
-            what = f"probe of {count(probe.updates, 'update')}"
-            rows.append((run.name, what, number(probe.rate, 3), number(probe.score), NOTHING))
-        losses = np.array(finding.losses)
-        for place in places_of_extremes(losses, max(TABLE_ROWS // len(found), 12)):
-            rows.append(
-                (
-                    run.name,
-                    "sweep",
-                    number(finding.rates[place], 3),
-                    number(losses[place]),
-                    number(finding.smoothed[place]),
-                )
-            )
+        rows.append(_row(run, f"suggestion ({finding.method})", finding.suggestion))
+        rows += [_row(run, rule, rate) for rule, rate in finding.candidates.items()]
+        rows += [
+            _row(run, f"suggestion for {group}", rate)
+            for group, rate in finding.group_rates.items()
+        ]
+        rows += [
+            _row(run, f"probe of {counted(probe.updates, 'update')}", probe.rate, probe.score)
+            for probe in finding.probes
+        ]
+        kept = places_of_extremes(np.array(finding.losses), max(TABLE_ROWS // len(found), 12))
+        rows += [
+            _row(run, "sweep", finding.rates[at], finding.losses[at], finding.smoothed[at])
+            for at in kept
+        ]
     return Table(("run", "what", "learning rate", "loss", "smoothed loss"), tuple(rows))
+
+
+def _row(run: Run, what: str, rate: float | None, *losses: float) -> tuple[str, ...]:
+    cells = [number_text(loss) for loss in losses] + [NOTHING] * (2 - len(losses))
+    return (run.name, what, "none" if rate is None else number_text(rate, 3), *cells)

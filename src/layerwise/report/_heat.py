@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerwise.report._format import NOTHING, count, number, whole
+from layerwise._numbers import NOTHING, counted, number_text, whole_text
+from layerwise._series import Floats, evenly, thin_columns
 from layerwise.report._lines import STEP, numbers
 from layerwise.report._picture import Picture, Table
 from layerwise.report._rates import MOST_LINES
 from layerwise.report._run import RATES, RATIOS, Run, as_floats
-from layerwise.report._thin import Floats, evenly, thin_columns
 
 CELLS = 120_000
 """Cells of all heat maps of a page together."""
@@ -127,7 +127,7 @@ def _picture(
     ticks = decades if len(decades) > 1 else [low, high]
     caption = subject.words.format(
         unit=grid.unit,
-        layers=count(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
+        layers=counted(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
         range=_range(grid.values),
         grey=subject.grey if (grid.values == 0).any() else "",
     )
@@ -150,7 +150,7 @@ def _picture(
                 "colorbar": {
                     "title": {"text": grid.unit},
                     "tickvals": ticks,
-                    "ticktext": [number(10**tick, 2) for tick in ticks],
+                    "ticktext": [number_text(10**tick, 2) for tick in ticks],
                 },
                 "meta": {},
             },
@@ -185,7 +185,7 @@ def _range(values: Floats) -> str:
     known = values[np.isfinite(values) & (values > 0)]
     if not len(known):
         return "all 0"
-    low, high = number(known.min(), 3), number(known.max(), 3)
+    low, high = number_text(known.min(), 3), number_text(known.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
 
 
@@ -212,9 +212,9 @@ def _table(grid: Grid) -> Table:
     for name, values in zip(grid.names, grid.values, strict=True):
         known = values[np.isfinite(values)]
         ends = (known.min(), known.max()) if len(known) else ()
-        extremes = [number(end, 3) for end in ends] or [NOTHING, NOTHING]
-        rows.append((name, *(number(values[place], 3) for place in shown), *extremes))
-    headings = ("layer", *(f"step {whole(grid.steps[place])}" for place in shown))
+        extremes = [number_text(end, 3) for end in ends] or [NOTHING, NOTHING]
+        rows.append((name, *(number_text(values[place], 3) for place in shown), *extremes))
+    headings = ("layer", *(f"step {whole_text(grid.steps[place])}" for place in shown))
     note = (
         f"{len(shown)} of {len(grid.steps):,} steps, and the extremes over all of them."
         if len(shown) < len(grid.steps)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from layerwise.report._format import count, number, whole
+from layerwise._numbers import counted, number_text, whole_text
+from layerwise._series import Floats, places_of_extremes
 from layerwise.report._picture import line_style
 from layerwise.report._run import Run
-from layerwise.report._thin import Floats, places_of_extremes
 
 STEP = "step (updates applied)"
 
@@ -76,7 +76,7 @@ def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
 def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:
     """The rows of one run in a table that runs share: its name, the step, and the numbers."""
     return [
-        (run.name, whole(steps[place]), *(number(values[place]) for values in columns))
+        (run.name, whole_text(steps[place]), *(number_text(values[place]) for values in columns))
         for place in table_places(columns[0], shared)
     ]
 
@@ -102,7 +102,7 @@ def said_of(run: Run, runs: Sequence[Run], words: str) -> str:
 def listed(words: Sequence[str], most: int = 6) -> str:
     """A sentence of what is said of each run, as far as one can take it in."""
     rest = len(words) - most
-    text = "; ".join(words[:most]) + (f"; and {count(rest, 'more run')}" if rest > 0 else "")
+    text = "; ".join(words[:most]) + (f"; and {counted(rest, 'more run')}" if rest > 0 else "")
     return f"{text[:1].upper()}{text[1:]}." if len(words) == 1 else f"{text}."
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerwise.report._average import moving_average, window_of
-from layerwise.report._format import NOTHING, number, whole
+from layerwise._numbers import NOTHING, number_text, whole_text
+from layerwise._series import Floats, moving_average, window_of
 from layerwise.report._lines import (
     Trace,
     axes,
@@ -18,7 +18,6 @@ from layerwise.report._lines import (
 )
 from layerwise.report._picture import Picture, Table
 from layerwise.report._run import VALIDATION, Run
-from layerwise.report._thin import Floats
 
 FAR_APART = 30.0
 """From which ratio of the highest to the lowest average on an axis is logarithmic."""
@@ -53,7 +52,7 @@ def _picture(
     seen = 0
     for run in recorded:
         steps, values = run.by_batch(column)
-        averages = moving_average(values, window_of(len(values)))
+        averages = moving_average(values)
         if len(values):
             seen += len(values)
             traces = _batches(run, values, averages, len(recorded))
@@ -67,8 +66,8 @@ def _picture(
             data.append(_epochs(run, kind, steps, values))
             seen += len(values)
             rows += [
-                (f"{run.name}, {kind}", whole(steps[place]), number(values[place]), NOTHING)
-                for place in table_places(values, len(recorded))
+                (f"{run.name}, {kind}", whole_text(steps[at]), number_text(values[at]), NOTHING)
+                for at in table_places(values, len(recorded))
             ]
             if column not in run.batch:
                 words.append(said_of(run, runs, f"{kind} {_course(values)}"))
@@ -117,7 +116,7 @@ def _course(values: Floats) -> str:
     known = values[np.isfinite(values)]
     if not len(known):
         return "no finite value"
-    return f"from {number(known[0], 3)} to {number(known[-1], 3)}"
+    return f"from {number_text(known[0], 3)} to {number_text(known[-1], 3)}"
 
 
 def _sentence(looks: dict[str, None]) -> str:

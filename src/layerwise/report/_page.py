@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from layerwise._numbers import counted
 from layerwise.errors import RecorderError
 from layerwise.report import _finder, _heat, _measured, _rates
 from layerwise.report._facts import facts, headings, remarks
-from layerwise.report._format import count
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
@@ -50,7 +50,7 @@ def page(runs: Sequence[Run]) -> str:
         remarks=[*remarks(runs), *_finder.trouble(runs)],
         averaged=any(len(run.steps) > 0 for run in runs),
         sections=shown,
-        count=count,
+        counted=counted,
         swatch=lambda line: Markup(swatch(line)),
         version=version("layerwise"),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from layerwise.report._format import count, number, whole
+from layerwise._numbers import counted, number_text, whole_text
+from layerwise._series import Floats
 from layerwise.report._lines import (
     Trace,
     axes,
@@ -19,7 +20,6 @@ from layerwise.report._lines import (
 )
 from layerwise.report._picture import Line, Picture, Table
 from layerwise.report._run import RATES, Run
-from layerwise.report._thin import Floats
 
 MOST_LINES = 8
 """How many groups can be told apart as lines; more are a heat map's."""
@@ -40,7 +40,7 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
         rows += table_rows(run, steps, len(recorded), rates)
-        low, high = number(np.nanmin(rates), 3), number(np.nanmax(rates), 3)
+        low, high = number_text(np.nanmin(rates), 3), number_text(np.nanmax(rates), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
         words.append(said_of(run, runs, span))
     seen = sum(len(run.steps) for run in recorded)
@@ -67,7 +67,10 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
         lines = _equal_together(groups)
         kept = table_places(max(groups.values(), key=np.ptp))
         rows = [
-            (whole(run.steps[place]), *(number(rates[place]) for rates in groups.values()))
+            (
+                whole_text(run.steps[place]),
+                *(number_text(rates[place]) for rates in groups.values()),
+            )
             for place in kept
         ]
         pictures.append(
@@ -90,7 +93,7 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
 
 
 def _each(groups: int) -> str:
-    return "the group" if groups == 1 else f"each of {count(groups, 'group')}"
+    return "the group" if groups == 1 else f"each of {counted(groups, 'group')}"
 
 
 def _equal_together(groups: Mapping[str, Floats]) -> dict[str, Floats]:

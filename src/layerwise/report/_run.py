@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from layerwise._series import Floats
 from layerwise.recorder import History
-from layerwise.report._thin import Floats
 
 ROWS = 200_000
 """Rows of a record that are read: longer ones are thinned by the reader, extremes kept."""

@@ -1,9 +1,15 @@
-"""Thinning: fewer points, the same extremes."""
+"""Series for the eye: thinning keeps the extremes, and the moving average is a mean."""
 
 import numpy as np
 import pytest
 
-from layerwise.report._thin import evenly, places_of_extremes, thin_columns
+from layerwise._series import (
+    evenly,
+    moving_average,
+    places_of_extremes,
+    thin_columns,
+    window_of,
+)
 
 
 @pytest.mark.parametrize("count", [401, 1_000, 99_999])
@@ -54,3 +60,30 @@ def test_evenly_has_both_ends():
     assert evenly(3, 10).tolist() == [0, 1, 2]
     assert evenly(1, 6).tolist() == [0]
     assert evenly(1_000, 3).tolist() == [0, 500, 999]
+
+
+@pytest.mark.parametrize(("count", "window"), [(1, 1), (50, 7), (49, 7), (48, 7), (30, 100)])
+def test_the_average_is_the_mean_of_the_window(count, window):
+    values = np.random.default_rng(count).standard_normal(count)
+    expected = [values[max(0, end - window) : end].mean() for end in range(1, count + 1)]
+    # Sums of at most 100 numbers of size 1, in another order.
+    np.testing.assert_allclose(moving_average(values, window), expected, rtol=0, atol=1e-13)
+
+
+def test_a_blow_up_is_forgotten_when_it_has_left_the_window():
+    values = np.ones(100)
+    values[30] = 1e30
+    averages = moving_average(values, 10)
+    assert averages[29] == 1.0
+    assert averages[30] > 1e28
+    assert (averages[40:] == 1.0).all()
+
+
+def test_what_is_not_finite_is_left_out():
+    averages = moving_average(np.array([np.nan, 2.0, np.inf, 4.0]), 2)
+    np.testing.assert_array_equal(averages, [np.nan, 2.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 12_345])
+def test_the_window_is_at_most_a_fiftieth(count):
+    assert 1 <= window_of(count) <= max(1, count / 50)
