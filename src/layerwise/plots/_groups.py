@@ -10,15 +10,9 @@ from layerwise._numbers import number_text
 from layerwise._series import Floats
 from layerwise.multipliers import Plan, PlanRow, Value
 from layerwise.multipliers._names import common_start
-<<<<<<< HEAD
-from layerwise.plots._curves import Floats, most_steps
+from layerwise.plots._curves import most_steps
 from layerwise.plots._style import shorten
-from layerwise.plots._ticks import rounded_text
 from layerwise.schedules import values_over
-=======
-from layerwise.plots._curves import curve, most_steps
-from layerwise.plots._style import shorten
->>>>>>> w-n4
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,7 @@ from matplotlib.axes import Axes
 
 from layerwise._series import Floats
 from layerwise.errors import ScheduleError
-<<<<<<< HEAD
-from layerwise.plots._curves import Floats, Steps, most_steps, steps_of, thin
-=======
-from layerwise.plots._curves import Steps, curve, most_steps, steps_of, thin
->>>>>>> w-n4
+from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import number_axis, step_axis
 from layerwise.schedules import Schedule, values_over
