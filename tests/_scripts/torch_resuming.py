@@ -6,7 +6,6 @@ continues every checkpoint in the folder in one order of construct and load, and
 many were continued and which of them came out different.
 """
 
-import json
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from layerwise import cosine, cyclic, gradual_unfreezing, linear, piecewise_constant, warmup
 from layerwise.torch import ScheduleLR, param_groups
+from tests._support.own_process import report
 from tests._support.schedules import SCHEDULES
 from tests._support.torch.networks import bits
 
@@ -150,7 +150,7 @@ def main(order: str, folder: Path) -> None:
                 same &= run.weights() == record["weights"][later + 1]
             if not same:
                 different.append([record["kind"], step])
-    sys.stdout.write(json.dumps({"continued": continued, "different": different}))
+    report(continued=continued, different=different)
 
 
 if __name__ == "__main__":

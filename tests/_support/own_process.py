@@ -1,13 +1,15 @@
-"""A module of the tests in a process of its own, and what it reports."""
+"""Modules of the tests in processes of their own, and what they report."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MOST_SECONDS = 600  # to tell a deadlock; nothing takes that long, also on a busy machine
 
 
 def report(**found: Any) -> None:
@@ -17,14 +19,32 @@ def report(**found: Any) -> None:
 
 def reported(module: str, *arguments: str, **environment: str) -> dict[str, Any]:
     """What ``python -m module`` hands over."""
-    done = subprocess.run(
+    (output,) = ended_well(module, [arguments], **environment)
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def run_ranks(module: str, folder: Path, world: int) -> None:
+    """Run ``python -m module RANK FOLDER`` for every rank at once; all have to end well."""
+    ended_well(module, [(str(rank), str(folder)) for rank in range(world)])
+
+
+def ended_well(module: str, runs: Sequence[Sequence[str]], **environment: str) -> list[str]:
+    """Run a module with each of several arguments, at once; what each wrote."""
+    processes = [start(module, *arguments, **environment) for arguments in runs]
+    outputs = [process.communicate(timeout=MOST_SECONDS) for process in processes]
+    errors = "\n".join(error[-3000:] for _, error in outputs)
+    assert [process.returncode for process in processes] == [0] * len(processes), errors
+    return [output for output, _ in outputs]
+
+
+def start(module: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start ``python -m module``."""
+    return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env=os.environ | environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found

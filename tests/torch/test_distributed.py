@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests._scripts.torch_distributed import WAYS, WORLD, make_model, train
-from tests._support.torch.processes import run_ranks
+from tests._support.own_process import run_ranks
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,29 @@ def test_without_a_rate_the_multipliers_are_shown() -> None:
 
 def test_it_is_the_plan_that_the_groups_are_made_by() -> None:
     model, rules = make_network(), {"head": 0.5}
-    options: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.3, "no_decay": "bias"}
+    options: dict[str, Any] = {"weight_decay": 0.3, "no_decay": "bias"}
     options["match"] = "substring"
-    assert explain(model, rules, **options) == param_groups(model, rules, **options).plan
+    made = param_groups(model, rules, lr=0.1, **options)
+    assert explain(model, rules, learning_rate=0.1, **options) == made.plan
+
+
+def test_without_rules_the_parameters_are_listed() -> None:
+    model = make_network()
+    table = explain(model).to_dict()
+    assert table["parameter"] == [name for name, _ in model.named_parameters()]
+    assert set(table["rule"]) == {None}
+    assert set(table["multiplier"]) == {1.0}
+
+
+def test_the_step_that_is_now() -> None:
+    model = make_network()
+    plan = explain(model, {"head": linear(10)}, learning_rate=0.5, step=5)
+    assert plan.to_dict()["rate @ 5"] == [0.5] * 6 + [0.25] * 2
+    optimizer = torch.optim.SGD(param_groups(model, {"head": linear(10)}, lr=0.5))
+    assert explain(model, optimizer=optimizer, step=5).to_dict()["rate @ 5"][-1] == 0.25
+    scheduler = ScheduleLR(optimizer, last_epoch=1)
+    assert explain(model, schedule=scheduler).to_dict()["rate @ 2"][-1] == 0.4
+    assert explain(model, schedule=scheduler, step=5).to_dict()["rate @ 5"][-1] == 0.25
 
 
 def test_groups_made_by_hand() -> None:

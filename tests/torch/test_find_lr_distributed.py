@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests._scripts.torch_finding_together import WORLD, search
+from tests._support.own_process import run_ranks
 from tests._support.torch.networks import make_network
-from tests._support.torch.processes import run_ranks
 
 
 @pytest.fixture(scope="module")

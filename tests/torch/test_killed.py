@@ -1,24 +1,21 @@
 """A process that is killed during training goes on to the same weights."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
 from tests._scripts.torch_killed import main
+from tests._support.own_process import MOST_SECONDS, start
 from tests._support.torch.networks import bits
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 33
 
 
 def run(folder: Path, *kill_at: int) -> int:
-    command = [sys.executable, "-m", "tests._scripts.torch_killed", str(folder), str(STEPS)]
-    return subprocess.run(
-        [*command, *map(str, kill_at)], cwd=ROOT, check=False, capture_output=True
-    ).returncode
+    process = start("tests._scripts.torch_killed", str(folder), str(STEPS), *map(str, kill_at))
+    process.communicate(timeout=MOST_SECONDS)
+    return process.returncode
 
 
 def steps(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from layerwise import cosine, linear, piecewise_constant, warmup
 from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, param_groups
-from layerwise.torch._recorder.device_rows import numbers
+from layerwise.torch._recorder.device_rows import fetched
 from tests._support.torch.networks import bits, loss_of, make_network
 
 STEPS = 12
@@ -175,7 +175,7 @@ def test_each_row_on_the_cpu_is_written_at_once(tmp_path: Path) -> None:
 def test_values_of_several_devices_are_fetched_together() -> None:
     rows = [{"step": n, "loss": torch.tensor(n / 3), "rates": {"a": 0.5}} for n in range(3)]
     tenth = torch.tensor([0.1], dtype=torch.float64)
-    found = numbers([*rows, {"step": 3, "metrics": {"b": tenth}}])
+    found = fetched([*rows, {"step": 3, "metrics": {"b": tenth}}])
     assert [row.get("loss") for row in found] == pytest.approx([0.0, 1 / 3, 2 / 3, None])
     assert found[3] == {"step": 3, "metrics": {"b": 0.1}}
     assert found[1]["rates"] == {"a": 0.5}
@@ -183,7 +183,7 @@ def test_values_of_several_devices_are_fetched_together() -> None:
 
 def test_values_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they do on an accelerator: here a recorder that takes the CPU for one."""
-    monkeypatch.setattr("layerwise.torch._recorder.recorder.on_device", lambda row: True)
+    monkeypatch.setattr("layerwise.torch._recorder.recorder.is_on_device", lambda row: True)
     model, optimizer, scheduler = make()
     with Recorder(tmp_path, scheduler, wait=1e9) as recorder:
         total = torch.zeros(())
@@ -204,9 +204,9 @@ def test_values_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("match", "options"),
     [
-        ("ratios=0", {"ratios": 0}),
-        ("ratios=True", {"ratios": True}),
-        ("give model=", {"ratios": 2}),
+        ("ratios must.*got 0", {"ratios": 0}),
+        ("ratios must.*got True", {"ratios": True}),
+        ("Give model=", {"ratios": 2}),
         ("wait", {"wait": -1}),
         ("every", {"every": 0}),
     ],

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise import cosine, exponential, linear, warmup
 from layerwise.torch import ScheduleLR, param_groups
-from tests._support.torch.networks import make_network, update
+from tests._support.torch.networks import make_network, through_a_file, update
 
 
 def make_optimizer(**rules: Any) -> torch.optim.Optimizer:
@@ -217,6 +217,63 @@ def test_momentum_betas_and_weight_decay() -> None:
     assert [group["weight_decay"] for group in adam.param_groups] == [0.2 * 0.9, 0.0]
     scheduler = ScheduleLR(adam, betas=(None, linear(10, start=0.9)), last_epoch=2)
     assert adam.param_groups[0]["betas"] == (momentum(1), linear(10, start=0.9)(3))
+
+
+PER_GROUP: dict[str, Any] = {
+    "momentum": [None, linear(10, start=0.8)],
+    "momentum by name": {"head": linear(10, start=0.8)},
+    "momentum of a function": [None, lambda step: 0.8 * (1 - step / 10)],
+    "betas": [None, (None, linear(10, start=0.8))],
+    "betas by name": {"head": linear(10, start=0.8)},
+    "weight_decay_factor": [None, linear(10, start=0.8)],
+    "weight_decay_factor by name": {"head": linear(10, start=0.8)},
+}
+
+
+@pytest.mark.parametrize("what", PER_GROUP)
+def test_hyperparameters_of_single_groups(what: str) -> None:
+    """One for each group or by its name; a resumed run goes on with them."""
+    argument = what.split(maxsplit=1)[0]
+
+    def make() -> tuple[Any, ScheduleLR]:
+        groups = param_groups(make_network(), {"head": 0.5}, lr=0.1, weight_decay=0.5)
+        if argument == "momentum":
+            optimizer: Any = torch.optim.SGD(groups, momentum=0.9)
+        else:
+            optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        return optimizer, ScheduleLR(optimizer, cosine(10), **{argument: PER_GROUP[what]})
+
+    def settings(optimizer: Any) -> list[Any]:
+        key = argument.removesuffix("_factor")
+        return [group[key] for group in optimizer.param_groups]
+
+    optimizer, scheduler = make()
+    before = settings(optimizer)[0]
+    for _ in range(5):
+        scheduler.step()
+    value = pytest.approx(0.8 * 0.5)
+    wanted = {
+        "momentum": value,
+        "betas": (0.9, value),
+        "betas by name": (value, 0.99),
+        "weight_decay_factor": pytest.approx(0.5 * 0.8 * 0.5),
+    }
+    assert settings(optimizer) == [before, wanted.get(what, wanted[argument])]
+    resumed, other = make()
+    other.load_state_dict(through_a_file(scheduler.state_dict()))
+    resumed.load_state_dict(through_a_file(optimizer.state_dict()))
+    scheduler.step()
+    other.step()
+    assert settings(resumed) == settings(optimizer)
+    assert settings(resumed)[0] == before
+
+
+def test_a_list_may_leave_a_group_its_rate() -> None:
+    scheduler = ScheduleLR(make_optimizer(), [None, linear(10)], last_epoch=4)
+    assert scheduler.get_last_lr() == [0.1, 0.05 * 0.5]
+    other = ScheduleLR(make_optimizer())
+    other.load_state_dict(through_a_file(scheduler.state_dict()))
+    assert other.get_last_lr() == scheduler.get_last_lr()
 
 
 def test_tensor_betas_are_filled_in_place() -> None:

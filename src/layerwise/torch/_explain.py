@@ -1,16 +1,14 @@
-"""explain: who gets which rate, read before training."""
+"""explain: the rate of every parameter, read before training."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.multipliers import Layers, Plan, Rules
-from layerwise.schedules import Schedule
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 from layerwise.torch._groups.no_decay import NoDecay
-from layerwise.torch._groups.param_groups import plan_of
+from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -24,16 +22,20 @@ def explain(
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     optimizer: Optimizer | None = None,
-    schedule: Schedule | Callable[[int], Any] | ScheduleLR | None = None,
+    schedule: StepValue | ScheduleLR | None = None,
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
     steps: Sequence[int] = (),
+    step: int | None = None,
 ) -> Plan:
-    """The rate of every parameter of a model, before any training.
+    r"""The rate of every parameter of a model, before any training.
 
-    Either under rules, as ``param_groups`` would apply them, or as the groups of an optimizer
-    have it, made by Layerwise or by hand.
+    Either under rules, as ``param_groups`` would apply them, or as it is in the groups of an
+    optimizer, made by Layerwise or by hand. With neither, it lists the model's parameters. The
+    rate of a parameter $p$ at step $t$ is
+
+    $$\eta_p(t) = \text{learning rate} \cdot \text{schedule}(t) \cdot \text{multiplier}_p(t)$$
 
     Args:
         model: A module, wrapped or not, or its named parameters.
@@ -47,15 +49,18 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies.
-        steps: The steps to show rates at, beside the present one.
+        steps: The steps to show rates at, beside ``step``.
+        step: The step that is now: updates already applied. By default the step of a
+            ``ScheduleLR``, and else 0.
 
     Returns:
         A plan: ``print`` shows it as a table, ``.to_dict()`` gives plain columns.
 
     Raises:
-        MultiplierError: A rule that can't be honoured.
+        MultiplierError: A rule, value, rate or weight decay can't be used.
         OptimizerError: The model has no usable parameters, or both rules and an optimizer were
             given.
+        ScheduleError: ``schedule`` is neither a schedule nor a callable of the step.
 
     Examples:
         >>> from torch import nn
@@ -64,27 +69,29 @@ def explain(
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
         >>> explain(model, layer_decay(0.5), learning_rate=0.1).rates(0).tolist()
         [0.05, 0.05, 0.1, 0.1]
+        >>> explain(model).to_dict()["parameter"]
+        ['0.weight', '0.bias', '1.weight', '1.bias']
+
+    Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
     tensors = named_tensors(model)
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
-    if optimizer is None:
-        return plan_of(
-            tensors,
-            rules,
-            lr=learning_rate,
-            weight_decay=weight_decay,
-            no_decay=no_decay,
-            match=match,
-            strict=strict,
-            layers=layers,
-            schedule=schedule,
-            steps=steps,
-        )
-    given = (rules, learning_rate, weight_decay, no_decay, layers)
-    if any(rule is not None for rule in given):
-        raise OptimizerError(
-            "An optimizer's groups have their rates already: give explain() either the optimizer, "
-            "or rules with learning_rate=, weight_decay= and no_decay=."
-        )
-    return plan_of_groups(tensors, optimizer, schedule, steps)
+    if optimizer is not None:
+        given = (rules, learning_rate, weight_decay, no_decay, layers)
+        if any(argument is not None for argument in given):
+            raise OptimizerError(
+                "An optimizer's groups have their rates already. Give explain() either the "
+                "optimizer, or rules with learning_rate=, weight_decay=, no_decay= and layers=."
+            )
+        return plan_of_groups(tensors, optimizer, schedule, steps=steps, step=step)
+    assert not isinstance(schedule, ScheduleLR)
+    return plan_of_rules(
+        tensors,
+        RuleSpec(rules, schedule, match, strict, layers),
+        learning_rate,
+        weight_decay,
+        no_decay,
+        steps=steps,
+        step=step or 0,
+    )

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from layerwise.errors import MultiplierError, OptimizerError
-from layerwise.multipliers import Parameter, levels_from_names
+from layerwise.multipliers import Parameter, is_head, levels_from_names
 
 SEPARATOR = "."
 
@@ -17,19 +17,18 @@ Named: TypeAlias = nn.Module | Iterable[tuple[str, Tensor]] | Mapping[str, Tenso
 
 # What DistributedDataParallel, torch.compile and FSDP put into a name, at its start or inside.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module"}
-_HEADS = {"classifier", "head", "heads", "lm_head", "logits"}
 
 
 @dataclass(frozen=True, eq=False)
 class NamedTensor:
-    """One parameter, once, with every name that it has."""
+    """A parameter with all the names that it has in a model."""
 
     tensor: Tensor
     names: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """The name that the model's order puts first."""
+        """Its first name, in the model's order."""
         return self.names[0]
 
     @property
@@ -38,8 +37,8 @@ class NamedTensor:
         return unwrapped(self.name)
 
     def parameter(self, weight_decay: float | None = None) -> Parameter:
-        """What rules need to know of it."""
-        # A shared parameter's other names are known by both of their spellings.
+        """The parameter as rules see it."""
+        # A rule may use either spelling of a shared parameter's other names.
         aliases = [alias for name in self.names[1:] for alias in (name, unwrapped(name))]
         return Parameter(
             self.name,
@@ -70,24 +69,24 @@ def named_tensors(model: Named) -> list[NamedTensor]:
     names: dict[int, list[str]] = {}
     tensors: dict[int, Tensor] = {}
     known: dict[str, int] = {}
-    for name, tensor in _pairs(model):
-        _check(name, tensor)
+    for pair in _pairs(model):
+        name, tensor = _checked(*pair)
         if known.setdefault(name, id(tensor)) != id(tensor):
             raise OptimizerError(f"Two parameters have the name {name!r}; rules need one for each.")
         tensors[id(tensor)] = tensor
-        own = names.setdefault(id(tensor), [])
-        if name not in own:
-            own.append(name)
+        names_of_it = names.setdefault(id(tensor), [])
+        if name not in names_of_it:
+            names_of_it.append(name)
     if not tensors:
-        what = type(model).__name__
         raise OptimizerError(
-            f"{what} has no parameters to make groups of. A generator such as named_parameters() "
-            "is empty when it has been used once; a lazy module has none before its first batch."
+            f"{type(model).__name__} has no parameters to make groups of. A generator such as "
+            "named_parameters() is empty once it has been used, and a lazy module has none before "
+            "its first batch."
         )
-    return [NamedTensor(tensors[key], tuple(own)) for key, own in names.items()]
+    return [NamedTensor(tensors[key], tuple(all_names)) for key, all_names in names.items()]
 
 
-def _pairs(model: Any) -> Iterable[tuple[str, Tensor]]:
+def _pairs(model: object) -> Iterable[tuple[object, object]]:
     if isinstance(model, nn.Module):
         return model.named_parameters(remove_duplicate=False)
     if isinstance(model, Mapping):
@@ -100,34 +99,35 @@ def _pairs(model: Any) -> Iterable[tuple[str, Tensor]]:
     for pair in model:
         if isinstance(pair, Tensor):
             raise OptimizerError(
-                "These parameters have no names, so that no rule can match them: hand in the "
-                "model, or model.named_parameters() instead of model.parameters()."
+                "These parameters have no names, so that no rule can match them. Pass the model, "
+                "or model.named_parameters() instead of model.parameters()."
             )
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise OptimizerError(
-                f"Named parameters are pairs of a name and a tensor, not {pair!r}."
+                f"Named parameters must be pairs of a name and a tensor, not {pair!r}."
             )
         pairs.append((pair[0], pair[1]))
     return pairs
 
 
-def _check(name: object, tensor: object) -> None:
+def _checked(name: object, tensor: object) -> tuple[str, Tensor]:
     if not isinstance(name, str) or not isinstance(tensor, Tensor):
         raise OptimizerError(
-            f"Named parameters are pairs of a name and a tensor, not {name!r} and "
+            f"Named parameters must be pairs of a name and a tensor, not {name!r} and "
             f"{type(tensor).__name__}."
         )
     if is_lazy(tensor):
         raise OptimizerError(
-            f"The parameter {name!r} is lazy and has no shape yet: run one batch through the model "
+            f"The parameter {name!r} is lazy and has no shape yet. Run one batch through the model "
             "first."
         )
     if name.endswith("_flat_param"):
         raise OptimizerError(
-            f"The parameter {name!r} is many layers flattened into one, so that none of them can "
-            "have a rate of its own: use fully_shard(model) (FSDP2), which keeps every parameter, "
+            f"The parameter {name!r} is many layers flattened into one, so that they can't have "
+            "different rates. Use fully_shard(model) (FSDP2), which keeps every parameter, "
             "or FullyShardedDataParallel(model, use_orig_params=True)."
         )
+    return name, tensor
 
 
 def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
@@ -135,13 +135,14 @@ def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
 
     PyTorch knows a model's layers in the order in which they were registered, not in the order
     in which they are called; for nearly all models that is the same. Numbered blocks, attention
-    layers and embeddings are each one level.
+    layers and embeddings are one level each.
 
     Args:
         model: A module, wrapped or not, or its named parameters.
 
     Returns:
-        A level each: the names of its parameters, without what wrappers put into them.
+        A tuple for each level, with the names of its parameters, without what wrappers put into
+        them.
 
     Raises:
         MultiplierError: The names don't tell the depth: all are in one level, or a head comes
@@ -157,25 +158,30 @@ def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
     Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
     2018).
     """
-    levels = levels_from_names((named.short for named in named_tensors(model)), SEPARATOR)
+    return layers_in(named_tensors(model))
+
+
+def layers_in(tensors: Iterable[NamedTensor]) -> tuple[tuple[str, ...], ...]:
+    """See ``layers_of``."""
+    levels = levels_from_names((named.short for named in tensors), SEPARATOR)
     if len(levels) < 2:
         raise MultiplierError(
             f"The names {_shown(levels[0])} are all in one layer, so that they don't tell how deep "
-            "each parameter lies; name the levels, from input to head: "
-            "layers=[['embedding'], ['body'], ['head']]."
+            f"each parameter lies. {_WAY_OUT}"
         )
-    first, last = _parts(levels[0]), _parts(levels[-1])
-    if first & _HEADS and not last & _HEADS:
+    if _has_head(levels[0]) and not _has_head(levels[-1]):
         raise MultiplierError(
             f"The model's first layer is {levels[0][0]!r}, by its name a head, so that the order "
-            "of its layers doesn't tell how deep each lies; name the levels, from input to head: "
-            "layers=[['embedding'], ['body'], ['head']]."
+            f"of its layers doesn't tell how deep each lies. {_WAY_OUT}"
         )
     return levels
 
 
-def _parts(level: tuple[str, ...]) -> set[str]:
-    return {part for name in level for part in name.split(SEPARATOR)}
+_WAY_OUT = "Name the levels, from input to head: layers=[['embedding'], ['body'], ['head']]."
+
+
+def _has_head(level: tuple[str, ...]) -> bool:
+    return any(is_head(part) for name in level for part in name.split(SEPARATOR))
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -1,27 +1,26 @@
 """Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, SupportsIndex
+from collections.abc import Mapping
+from typing import TypeGuard
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from layerwise import recorder
-from layerwise.torch._recorder.recorder import Recorder as PlainRecorder
+from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 __all__ = ["Recorder"]
 
 
-class Recorder(Callback):
+class Recorder(TrainerRecorder, Callback):
     """Writes ``<run>/record.jsonl`` while Lightning's ``Trainer`` fits a module.
 
-    A batch's row has its own loss, what ``training_step`` returns beside it as numbers, and each
-    parameter group's rate as the update used it; an epoch's row has ``callback_metrics``. Of
-    several optimizers the first is recorded; only the first of several processes writes. Under
+    A batch's row has the batch's loss, the numbers that ``training_step`` returns beside it, and
+    each parameter group's rate as the update used it. An epoch's row has ``callback_metrics``. Of
+    several optimizers the first is recorded; of several processes the first one writes. Under
     gradient accumulation the batches of one update have the same step. Another ``fit`` of the
-    same run appends, and what a resumed one does again replaces what was recorded of it.
+    same run appends, and steps that a resumed one repeats replace those recorded before.
 
     Args:
         run: The run's folder, made if need be.
@@ -43,45 +42,31 @@ class Recorder(Callback):
         'Recorder'
     """
 
-    def __init__(
-        self,
-        run: str | Path,
-        *,
-        every: SupportsIndex = 1,
-        ratios: int | None = None,
-        sinks: Iterable[recorder.Sink] = (),
-        wait: float = 0.5,
-    ) -> None:
-        self.run = Path(run)
-        self._options: dict[str, Any] = {
-            "every": every,
-            "ratios": ratios,
-            "sinks": tuple(sinks),
-            "wait": wait,
-        }
-        self._record: PlainRecorder | None = None
-        self._step = 0
+    _step = 0
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Open the record, at the step at which training begins or goes on."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the record."""
         if not trainer.is_global_zero or not trainer.optimizers:
             return
         optimizer = trainer.optimizers[0]
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         ours = [each for each in schedulers if isinstance(each, ScheduleLR)]
         source = next((each for each in ours if each.optimizer is optimizer), optimizer)
-        self._record = PlainRecorder(self.run, source, model=pl_module, **self._options)
-        if trainer.global_step:
-            self._record.resume(trainer.global_step)
+        self._open(source, pl_module, trainer.global_step)
 
     def on_train_batch_start(
-        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Remember how many updates there were before."""
         self._step = trainer.global_step
 
     def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         """Record the batch."""
         if self._record is None:
@@ -94,7 +79,7 @@ class Recorder(Callback):
         epoch = trainer.current_epoch
         self._record.log(step=self._step, epoch=epoch, loss=loss, metrics=values)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch."""
         if self._record is not None:
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -103,21 +88,18 @@ class Recorder(Callback):
                 trainer.current_epoch, step=trainer.global_step, loss=loss, metrics=metrics
             )
 
-    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the record."""
-        self._close()
+        self.close()
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Close the record, with all that happened before."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._record is not None:
-            self._record.close()
-            self._record = None
+        self.close()
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float | Tensor]:
     if isinstance(value, Tensor):
         return value.numel() == 1
     return isinstance(value, float | int)

@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,16 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests._support.torch.networks import make_batch
 
 QUIET: dict[str, Any] = {"steps": 12, "method": "sweep", "progress": False}
+
+OPTIMIZERS: dict[str, Any] = {
+    "SGD": lambda params: torch.optim.SGD(params, lr=0.1),
+    "momentum": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
+    "AdamW": lambda params: torch.optim.AdamW(params, lr=1e-3, amsgrad=True),
+    "fused": lambda params: torch.optim.Adam(params, lr=1e-3, fused=True),
+    "tensor rate": lambda params: torch.optim.AdamW(params, lr=torch.tensor(1e-3)),
+    "Adagrad": lambda params: torch.optim.Adagrad(params, lr=0.1),
+    "NAdam": lambda params: torch.optim.NAdam(params, lr=1e-3),
+}
 
 
 class Noisy(nn.Module):
@@ -55,8 +65,34 @@ def seed_all(seed: int = 1) -> None:
     torch.manual_seed(seed)
 
 
-def fingerprint(model: Any, optimizer: Any, *others: Any) -> dict[str, str]:
-    """A hash of everything that training changes, by what it is."""
+def make_searched(name: str = "AdamW", steps: int = 0) -> tuple[Any, Any]:
+    """A noisy network and its optimizer, after some steps of training."""
+    model = make_noisy()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    if steps:
+        train(model, optimizer, list(make_loader())[:steps])
+    return model, optimizer
+
+
+class TheVery:
+    """Some objects, equal only to the very same ones.
+
+    It keeps them alive: the id of an object that is gone may soon be that of another.
+    """
+
+    def __init__(self, objects: Iterable[Any]) -> None:
+        self.objects = list(objects)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TheVery) or len(self.objects) != len(other.objects):
+            return False
+        return all(one is two for one, two in zip(self.objects, other.objects, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def fingerprint(model: Any, optimizer: Any, *others: Any) -> dict[str, Any]:
+    """Everything that training changes, by what it is: hashes, and objects by identity."""
     module = model
     modules = list(module.modules())
     parameters = list(module.parameters())
@@ -64,10 +100,11 @@ def fingerprint(model: Any, optimizer: Any, *others: Any) -> dict[str, str]:
     groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     known = {
         "weights": dict(module.state_dict()),
-        "identity": [id(p) for p in parameters] + [id(b) for b in module.buffers()],
-        "groups' parameters": [[id(p) for p in g["params"]] for g in optimizer.param_groups],
+        "identity": TheVery([*parameters, *module.buffers()]),
+        "groups' parameters": TheVery(p for g in optimizer.param_groups for p in g["params"]),
+        "groups' sizes": [len(g["params"]) for g in optimizer.param_groups],
         "gradients": [p.grad for p in parameters],
-        "gradients' identity": [id(p.grad) if p.grad is not None else 0 for p in parameters],
+        "gradients' identity": TheVery(p.grad for p in parameters),
         "trains": [p.requires_grad for p in parameters],
         "modes": [m.training for m in modules],
         "counts": [getattr(m, "calls", None) for m in modules],
@@ -78,14 +115,17 @@ def fingerprint(model: Any, optimizer: Any, *others: Any) -> dict[str, str]:
         "optimizer state": state,
         "optimizer state's size": len(optimizer.state),
         "groups": groups,
-        "rates' identity": [id(g["lr"]) for g in groups if isinstance(g["lr"], Tensor)],
+        "rates' identity": TheVery(g["lr"] for g in groups if isinstance(g["lr"], Tensor)),
         "attributes": sorted(vars(optimizer)),
         "random": [random.getstate(), np.random.get_state(), torch.get_rng_state()],
         "others": [
             o.get_state() if isinstance(o, torch.Generator) else o.state_dict() for o in others
         ],
     }
-    return {name: _hashed(value) for name, value in known.items()}
+    return {
+        name: value if isinstance(value, TheVery) else _hashed(value)
+        for name, value in known.items()
+    }
 
 
 def _hashed(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Small models and data for the tests of PyTorch, equal for equal seeds."""
 
+import io
 from typing import Any
 
 import torch
@@ -140,3 +141,11 @@ class ViT(nn.Module):
         )
         self.norm = nn.LayerNorm(8)
         self.head = nn.Linear(8, 10)
+
+
+def through_a_file(data: Any) -> Any:
+    """Data as a checkpoint brings it back, which must be plain."""
+    file = io.BytesIO()
+    torch.save(data, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)

@@ -1,20 +1,23 @@
 """Processes that train one model together: all see the same losses and stop at the same batch."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+Batch = TypeVar("Batch")
+
 
 class Processes:
-    """The processes of a model; one process alone needs no agreement.
+    """The processes that train a model; one process alone needs no agreement.
 
     Args:
-        model: A model, wherever in it ``DistributedDataParallel`` or a sharding may be.
-        device: On which they exchange numbers.
+        model: A model, with ``DistributedDataParallel`` or a sharding anywhere in it.
+        device: The device on which they exchange numbers.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -29,35 +32,35 @@ class Processes:
             return loss
         return self._reduced(loss, dist.ReduceOp.SUM) / self.size
 
-    def together(self, batches: Iterable[Any]) -> Iterable[Any]:
-        """Batches that end on every rank where they end on one."""
+    def together(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        """The batches, which end on every rank as soon as they end on one."""
         return batches if self.size == 1 else _Together(batches, self)
 
     def all_have(self, mine: bool) -> bool:
         """Whether it is true on every rank."""
         return self._reduced(float(mine), dist.ReduceOp.MIN) > 0
 
-    def _reduced(self, number: float, operation: Any) -> float:
+    def _reduced(self, number: float, operation: dist.ReduceOp.RedOpType) -> float:
         tensor = torch.tensor(number, dtype=torch.float64, device=self._device)
         dist.all_reduce(tensor, operation, group=self._group)
         return float(tensor)
 
 
-class _Together:
-    def __init__(self, batches: Iterable[Any], ranks: Processes) -> None:
-        self._batches = batches
-        self._ranks = ranks
+@dataclass(frozen=True)
+class _Together(Generic[Batch]):
+    batches: Iterable[Batch]
+    ranks: Processes
 
-    def __iter__(self) -> Iterator[Any]:
-        drawing, end = iter(self._batches), object()
+    def __iter__(self) -> Iterator[Batch]:
+        source, end = iter(self.batches), object()
         while True:
-            batch = next(drawing, end)
-            if not self._ranks.all_have(batch is not end):
+            batch = next(source, end)
+            if not self.ranks.all_have(batch is not end):
                 return
-            yield batch
+            yield batch  # type: ignore[misc]  # it is not the end
 
 
-def _group_of(model: nn.Module) -> Any:
+def _group_of(model: nn.Module) -> dist.ProcessGroup | None:
     """The process group that a model is trained by, or None."""
     if not dist.is_available() or not dist.is_initialized():
         return None

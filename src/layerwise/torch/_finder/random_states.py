@@ -1,63 +1,78 @@
-"""Where every random generator is that training may draw from."""
+"""Every random generator that training may draw from, set back after a search."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from functools import partial
+from types import ModuleType
+from typing import TypeAlias, TypeGuard, TypeVar
 
 import torch
 
 from layerwise.finder import HostGenerator, generator_state, global_states
 
+Generator: TypeAlias = torch.Generator | HostGenerator
+"""A random generator of PyTorch, NumPy or Python."""
+
+Batch = TypeVar("Batch")
+
 _PARTS = ("sampler", "batch_sampler", "dataset", "transform")
 _DEPTH = 4
 
 
-def is_generator(value: Any) -> bool:
+def is_generator(value: object) -> TypeGuard[Generator]:
     """Whether it is a random generator of PyTorch, NumPy or Python."""
     return isinstance(value, torch.Generator | HostGenerator)
 
 
-def state_of(generator: Any) -> Callable[[], None]:
-    """Keep where a random generator is; a function that sets it back to there."""
+def state_of(generator: Generator) -> Callable[[], object]:
+    """Remember the state of a random generator; the result sets it back."""
     if isinstance(generator, torch.Generator):
-        state = generator.get_state()
-
-        def put() -> None:
-            generator.set_state(state)
-
-        return put
+        return partial(generator.set_state, generator.get_state())
     return generator_state(generator)
 
 
-def random_states(devices: Iterable[torch.device], loader: Any) -> Callable[[], None]:
-    """Keep the random states of Python, NumPy, PyTorch and a loader; a function that sets them.
+def random_states(devices: Iterable[torch.device], loader: object) -> Callable[[], None]:
+    """Remember the random states of Python, NumPy, PyTorch and a loader; the result sets them back.
 
     Args:
         devices: The devices that are computed on.
-        loader: What batches come from; with the generators of its samplers and its data.
+        loader: Where batches come from; the generators of its samplers and its data count.
     """
-    host, cpu = global_states(), torch.get_rng_state()
-    others = [_of_device(kind) for kind in {device.type for device in devices} - {"cpu", "meta"}]
-    own = [state_of(generator) for generator in _generators(loader)]
+    kinds = {device.type for device in devices} - {"cpu", "meta"}
+    restores: list[Callable[[], object]] = [
+        global_states(),
+        partial(torch.set_rng_state, torch.get_rng_state()),
+        *(_device_state(torch.get_device_module(kind)) for kind in kinds),
+        *(state_of(generator) for generator in _generators(loader)),
+    ]
 
-    def back() -> None:
-        host()
-        torch.set_rng_state(cpu)
-        for put in (*others, *own):
-            put()
+    def restore() -> None:
+        for each in restores:
+            each()
 
-    return back
+    return restore
 
 
-def _of_device(kind: str) -> Callable[[], None]:
-    module: Any = torch.get_device_module(kind)
+def fresh_workers(loader: Iterable[Batch]) -> Iterable[Batch]:
+    """A copy of a loader that starts workers for itself, if the loader's outlive an epoch.
+
+    Such workers have random states that nobody can set back. ``DataLoader`` keeps them in
+    ``_iterator`` (PyTorch 1.7 to 2.13).
+    """
+    if not getattr(loader, "persistent_workers", False):
+        return loader
+    other = copy.copy(loader)
+    vars(other)["_iterator"] = None
+    return other
+
+
+def _device_state(module: ModuleType) -> Callable[[], object]:
     if hasattr(module, "get_rng_state_all"):
-        states = module.get_rng_state_all()
-        return lambda: module.set_rng_state_all(states)
-    state = module.get_rng_state()
-    return lambda: module.set_rng_state(state)
+        return partial(module.set_rng_state_all, module.get_rng_state_all())
+    return partial(module.set_rng_state, module.get_rng_state())
 
 
-def _generators(thing: Any, depth: int = 0) -> Iterator[Any]:
+def _generators(thing: object, depth: int = 0) -> Iterator[Generator]:
     inside = getattr(thing, "__dict__", {})
     yield from filter(is_generator, inside.values())
     if depth < _DEPTH:

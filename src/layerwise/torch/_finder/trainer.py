@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from layerwise.torch._finder.processes import Processes
 from layerwise.torch._finder.random_states import random_states
-from layerwise.torch._finder.snapshot import Snapshot
+from layerwise.torch._finder.snapshot import Snapshot, Stateful
 from layerwise.torch._finder.update import Update, parameters_of, scalar
-from layerwise.torch._groups.base_rate import set_rates
+from layerwise.torch._groups.base_rate import write
 
-_TRIES = 24  # a scale of 2**16 is below 2**-7 then
+_TRIES = 24  # enough for the usual first scale of 2**16 to go below 2**-7
 
 
 class TorchTrainer:
@@ -24,66 +25,68 @@ class TorchTrainer:
         model: The model.
         optimizer: Its optimizer.
         update: Applies one update on a batch and gives the loss from before it.
-        factors: What each group's rate is of the base rate.
+        factors: The factor of each group's rate on the base rate.
         modules: All modules that training may change, the model among them.
         stateful: What else training changes, and has a ``state_dict``.
         loader: Where the batches come from, for its random generators.
-        scaler: What may leave updates out, or None.
+        scaler: What may skip updates, or None.
         ranks: The processes that train together.
-        host: Whether the snapshot is kept in the host's memory.
+        on_host: Whether the snapshot is kept in the host's memory.
     """
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        update: Callable[[Any], Any],
+        update: Callable[[Any], object],
         *,
-        factors: list[float],
+        factors: Sequence[float],
         modules: Sequence[nn.Module],
-        stateful: Sequence[Any],
-        loader: Iterable[Any],
-        scaler: Any,
+        stateful: Sequence[Stateful],
+        loader: Iterable[object],
+        scaler: GradScaler | None,
         ranks: Processes,
-        host: bool,
+        on_host: bool,
     ) -> None:
         self._model, self._optimizer, self._update = model, optimizer, update
         self._factors, self._modules, self._stateful = factors, modules, stateful
-        self._loader, self._scaler, self._ranks, self._host = loader, scaler, ranks, host
+        self._loader, self._scaler, self._ranks, self._on_host = loader, scaler, ranks, on_host
         self._begun = False
 
     def snapshot(self) -> Callable[[], None]:
         """See ``layerwise.finder.Trainer``."""
-        # A step of the caller's own may write into any gradient.
+        # A training step of the user's may write into any gradient; ours replaces them.
         ours = isinstance(self._update, Update)
-        keeper = Snapshot(self._host, parameters_of(self._model, self._optimizer) if ours else ())
+        replaced = parameters_of(self._model, self._optimizer) if ours else ()
+        snapshot = Snapshot(self._on_host, replaced)
         for thing in self._stateful:
-            keeper.stateful(thing)
+            snapshot.stateful(thing)
         for module in self._modules:
-            keeper.module(module)
-        keeper.optimizer(self._optimizer)
+            snapshot.module(module)
+        snapshot.optimizer(self._optimizer)
         if self._scaler is not None:
-            keeper.inside(self._scaler)
+            snapshot.contents(self._scaler)
         devices = {tensor.device for each in self._modules for tensor in each.parameters()}
-        random = random_states(devices, self._loader)
+        restore_random = random_states(devices, self._loader)
 
-        def put_back() -> None:
-            keeper.put_back()
-            random()
+        def restore() -> None:
+            snapshot.restore()
+            restore_random()
 
-        return put_back
+        return restore
 
     def restore(self, state: Callable[[], None]) -> None:
         """See ``layerwise.finder.Trainer``."""
         state()
         self._begun = False
 
-    def train(self, batch: Any, rate: float) -> float:
+    def train(self, batch: object, rate: float) -> float:
         """See ``layerwise.finder.Trainer``."""
         if not self._begun:
             self._begin()
         for _ in range(_TRIES):
-            set_rates(self._optimizer, rate, self._factors)
+            for group, factor in zip(self._optimizer.param_groups, self._factors, strict=True):
+                write(group, "lr", rate * factor)
             scale = self._scale()
             with torch.enable_grad():
                 loss = self._ranks.mean(scalar(self._update(batch)))

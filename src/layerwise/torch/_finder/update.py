@@ -1,18 +1,23 @@
 """One update on what a loader yields: forward, backward and the optimizer's step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
-from layerwise.torch._finder.batch import Loss, loss_of, moved
 
-Autocast: TypeAlias = torch.dtype | AbstractContextManager[Any] | None
+LossFunction: TypeAlias = Callable[[Any, Any], Tensor]
+"""A loss function: of a model's outputs and the targets."""
+
+Autocast: TypeAlias = torch.dtype | AbstractContextManager[object] | None
 """A type to compute in, or a context manager that can be entered many times, or neither."""
+
+Batch = TypeVar("Batch")
 
 
 class Update:
@@ -21,7 +26,7 @@ class Update:
     Args:
         model: The model.
         optimizer: Its optimizer.
-        loss: A loss function, or None where the model's outputs have it.
+        loss: A loss function, or None if the model's outputs have the loss.
         device: Where batches go.
         autocast: In which type to compute.
         scaler: What scales the loss, or None.
@@ -31,42 +36,42 @@ class Update:
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        loss: Loss | None,
+        loss: LossFunction | None,
         *,
         device: torch.device,
         autocast: Autocast = None,
-        scaler: Any = None,
+        scaler: GradScaler | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.device, self.scaler = device, scaler
         self._autocast = autocast
         self._parameters = parameters_of(model, optimizer)
 
-    def __call__(self, micro_batches: Sequence[Any]) -> float:
+    def __call__(self, micro_batches: Sequence[object]) -> float:
         """Apply one update on the mean loss of a few batches.
 
         Returns:
             That loss, from before the update.
 
         Raises:
-            FinderError: The loss is not a scalar that gradients can be taken of.
+            FinderError: The loss is not a scalar with a gradient.
         """
         for tensor in self._parameters:
             tensor.grad = None
         number = len(micro_batches)
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
-            with self._quiet() if place < number else nullcontext():
+            with self._no_sync() if place < number else nullcontext():
                 with self._casting():
                     loss = loss_of(self.model, self.loss, moved(batch, self.device))
-                check_scalar(loss)
                 if not getattr(loss, "requires_grad", False):
                     raise FinderError(
                         "The loss has no gradient: nothing that it was computed from is trained. "
                         "Look for a detach(), a no_grad() or frozen parameters."
                     )
                 mean = loss if number == 1 else loss / number
-                (mean if self.scaler is None else self.scaler.scale(mean)).backward()
+                scaled = mean if self.scaler is None else self.scaler.scale(mean)
+                scaled.backward()  # type: ignore[no-untyped-call]
             losses.append(loss)
         if self.scaler is None:
             self.optimizer.step()
@@ -75,16 +80,66 @@ class Update:
             self.scaler.update()
         return sum(map(scalar, losses)) / number
 
-    def _casting(self) -> AbstractContextManager[Any]:
+    def _casting(self) -> AbstractContextManager[object]:
         if isinstance(self._autocast, torch.dtype):
             return torch.autocast(self.device.type, dtype=self._autocast)
         return nullcontext() if self._autocast is None else self._autocast
 
-    def _quiet(self) -> AbstractContextManager[Any]:
-        """Gradients of all but the last batch of an update stay on their rank."""
+    def _no_sync(self) -> AbstractContextManager[object]:
+        """DistributedDataParallel sums gradients at the last batch of an update only."""
         no_sync = getattr(self.model, "no_sync", None)
-        quiet: AbstractContextManager[Any] = nullcontext() if no_sync is None else no_sync()
+        quiet: AbstractContextManager[object] = nullcontext() if no_sync is None else no_sync()
         return quiet
+
+
+def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: object) -> Tensor:
+    """The loss of a batch.
+
+    A tuple or list is the model's inputs and, last, the targets. A mapping is the model's keyword
+    arguments, and all of it is the targets. Anything else is inputs and targets in one. Without a
+    loss function the model's outputs have it as ``loss``, like those of Transformers.
+
+    Raises:
+        FinderError: There is no loss in the outputs, or the loss is not a scalar.
+    """
+    targets: object
+    if isinstance(batch, Mapping):
+        outputs, targets = model(**batch), batch
+    elif isinstance(batch, tuple | list) and len(batch) > 1:
+        *inputs, targets = batch
+        outputs = model(*inputs)
+    else:
+        targets = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        outputs = model(targets)
+    if loss is not None:
+        found: object = loss(outputs, targets)
+    elif isinstance(outputs, Mapping):
+        found = outputs.get("loss")
+    else:
+        found = getattr(outputs, "loss", None)
+    if loss is None and found is None:
+        raise FinderError(
+            f"The model's outputs ({type(outputs).__name__}) have no loss. Give find_lr a loss "
+            "function of (outputs, targets), or the whole training step as step=."
+        )
+    check_scalar(found)
+    return cast(Tensor, found)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """A batch with all its tensors on a device."""
+    found: object = batch
+    if isinstance(batch, Tensor):
+        found = batch.to(device, non_blocking=True)
+    elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        found = type(batch)(*(moved(item, device) for item in batch))
+    elif isinstance(batch, tuple | list):
+        found = type(batch)(moved(item, device) for item in batch)
+    elif isinstance(batch, Mapping):
+        found = {key: moved(value, device) for key, value in batch.items()}
+    elif hasattr(batch, "to"):
+        found = batch.to(device)
+    return cast(Batch, found)
 
 
 def parameters_of(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
@@ -93,17 +148,17 @@ def parameters_of(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     return list({id(tensor): tensor for tensor in [*model.parameters(), *grouped]}.values())
 
 
-def scalar(loss: Any) -> float:
-    """A loss as a number.
+def scalar(loss: object) -> float:
+    """A loss as a number, which waits for the device.
 
     Raises:
         FinderError: It is not one number.
     """
     check_scalar(loss)
-    return float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+    return float(loss.detach()) if isinstance(loss, Tensor) else float(cast(float, loss))
 
 
-def check_scalar(loss: Any) -> None:
+def check_scalar(loss: object) -> None:
     """Raise unless a loss is one number, here or on a device.
 
     Raises:
@@ -115,5 +170,5 @@ def check_scalar(loss: Any) -> None:
         return
     shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
     raise FinderError(
-        f"The loss is a {type(loss).__name__}{shape}, and has to be one number: take its mean."
+        f"The loss is a {type(loss).__name__}{shape}; it must be one number. Take its mean."
     )

@@ -1,36 +1,64 @@
-"""The base rate of an optimizer, and what each of its groups has of it."""
+"""The rates of an optimizer's groups, and the base rate that they are multiples of."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from layerwise.errors import FinderError
-from layerwise.torch._groups import stored_multiplier
-from layerwise.torch._scheduler.group_rates import base_of
-from layerwise.torch._scheduler.group_schedules import names_of
-from layerwise.torch._scheduler.hyperparameters import value_at, write
+from layerwise.errors import FinderError, ScheduleError
+from layerwise.multipliers import distinct, value_at
+from layerwise.torch._groups.stored_multiplier import KEY as MULTIPLIER
+from layerwise.torch._groups.stored_multiplier import read_multiplier
 
-KEY = "base_lr"
-"""Under which a group of ``param_groups`` keeps the rate that its multiplier is a factor on."""
+BASE = "base_lr"
+"""Where a group of ``param_groups`` keeps the rate that its multiplier is a factor on."""
 
 
-def group_factors(optimizer: Optimizer, step: int = 0) -> list[float]:
-    """What each group's rate is divided by the base rate, before any schedule.
+Setting: TypeAlias = float | Tensor | tuple[float | Tensor, ...]
+"""What a hyperparameter may be set to."""
 
-    A group's own rate is its ``initial_lr`` if a schedule has left it one, else its ``lr``. The
-    base is the ``lr`` that ``param_groups`` was given; of other groups the optimizer's own
-    ``lr`` if a group has that, and else the highest.
+
+def names_of(optimizer: Optimizer) -> list[str]:
+    """The names of an optimizer's groups; one without a name is called by its place."""
+    groups = optimizer.param_groups
+    return [str(group.get("name", f"group {place}")) for place, group in enumerate(groups)]
+
+
+def base_of(group: Mapping[str, Any]) -> float:
+    """A group's base rate: its ``initial_lr`` once it has been scheduled, its ``lr`` before."""
+    return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
+
+
+def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
+    """Set a hyperparameter; a tensor is filled in place, so that a compiled step sees it."""
+    old = group.get(key)
+    if isinstance(old, Tensor) and not isinstance(value, tuple):
+        old.fill_(value)
+    elif isinstance(old, tuple) and isinstance(value, tuple) and any(map(torch.is_tensor, old)):
+        for item, new in zip(old, value, strict=True):
+            if isinstance(item, Tensor) and item is not new:
+                item.fill_(new)
+    else:
+        group[key] = value
+
+
+def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
+    """By what each group's rate is the base rate multiplied, by group name, without a schedule.
+
+    A group's rate is its ``initial_lr`` if a scheduler has given it one, else its ``lr``. The
+    base is the ``lr`` that ``param_groups`` was given. For other groups it is the optimizer's
+    default ``lr`` if a group has that, and else the highest rate.
 
     Args:
         optimizer: The optimizer.
-        step: The step at which multipliers that move are looked at.
+        step: The step at which multipliers that move are evaluated.
 
     Raises:
         FinderError: There are no rates to set.
     """
-    groups = optimizer.param_groups
+    groups, names = optimizer.param_groups, names_of(optimizer)
     kind = type(optimizer).__name__
     if any("lr" not in group for group in groups):
         raise FinderError(
@@ -41,65 +69,45 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> list[float]:
     if not base > 0:
         raise FinderError(
             f"All groups of {kind} have the rate 0, so that their ratio to a base rate isn't "
-            "known: make the optimizer with the rates that the groups are to have beside each "
-            "other, or with lr=1.0."
+            "known. Make the optimizer with rates in the ratio that the groups are to have, or "
+            "with lr=1.0."
         )
     factors = []
-    for group, name in zip(groups, names_of(optimizer), strict=True):
-        own = stored_multiplier.get(group, name)
-        moving = 1.0 if own is None else value_at(own, step, f"the multiplier of {name!r}")
-        factors.append(base_of(group) / base * moving)
-    return factors
+    for group, name in zip(groups, names, strict=True):
+        multiplier = read_multiplier(group, name)
+        factor = 1.0
+        if multiplier is not None:
+            factor = value_at(multiplier, step, f"The multiplier of {name!r}", ScheduleError)
+        factors.append(base_of(group) / base * factor)
+    return dict(zip(distinct(names), factors, strict=True))
 
 
-def set_rates(optimizer: Optimizer, base: float, factors: list[float]) -> None:
-    """Set every group's rate to its part of a base rate; a tensor is filled in place."""
-    for group, factor in zip(optimizer.param_groups, factors, strict=True):
-        write(group, "lr", base * factor)
-
-
-def named_factors(optimizer: Optimizer, factors: list[float]) -> Mapping[str, float]:
-    """The factors by the names of the groups."""
-    return dict(zip(unique_names(optimizer), factors, strict=True))
-
-
-def unique_names(optimizer: Optimizer) -> tuple[str, ...]:
-    """The names of the groups, numbered where several have one."""
-    found: list[str] = []
-    for name in names_of(optimizer):
-        place, unique = 2, name
-        while unique in found:
-            unique, place = f"{name} ({place})", place + 1
-        found.append(unique)
-    return tuple(found)
-
-
-def base_rate(optimizer: Optimizer, rates: Sequence[Any]) -> Any:
-    """The base rate behind the groups' rates; None where they don't follow one together.
+def base_rate(optimizer: Optimizer, rates: Sequence[float | Tensor]) -> float | Tensor | None:
+    """The base rate behind the groups' rates, or None if they don't follow one together.
 
     Args:
         optimizer: The optimizer.
-        rates: The rate of each group at a moment.
+        rates: The rate that each group has.
     """
     if any(isinstance(rate, Tensor) and rate.device.type != "cpu" for rate in rates):
-        return None  # to compare them would be to wait for the device
-    if len(rates) == 1 and KEY not in optimizer.param_groups[0]:
+        return None  # comparing them would make the host wait for the device
+    if len(rates) == 1 and BASE not in optimizer.param_groups[0]:
         return rates[0]
     base = _base(optimizer)
     found = [
         float(rate) * base / base_of(group)
         for rate, group in zip(rates, optimizer.param_groups, strict=True)
-        if stored_multiplier.KEY not in group and base_of(group) > 0
+        if MULTIPLIER not in group and base_of(group) > 0
     ]
     if not found or max(found) - min(found) > 1e-6 * max(found):
         return None
     return found[0]
 
 
-def _base(optimizer: Any) -> float:
+def _base(optimizer: Optimizer) -> float:
     groups = optimizer.param_groups
-    known = {float(group[KEY]) for group in groups if KEY in group}
-    if len(known) == 1 and all(KEY in group for group in groups):
+    known = {float(group[BASE]) for group in groups if BASE in group}
+    if len(known) == 1 and all(BASE in group for group in groups):
         return known.pop()
     rates = [base_of(group) for group in groups]
     default = optimizer.defaults.get("lr")

@@ -16,12 +16,15 @@ NoDecay: TypeAlias = str | Callable[[str, Tensor], bool]
 def biases_and_norms(name: str, parameter: Tensor) -> bool:
     """Whether a parameter is a bias, or a scale such as those of normalization layers.
 
-    That is: it has at most one dimension, or its name ends in ``bias``. It is a function for
-    ``no_decay=``, and an example of one of your own.
+    True if it has at most one dimension, or if its name ends in ``bias``. Use it as ``no_decay=``,
+    or as a model for a function of your own.
 
     Args:
         name: The parameter's name.
         parameter: The parameter.
+
+    Returns:
+        Whether it should take no weight decay.
 
     Examples:
         >>> from torch import nn
@@ -53,37 +56,39 @@ def undecayed(
         MultiplierError: It is neither a key nor a function, or a function matches nothing.
         UnmatchedRuleError: A key matches nothing.
     """
-    found = [False] * len(tensors)
     parameters = [named.parameter() for named in tensors]
-    unmatched = []
+    found = [False] * len(tensors)
+    dead: dict[str, float] = {}
     for rule in _rules(no_decay):
         if isinstance(rule, str):
+            # Each key by itself: keys that match the same parameter are no conflict here.
             plan = resolve(parameters, {rule: 0.0}, match=match, strict=False, separator=SEPARATOR)
             hits = [row.rule is not None for row in plan.rows]
-            unmatched += [] if any(hits) else [rule]
+            if not any(hits):
+                dead[rule] = 0.0
         else:
             hits = [bool(rule(named.short, named.tensor)) for named in tensors]
             if strict and not any(hits):
                 raise MultiplierError(
-                    f"no_decay={rule!r} is true for no parameter; leave it out, or allow rules "
+                    f"no_decay={rule!r} is true for no parameter. Leave it out, or allow rules "
                     "without effect with strict=False."
                 )
         found = [one or other for one, other in zip(found, hits, strict=True)]
-    # Once more, for the error that names all of them and what is near.
-    rules = dict.fromkeys(unmatched, 0.0)
-    resolve(parameters, rules, match=match, strict=strict, separator=SEPARATOR)
+    if strict and dead:  # the error names all of them, and what is near
+        resolve(parameters, dead, match=match, separator=SEPARATOR)
     return found
 
 
 def _rules(no_decay: NoDecay | Iterable[NoDecay] | None) -> list[NoDecay]:
     if no_decay is None:
         return []
-    several = isinstance(no_decay, Iterable) and not isinstance(no_decay, str)
-    rules: list[NoDecay] = list(no_decay) if several else [no_decay]  # type: ignore[arg-type, list-item]
+    if isinstance(no_decay, str) or not isinstance(no_decay, Iterable):
+        no_decay = [no_decay]
+    rules = list(no_decay)
     for rule in rules:
         if not isinstance(rule, str) and not callable(rule):
             raise MultiplierError(
-                f"no_decay holds {rule!r}; it takes keys, such as 'bias' with match='substring', "
-                "and functions of a name and a parameter, such as biases_and_norms."
+                f"no_decay={rule!r} must be a key, such as 'bias' with match='substring', or a "
+                "function of a name and a parameter, such as biases_and_norms."
             )
     return rules

@@ -1,94 +1,146 @@
-"""A multiplier that moves, kept inside its parameter group as plain data.
+"""A multiplier that moves, kept in its parameter group.
 
-An optimizer writes its groups into its checkpoint and takes them from it, so a group holds the
-config of its multiplier and never the object: what ``torch.save`` writes stays loadable with
-``weights_only=True``. A function has no config. It is remembered beside its group's parameters,
-which stay what they are when an optimizer replaces its groups by those of a checkpoint.
+PyTorch writes parameter groups into the optimizer's checkpoint and replaces them by those of the
+checkpoint when it loads one. So the group holds a ``StoredMultiplier``: for everyone a plain
+``dict``, the multiplier's config, which ``torch.save`` writes as such and
+``torch.load(weights_only=True)`` reads; and beside it the schedule or function itself.
+
+A config brings a schedule back, but not a function. Of all that a group has, PyTorch keeps only
+the parameters when it loads a state, and it has no hook that a group could use before there is a
+scheduler. So the group's first parameter refers to the multiplier as well, and a function is found
+again there.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from torch.utils.weak import WeakTensorKeyDictionary
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Self
 
 from layerwise.errors import ConfigError, OptimizerError
 from layerwise.multipliers import Value, check_value, value_from_config, value_to_config
 
 KEY = "lr_multiplier"
-"""Under which a group keeps the multiplier that moves."""
-
-_functions: Any = WeakTensorKeyDictionary()
+"""Where a group, and its first parameter as an attribute, keep a multiplier that moves."""
 
 
-def described(value: Value) -> dict[str, Any]:
-    """A schedule as its config; a function, or a schedule made with one, as its name."""
+class StoredMultiplier(dict[str, object]):
+    """The config of a multiplier, with the multiplier.
+
+    It is made like a ``dict``, because libraries that move a state to a device rebuild it by its
+    type. Such a copy has only the config.
+
+    Attributes:
+        value: A schedule, a callable of the step or a number; None in a rebuilt one.
+    """
+
+    value: Value | None = None
+
+    @classmethod
+    def of(cls, value: Value) -> Self:
+        """A multiplier with its config."""
+        made = cls(to_data(value))
+        made.value = value
+        return made
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # PyTorch copies the groups that it loads
+
+    def __reduce__(self) -> tuple[type, tuple[()], None, None, Iterator[tuple[str, object]]]:
+        # In a file it is plain data. torch.load(weights_only=True) can make an OrderedDict.
+        return OrderedDict, (), None, None, iter(self.items())
+
+
+def write_multiplier(value: Value, group: dict[str, Any]) -> None:
+    """Write a multiplier that moves into a group."""
+    group[KEY] = StoredMultiplier.of(value)
+    for parameter in group["params"][:1]:
+        setattr(parameter, KEY, group[KEY])
+
+
+def read_multiplier(group: Mapping[str, Any], name: str) -> Value | None:
+    """The multiplier that a group keeps, or None if it keeps none.
+
+    Args:
+        group: A parameter group. A number, schedule or function that was put there by hand counts
+            too.
+        name: The group's name, for the message.
+
+    Raises:
+        MultiplierError: What was put there by hand is no multiplier.
+        OptimizerError: It is a function, and a checkpoint has brought only its name.
+    """
+    kept = group.get(KEY)
+    if kept is None:
+        return None
+    if (value := value_in(kept)) is not None:
+        return value
+    if not isinstance(kept, Mapping):
+        return check_value(kept, f"The group {name!r}")
+    parameter = next(iter(group["params"]), None)
+    try:
+        return from_data(kept, value_in(getattr(parameter, KEY, None)))
+    except ConfigError as error:
+        raise OptimizerError(
+            f"The multiplier of the group {name!r} can't be read from the checkpoint: {error} "
+            "Make the groups by param_groups() with the same rules before loading."
+        ) from error
+
+
+def with_function(saved: dict[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved group, with the function of the present one if only its name was saved."""
+    known, loaded = value_in(present.get(KEY)), saved.get(KEY)
+    if known is not None and value_in(loaded) is None:
+        with suppress(ConfigError):
+            if from_data(loaded, known) is known:
+                return {**saved, KEY: present[KEY]}
+    return saved
+
+
+def value_in(kept: object) -> Value | None:
+    """The multiplier itself, if it is in what a group keeps."""
+    return kept.value if isinstance(kept, StoredMultiplier) else None
+
+
+def to_data(value: Value) -> dict[str, object]:
+    """A multiplier as plain data; of a function, or a schedule made with one, only its name."""
     try:
         return value_to_config(value, _name)
     except ConfigError:
         return value_to_config(lambda step: value, lambda _: repr(value))
 
 
-def revived(config: Any, known: Value | None) -> Value:
-    """The value that a config describes.
+def from_data(data: object, known: Value | None) -> Value:
+    """The multiplier that ``to_data`` wrote.
 
     Args:
-        config: What ``described`` gave.
-        known: The value that is in its place now. Taken if the config is its own, or names a
-            function, which no config can bring along.
+        data: The plain data.
+        known: The multiplier that is in its place now. It is returned if the data is its own, or
+            names a function, which no data can bring along.
 
     Raises:
-        ConfigError: The config can't be read, and there is nothing in its place.
+        ConfigError: The data can't be read, and there is nothing in its place.
     """
-    if known is not None and described(known) == config:
+    if known is not None and to_data(known) == data:
         return known
     try:
-        value = value_from_config(config)
+        value = value_from_config(data)
     except ConfigError:
         if known is None:
             raise
-        value_from_config(config, _AnyFunction())  # raises if it is not for want of a function
+        value_from_config(data, _AnyFunction())  # raises if it isn't for want of a function
         return known
-    return check_value(value, "a config")
+    return check_value(value, "A config")
 
 
-def put(value: Value, group: dict[str, Any]) -> None:
-    """Write a multiplier that moves into a group."""
-    group[KEY] = described(value)
-    for tensor in group["params"][:1]:
-        _functions[tensor] = value
+class _AnyFunction(dict[str, Callable[[object], float]]):
+    """Has a function by every name: tells a config that lacks one from one that is wrong."""
 
-
-def get(group: Mapping[str, Any], name: str) -> Value | None:
-    """The multiplier that a group keeps, or None; one written by hand is taken as it is.
-
-    Raises:
-        MultiplierError: A group made by hand has something that is no multiplier.
-        OptimizerError: A function was in there, and a checkpoint has brought only its name.
-    """
-    kept = group.get(KEY)
-    if kept is None:
-        return None
-    if not isinstance(kept, Mapping):
-        return check_value(kept, f"the group {name!r}")
-    known = next((_functions[tensor] for tensor in group["params"] if tensor in _functions), None)
-    try:
-        return revived(kept, known)
-    except ConfigError as error:
-        raise OptimizerError(
-            f"The group {name!r} has a multiplier that a checkpoint can't bring along: {error} "
-            "Make the groups by param_groups() with the same rules before loading."
-        ) from error
-
-
-class _AnyFunction(dict[str, Callable[..., Any]]):
-    """Has a function by every name: to tell a config that lacks one from one that is wrong."""
-
-    def __missing__(self, name: str) -> Callable[..., Any]:
+    def __missing__(self, name: str) -> Callable[[object], float]:
         return lambda step: 1.0
 
     def __contains__(self, name: object) -> bool:
         return True
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _name(function: Callable[..., object]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))

@@ -1,35 +1,36 @@
-"""What the optimizer's next step uses, seen at the moment at which it steps."""
+"""The rates that each step of an optimizer uses, read at the moment at which it steps."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from layerwise.torch._groups.base_rate import unique_names
+from layerwise.multipliers import distinct
+from layerwise.torch._groups.base_rate import names_of
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 from layerwise.torch._scheduler.step_hooks import hookable
 
 
 class StepRates(NamedTuple):
-    """Of one update: updates before it, each group's rate, and how far it moved each layer."""
+    """One update: the updates before it, each group's rate, and how far it moved each layer."""
 
     step: int
-    rates: list[Any]
+    rates: list[float | Tensor]
     ratios: dict[str, Tensor] | None = None
 
 
 class StepWatcher:
-    """Sees each step of an optimizer, by PyTorch's own hooks.
+    """Watches the steps of an optimizer, through PyTorch's hooks.
 
     Args:
         optimizer: The optimizer.
         scheduler: The ``ScheduleLR`` that counts its updates, or None to count them here.
         start: Updates applied before.
-        ratios: What computes the update-to-weight ratios.
-        wants: Whether the ratios of a step are wanted.
+        ratios: What measures the update-to-weight ratios, or None.
+        wants_ratios: Whether they are wanted at a step.
     """
 
     def __init__(
@@ -38,22 +39,22 @@ class StepWatcher:
         scheduler: ScheduleLR | None,
         start: int,
         ratios: UpdateRatios | None,
-        wants: Callable[[int], bool],
+        wants_ratios: Callable[[int], bool],
     ) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.count = start
-        self._ratios, self._wants = ratios, wants
+        self._count = start
+        self._ratios, self._wants_ratios = ratios, wants_ratios
         self._last: StepRates | None = None
-        self._names: tuple[str, ...] = ()
+        self._names: list[str] = []
         inner = hookable(optimizer)
 
         # A compiled step must not trace these.
         @torch.compiler.disable  # type: ignore[untyped-decorator]
-        def before(*_: Any) -> None:
+        def before(*_: object) -> None:
             self._before()
 
         @torch.compiler.disable  # type: ignore[untyped-decorator]
-        def after(*_: Any) -> None:
+        def after(*_: object) -> None:
             self._after()
 
         self._handles = (
@@ -62,33 +63,37 @@ class StepWatcher:
         )
 
     def take(self) -> StepRates:
-        """What the last update used, once; without one since, what the next is going to."""
+        """What the last update used; if it was taken already, what the next one is going to use."""
         used, self._last = self._last, None
         return self._now() if used is None else used
 
-    def names(self) -> tuple[str, ...]:
-        """The names of the groups, each once."""
+    def names(self) -> list[str]:
+        """The names of the groups, made different."""
         if len(self._names) != len(self.optimizer.param_groups):
-            self._names = unique_names(self.optimizer)
+            self._names = distinct(names_of(self.optimizer))
         return self._names
 
-    def leave(self) -> None:
-        """Look no more."""
+    def detach(self) -> None:
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
     def _now(self) -> StepRates:
-        step = self.count if self.scheduler is None else self.scheduler.last_epoch
+        step = self._count if self.scheduler is None else self.scheduler.last_epoch
         rates = [group["lr"] for group in self.optimizer.param_groups]
         # A rate that is a tensor is filled in place later.
         return StepRates(step, [r.clone() if isinstance(r, Tensor) else r for r in rates])
 
     def _before(self) -> None:
         self._last = self._now()
-        if self._ratios is not None and self._wants(self._last.step):
+        if self._ratios is not None and self._wants_ratios(self._last.step):
             self._ratios.before()
 
     def _after(self) -> None:
-        self.count += 1
-        if self._last is not None and self._ratios is not None and self._wants(self._last.step):
+        self._count += 1
+        if (
+            self._last is not None
+            and self._ratios is not None
+            and self._wants_ratios(self._last.step)
+        ):
             self._last = self._last._replace(ratios=self._ratios.after())

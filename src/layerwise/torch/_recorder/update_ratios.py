@@ -1,11 +1,9 @@
 """How far an update moved each layer, relative to its size."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from layerwise.torch._parameters import SEPARATOR, Named, named_tensors, unwrapped
+from layerwise.torch._parameters import SEPARATOR, Named, named_tensors
 
 
 class UpdateRatios:
@@ -13,7 +11,7 @@ class UpdateRatios:
 
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
-    over all trained parameters of a layer together.
+    over all trained parameters of the layer.
 
     Args:
         model: A module, or its named parameters.
@@ -23,8 +21,7 @@ class UpdateRatios:
         members: dict[str, list[Tensor]] = {}
         for named in named_tensors(model):
             if named.tensor.requires_grad:
-                name = unwrapped(named.name)
-                layer = name.rpartition(SEPARATOR)[0] or name
+                layer = named.short.rpartition(SEPARATOR)[0] or named.short
                 members.setdefault(layer, []).append(named.tensor)
         self.layers = tuple(members)
         self._members = tuple(members.values())
@@ -32,20 +29,22 @@ class UpdateRatios:
 
     @torch.no_grad()
     def before(self) -> None:
-        """Keep a copy of the weights, until after the update."""
-        self._before = [[tensor.detach().clone() for tensor in own] for own in self._members]
+        """Copy the weights, until after the update."""
+        self._before = [[tensor.detach().clone() for tensor in layer] for layer in self._members]
 
     @torch.no_grad()
     def after(self) -> dict[str, Tensor]:
         """The ratio of each layer, still on its device."""
         found: dict[str, Tensor] = {}
-        for layer, own, old in zip(self.layers, self._members, self._before, strict=False):
-            moved = [now.detach() - then for now, then in zip(own, old, strict=True)]
-            found[layer] = _size(moved) / _size(old)
+        for name, layer, old in zip(self.layers, self._members, self._before, strict=False):
+            moved = [now.detach() - then for now, then in zip(layer, old, strict=True)]
+            found[name] = _norm(moved) / _norm(old)
         self._before = []
         return found
 
 
-def _size(tensors: list[Tensor]) -> Any:
+def _norm(tensors: list[Tensor]) -> Tensor:
     norms = [torch.linalg.vector_norm(tensor, dtype=torch.float32) for tensor in tensors]
-    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
+    together = torch.stack([norm.to(norms[0].device) for norm in norms])
+    size: Tensor = torch.linalg.vector_norm(together)
+    return size

@@ -1,40 +1,42 @@
-"""Which schedule a group follows: one for all, one for each in order, or by the group's name."""
+"""Which schedule each group follows: one for all, one for each in order, or by the group's name."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
-
-from torch.optim import Optimizer
+from typing import Self, TypeAlias
 
 from layerwise.errors import ConfigError, ScheduleError
-from layerwise.multipliers import Value
+from layerwise.multipliers import StepValue, Value, value_at
 from layerwise.schedules import Schedule
-from layerwise.torch._groups import stored_multiplier
+from layerwise.torch._groups.stored_multiplier import from_data, to_data
 
-StepValue: TypeAlias = Schedule | Callable[[int], Any]
-"""A schedule, or any callable of the step, as PyTorch's ``LambdaLR`` takes it."""
+ScheduleSpec: TypeAlias = StepValue | Sequence[StepValue | None] | Mapping[str, StepValue]
+"""One schedule for all groups, one for each in order, or those of some groups by name.
 
-ScheduleSpec: TypeAlias = StepValue | Sequence[StepValue] | Mapping[str, StepValue]
-"""One schedule for all groups, one for each in order, or those of some groups by name."""
+A schedule is one of Layerwise, or any callable of the step, as ``LambdaLR`` takes it.
+"""
 
 
 @dataclass(frozen=True)
 class GroupSchedules:
-    """The schedules that a caller gave for the groups of an optimizer.
+    """The schedules of one quantity, such as the learning rate, for an optimizer's groups.
 
     Attributes:
         kind: ``"all"``, ``"each"`` or ``"by_name"``.
-        values: The schedules: of all by ``"all"``, of each by its place, or by name; none at all
-            if nothing was given.
+        values: The schedules by the name of the group, or by its place, or under ``"all"``. A
+            group without one keeps what it has.
     """
 
     kind: str
-    values: Mapping[str, Value]
+    values: Mapping[str, Value | None]
 
     @classmethod
-    def of(cls, given: ScheduleSpec | None) -> Self:
+    def of(cls, given: ScheduleSpec | None, what: str = "schedule") -> Self:
         """Check and sort out what a caller gave.
+
+        Args:
+            given: One schedule, a sequence or a mapping; None for none at all.
+            what: The argument's name, for the message.
 
         Raises:
             ScheduleError: Something in it is neither a schedule nor a callable.
@@ -46,13 +48,19 @@ class GroupSchedules:
         else:
             made = cls("all", {} if given is None else {"all": given})
         for key, value in made.values.items():
+            if value is None and made.kind == "each":
+                continue  # this group keeps what it has
             if not callable(value) or isinstance(value, type):
-                where = "schedule" if key == "all" else f"the schedule {key!r}"
+                where = what if made.kind == "all" else f"{what}[{key!r}]"
                 raise ScheduleError(
-                    f"{where}={value!r} is neither a schedule nor a callable of the step; a "
-                    "constant factor is layerwise.constant(...)."
+                    f"{where}={value!r} must be a schedule or a callable of the step. A constant "
+                    "factor is layerwise.constant(...)."
                 )
         return made
+
+    def __bool__(self) -> bool:
+        """Whether any group follows a schedule."""
+        return any(value is not None for value in self.values.values())
 
     def for_groups(self, names: Sequence[str]) -> list[Value | None]:
         """The schedule of each group, None for one that has none.
@@ -65,28 +73,28 @@ class GroupSchedules:
         if self.kind == "each":
             if len(self.values) != len(names):
                 raise ScheduleError(
-                    f"there are {len(self.values)} schedules for {len(names)} groups "
-                    f"({listed(names)}); give one for each in that order, one for all, or a "
+                    f"There are {len(self.values)} schedules for {len(names)} groups "
+                    f"({listed(names)}). Give one for each in that order, one for all, or a "
                     "mapping by name."
                 )
             return list(self.values.values())
         counts = Counter(names)
         for name in self.values:
             if counts[name] != 1:
-                what = "several groups are" if counts[name] else "no group is"
-                raise ScheduleError(f"{what} called {name!r}; the groups are {listed(names)}.")
+                what = "Several groups are" if counts[name] else "No group is"
+                raise ScheduleError(f"{what} called {name!r}. The groups are {listed(names)}.")
         return [self.values.get(name) for name in names]
 
-    def to_config(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, object]:
         """The schedules as plain data; of a function only its name."""
-        values = {key: stored_multiplier.described(value) for key, value in self.values.items()}
+        values = {k: None if value is None else to_data(value) for k, value in self.values.items()}
         return {"kind": self.kind, "values": values}
 
-    def restored(self, config: Any) -> Self:
-        """The choice that a config describes, with this one's functions in their places.
+    def restored(self, config: object) -> Self:
+        """The schedules that a config describes, with this object's functions in their places.
 
         Raises:
-            ConfigError: The config can't be read, or has a function that this one has not.
+            ConfigError: The config can't be read, or has a function that is not here.
         """
         match config:
             case {"kind": "all" | "each" | "by_name" as kind, "values": dict(values)}:
@@ -94,20 +102,35 @@ class GroupSchedules:
                 return type(self)(
                     kind,
                     {
-                        key: stored_multiplier.revived(one, known.get(key))
-                        for key, one in values.items()
+                        key: None if data is None else from_data(data, known.get(key))
+                        for key, data in values.items()
                     },
                 )
         raise ConfigError(f"{config!r} is no config of schedules.")
 
 
-def names_of(optimizer: Optimizer) -> list[str]:
-    """The names of an optimizer's groups; one without a name is called by its place."""
-    groups = optimizer.param_groups
-    return [str(group.get("name", f"group {place}")) for place, group in enumerate(groups)]
+def values_at(
+    values: Sequence[Value | None], step: int, names: Sequence[str], what: str
+) -> list[float | None]:
+    """The value of each group's schedule at a step; one that several share is evaluated once.
+
+    Args:
+        values: The groups' schedules.
+        step: The step.
+        names: The groups' names, for the message.
+        what: What the values are, likewise: ``"schedule"``.
+
+    Raises:
+        ScheduleError: A callable returned no finite number of at least 0.
+    """
+    known: dict[int, float] = {}
+    for value, name in zip(values, names, strict=True):
+        if value is not None and id(value) not in known:
+            known[id(value)] = value_at(value, step, f"The {what} of {name!r}", ScheduleError)
+    return [None if value is None else known[id(value)] for value in values]
 
 
-def listed(names: Sequence[Any]) -> str:
-    """Names for a message, of many the first."""
+def listed(names: Sequence[object]) -> str:
+    """Names for a message; of many, the first."""
     shown = ", ".join(map(repr, names[:8]))
     return shown + (f", … ({len(names)} in all)" if len(names) > 8 else "")

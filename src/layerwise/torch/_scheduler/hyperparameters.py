@@ -1,152 +1,139 @@
 """What is scheduled beside the learning rate: momentum, betas and weight decay."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypeAlias
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
-from layerwise.multipliers import Value
-from layerwise.torch._groups import stored_multiplier
-from layerwise.torch._scheduler.group_schedules import StepValue
+from layerwise.multipliers import StepValue
+from layerwise.torch._groups.base_rate import Setting, names_of
+from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
 
 BASE_DECAY = "initial_weight_decay"
+"""Where a group keeps the weight decay that a factor is applied to."""
 
-Betas = tuple[StepValue | None, StepValue | None]
+Betas: TypeAlias = StepValue | tuple[StepValue | None, StepValue | None]
+"""A schedule of the first beta, or one of each, where None keeps the optimizer's."""
+
+BetasSpec: TypeAlias = Betas | list[Betas | None] | Mapping[str, Betas]
+"""Betas for all groups, for each in order, or for some groups by name."""
+
+_KEYS = {"momentum": "momentum", "beta1": "betas", "beta2": "betas", "weight_decay": "weight_decay"}
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
     """The schedules of hyperparameters, by ``momentum``, ``beta1``, ``beta2``, ``weight_decay``.
 
-    Momentum and betas are what their schedules say; weight decay is that factor of each group's
-    own, since groups differ in it, and what has none keeps none.
+    Momentum and betas are what their schedules say. For weight decay it is a factor on each
+    group's, since groups differ in it, and what has none keeps none.
     """
 
-    values: Mapping[str, Value]
+    schedules: Mapping[str, GroupSchedules]
 
     @classmethod
     def of(
         cls,
         optimizer: Optimizer,
-        momentum: StepValue | None,
-        betas: StepValue | Betas | None,
-        weight_decay: StepValue | None,
+        momentum: ScheduleSpec | None,
+        betas: BetasSpec | None,
+        weight_decay_factor: ScheduleSpec | None,
     ) -> Self:
         """Check what a caller gave.
 
         Raises:
             OptimizerError: The optimizer has no such hyperparameter.
-            ScheduleError: Something given is neither a schedule nor a callable.
+            ScheduleError: Something given is neither a schedule nor a callable, or the schedules
+                are not for these groups.
         """
-        first, second = betas if isinstance(betas, tuple) else (betas, None)
-        given: dict[str, Any] = {
-            "momentum": momentum,
-            "beta1": first,
-            "beta2": second,
-            "weight_decay": weight_decay,
+        made = {
+            "momentum": GroupSchedules.of(momentum, "momentum"),
+            "beta1": GroupSchedules.of(_beta(betas, 0), "betas"),
+            "beta2": GroupSchedules.of(_beta(betas, 1), "betas"),
+            "weight_decay": GroupSchedules.of(weight_decay_factor, "weight_decay_factor"),
         }
-        values = {name: value for name, value in given.items() if value is not None}
-        for name, value in values.items():
-            if not callable(value) or isinstance(value, type):
-                raise ScheduleError(
-                    f"{name}={value!r} is neither a schedule nor a callable of the step; what "
-                    "stays the same belongs to the optimizer."
-                )
-        made = cls(values)
-        made.check(optimizer)
-        return made
+        found = cls({name: schedules for name, schedules in made.items() if schedules})
+        found.check(optimizer)
+        return found
 
     def check(self, optimizer: Optimizer) -> None:
-        """Raise unless every group of the optimizer has what is scheduled.
+        """Raise unless the groups of an optimizer have what is scheduled.
 
         Raises:
-            OptimizerError: It has not.
+            OptimizerError: They have not.
+            ScheduleError: The schedules are not for these groups.
         """
-        for name in self.values:
-            key = name.rstrip("12").replace("beta", "betas")
-            for group in optimizer.param_groups:
-                if key not in group:
+        names = names_of(optimizer)
+        for name, schedules in self.schedules.items():
+            key = _KEYS[name]
+            for group, value in zip(
+                optimizer.param_groups, schedules.for_groups(names), strict=True
+            ):
+                if value is not None and key not in group:
                     other = {"momentum": "betas", "betas": "momentum"}.get(key)
                     hint = f"; it has {other}" if other in group else ""
                     raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
 
-    def at(self, step: int, groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What each group's hyperparameters are at a step."""
-        if not self.values:
-            return [{}] * len(groups)
-        now = {name: value_at(value, step, name) for name, value in self.values.items()}
-        for name, number in now.items():
-            if name.startswith("beta") and number >= 1:
-                raise ScheduleError(f"{name} is {number} at step {step}; it has to be below 1.")
-        found: list[dict[str, Any]] = []
-        for group in groups:
-            new: dict[str, Any] = {}
-            if "momentum" in now:
-                new["momentum"] = now["momentum"]
-            if "beta1" in now or "beta2" in now:
-                old = group["betas"]
-                new["betas"] = (now.get("beta1", old[0]), now.get("beta2", old[1]))
-            if "weight_decay" in now:
-                base = group.get(BASE_DECAY, group["weight_decay"])
-                new |= {BASE_DECAY: base, "weight_decay": base * now["weight_decay"]}
-            found.append(new)
+    def at(self, step: int, optimizer: Optimizer) -> list[dict[str, Setting]]:
+        """What is to be written into each group at a step.
+
+        Raises:
+            ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
+        """
+        groups = optimizer.param_groups
+        found: list[dict[str, Setting]] = [{} for _ in groups]
+        names = names_of(optimizer) if self.schedules else []
+        for name, schedules in self.schedules.items():
+            values = values_at(schedules.for_groups(names), step, names, name)
+            for group, value, of_group, new in zip(groups, values, names, found, strict=True):
+                if value is None:
+                    continue
+                if name == "momentum":
+                    new["momentum"] = value
+                elif name == "weight_decay":
+                    base = group.get(BASE_DECAY, group["weight_decay"])
+                    new |= {BASE_DECAY: base, "weight_decay": base * value}
+                elif value >= 1:
+                    raise ScheduleError(
+                        f"The {name} of {of_group!r} is {value} at step {step}; it must be below 1."
+                    )
+                else:
+                    first, second = new.get("betas", group["betas"])
+                    new["betas"] = (value, second) if name == "beta1" else (first, value)
         return found
 
-    def to_config(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, object]:
         """The schedules as plain data; of a function only its name."""
-        return {name: stored_multiplier.described(value) for name, value in self.values.items()}
+        return {name: schedules.to_config() for name, schedules in self.schedules.items()}
 
-    def restored(self, config: Any) -> Self:
-        """Those that a config describes, with these functions in their places.
+    def restored(self, config: object) -> Self:
+        """Those that a config describes, with the functions of this object in their places.
 
         Raises:
             ConfigError: The config can't be read, or has a function that is not here.
         """
-        if not isinstance(config, Mapping):
+        if not isinstance(config, Mapping) or not config.keys() <= _KEYS.keys():
             raise ConfigError(f"{config!r} is no config of hyperparameters.")
+        none = GroupSchedules.of(None)
         return type(self)(
-            {
-                name: stored_multiplier.revived(one, self.values.get(name))
-                for name, one in config.items()
-            }
+            {name: self.schedules.get(name, none).restored(data) for name, data in config.items()}
         )
 
 
-def value_at(value: Value, step: int, where: str) -> float:
-    """A schedule's or callable's value at a step.
+def _beta(betas: BetasSpec | None, place: int) -> ScheduleSpec | None:
+    """The schedules of the first or the second beta, in the form in which both were given."""
 
-    Raises:
-        ScheduleError: It is no finite number of at least 0.
-    """
-    if isinstance(value, float | int):
-        return float(value)
-    result = value(step)
-    try:
-        number = float(result)
-    except (TypeError, ValueError, RuntimeError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise ScheduleError(
-            f"{where} is {result!r} at step {step}; there it has to be one finite number of at "
-            "least 0."
-        )
-    return number
+    def one(given: Betas | None) -> StepValue | None:
+        pair = given if isinstance(given, tuple) else (given, None)
+        if len(pair) != 2:
+            raise ScheduleError(f"betas={given!r} must be one schedule, or a pair of them.")
+        return pair[place]
 
-
-def write(group: dict[str, Any], key: str, value: Any) -> None:
-    """Set a hyperparameter; a tensor is filled in place, so that a compiled step sees it."""
-    old = group.get(key)
-    if type(old) is float:  # nearly always, and at every step
-        group[key] = value
-    elif isinstance(old, Tensor):
-        old.fill_(value)
-    elif isinstance(old, tuple) and any(isinstance(item, Tensor) for item in old):
-        for item, new in zip(old, value, strict=True):
-            if isinstance(item, Tensor) and item is not new:
-                item.fill_(new)
-    else:
-        group[key] = value
+    if isinstance(betas, list):
+        return [one(given) for given in betas]
+    if isinstance(betas, Mapping):
+        found = {name: one(given) for name, given in betas.items()}
+        return {name: value for name, value in found.items() if value is not None}
+    return one(betas)

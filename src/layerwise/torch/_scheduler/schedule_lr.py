@@ -8,25 +8,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from layerwise._checks import whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
+from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
     GroupSchedule,
-    base_of,
-    courses_of,
-    groups_at,
-    put,
+    rates_at,
+    schedules_of,
+    write_rate,
 )
-from layerwise.torch._scheduler.group_schedules import (
-    GroupSchedules,
-    ScheduleSpec,
-    StepValue,
-    names_of,
-)
-from layerwise.torch._scheduler.hyperparameters import Hyperparameters, write
-from layerwise.torch._scheduler.loading import check_same_groups
-from layerwise.torch._scheduler.step_hooks import attach
+from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
+from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
+from layerwise.torch._scheduler.step_hooks import attach, check_same_groups
 
 VERSION = 1
 _STATE = {"version", "last_epoch", "groups", "schedule", "hyperparameters"}
@@ -40,31 +35,34 @@ class ScheduleLR(LRScheduler):
     $$\eta_g(t) = \text{base}_g \cdot \text{schedule}_g(t) \cdot m_g(t)$$
 
     where ``base`` is the group's ``initial_lr``, or its ``lr`` if it has none, and ``m`` the
-    multiplier that moves, if ``param_groups`` gave it one. While ``m`` is 0, the group's
-    weights and optimizer state stay as they are, bit for bit; a *schedule* of 0 is a rate of 0, as
-    in PyTorch.
+    multiplier that moves, if ``param_groups`` gave it one. While ``m`` is 0, the group's weights
+    and optimizer state stay as they are, bit for bit. A *schedule* of 0 is a rate of 0, as in
+    PyTorch.
 
-    Nothing is accumulated: it may be made, and its state and the optimizer's loaded, in any order;
-    a group that is added later has the right rate at once. A rate that is a tensor is filled in
-    place. ``optimizer.step`` is not patched: call ``scheduler.step()`` after each update that was
-    applied.
+    Nothing is accumulated. The scheduler may be made, its state loaded and the optimizer's state
+    loaded in any order, and a group that is added later has the right rate at once. A rate that is
+    a tensor is filled in place. ``optimizer.step`` is not patched: call ``scheduler.step()`` after
+    each update that was applied.
 
     Args:
         optimizer: Any ``torch.optim.Optimizer``.
         schedule: A factor on the base rate: a schedule, or any callable of the step as in
-            ``LambdaLR``; or a sequence with one for each group, or a mapping by group name, in
-            which groups left out keep their rate. None for multipliers that move alone.
+            ``LambdaLR``. Or a sequence with one for each group, in which None keeps a group's
+            rate, or a mapping by group name, in which groups left out keep theirs. None if only
+            multipliers move.
         last_epoch: The step before the one to start at, as in PyTorch: -1 starts at step 0,
             ``N - 1`` at step N.
-        momentum: The momentum itself at each step, a schedule or callable, for all groups.
-        betas: Likewise the first beta, or a pair of which either may be None to stay.
-        weight_decay_factor: A factor on each group's own weight decay, so that 0 stays 0.
+        momentum: The momentum at each step; for all groups, or per group like ``schedule``.
+        betas: The first beta at each step, or a pair (tuple) of which either may be None to stay;
+            for all groups, or a list with one of these for each, or a mapping by group name.
+        weight_decay_factor: A factor on each group's weight decay, so that 0 stays 0; for all
+            groups, or per group like ``schedule``.
         lr_lambda: ``schedule``, by the name that it has in ``LambdaLR``.
 
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
         ScheduleError: Not schedules, not as many as groups, or for a group that is not there; or
-            a callable that returns no finite number of at least 0.
+            a callable returns no finite number of at least 0.
 
     Examples:
         >>> import torch
@@ -88,24 +86,24 @@ class ScheduleLR(LRScheduler):
         schedule: ScheduleSpec | None = None,
         last_epoch: int = -1,
         *,
-        momentum: StepValue | None = None,
-        betas: StepValue | tuple[StepValue | None, StepValue | None] | None = None,
-        weight_decay_factor: StepValue | None = None,
+        momentum: ScheduleSpec | None = None,
+        betas: BetasSpec | None = None,
+        weight_decay_factor: ScheduleSpec | None = None,
         lr_lambda: ScheduleSpec | None = None,
     ) -> None:
-        # Not the base class' __init__: it patches optimizer.step, for a warning that guesses, and
-        # wants groups to have an initial_lr already when it does not start at step 0.
+        # The __init__ of the base class isn't called. It patches optimizer.step for the sake of a
+        # warning, and refuses groups without initial_lr when it doesn't start at step 0.
         if not isinstance(optimizer, Optimizer):
             raise OptimizerError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
         if schedule is not None and lr_lambda is not None:
-            raise ScheduleError("schedule= and lr_lambda= are the same argument; give one.")
+            raise ScheduleError("schedule= and lr_lambda= are the same argument. Give one of them.")
         self.optimizer = optimizer
         self._schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
-        self._others = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
+        self._hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
         self._step_count = 1
-        self._courses: list[GroupSchedule] = []
+        self._followed: list[GroupSchedule] = []
         self._frozen: list[bool] = []
-        self._move_to(_checked_step(last_epoch + 1))
+        self._move_to(whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1)
         self._attach()
 
     # -- what PyTorch's schedulers do ---------------------------------------------------------
@@ -116,7 +114,8 @@ class ScheduleLR(LRScheduler):
         Args:
             epoch: Go to this step instead.
         """
-        self._move_to(self.last_epoch + 1 if epoch is None else _checked_step(epoch))
+        step = self.last_epoch + 1 if epoch is None else epoch
+        self._move_to(whole(step, "epoch", ScheduleError))
         self._step_count += 1
 
     def get_last_lr(self) -> list[float | Tensor]:
@@ -128,13 +127,13 @@ class ScheduleLR(LRScheduler):
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group at the present step, computed anew."""
         self._join()
-        return [new.rate for new in self._now(self.last_epoch)]
+        return [now.rate for now in self._rates_at(self.last_epoch)]
 
     @property
     def base_lrs(self) -> list[float | Tensor]:
         """The base rate of each group: its ``initial_lr``, which is part of the optimizer's state.
 
-        It may be set, and then counts from the next step on.
+        It can be set, and counts from the next step on.
         """
         return [base_of(group) for group in self.optimizer.param_groups]
 
@@ -150,14 +149,17 @@ class ScheduleLR(LRScheduler):
             "last_epoch": self.last_epoch,
             "groups": names_of(self.optimizer),
             "schedule": self._schedules.to_config(),
-            "hyperparameters": self._others.to_config(),
+            "hyperparameters": self._hyperparameters.to_config(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go to the step of a state, under its schedules, before or after the optimizer's load.
+        """Go to the step of a state, under its schedules.
 
-        A function is in no state and stays the one that is here. To go on under other schedules,
-        do not load, but make ``ScheduleLR(..., last_epoch=state["last_epoch"] - 1)``.
+        The optimizer's state may be loaded before or after.
+
+        A state can't hold a function, so the one that is here stays. To go on under other
+        schedules, don't load the state, but make
+        ``ScheduleLR(..., last_epoch=state["last_epoch"] - 1)``.
 
         Args:
             state_dict: What ``state_dict()`` gave.
@@ -168,26 +170,26 @@ class ScheduleLR(LRScheduler):
         """
         if state_dict.get("version") != VERSION or not state_dict.keys() >= _STATE:
             raise ConfigError(
-                f"This is no state of a ScheduleLR of version {VERSION}; to go on from another "
+                f"This is no state of a ScheduleLR of version {VERSION}. To go on from another "
                 "scheduler at its step N, make ScheduleLR(..., last_epoch=N - 1)."
             )
         check_same_groups(state_dict["groups"], names_of(self.optimizer))
-        before = self._schedules, self._others
+        before = self._schedules, self._hyperparameters
         schedules = before[0].restored(state_dict["schedule"])
-        others = before[1].restored(state_dict["hyperparameters"])
-        others.check(self.optimizer)
-        changed = schedules.to_config() != before[0].to_config() and bool(before[0].values)
-        self._schedules, self._others, self._courses = schedules, others, []
+        hyperparameters = before[1].restored(state_dict["hyperparameters"])
+        hyperparameters.check(self.optimizer)
+        changed = bool(before[0]) and schedules.to_config() != before[0].to_config()
+        self._schedules, self._hyperparameters, self._followed = schedules, hyperparameters, []
         try:
-            self._move_to(_checked_step(state_dict["last_epoch"]))
+            self._move_to(whole(state_dict["last_epoch"], "last_epoch", ScheduleError))
         except Exception:
-            self._schedules, self._others = before
-            self._courses = []
+            self._schedules, self._hyperparameters = before
+            self._followed = []
             raise
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
-                "count from now on. To keep the new ones, do not load the state but make "
+                "count from now on. To keep the new ones, don't load the state, but make "
                 f"ScheduleLR(..., last_epoch={self.last_epoch - 1}).",
                 stacklevel=2,
             )
@@ -198,27 +200,26 @@ class ScheduleLR(LRScheduler):
         """The schedule that each group follows, None for one that keeps its rate."""
         return self._schedules.for_groups(names_of(self.optimizer))
 
-    def _now(self, step: int) -> list[GroupRate]:
-        """What each group is at a step, computed before anything is written."""
-        if len(self._courses) != len(self.optimizer.param_groups):
-            self._courses = courses_of(self.optimizer, self._schedules)
-        return groups_at(step, self.optimizer.param_groups, self._courses)
+    def _rates_at(self, step: int) -> list[GroupRate]:
+        """Each group's rate at a step, computed before anything is written."""
+        if len(self._followed) != len(self.optimizer.param_groups):
+            self._followed = schedules_of(self.optimizer, self._schedules)
+        return rates_at(step, self.optimizer.param_groups, self._followed)
 
     def _move_to(self, step: int) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails."""
         groups = self.optimizer.param_groups
-        found = self._now(step)
-        others = self._others.at(step, groups)
-        for group, now, course in zip(groups, found, self._courses, strict=True):
-            put(now, course, group)
-        for group, other in zip(groups, others, strict=True):
-            for key, value in other.items():
+        rates = self._rates_at(step)
+        settings = self._hyperparameters.at(step, self.optimizer)
+        for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
+            write_rate(now, followed, group)
+            for key, value in new.items():
                 write(group, key, value)
-        self._frozen = [now.frozen for now in found]
+        self._frozen = [now.frozen for now in rates]
         self.last_epoch = step
 
     def _join(self) -> None:
-        """Let groups that were added since follow from the present step on."""
+        """Write the present rates of groups that were added since the last step."""
         if len(self._frozen) != len(self.optimizer.param_groups):
             self._move_to(self.last_epoch)
 
@@ -233,16 +234,10 @@ class ScheduleLR(LRScheduler):
         return [group for group, frozen in groups if frozen]
 
     def _after_load(self) -> None:
-        self._courses = []
+        self._followed = []
         self._move_to(self.last_epoch)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy of an optimizer has no hooks.
+        # PyTorch doesn't copy an optimizer's hooks with it.
         self.__dict__.update(state)
         self._attach()
-
-
-def _checked_step(step: object) -> int:
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise ScheduleError(f"step {step!r}: a step is a whole number of at least 0.")
-    return step

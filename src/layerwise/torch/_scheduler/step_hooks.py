@@ -1,31 +1,38 @@
-"""What an optimizer calls while it steps and when its state has been loaded.
+"""What an optimizer calls while it steps, and when a state is loaded.
 
-Every PyTorch optimizer skips a parameter that has no gradient. So what is frozen at a step is
-left out of it, with its weight decay and state: the gradients of a frozen group are put aside
-while ``optimizer.step()`` runs, NaN or not, and put back after it. PyTorch offers hooks for this;
-nothing is patched.
+Every PyTorch optimizer skips a parameter that has no gradient. So a frozen group is left out of a
+step, with its weight decay and state, by withholding its gradients: they are taken from the
+parameters before ``optimizer.step()``, NaN or not, and put back after it. PyTorch has hooks for
+this; nothing is patched.
 """
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 from weakref import finalize, ref
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from layerwise.torch._scheduler.loading import state_for
+from layerwise.errors import OptimizerError
+from layerwise.torch._groups.base_rate import names_of
+from layerwise.torch._groups.stored_multiplier import KEY, with_function
+from layerwise.torch._scheduler.group_schedules import listed
+
+Owner = TypeVar("Owner")
+
+Loss: TypeAlias = float | Tensor
+"""What a closure returns."""
 
 
 class WithheldGradients:
-    """Gradients of frozen parameters, out of the optimizer's sight."""
+    """The gradients of frozen parameters, where the optimizer can't see them."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[Tensor, Tensor]] = []
 
     def take(self, groups: Sequence[dict[str, Any]]) -> None:
-        """Put the gradients of these groups aside."""
+        """Take the gradients of these groups from their parameters."""
         for group in groups:
             for tensor in group["params"]:
                 if tensor.grad is not None:
@@ -39,17 +46,17 @@ class WithheldGradients:
         self.forget()
 
     def forget(self) -> None:
-        """Let them go: of a step that has failed."""
+        """Drop them: they are from a step that has failed."""
         self._kept.clear()
 
 
 def attach(
     optimizer: Optimizer,
-    owner: Any,
-    frozen: Callable[[Any], Sequence[dict[str, Any]]],
-    after_load: Callable[[Any], None],
+    owner: Owner,
+    frozen: Callable[[Owner], Sequence[dict[str, Any]]],
+    after_load: Callable[[Owner], None],
 ) -> None:
-    """Hook an optimizer's step and the loading of its state, for as long as the owner lives.
+    """Hook into an optimizer's step and the loading of its state, for as long as the owner lives.
 
     Args:
         optimizer: The optimizer.
@@ -57,30 +64,32 @@ def attach(
         frozen: Gives the groups that are frozen at the step that is about to be made.
         after_load: Called when a state has been loaded.
     """
-    me, aside = ref(owner), WithheldGradients()
+    me, withheld = ref(owner), WithheldGradients()
 
     # A compiled step must not trace these: what they look at changes with every step.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+    def before_step(
+        optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         living = me()
         groups = [] if living is None else frozen(living)
-        aside.forget()
-        aside.take(groups)
+        withheld.forget()
+        withheld.take(groups)
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if not groups or closure is None:
             return None
 
-        def without_frozen() -> Any:
-            aside.give_back()
-            loss = closure()
-            aside.take(groups)
+        def without_frozen() -> Loss:
+            withheld.give_back()
+            loss: Loss = closure()
+            withheld.take(groups)
             return loss
 
         return (args[0], without_frozen), {k: v for k, v in kwargs.items() if k != "closure"}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        aside.give_back()
+    def after_step(optimizer: Optimizer, args: object, kwargs: object) -> None:
+        withheld.give_back()
 
     def load(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         return state if me() is None else state_for(optimizer, state)
@@ -107,14 +116,36 @@ def hookable(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def fresh_workers(loader: Iterable[Any]) -> Iterable[Any]:
-    """The same loader with workers of its own, where they outlive an epoch.
+def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The state that an optimizer should load.
 
-    Workers that persist keep random states of their own between epochs, which nobody can put
-    back. ``DataLoader`` has them in ``_iterator`` (PyTorch 1.7 to 2.13).
+    Groups saved without a name or multiplier get those of the present groups, and where only the
+    name of a function was saved, the function of the present group stays.
+
+    Raises:
+        OptimizerError: It is the state of groups with other names.
     """
-    if not getattr(loader, "persistent_workers", False):
-        return loader
-    other = copy.copy(loader)
-    vars(other)["_iterator"] = None
-    return other
+    groups, saved = optimizer.param_groups, state["param_groups"]
+    if any("name" in group for group in saved):
+        check_same_groups([group.get("name") for group in saved], names_of(optimizer))
+    if len(saved) != len(groups):
+        return state  # PyTorch's error is clear
+    merged = [
+        {key: mine[key] for key in ("name", KEY) if key in mine} | with_function(loaded, mine)
+        for mine, loaded in zip(groups, saved, strict=True)
+    ]
+    return state | {"param_groups": merged}
+
+
+def check_same_groups(saved: Sequence[object], present: Sequence[str]) -> None:
+    """Raise unless the groups of a state are those of the optimizer.
+
+    Raises:
+        OptimizerError: They are others.
+    """
+    if list(saved) != list(present):
+        raise OptimizerError(
+            f"This is the state of other groups: of {listed(saved)}, and the optimizer has "
+            f"{listed(present)}. Make the groups by the same rules, and add those that were added "
+            "later, before loading."
+        )

@@ -1,0 +1,53 @@
+"""What the recorders share that are callbacks of a trainer: Lightning's and Transformers'."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import SupportsIndex
+
+from torch import nn
+from torch.optim import Optimizer
+
+from layerwise.recorder import Sink
+from layerwise.torch._recorder.recorder import Recorder
+from layerwise.torch._scheduler.schedule_lr import ScheduleLR
+
+
+class TrainerRecorder:
+    """Opens a ``Recorder`` when training begins, and closes it when training ends.
+
+    The arguments are those of ``layerwise.torch.Recorder``.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        *,
+        every: SupportsIndex = 1,
+        ratios: int | None = None,
+        sinks: Iterable[Sink] = (),
+        wait: float = 0.5,
+    ) -> None:
+        self.run = Path(run)
+        self._every, self._ratios, self._wait = every, ratios, wait
+        self._sinks = tuple(sinks)
+        self._record: Recorder | None = None
+
+    def close(self) -> None:
+        """Close the record, also after training that was broken off."""
+        if self._record is not None:
+            self._record.close()
+            self._record = None
+
+    def _open(self, source: Optimizer | ScheduleLR, model: nn.Module, step: int) -> None:
+        """Open the record, at the step at which training begins or goes on."""
+        self._record = Recorder(
+            self.run,
+            source,
+            model=model,
+            every=self._every,
+            ratios=self._ratios,
+            sinks=self._sinks,
+            wait=self._wait,
+        )
+        if step:
+            self._record.resume(step)
