@@ -26,7 +26,7 @@ def answers(case: Case, horizon: int | None = None) -> dict[str, Answer]:
     """The answers of all methods by name.
 
     The classical rules are there twice: on our curve with our smoothing, and as their packages
-    run them, with their own smoothing and stopping (:mod:`._peers`).
+    run them, with their own smoothing and stopping (``_peers``).
     """
     ours = _search(case, method="probe", horizon=horizon)
     curve = _search(case, method="sweep")

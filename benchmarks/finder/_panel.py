@@ -1,7 +1,7 @@
 """The panel and its two halves, which were fixed by name before anything was tuned.
 
 The halves hold the same kinds of task, on other data, networks or losses: what is tuned on one
-transformer is reported on another. Beside them stand fresh tasks (:mod:`._fresh`).
+transformer is reported on another. Beside them stand fresh tasks (``_fresh``).
 """
 
 from . import _fresh, _images, _tables, _texts

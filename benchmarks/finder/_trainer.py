@@ -10,7 +10,7 @@ from ._training import bench
 
 
 class PanelTrainer:
-    """A case, as :class:`layerwise.finder.Trainer` asks for it; a batch is an array of places."""
+    """A case, as ``layerwise.finder.Trainer`` asks for it; a batch is an array of places."""
 
     def __init__(self, case: Case) -> None:
         self._bench = bench(case.task)

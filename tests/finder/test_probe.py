@@ -1,4 +1,4 @@
-"""Our own suggestion: right on bowls whose best rate is known, honest where nothing is to gain."""
+"""The probes' suggestion: right on bowls whose best rate is known, and honest about no gain."""
 
 import math
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from layerwise.finder import QuadraticTrainer, SearchOptions, SweepPoints
 from layerwise.finder._batches import Batches
-from layerwise.finder._curve import from_curve
 from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
 from layerwise.finder._probe import probe
 from layerwise.finder._sweep import run_sweep
@@ -38,6 +37,13 @@ class Recorded:
         self.seen += 1
 
 
+def swept(rates, losses):
+    points = SweepPoints("never")
+    for rate, loss in zip(rates.tolist(), losses.tolist(), strict=True):
+        points.add(rate, loss)
+    return points
+
+
 def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
     source = range(1000) if source is None else source
     batches, recorded, points = Batches(source), Recorded(trainer), SweepPoints()
@@ -50,8 +56,7 @@ def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
         recorded,
         start,
         batches,
-        points.rates,
-        points.losses,
+        points,
         budget=2 * steps,
         horizon=horizon,
         seen=recorded.count,
@@ -61,8 +66,8 @@ def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
 
 def probe_after_a_steady_fall(trainer, high, budget):
     """Probes after a sweep that saw the loss fall up to its last rate."""
-    rates, losses = np.geomspace(1e-7, high, 100).tolist(), np.linspace(10, 1, 100).tolist()
-    return probe(trainer, trainer.snapshot(), Batches(range(99)), rates, losses, budget=budget)
+    sweep = swept(np.geomspace(1e-7, high, 100), np.linspace(10, 1, 100))
+    return probe(trainer, trainer.snapshot(), Batches(range(99)), sweep, budget=budget)
 
 
 class Function(QuadraticTrainer):
@@ -187,10 +192,10 @@ def test_nan_in_the_data_gets_no_suggestion():
 
 
 def test_where_the_sweep_shows_nothing_probes_may_still_find_it():
-    rates, losses = np.geomspace(1e-7, 10, 100).tolist(), [1.0] * 100
-    assert from_curve(rates, losses).rate is None
+    sweep = swept(np.geomspace(1e-7, 10, 100), np.ones(100))
+    assert sweep.finding("reached the upper rate").suggestion is None
     trainer = QuadraticTrainer()
-    answer = probe(trainer, trainer.snapshot(), Batches(range(99)), rates, losses, budget=200)
+    answer = probe(trainer, trainer.snapshot(), Batches(range(99)), sweep, budget=200)
     assert 0.1 < answer.rate < 2
 
 

@@ -54,10 +54,10 @@ def test_a_linear_sweep():
 @pytest.mark.parametrize("method", ["probe", "sweep"])
 def test_nothing_is_left_changed(method):
     trainer = QuadraticTrainer()
-    before = trainer.snapshot()
+    before = trainer.weights.copy()
     quietly(trainer, method=method)
-    assert trainer.updates == before.updates == 0
-    assert trainer.weights.tolist() == before.weights.tolist()
+    assert trainer.updates == 0
+    assert trainer.weights.tolist() == before.tolist()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

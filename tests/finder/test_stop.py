@@ -9,7 +9,7 @@ from layerwise.finder._curve import RunningAverage
 from layerwise.finder._sweep import broken, diverged, doubled, never, stop_rule
 
 
-def causal(losses):
+def running_average(losses):
     average = RunningAverage()
     return [average.add(loss) for loss in losses][-1]
 
@@ -40,7 +40,7 @@ def test_losses_below_0_diverge_as_well(scale, shift):
 
 @pytest.mark.parametrize("seed", range(100))
 def test_noise_around_0_is_no_divergence(seed):
-    curve = causal(np.random.default_rng(seed).normal(0, 1, 100).tolist())
+    curve = running_average(np.random.default_rng(seed).normal(0, 1, 100).tolist())
     assert not any(diverged(curve[:n]) for n in range(1, 101))
 
 
@@ -53,10 +53,10 @@ def test_never():
     assert not never(np.array([1.0, 1e30]))
 
 
-def test_rules_by_name_and_of_ones_own():
+def test_rules_by_name_and_as_functions():
     assert stop_rule("doubled") is doubled
-    own = lambda losses: len(losses) > 3  # noqa: E731
-    assert stop_rule(own) is own
+    rule = lambda losses: len(losses) > 3  # noqa: E731
+    assert stop_rule(rule) is rule
 
 
 def test_only_a_row_of_bad_losses_is_broken():
@@ -67,8 +67,8 @@ def test_only_a_row_of_bad_losses_is_broken():
     assert broken([1.0, nan, inf, nan])
 
 
-def test_the_causal_average_is_corrected_for_its_start():
-    assert causal([3.0, 3.0, 3.0]).tolist() == pytest.approx([3.0, 3.0, 3.0], rel=1e-12)
+def test_the_running_average_is_corrected_for_its_start():
+    assert running_average([3.0, 3.0, 3.0]).tolist() == pytest.approx([3.0, 3.0, 3.0], rel=1e-12)
     weights = np.array([0.2 * 0.8**2, 0.2 * 0.8, 0.2])
     expected = float(weights @ [1.0, 2.0, 4.0] / weights.sum())
-    assert causal([1.0, 2.0, float("nan"), 4.0])[-1] == pytest.approx(expected, rel=1e-12)
+    assert running_average([1.0, 2.0, float("nan"), 4.0])[-1] == pytest.approx(expected, rel=1e-12)

@@ -10,10 +10,10 @@ from layerwise.finder._classical_rules import (
 )
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
-from layerwise.finder._options import SearchKeywords, SearchOptions, Spacing
+from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._random_states import HostGenerator, generator_state, global_states
 from layerwise.finder._search import search
-from layerwise.finder._sweep import StopName, StopRule, SweepPoints
+from layerwise.finder._sweep import StopRule, SweepPoints
 from layerwise.finder._trainer import QuadraticTrainer, Trainer
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "QuadraticTrainer",
     "SearchKeywords",
     "SearchOptions",
-    "Spacing",
-    "StopName",
     "StopRule",
     "Stopped",
     "SweepPoints",

@@ -1,7 +1,7 @@
 """The classical suggestions: rules of thumb that read a rate off the curve of a sweep.
 
-They stand beside our own suggestion to be compared with. Each is a pure function of the rates and
-the smoothed losses, and answers None where the curve has too few points or never falls.
+They are there to be compared with our suggestion. Each is a pure function of the rates and the
+smoothed losses, and returns None if the curve has too few points or never falls.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from layerwise.finder._curve import Floats
 
 _FEWEST = 3
 _SLIDE_POINTS = 15
@@ -17,16 +17,19 @@ _SLIDE_THRESHOLD = 0.005
 
 
 def steepest(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
-    """The rate where the loss falls fastest over the logarithm of the rate.
+    r"""The rate where the loss falls fastest over the logarithm of the rate.
 
-        argmin over i of (loss(i + 1) - loss(i)) / (log rate(i + 1) - log rate(i))
+    It is the rate with the lowest slope,
+
+    $$\text{slope}_i = \frac{\text{loss}_{i+1} - \text{loss}_i}
+    {\log \text{rate}_{i+1} - \log \text{rate}_i}$$
 
     Args:
         rates: Shape ``(n,)``, rising, above 0.
-        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+        losses: Shape ``(n,)``, smoothed. Points that are not finite are left out.
 
     Returns:
-        A rate, or None without a fall.
+        A rate, or None if the loss never falls.
 
     Examples:
         >>> steepest([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 0.9])
@@ -46,10 +49,10 @@ def minimum_over_10(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None
 
     Args:
         rates: Shape ``(n,)``, rising, above 0.
-        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+        losses: Shape ``(n,)``, smoothed. Points that are not finite are left out.
 
     Returns:
-        A rate, or None without a fall.
+        A rate, or None if the loss never falls.
 
     Examples:
         >>> minimum_over_10([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 1.4])
@@ -64,20 +67,22 @@ def minimum_over_10(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None
 
 
 def valley(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
-    """Half way down the longest valley: the longest run of losses, gaps allowed, that only fall.
+    r"""Half way down the longest valley, as fastai counts it.
 
-    Half of its length is counted as two rounded parts, from one point before it.
+    The valley is the longest falling subsequence of the losses; points in between that rise are
+    skipped. With $n$ points, its middle is $\lfloor n / 3 \rfloor + \lfloor n / 6 \rfloor$ points
+    after the point that is $n$ before its end.
 
     Args:
         rates: Shape ``(n,)``, rising, above 0.
-        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+        losses: Shape ``(n,)``, smoothed. Points that are not finite are left out.
 
     Returns:
-        A rate, or None without a fall.
+        A rate, or None if the loss never falls.
 
     Examples:
-        >>> valley(np.geomspace(1e-6, 1, 7), [5.0, 5.0, 4.0, 3.0, 2.0, 1.0, 9.0])
-        9.999999999999999e-06
+        >>> valley([1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0], [5.0, 5.0, 4.0, 3.0, 2.0, 9.0])
+        0.0001
 
     Source: fastai's ``valley``, the default of its finder.
     """
@@ -99,19 +104,22 @@ def valley(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
 
 
 def slide(rates: npt.ArrayLike, losses: npt.ArrayLike) -> float | None:
-    """Where a window that slides down from the highest rate finds an equal slope at both its ends.
+    """The first place, from above, where a window of 15 points has equal slopes at both ends.
+
+    The window slides down from the highest rate. Slopes are equal if they differ by at most 0.005
+    per point.
 
     Args:
         rates: Shape ``(n,)``, rising, above 0.
-        losses: Shape ``(n,)``, smoothed; points that are not finite are left out.
+        losses: Shape ``(n,)``, smoothed. Points that are not finite are left out.
 
     Returns:
-        The rate at the window's lower end when the slopes, per point, are within 0.005 of each
-        other; None for fewer points than the window has.
+        The rate just above the lower end of that window, the lowest rate if there is no such
+        window, or None if there are no more than 15 points.
 
     Examples:
         >>> rates = np.geomspace(1e-5, 1, 40)
-        >>> slide(rates, (np.log10(rates) + 2) ** 2).__round__(6)
+        >>> round(slide(rates, (np.log10(rates) + 2) ** 2), 6)
         1e-05
 
     Source: A. Thomas' interval slide rule, as fastai's ``slide`` has it.
@@ -137,7 +145,7 @@ CANDIDATES: Mapping[str, Callable[[npt.ArrayLike, npt.ArrayLike], float | None]]
 
 
 def candidates(rates: npt.ArrayLike, losses: npt.ArrayLike) -> dict[str, float | None]:
-    """All classical suggestions by name.
+    """What all classical rules suggest, by name.
 
     Args:
         rates: Shape ``(n,)``, rising, above 0.
@@ -150,7 +158,8 @@ def candidates(rates: npt.ArrayLike, losses: npt.ArrayLike) -> dict[str, float |
         >>> candidates([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.9, 1.0, 1.4])["minimum / 10"]
         0.001
     """
-    return {name: rule(rates, losses) for name, rule in CANDIDATES.items()}
+    with np.errstate(over="ignore", invalid="ignore"):  # the losses of a network that diverges
+        return {name: rule(rates, losses) for name, rule in CANDIDATES.items()}
 
 
 def _finite(rates: npt.ArrayLike, losses: npt.ArrayLike) -> tuple[Floats, Floats]:

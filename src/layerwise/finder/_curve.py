@@ -37,8 +37,8 @@ def smooth(losses: npt.ArrayLike, width: float = 2.0) -> Floats:
 
     The average looks to both sides, so that nothing moves to the right:
 
-    $$\text{smoothed}_i = \frac{\sum_j w_{i-j} \, \text{loss}_j}{\sum_j w_{i-j}}, \qquad
-    w_d = \exp\left(-\tfrac12 (d / \text{width})^2\right)$$
+    $$\text{smoothed}_i = \frac{\sum_j w_{i-j} \, \text{loss}_j}{\sum_j w_{i-j}}, \quad
+    w_d = \exp\left(-\frac{(d / \text{width})^2}{2}\right)$$
 
     The weights end at four times the width. Losses far above the start, where a network diverges,
     are averaged among themselves, so that they don't lift the others.
@@ -69,7 +69,7 @@ def smooth(losses: npt.ArrayLike, width: float = 2.0) -> Floats:
     weights = np.where(np.abs(distances) <= 4 * width, np.exp(-((distances / width) ** 2) / 2), 0)
     weights = weights * known * (above[:, None] == above[None, :])
     total = weights.sum(axis=1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         averages: Floats = np.where(
             total > 0, weights @ np.where(known, values, 0.0) / total, np.nan
         )

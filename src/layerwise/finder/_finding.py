@@ -15,16 +15,24 @@ if TYPE_CHECKING:
 
 Method = Literal["probe", "sweep"]
 Stopped = Literal["diverged", "reached the upper rate", "data ended", "stopped by the user"]
+"""Why a sweep ended.
+
+Examples:
+    >>> from layerwise.finder import QuadraticTrainer, Stopped, search
+    >>> stopped: Stopped = search(QuadraticTrainer(), iter(range(50)), progress=False).stopped
+    >>> stopped
+    'data ended'
+"""
 
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training at one rate.
+    """A short training from the start of the search.
 
     Attributes:
-        rate: Its base rate.
+        rate: The base rate.
         score: The loss that it ended with; infinite if training broke.
         updates: The number of updates that it took.
 

@@ -1,10 +1,10 @@
 """The options of a search: documented and checked here, once, for ``search`` and every ``find_lr``.
 
-A ``find_lr`` takes them as keywords, ``**options: Unpack[SearchKeywords]``, and begins with
-``SearchOptions(**options)``: a value that can't be honoured raises ``FinderError`` before anything
-is touched, an unknown keyword Python's own ``TypeError``. It hands the object on,
-``search(trainer, batches, options, ...)``. Whoever calls ``search`` with a trainer of their own
-writes keywords there too; they take the place of the object's values.
+A ``find_lr`` takes them as keywords, ``**options: Unpack[SearchKeywords]``, and makes a
+``SearchOptions(**options)`` first. A value that can't be honoured raises ``FinderError`` before
+anything is touched, and an unknown keyword raises ``TypeError``. It passes the object on to
+``search(trainer, batches, options)``. ``search`` also takes keywords, for those who call it with
+a trainer of their own; they override the values of the object.
 """
 
 from dataclasses import dataclass
@@ -50,11 +50,13 @@ class SearchKeywords(TypedDict, total=False):
 class SearchOptions:
     r"""How to search for a learning rate. The values are checked when it is made.
 
-    The sweep trains one update at each of these rates, for i from 0 to steps - 1:
+    The sweep trains one update at each of ``steps`` rates, from $i = 0$ on. With geometric spacing,
 
-    $$\text{geometric: } low \cdot (high / low)^{i / (steps - 1)}$$
+    $$\text{rate}_i = \text{low} \cdot (\text{high} / \text{low})^{i / (\text{steps} - 1)}$$
 
-    $$\text{linear: } low + (high - low) \cdot i / (steps - 1)$$
+    and with linear spacing,
+
+    $$\text{rate}_i = \text{low} + (\text{high} - \text{low}) \cdot i / (\text{steps} - 1)$$
 
     Attributes:
         low: The sweep's first rate, above 0.

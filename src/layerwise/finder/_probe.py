@@ -32,7 +32,7 @@ from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._curve import Floats, RunningAverage, from_curve
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
-from layerwise.finder._sweep import diverged
+from layerwise.finder._sweep import SweepPoints, diverged
 from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBES = 4  # that the budget is enough for
@@ -48,8 +48,7 @@ def probe(
     trainer: Trainer[State, Batch],
     start: State,
     batches: Batches[Batch],
-    rates: Sequence[float],
-    losses: Sequence[float],
+    sweep: SweepPoints,
     *,
     budget: int,
     horizon: int | None = None,
@@ -62,8 +61,7 @@ def probe(
         trainer: What trains.
         start: The snapshot that every probe starts from.
         batches: What to train on.
-        rates: The rates of the sweep.
-        losses: The losses of the sweep.
+        sweep: The points of the sweep.
         budget: How many updates all probes together may take.
         horizon: The number of updates of the training to come, if it is known.
         held_out: Batches to score on, no more than ``most_held_out`` says.
@@ -72,9 +70,9 @@ def probe(
     Returns:
         The suggestion; without a rate, and with the reason, if no probe learns anything.
     """
-    if not any(map(math.isfinite, losses)):
+    if not any(map(math.isfinite, sweep.losses)):
         return Suggestion(None, "Every loss of the sweep was NaN or infinite.")
-    guess = from_curve(rates, losses)
+    guess = from_curve(sweep.rates, sweep.losses)
     length = _length(batches, budget, horizon, len(held_out))
     if length < SHORTEST:
         return Suggestion(
@@ -90,8 +88,8 @@ def probe(
     worst = float(untrained.mean())
 
     # If the curve shows nothing, begin well below where the sweep ended.
-    first = guess.rate if guess.rate is not None else rates[-1] / 100
-    highest = rates[-1]
+    first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
+    highest = sweep.rates[-1]
     # One step above the sweep's end: a probe there tells how near to the end the best rate is.
     ceiling = math.log10(highest / first) + STEP
     log10_offset, scores = 0.0, dict[float, float]()
@@ -124,11 +122,11 @@ def most_held_out(budget: int) -> int:
     return budget // (4 * (PROBES + 1))
 
 
-def _length(batches: Batches[Batch], budget: int, horizon: int | None, number_held_out: int) -> int:
+def _length(batches: Batches[Batch], budget: int, horizon: int | None, held_out: int) -> int:
     """The length of a probe that lets all of them, and scoring without training, fit the budget."""
     length = int(budget / (PROBES + TAIL))
-    if number_held_out:
-        length = (budget - (PROBES + 1) * number_held_out) // PROBES
+    if held_out:
+        length = (budget - (PROBES + 1) * held_out) // PROBES
     if horizon is not None:
         length = min(length, horizon)
     try:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 import numpy as np
 
 HostGenerator = np.random.Generator | np.random.RandomState | random.Random
-"""A random generator that lives in main memory."""
+"""A random generator of Python or NumPy.
+
+Examples:
+    >>> import random
+    >>> from layerwise.finder import HostGenerator
+    >>> isinstance(random.Random(0), HostGenerator), isinstance(random, HostGenerator)
+    (True, False)
+"""
 
 
 def generator_state(generator: HostGenerator) -> Callable[[], None]:

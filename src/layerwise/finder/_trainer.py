@@ -1,6 +1,5 @@
 """What a search asks of a framework: three methods. And a trainer that needs no framework."""
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -48,16 +47,10 @@ class Trainer(Protocol[State, Batch_contra]):
         """
 
 
-@dataclass(frozen=True)
-class _Snapshot:
-    weights: npt.NDArray[np.float64]
-    updates: int
-
-
 class QuadraticTrainer:
     r"""Gradient descent on a noisy bowl whose best rate is known, for tests of what searches.
 
-    $$\text{loss}(w, \text{batch}) = \tfrac12 \sum_i
+    $$\text{loss}(w, \text{batch}) = \frac{1}{2} \sum_i
     \text{curvature}_i \, (w_i - \text{noise}_i(\text{batch}))^2$$
 
     It diverges above a rate of ``2 / max(curvatures)``. A batch is a whole number, which seeds its
@@ -89,13 +82,13 @@ class QuadraticTrainer:
         self.weights = np.full(len(self.curvatures), start)
         self.updates = 0
 
-    def snapshot(self) -> _Snapshot:
+    def snapshot(self) -> tuple[npt.NDArray[np.float64], int]:
         """Return a copy of the weights and the count of updates."""
-        return _Snapshot(self.weights.copy(), self.updates)
+        return self.weights.copy(), self.updates
 
-    def restore(self, state: _Snapshot) -> None:
+    def restore(self, state: tuple[npt.NDArray[np.float64], int]) -> None:
         """Go back to a snapshot."""
-        self.weights, self.updates = state.weights.copy(), state.updates
+        self.weights, self.updates = state[0].copy(), state[1]
 
     def train(self, batch: int, rate: float) -> float:
         """Take one step down the gradient, and return the loss from before it."""
