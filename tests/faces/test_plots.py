@@ -8,8 +8,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from layerwise import (
     LayerwiseError,
@@ -27,24 +25,17 @@ from layerwise._numbers import number_text
 from layerwise._series import moving_average
 from layerwise.finder import LRFinding, QuadraticTrainer, search
 from layerwise.multipliers import Parameter, resolve
-from layerwise.plots._style import GREY, PALETTE, figure_of, inks, luminance, ramp
 from layerwise.recorder import History
+from tests._support.pictures import GROUNDS, axes, contrast
 
 SCHEDULE = warmup(10) >> cosine(90)
 RNG = np.random.default_rng(4)
-GROUNDS = ("#ffffff", "#111111")
 
 
 @pytest.fixture(autouse=True)
 def _no_figure_is_left():
     yield
     pyplot.close("all")
-
-
-def axes(ground="white"):
-    """Axes of 600 x 400 pixels that pyplot knows nothing of."""
-    figure = Figure(figsize=(6, 4), dpi=100, facecolor=ground, layout="constrained")
-    return figure.subplots()
 
 
 def plan(rules=None, **changes):
@@ -87,7 +78,7 @@ PICTURES = {
 
 
 def all_axes(ax):
-    return figure_of(ax).axes
+    return ax.figure.axes
 
 
 def shown_labels(axis):
@@ -102,7 +93,7 @@ def shown_labels(axis):
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_labels_do_not_overlap_and_stay_inside(name, ground):
     ax = PICTURES[name](axes(ground))
-    figure = figure_of(ax)
+    figure = ax.figure
     figure.draw_without_rendering()
     texts = [text for one in all_axes(ax) for axis in (one.xaxis, one.yaxis)
              for text in shown_labels(axis)]  # fmt: skip
@@ -138,40 +129,6 @@ def test_every_text_and_line_stands_out(name, ground):
         assert contrast(color, ground) >= 3, color
 
 
-@pytest.mark.parametrize("ground", GROUNDS)
-def test_the_palette_stands_out_on_light_and_dark(ground):
-    for color in (*PALETTE, GREY, *ramp(24)):
-        assert contrast(color, ground) >= 3, color
-
-
-@pytest.mark.parametrize("ground", [*GROUNDS, "none"])
-def test_text_can_be_read_on_its_ground(ground):
-    grounds = GROUNDS if ground == "none" else [ground]
-    for color in inks(axes(ground)):
-        assert all(contrast(color, behind) >= (4.2 if ground == "none" else 4.5)
-                   for behind in grounds)  # fmt: skip
-
-
-def contrast(one, other):
-    """The contrast ratio of WCAG 2.2."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_luminance_is_that_of_wcag():
-    assert luminance("white") == pytest.approx(1)
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
-
-
-def test_a_ramp_goes_from_cold_to_hot():
-    assert ramp(3)[0].upper() == PALETTE[0]
-    assert ramp(3)[-1].upper() == PALETTE[1]
-    assert len(set(ramp(24))) == 24
-    assert len(ramp(1)) == 1
-    assert ramp(0) == []
-
-
 @pytest.mark.parametrize("name", PICTURES)
 def test_nothing_but_the_axes_is_touched(name):
     before = dict(mpl.rcParams)
@@ -183,7 +140,7 @@ def test_nothing_but_the_axes_is_touched(name):
 
 def test_without_axes_there_is_a_figure_that_a_notebook_shows():
     ax = plots.schedule(SCHEDULE)
-    assert pyplot.gcf() is figure_of(ax)
+    assert pyplot.gcf() is ax.figure
     assert pyplot.get_fignums() == [1]
 
 
@@ -312,7 +269,7 @@ def test_a_layer_with_one_rate_has_one_row():
 def test_a_high_heat_map_names_as_many_rows_as_fit():
     names = [Parameter(f"block_{i}/kernel") for i in range(100)]
     ax = resolve(names, layer_decay(0.9), learning_rate=1.0).heat_map(steps=10, ax=axes())
-    figure_of(ax).draw_without_rendering()
+    ax.figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
     assert 5 < len(boxes) < 30
     assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
@@ -368,7 +325,7 @@ def test_a_finding_of_nothing_but_nan_is_drawn():
     nothing = ["nan"] * 12
     config = {"rates": np.geomspace(1e-4, 1, 12).tolist(), "losses": nothing, "smoothed": nothing}
     ax = plots.finding(found(**config, suggestion=None, candidates={}), ax=axes())
-    figure_of(ax).draw_without_rendering()
+    ax.figure.draw_without_rendering()
     assert ax.get_ylim() == (0.0, 1.0)
 
 
@@ -419,7 +376,7 @@ def test_an_empty_history_says_so():
 def test_losses_that_are_not_finite_leave_gaps():
     loss = np.array([1.0, np.nan, np.inf, 1.0] * 10)
     ax = plots.history(History({"step": np.arange(40), "loss": loss}), ax=axes())
-    figure_of(ax).draw_without_rendering()
+    ax.figure.draw_without_rendering()
     assert np.nanmax(ax.lines[1].get_ydata()) == 1.0
 
 
@@ -452,12 +409,6 @@ def test_ticks_of_a_picture_are_short():
     assert [label.get_text() for label in shown_labels(ax.yaxis)] == [
         "0", "2e-4", "4e-4", "6e-4", "8e-4", "1e-3",
     ]  # fmt: skip
-
-
-def test_the_ground_is_the_figure_s():
-    assert inks(axes("#ffffff")) != inks(axes("#111111"))
-    assert set(inks(axes("none"))) == {GREY}
-    assert to_rgb(GREY)[0] == pytest.approx(0.48, abs=0.01)
 
 
 def test_without_matplotlib_the_extra_is_named():
