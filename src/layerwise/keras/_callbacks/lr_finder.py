@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from layerwise.errors import FinderError
 from layerwise.finder import (
     LRFinding,
     SearchOptions,
-    Spacing,
-    StopName,
     Stopped,
     StopRule,
     SweepPoints,
@@ -96,10 +94,10 @@ class LRFinder(LRUpdater):
         high: float = 10.0,
         steps: int = 100,
         *,
-        spacing: Spacing = "geometric",
+        spacing: Literal["geometric", "linear"] = "geometric",
         base_lr: float | None = None,
         lr_multiplier: float | None = None,
-        stop: StopName | StopRule = "doubled",
+        stop: Literal["diverged", "doubled", "never"] | StopRule = "doubled",
         smoothing: float = 2.0,
         restore: bool = True,
     ) -> None:
