@@ -151,13 +151,27 @@ def side_doors(sources: Mapping[str, str]) -> list[str]:
 # -- private names of Keras --------------------------------------------------------------------
 
 
+FOLDERS = (
+    "backend",
+    "callbacks",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "saving",
+    "trainers",
+)
+"""The folders of Keras' source whose classes Layerwise works with."""
+
+
 def keras_names() -> frozenset[str]:
     """Every underscored attribute that Keras' own classes define or set, read from its source."""
     spec = find_spec("keras")
     assert spec is not None
     assert spec.origin is not None
     found: set[str] = set()
-    for folder in ("optimizers", "layers", "models", "trainers", "metrics", "callbacks", "backend"):
+    for folder in FOLDERS:
         for file in (Path(spec.origin).parent / "src" / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.FunctionDef):

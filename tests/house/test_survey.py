@@ -130,6 +130,7 @@ def test_keras_private_parts_are_in_internals_alone(file: Path, known: frozenset
         "class A(Optimizer):\n    def _backend_update_step(self): ...",
         "class A(Optimizer):\n    def f(self):\n        return self._iterations",
         "class A(Optimizer):\n    def f(self):\n        super()._apply_weight_decay([])",
+        "class A(Optimizer):\n    def __reduce__(self):\n        return A._unpickle_model",
     ],
 )
 def test_a_private_name_is_seen(source: str, known: frozenset[str]) -> None:

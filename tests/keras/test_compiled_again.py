@@ -17,8 +17,12 @@ from tests._support.keras.variables import arrays, bits
 OPTIMIZERS = {
     "rules": lambda: LRMultiplier(keras.optimizers.Adam(0.01), {"low": 0.1}),
     "other rules": lambda: LRMultiplier(keras.optimizers.Adam(0.01), {"high": 0.0, "middle": 3.0}),
-    "schedule": lambda: LRMultiplier(keras.optimizers.Adam(0.01), {"low": 0.1}, cosine(20)),
-    "other schedule": lambda: LRMultiplier(keras.optimizers.Adam(0.01), {"low": 0.1}, warmup(9)),
+    "schedule": lambda: LRMultiplier(
+        keras.optimizers.Adam(0.01), {"low": 0.1}, schedule=cosine(20)
+    ),
+    "other schedule": lambda: LRMultiplier(
+        keras.optimizers.Adam(0.01), {"low": 0.1}, schedule=warmup(9)
+    ),
     "plain": lambda: keras.optimizers.Adam(0.01),
     "other plain": lambda: keras.optimizers.Adam(0.01, clipvalue=1e-3),
 }

@@ -81,7 +81,7 @@ class BatchStream:
         self._optimizer: OptimizerState | None = None
         self._state: State | None = None
         self._rate: float | None = None
-        self._batches: int | None = None
+        self._batches, self._outdated = 0, True
         original = model.train_function
         self._prepare_function()
         model.train_function = TrainFunctionProxy(original, self)
@@ -106,7 +106,7 @@ class BatchStream:
 
     def begin_epoch(self, epoch: int) -> None:
         """Note the epoch, and read the optimizer's count again."""
-        self._epoch, self._batches = epoch, None
+        self._epoch, self._outdated = epoch, True
 
     def begin_batch(self, wait: float) -> None:
         """Expect a step, and fetch what has waited long enough.
@@ -131,17 +131,17 @@ class BatchStream:
             self.leave()
             return self._model.train_function(*arguments)
         self._expected = False
-        batches = self._read_optimizer(arguments)
-        step = batches // self._rows.per_update
-        after = (batches + self._model.steps_per_execution) // self._rows.per_update
+        self._read_optimizer(arguments)
+        step = self._batches // self._rows.per_update
         arguments = self._with_rate(arguments, step)
+        after = (self._batches + self._model.steps_per_execution) // self._rows.per_update
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
         with self._values.collected(), self._rate_inside():
             result = self._functions[self.step_rate](*arguments)
         logs, state = result if _on_jax() else (result, None)
         values, logs = split_logs(logs)
-        self._batches = batches + self._model.steps_per_execution
+        self._batches += self._model.steps_per_execution
         moved = None if ratios is None or before is None else ratios.after(before, state)
         self._pending.add(self._finished(values, logs, state, moved))
         self._state = state
@@ -163,7 +163,7 @@ class BatchStream:
         self._state, self.listeners = None, []
 
     def _deliver(self, rows: list[BatchRow]) -> None:
-        if self._batches is not None:
+        if not self._outdated:
             self._batches = self._rows.counted  # only now it is known which updates were skipped
         for listener in tuple(self.listeners):
             listener.receive(rows)
@@ -173,16 +173,16 @@ class BatchStream:
         if self.step_rate not in self._functions:
             self._functions[self.step_rate] = untraced_train_function(self._model)
 
-    def _read_optimizer(self, arguments: tuple[Any, ...]) -> int:
+    def _read_optimizer(self, arguments: tuple[Any, ...]) -> None:
         """Read rate and count where they may have been set, which on JAX makes a new state."""
         if self._optimizer is None:
             self._optimizer = OptimizerState(self._model.optimizer)
         state = arguments[0] if _on_jax() else None
-        if self._batches is None or (state is not None and state is not self._state):
+        if self._outdated or (state is not None and state is not self._state):
             self._rate, self._batches = self._optimizer.rate(state), self._optimizer.batches(state)
+            self._outdated = False
             if not len(self._pending):
                 self._rows.counted = self._batches
-        return self._batches
 
     def _with_rate(self, arguments: tuple[Any, ...], step: int) -> tuple[Any, ...]:
         if self._rate_rule is None or self._optimizer is None:
@@ -210,14 +210,14 @@ class BatchStream:
         state: State | None,
         ratios: NamedValues | None,
     ) -> Step:
-        own = logs if values is None else NamedValues(self._values.names, values["values"])
+        given = logs if values is None else NamedValues(self._values.names, values["values"])
         rate: object = self._rate if self.step_rate is None else None
         batches: object = self._batches
         if values is not None and "batches" in values:
             rate, batches = values.get("rate"), values["batches"]
         elif state is not None and self._rows.may_skip and self._optimizer is not None:
             batches = self._optimizer.batches_on_device(state)
-        return Step(own, batches, rate, self._epoch, time.time(), ratios)
+        return Step(given, batches, rate, self._epoch, time.time(), ratios)
 
 
 def _on_jax() -> bool:

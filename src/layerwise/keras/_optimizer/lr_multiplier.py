@@ -144,8 +144,8 @@ class LRMultiplier(MultipliedUpdate):
                 )
         plan = plan_of(variables, self, self._multiplied.specs)
         super().build(variables)
-        self._multiplied.plan = plan
         self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
+        self._multiplied.plan = plan
         if source is not None:
             with outside_of_graphs():
                 for mine, its in zip(self.variables, source.variables, strict=True):

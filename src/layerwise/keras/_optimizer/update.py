@@ -60,15 +60,17 @@ class MultipliedUpdate(OptimizerHooks):
             OptimizerError: A variable freezes for some steps, and it is not known whose state is
                 whose.
         """
-        self._factors, self._slots = factors, self.slots()
-        if self._slots.unknown and factors.freezes_for_some_steps:
+        slots = self.slots()
+        if slots.unknown and factors.freezes_for_some_steps:
+            self.built = False  # or a second try would train
             raise OptimizerError(
-                f"{self.name} keeps {self._slots.unknown[0]!r}, and it can't be told which "
+                f"{self.name} keeps {slots.unknown[0]!r}, and it can't be told which "
                 "variable's state that is, which must be known to freeze a variable for some "
                 "steps. In build(), make a variable's state with "
                 "self.add_variable_from_reference(variable, name=...), and keep what all "
                 "variables share in an attribute."
             )
+        self._factors, self._slots = factors, slots
 
     # -- one update ---------------------------------------------------------------------------
 
