@@ -1,6 +1,7 @@
 """find_lr on PyTorch: the losses and rates of every update, however it is made."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,6 +208,25 @@ def test_an_update_that_is_always_left_out_is_nan() -> None:
     assert all(math.isnan(loss) for loss in found.losses)
     assert found.stopped == "diverged"
     assert found.suggestion is None
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_batches_of_workers_do_not_hold_files_open(persistent: bool) -> None:
+    """Each tensor in shared memory has one, and a search keeps all its batches."""
+    folder = Path("/proc/self/fd")
+    model, optimizer = make_searched()
+    loader = make_loader(num_workers=1, persistent_workers=persistent)
+    files: list[int] = []
+
+    def step(batch: Any) -> Any:
+        files.append(len(list(folder.iterdir())) if folder.exists() else 0)
+        assert not any(tensor.is_shared() for tensor in batch)
+        (loss,) = train(model, optimizer, [batch])
+        return loss
+
+    find_lr(model, optimizer, loader, step=step, **QUIET | {"steps": 40, "stop": "never"})
+    assert len(files) == 40
+    assert max(files) < files[0] + 40  # it would be two for each batch
 
 
 def test_a_compiled_model_and_a_compiled_step() -> None:

@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
-from layerwise.torch._finder.processes import Processes
-from layerwise.torch._finder.random_states import fresh_workers
+from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
@@ -108,7 +107,6 @@ def find_lr(
     where = _device(model, device)
     ranks = Processes(model, where)
     factors = group_factors(optimizer, int(getattr(scheduler, "last_epoch", 0)))
-    source = fresh_workers(loader)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     trainer = TorchTrainer(
         model,
@@ -117,7 +115,7 @@ def find_lr(
         factors=list(factors.values()),
         modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
         stateful=_stateful(scheduler, *also),
-        loader=source,
+        loader=loader,
         scaler=scaler,
         ranks=ranks,
         on_host=wanted.memory == "host",
@@ -125,13 +123,14 @@ def find_lr(
 
     def together(batches: Iterable[Batch]) -> Iterable[object]:
         """One item for each update, on every rank as many."""
+        batches = from_workers(batches)
         if step is not None:
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
     return search(
         trainer,
-        together(source),
+        together(loader),
         replace(wanted, progress=wanted.progress and ranks.rank == 0),
         held_out=None if held_out is None else together(held_out),
         group_factors=factors,

@@ -1,12 +1,13 @@
-"""Processes that train one model together: all see the same losses and stop at the same batch."""
+"""The processes beside this one: those that train the model together, and a loader's workers."""
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 Batch = TypeVar("Batch")
@@ -58,6 +59,39 @@ class _Together(Generic[Batch]):
             if not self.ranks.all_have(batch is not end):
                 return
             yield batch  # type: ignore[misc]  # it is not the end
+
+
+def from_workers(loader: Iterable[Batch]) -> Iterable[Batch]:
+    """The batches of a loader, so that a search can keep many and leave the workers as they are.
+
+    Workers that outlive an epoch have random states that nobody can set back, so a copy of the
+    loader starts workers for itself; ``DataLoader`` keeps them in ``_iterator`` (PyTorch 1.7 to
+    2.13). What workers send is in shared memory, where each tensor takes an open file.
+    """
+    if getattr(loader, "persistent_workers", False):
+        loader = copy.copy(loader)
+        vars(loader)["_iterator"] = None
+    return _Unshared(loader) if getattr(loader, "num_workers", 0) else loader
+
+
+@dataclass(frozen=True)
+class _Unshared(Generic[Batch]):
+    loader: Iterable[Batch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            for tensor in _tensors(batch):
+                if tensor.is_shared():  # type: ignore[no-untyped-call]
+                    tensor.data = tensor.data.clone()
+            yield batch
+
+
+def _tensors(batch: object) -> Iterator[Tensor]:
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping | tuple | list):
+        for item in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _tensors(item)
 
 
 def _group_of(model: nn.Module) -> dist.ProcessGroup | None:

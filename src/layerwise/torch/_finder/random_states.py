@@ -1,10 +1,9 @@
 """Every random generator that training may draw from, set back after a search."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import ModuleType
-from typing import TypeAlias, TypeGuard, TypeVar
+from typing import TypeAlias, TypeGuard
 
 import torch
 
@@ -12,8 +11,6 @@ from layerwise.finder import HostGenerator, generator_state, global_states
 
 Generator: TypeAlias = torch.Generator | HostGenerator
 """A random generator of PyTorch, NumPy or Python."""
-
-Batch = TypeVar("Batch")
 
 _PARTS = ("sampler", "batch_sampler", "dataset", "transform")
 _DEPTH = 4
@@ -51,19 +48,6 @@ def random_states(devices: Iterable[torch.device], loader: object) -> Callable[[
             each()
 
     return restore
-
-
-def fresh_workers(loader: Iterable[Batch]) -> Iterable[Batch]:
-    """A copy of a loader that starts workers for itself, if the loader's outlive an epoch.
-
-    Such workers have random states that nobody can set back. ``DataLoader`` keeps them in
-    ``_iterator`` (PyTorch 1.7 to 2.13).
-    """
-    if not getattr(loader, "persistent_workers", False):
-        return loader
-    other = copy.copy(loader)
-    vars(other)["_iterator"] = None
-    return other
 
 
 def _device_state(module: ModuleType) -> Callable[[], object]:

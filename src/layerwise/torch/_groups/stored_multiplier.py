@@ -51,10 +51,11 @@ class StoredMultiplier(dict[str, object]):
 
 
 def write_multiplier(value: Value, group: dict[str, Any]) -> None:
-    """Write a multiplier that moves into a group."""
-    group[KEY] = StoredMultiplier.of(value)
-    for parameter in group["params"][:1]:
-        setattr(parameter, KEY, group[KEY])
+    """Write a multiplier that moves into a group, unless it is there already."""
+    if value_in(group.get(KEY)) is not value:
+        group[KEY] = StoredMultiplier.of(value)
+        for parameter in group["params"][:1]:
+            setattr(parameter, KEY, group[KEY])
 
 
 def read_multiplier(group: Mapping[str, Any], name: str) -> Value | None:

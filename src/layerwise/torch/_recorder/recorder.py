@@ -25,7 +25,7 @@ class Recorder(recorder.Recorder):
     r"""Writes ``<run>/record.jsonl`` for a plain loop: call ``log`` after each batch.
 
     A row has the batch's loss and metrics, and the rate of each parameter group by its name, as
-    the update used it. PyTorch's hooks on ``optimizer.step()`` tell, so a scheduler may step
+    the update used it. Hooks on ``optimizer.step()`` read the rates, so a scheduler may step
     before or after ``log``. Values that are still being computed on a device wait there for
     up to 64 batches or ``wait`` seconds and are fetched together, so that no batch waits for
     them. What is on the CPU is written at once. The rest is as in ``layerwise.recorder.Recorder``.
@@ -82,14 +82,16 @@ class Recorder(recorder.Recorder):
     ) -> None:
         schedule = optimizer if isinstance(optimizer, ScheduleLR) else None
         inner = optimizer if isinstance(optimizer, Optimizer) else _optimizer_of(optimizer)
-        self._ratios, self._wait = check_ratios(ratios), check_wait(wait)
-        if ratios is not None and model is None:
+        every_ratio, self._wait = check_ratios(ratios), check_wait(wait)
+        if every_ratio is not None and model is None:
             raise RecorderError("ratios= needs the layers' names. Give model= as well.")
         plan = None if model is None else plan_of_groups(named_tensors(model), inner, schedule)
         super().__init__(run, every=every, sinks=sinks)
         self._pending: PendingRows[BatchRow] = PendingRows(fetched, super().log_many)
-        measure = None if ratios is None or model is None else UpdateRatios(model)
-        self._watcher = StepWatcher(inner, schedule, start, measure, self._wants_ratios)
+        measure = None
+        if every_ratio is not None and model is not None:
+            measure = UpdateRatios(model, every_ratio)
+        self._watcher = StepWatcher(inner, schedule, start, measure)
         if plan is not None:
             self.save_plan(plan)
 
@@ -105,12 +107,12 @@ class Recorder(recorder.Recorder):
         ratios: Mapping[str, SupportsFloat] | None = None,
         time: float | None = None,
     ) -> None:
-        """Record one batch, after its update; or before, with the rates that it is going to have.
+        """Record one batch after its update, or before it with the rates that it will have.
 
         Args:
             step: Optimizer updates applied before this batch, if not as counted here.
             epoch: The epoch, from 0.
-            loss: The batch's own loss, a tensor on any device or a number.
+            loss: The batch's loss, a tensor on any device or a number.
             metrics: Its metrics by name, likewise.
             rate: The base rate, if not that of the groups.
             rates: The groups' rates, if not those that the optimizer used.
@@ -167,9 +169,6 @@ class Recorder(recorder.Recorder):
             self.flush()
             self._watcher.detach()
         super().close()
-
-    def _wants_ratios(self, step: int) -> bool:
-        return self._ratios is not None and step % self._ratios == 0
 
 
 def _optimizer_of(scheduler: object) -> Optimizer:

@@ -1,6 +1,5 @@
 """The rates that each step of an optimizer uses, read at the moment at which it steps."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -30,7 +29,6 @@ class StepWatcher:
         scheduler: The ``ScheduleLR`` that counts its updates, or None to count them here.
         start: Updates applied before.
         ratios: What measures the update-to-weight ratios, or None.
-        wants_ratios: Whether they are wanted at a step.
     """
 
     def __init__(
@@ -39,11 +37,9 @@ class StepWatcher:
         scheduler: ScheduleLR | None,
         start: int,
         ratios: UpdateRatios | None,
-        wants_ratios: Callable[[int], bool],
     ) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
-        self._count = start
-        self._ratios, self._wants_ratios = ratios, wants_ratios
+        self._count, self._ratios = start, ratios
         self._last: StepRates | None = None
         self._names: list[str] = []
         inner = hookable(optimizer)
@@ -86,14 +82,10 @@ class StepWatcher:
 
     def _before(self) -> None:
         self._last = self._now()
-        if self._ratios is not None and self._wants_ratios(self._last.step):
-            self._ratios.before()
+        if self._ratios is not None:
+            self._ratios.before(self._last.step)
 
     def _after(self) -> None:
         self._count += 1
-        if (
-            self._last is not None
-            and self._ratios is not None
-            and self._wants_ratios(self._last.step)
-        ):
+        if self._last is not None and self._ratios is not None:
             self._last = self._last._replace(ratios=self._ratios.after())

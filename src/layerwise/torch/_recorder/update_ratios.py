@@ -15,32 +15,34 @@ class UpdateRatios:
 
     Args:
         model: A module, or its named parameters.
+        every: Measure the updates whose step is a multiple of this.
     """
 
-    def __init__(self, model: Named) -> None:
+    def __init__(self, model: Named, every: int) -> None:
         members: dict[str, list[Tensor]] = {}
         for named in named_tensors(model):
             if named.tensor.requires_grad:
                 layer = named.short.rpartition(SEPARATOR)[0] or named.short
                 members.setdefault(layer, []).append(named.tensor)
-        self.layers = tuple(members)
+        self.layers, self._every = tuple(members), every
         self._members = tuple(members.values())
         self._before: list[list[Tensor]] = []
 
     @torch.no_grad()
-    def before(self) -> None:
-        """Copy the weights, until after the update."""
-        self._before = [[tensor.detach().clone() for tensor in layer] for layer in self._members]
+    def before(self, step: int) -> None:
+        """Copy the weights before the update of a step that is to be measured."""
+        measured = self._members if step % self._every == 0 else ()
+        self._before = [[tensor.detach().clone() for tensor in layer] for layer in measured]
 
     @torch.no_grad()
-    def after(self) -> dict[str, Tensor]:
-        """The ratio of each layer, still on its device."""
+    def after(self) -> dict[str, Tensor] | None:
+        """The ratio of each layer, still on its device; None if the update is not measured."""
         found: dict[str, Tensor] = {}
         for name, layer, old in zip(self.layers, self._members, self._before, strict=False):
             moved = [now.detach() - then for now, then in zip(layer, old, strict=True)]
             found[name] = _norm(moved) / _norm(old)
         self._before = []
-        return found
+        return found or None
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -7,12 +7,7 @@ from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
-from layerwise.torch._groups.stored_multiplier import (
-    KEY,
-    read_multiplier,
-    value_in,
-    write_multiplier,
-)
+from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
 
 
@@ -73,6 +68,6 @@ def rates_at(
 def write_rate(now: GroupRate, schedule: GroupSchedule, group: dict[str, Any]) -> None:
     """Write a group's rate, and what an optimizer has to save beside it."""
     group["initial_lr"] = now.base
-    if schedule.multiplier is not None and value_in(group[KEY]) is None:
+    if schedule.multiplier is not None:
         write_multiplier(schedule.multiplier, group)
     write(group, "lr", now.rate)

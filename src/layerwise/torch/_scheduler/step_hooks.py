@@ -7,7 +7,7 @@ this; nothing is patched.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from weakref import finalize, ref
 
 import torch
@@ -20,9 +20,6 @@ from layerwise.torch._groups.stored_multiplier import KEY, with_function
 from layerwise.torch._scheduler.group_schedules import listed
 
 Owner = TypeVar("Owner")
-
-Loss: TypeAlias = float | Tensor
-"""What a closure returns."""
 
 
 class WithheldGradients:
@@ -79,9 +76,9 @@ def attach(
         if not groups or closure is None:
             return None
 
-        def without_frozen() -> Loss:
+        def without_frozen() -> object:
             withheld.give_back()
-            loss: Loss = closure()
+            loss: object = closure()
             withheld.take(groups)
             return loss
 
