@@ -33,7 +33,7 @@ def main(gradients: str) -> None:
         if gradients == "cleared":
             optimizer.zero_grad()
         options: dict[str, Any] = {"steps": 21, "high": 1e-3, "progress": False}
-        return find_lr(model, optimizer, batches, loss, stop=stop, **options)
+        return find_lr(model, optimizer, loss, batches, stop=stop, **options)
 
     compare(train, search, torch_arrays)
 

@@ -34,7 +34,7 @@ def search(model: Any, part: slice, number: int, **options: Any) -> dict[str, An
     optimizer = make(model)
     before = fingerprint(model, optimizer)
     data = batches(number, part)
-    found = find_lr(model, optimizer, data, loss_function, **OPTIONS | options)
+    found = find_lr(model, optimizer, loss_function, data, **OPTIONS | options)
     return {
         "finding": found.to_config(),
         "left": fingerprint(model, optimizer) == before,
@@ -50,7 +50,7 @@ def data_parallel(rank: int) -> dict[str, Any]:
     # One rank's data ends before the other's, and can't be gone through again.
     optimizer = make(model)
     data = iter(batches(6 + rank, part))
-    uneven = find_lr(model, optimizer, data, loss_function, method="sweep", **OPTIONS)
+    uneven = find_lr(model, optimizer, loss_function, data, method="sweep", **OPTIONS)
     return {
         "plain": plain,
         "accumulated": accumulated,
@@ -77,7 +77,7 @@ def fully_sharded(rank: int) -> dict[str, Any]:
     optimizer = make(model)
     before = [bits([p.to_local()]) for p in model.parameters()]  # type: ignore[operator]
     data = batches(8, slice(rank * 8, rank * 8 + 8))
-    found = find_lr(model, optimizer, data, loss_function, method="sweep", **OPTIONS)
+    found = find_lr(model, optimizer, loss_function, data, method="sweep", **OPTIONS)
     after = [bits([p.to_local()]) for p in model.parameters()]  # type: ignore[operator]
     return {"finding": found.to_config(), "left": before == after and not optimizer.state}
 

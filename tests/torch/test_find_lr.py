@@ -30,8 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:Deprec
 def test_two_searches_see_the_same_curve() -> None:
     model, optimizer = make_searched()
     options = {"steps": 15, "progress": False}
-    first = find_lr(model, optimizer, make_loader(), loss_function, **options)
-    second = find_lr(model, optimizer, make_loader(), loss_function, **options)
+    first = find_lr(model, optimizer, loss_function, make_loader(), **options)
+    second = find_lr(model, optimizer, loss_function, make_loader(), **options)
     assert first == second
     assert len(set(first.losses)) == len(first.losses)
 
@@ -40,7 +40,7 @@ def test_losses_are_those_of_a_loop_by_hand() -> None:
     model, optimizer = make_searched("momentum")
     seed_all()
     found = find_lr(
-        model, optimizer, make_loader(), loss_function, low=1e-3, high=0.5, stop="never", **QUIET
+        model, optimizer, loss_function, make_loader(), low=1e-3, high=0.5, stop="never", **QUIET
     )
     assert len(found.losses) == 12  # more than an epoch of eight
     seed_all()
@@ -59,7 +59,7 @@ def test_losses_are_those_of_a_loop_by_hand() -> None:
 def test_it_works_under_no_grad_and_with_an_iterator() -> None:
     model, optimizer = make_searched()
     with torch.no_grad():
-        found = find_lr(model, optimizer, iter(make_loader()), loss_function, **QUIET)
+        found = find_lr(model, optimizer, loss_function, iter(make_loader()), **QUIET)
     assert found.stopped == "data ended"
     assert len(found.losses) == 8
 
@@ -75,7 +75,7 @@ def test_a_training_step_of_ones_own_sees_the_same_losses() -> None:
     seed_all()
     mine = find_lr(model, optimizer, loader=make_loader(), step=step, **QUIET)
     seed_all()
-    theirs = find_lr(model, optimizer, make_loader(), loss_function, **QUIET)
+    theirs = find_lr(model, optimizer, loss_function, make_loader(), **QUIET)
     assert mine == theirs
     seed_all(1)
     assert fingerprint(model, optimizer)["weights"] == before["weights"]
@@ -98,29 +98,29 @@ def test_batches_of_all_kinds() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     pairs = [make_batch(number) for number in range(4)]
     named = [{"x": x, "labels": y} for x, y in pairs]
-    theirs = find_lr(model, optimizer, named, None, **QUIET)
+    theirs = find_lr(model, optimizer, None, named, **QUIET)
     own = find_lr(
         model,
         optimizer,
-        named,
         lambda outputs, batch: loss_function(outputs["logits"], batch["labels"]),
+        named,
         **QUIET,
     )
-    plain = find_lr(model.inside, optimizer, pairs, loss_function, **QUIET)
+    plain = find_lr(model.inside, optimizer, loss_function, pairs, **QUIET)
     assert theirs == own == plain
 
     coder = nn.Linear(6, 6)
     optimizer = torch.optim.SGD(coder.parameters(), lr=0.1)
     mse = nn.MSELoss()
     curves = [
-        find_lr(coder, optimizer, data, mse, **QUIET).losses
+        find_lr(coder, optimizer, mse, data, **QUIET).losses
         for data in ([x for x, _ in pairs], [[x] for x, _ in pairs], [(x, x) for x, _ in pairs])
     ]
     assert curves[0] == curves[1] == curves[2]
 
     two = nn.Bilinear(6, 6, 3)
     optimizer = torch.optim.SGD(two.parameters(), lr=0.1)
-    found = find_lr(two, optimizer, [(x, x, y) for x, y in pairs], loss_function, **QUIET)
+    found = find_lr(two, optimizer, loss_function, [(x, x, y) for x, y in pairs], **QUIET)
     assert math.isfinite(found.losses[0])
 
 
@@ -138,7 +138,7 @@ def test_probes_are_scored_on_held_out_batches(accumulate: int | None) -> None:
 
     data = [make_batch(number) for number in range(6)]
     options: dict[str, Any] = {"steps": 40, "progress": False, "accumulate": accumulate}
-    found = find_lr(model, optimizer, data, loss, held_out=held_out, **options)
+    found = find_lr(model, optimizer, loss, data, held_out=held_out, **options)
     assert found.probes
     assert scored[0] == scored[1] > 0
 
@@ -148,10 +148,10 @@ def test_accumulated_batches_are_one_point() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     data = [make_batch(number, samples=8) for number in range(7)]  # one is left over
     options: dict[str, Any] = {"low": 1e-3, "high": 1.0, "stop": "never"} | QUIET
-    found = find_lr(model, optimizer, data, loss_function, accumulate=2, **options)
+    found = find_lr(model, optimizer, loss_function, data, accumulate=2, **options)
     pairs = zip(data[::2], data[1::2], strict=False)
     large = [tuple(map(torch.cat, zip(*pair, strict=True))) for pair in pairs]
-    whole = find_lr(model, optimizer, large, loss_function, **options)
+    whole = find_lr(model, optimizer, loss_function, large, **options)
     assert len(found.losses) == 12
     assert found.losses == pytest.approx(whole.losses, rel=1e-5)
 
@@ -169,7 +169,7 @@ def test_autocast(autocast: Any) -> None:
         return loss_function(outputs, targets)
 
     before = fingerprint(model, optimizer)
-    found = find_lr(model, optimizer, make_loader(), loss, autocast=autocast, **QUIET)
+    found = find_lr(model, optimizer, loss, make_loader(), autocast=autocast, **QUIET)
     assert set(types) == {torch.bfloat16}
     assert fingerprint(model, optimizer) == before
     assert found.losses[0] == pytest.approx(math.log(3), abs=0.3)
@@ -191,9 +191,9 @@ def test_an_update_that_the_scaler_leaves_out_is_no_point(fused: bool) -> None:
         calls += 1
         return loss_function(outputs, targets) * 2.0**20
 
-    found = find_lr(model, optimizer, data, loss, scaler=scaler, **options)
+    found = find_lr(model, optimizer, loss, data, scaler=scaler, **options)
     assert calls > 24
-    plain = find_lr(model, optimizer, data, loss, **options)
+    plain = find_lr(model, optimizer, loss, data, **options)
     assert found.losses == pytest.approx(plain.losses, rel=1e-4)
     assert fingerprint(model, optimizer, scaler) == before
     assert vars(scaler) == inside
@@ -204,7 +204,7 @@ def test_an_update_that_is_always_left_out_is_nan() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model.head.weight.register_hook(lambda gradient: gradient * math.inf)
     scaler = torch.amp.GradScaler("cpu")
-    found = find_lr(model, optimizer, make_loader(), loss_function, scaler=scaler, **QUIET)
+    found = find_lr(model, optimizer, loss_function, make_loader(), scaler=scaler, **QUIET)
     assert all(math.isnan(loss) for loss in found.losses)
     assert found.stopped == "diverged"
     assert found.suggestion is None
@@ -224,7 +224,7 @@ def test_batches_of_workers_do_not_hold_files_open(persistent: bool) -> None:
         (loss,) = train(model, optimizer, [batch])
         return loss
 
-    find_lr(model, optimizer, loader, step=step, **QUIET | {"steps": 40, "stop": "never"})
+    find_lr(model, optimizer, loader=loader, step=step, **QUIET | {"steps": 40, "stop": "never"})
     assert len(files) == 40
     assert max(files) < files[0] + 40  # it would be two for each batch
 
@@ -257,7 +257,7 @@ def test_a_compiled_model_and_a_compiled_step() -> None:
     step(data[0])
     assert counters["stats"]["unique_graphs"] == compiled_once == 2
     for batch in data[:1]:
-        find_lr(compiled, optimizer, [batch], loss_function, **options)
+        find_lr(compiled, optimizer, loss_function, [batch], **options)
     assert found.losses[0] < math.log(3) + 0.3
     torch._dynamo.reset()
     assert before["identity"] == fingerprint(compiled, optimizer)["identity"]
@@ -269,7 +269,7 @@ def rates_seen(model: Any, optimizer: Any, **options: Any) -> tuple[Any, list[li
     hook = optimizer.register_step_pre_hook(
         lambda o, a, k: seen.append([float(g["lr"]) for g in o.param_groups])
     )
-    found = find_lr(model, optimizer, make_loader(), loss_function, **QUIET, **options)
+    found = find_lr(model, optimizer, loss_function, make_loader(), **QUIET, **options)
     hook.remove()
     return found, seen
 
@@ -323,7 +323,7 @@ def test_a_group_that_is_frozen_now_stays_so() -> None:
         weights.append(bits(model.backbone[0].parameters()))
         return loss_function(outputs, targets)
 
-    found = find_lr(model, optimizer, make_loader(), loss, scheduler=scheduler, **QUIET)
+    found = find_lr(model, optimizer, loss, make_loader(), scheduler=scheduler, **QUIET)
     assert found.group_factors == {"backbone": 0.0, "default": 1.0}
     assert all(each == weights[0] for each in weights)
     assert found.losses[0] != found.losses[-1]

@@ -84,4 +84,4 @@ def test_a_model_without_shapes_is_refused() -> None:
     model = nn.LazyLinear(3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(FinderError, match="without a shape"):
-        find_lr(model, optimizer, make_loader(), loss_function)
+        find_lr(model, optimizer, loss_function, make_loader())

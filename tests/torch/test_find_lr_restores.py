@@ -36,7 +36,7 @@ def test_everything_is_as_it_was(name: str, steps: int) -> None:
     generator = torch.Generator().manual_seed(3)
     loader = make_loader(generator=generator)
     before = fingerprint(model, optimizer, generator)
-    found = find_lr(model, optimizer, loader, loss_function, steps=12, progress=False)
+    found = find_lr(model, optimizer, loss_function, loader, steps=12, progress=False)
     assert fingerprint(model, optimizer, generator) == before
     assert len(found.rates) == 12 or found.stopped == "diverged"
 
@@ -46,7 +46,7 @@ def test_probes_leave_everything_as_it_was() -> None:
     optimizer = torch.optim.AdamW(model.parameters())
     loader = make_loader()
     before = fingerprint(model, optimizer)
-    found = find_lr(model, optimizer, loader, loss_function, steps=60, progress=False)
+    found = find_lr(model, optimizer, loss_function, loader, steps=60, progress=False)
     assert fingerprint(model, optimizer) == before
     assert found.updates > len(found.rates)
     assert found.suggestion is not None
@@ -62,7 +62,7 @@ def test_a_model_in_evaluation_mode_is_searched_in_training_mode() -> None:
         modes.append(model.training and model.backbone[1].training)
         return loss_function(outputs, targets)
 
-    find_lr(model, optimizer, make_loader(), loss, **QUIET)
+    find_lr(model, optimizer, loss, make_loader(), **QUIET)
     assert fingerprint(model, optimizer) == before
     assert set(modes) == {True}
 
@@ -98,9 +98,9 @@ def test_whatever_ends_it_leaves_everything_as_it_was(what: str) -> None:
     before = fingerprint(model, optimizer)
     if wanted is not None:
         with pytest.raises(wanted):
-            find_lr(model, optimizer, source, loss, **QUIET)
+            find_lr(model, optimizer, loss, source, **QUIET)
     else:
-        found = find_lr(model, optimizer, source, loss, **QUIET)
+        found = find_lr(model, optimizer, loss, source, **QUIET)
         assert found.stopped == ("diverged" if what == "NaN" else "data ended")
         assert len(found.losses) == 3
         assert found.suggestion is None or what == "few"
@@ -129,7 +129,7 @@ def test_training_afterwards_is_training_without_it(options: dict[str, Any]) -> 
         model, optimizer = make_searched()
         seed_all()
         if search:
-            found = find_lr(model, optimizer, loader, loss_function, **QUIET)
+            found = find_lr(model, optimizer, loss_function, loader, **QUIET)
             assert found.losses != ()
         return train(model, optimizer, loader, epochs=1), bits(model.parameters())
 
@@ -244,7 +244,7 @@ def test_gradients_stay_in_the_memory_that_they_share(
         owner, parameter.grad = make_shared(parameter.shape)
         assert not parameter.grad._is_view()
         owners.append(owner)
-    find_lr(model, optimizer, make_loader(), loss_function, **QUIET)
+    find_lr(model, optimizer, loss_function, make_loader(), **QUIET)
     for parameter, owner in zip(model.parameters(), owners, strict=True):
         assert parameter.grad is not None
         assert set(parameter.grad.flatten().tolist()) == {1.0}
@@ -265,7 +265,7 @@ def test_sparse_gradients_come_back() -> None:
     gradient = next(model.parameters()).grad
     assert gradient is not None
     before = gradient.to_dense().clone()
-    find_lr(model, optimizer, batches, loss, **QUIET)
+    find_lr(model, optimizer, loss, batches, **QUIET)
     assert next(model.parameters()).grad is gradient
     assert torch.equal(gradient.to_dense(), before)
 
@@ -284,7 +284,7 @@ def test_gradients_that_nothing_clears_come_back() -> None:
     model, optimizer = make_searched()
     loss = Weighted()
     gradient = loss.weight.grad = torch.tensor(0.5)
-    find_lr(model, optimizer, make_loader(), loss, **QUIET)
+    find_lr(model, optimizer, loss, make_loader(), **QUIET)
     assert loss.weight.grad is gradient
     assert float(gradient) == 0.5
 
@@ -302,7 +302,7 @@ def test_a_loss_with_parameters_of_its_own_is_put_back() -> None:
 
     model, loss = make_network(), Scaled()
     optimizer = torch.optim.SGD([*model.parameters(), *loss.parameters()], lr=0.1)
-    find_lr(model, optimizer, make_loader(), loss, **QUIET)
+    find_lr(model, optimizer, loss, make_loader(), **QUIET)
     assert (loss.scale.item(), loss.scale.grad, loss.calls) == (1.0, None, 0)
 
 
@@ -310,9 +310,9 @@ def test_the_copy_may_be_kept_on_the_host() -> None:
     model, optimizer = make_searched(steps=2)
     before = fingerprint(model, optimizer)
     seed_all()
-    device = find_lr(model, optimizer, make_loader(), loss_function, **QUIET)
+    device = find_lr(model, optimizer, loss_function, make_loader(), **QUIET)
     seed_all()
-    host = find_lr(model, optimizer, make_loader(), loss_function, memory="host", **QUIET)
+    host = find_lr(model, optimizer, loss_function, make_loader(), memory="host", **QUIET)
     assert device == host
     assert fingerprint(model, optimizer)["weights"] == before["weights"]
 

@@ -110,8 +110,8 @@ class TorchTrainer:
         return find_lr(
             model,
             self._optimizer(model, 1.0),
-            _batches(in_batches(digits, sweep, random)),
             nn.functional.cross_entropy,
+            _batches(in_batches(digits, sweep, random)),
             held_out=_batches(held_out),
             steps=sweep,
             horizon=self.steps,

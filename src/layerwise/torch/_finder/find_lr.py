@@ -25,8 +25,8 @@ Batch = TypeVar("Batch")
 def find_lr(
     model: nn.Module,
     optimizer: Optimizer,
-    loader: Iterable[Batch],
     loss: LossFunction | None = None,
+    loader: Iterable[Batch] | None = None,
     *,
     step: Callable[[Batch], object] | None = None,
     held_out: Iterable[Batch] | None = None,
@@ -55,9 +55,9 @@ def find_lr(
         model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
             this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have an ``lr``.
+        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
-        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
         held_out: Batches to score the probes on, if the data is so small that a probe goes through
@@ -86,7 +86,7 @@ def find_lr(
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
         >>> optimizer = torch.optim.SGD(param_groups(model, {"0": 0.5}, lr=1.0))
         >>> loss = torch.nn.functional.mse_loss
-        >>> found = find_lr(model, optimizer, batches, loss, steps=50, progress=False)
+        >>> found = find_lr(model, optimizer, loss, batches, steps=50, progress=False)
         >>> 1e-3 < found.suggestion < 1
         True
         >>> list(found.group_rates)
@@ -97,6 +97,7 @@ def find_lr(
     """
     wanted, also = SearchOptions(**options), tuple(also)
     _check_parts(model, optimizer, loader)
+    assert loader is not None
     _check_training(optimizer, loss, step)
     _check_precision(autocast, scaler)
     if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
