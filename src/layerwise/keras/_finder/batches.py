@@ -10,9 +10,9 @@ import keras
 from layerwise._checks import whole
 from layerwise.errors import FinderError
 from layerwise.keras._internals.data import (
+    adapter_for,
     batches_for_training,
     can_be_shuffled,
-    get_data_adapter,
     on_one_replica,
     stop_workers,
 )
@@ -64,7 +64,7 @@ class FinderBatches:
             x = remade_dataset(x)
         self._model, self._per_update = model, per_update
         self._make_adapter = partial(
-            get_data_adapter,
+            adapter_for,
             x,
             y=y,
             sample_weight=sample_weight,
