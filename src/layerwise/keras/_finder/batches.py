@@ -94,7 +94,7 @@ class FinderBatches:
             FinderError: There is none.
         """
         empty = self._adapter.num_batches == 0
-        for batch in () if empty else self._once or self._one_pass():
+        for batch in () if empty else self._one_pass() if self._once is None else self._once:
             if self._once is None:
                 stop_workers(self._adapter)
             else:
@@ -105,7 +105,7 @@ class FinderBatches:
         )
 
     def __iter__(self) -> Iterator[list[object]]:
-        return _in_lists(self._once, self._per_update) if self._once else self._updates()
+        return self._updates() if self._once is None else _in_lists(self._once, self._per_update)
 
     def close(self) -> None:
         """Stop the workers of ``PyDataset`` objects, if there are any."""
