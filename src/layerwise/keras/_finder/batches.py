@@ -10,9 +10,9 @@ import keras
 from layerwise._checks import whole
 from layerwise.errors import FinderError
 from layerwise.keras._internals.data import (
+    adapter_for,
     batches_for_training,
     can_be_shuffled,
-    get_data_adapter,
     on_one_replica,
     stop_workers,
 )
@@ -64,7 +64,7 @@ class FinderBatches:
             x = remade_dataset(x)
         self._model, self._per_update = model, per_update
         self._make_adapter = partial(
-            get_data_adapter,
+            adapter_for,
             x,
             y=y,
             sample_weight=sample_weight,
@@ -94,7 +94,7 @@ class FinderBatches:
             FinderError: There is none.
         """
         empty = self._adapter.num_batches == 0
-        for batch in () if empty else self._once or self._one_pass():
+        for batch in () if empty else self._one_pass() if self._once is None else self._once:
             if self._once is None:
                 stop_workers(self._adapter)
             else:
@@ -105,7 +105,7 @@ class FinderBatches:
         )
 
     def __iter__(self) -> Iterator[list[object]]:
-        return _in_lists(self._once, self._per_update) if self._once else self._updates()
+        return self._updates() if self._once is None else _in_lists(self._once, self._per_update)
 
     def close(self) -> None:
         """Stop the workers of ``PyDataset`` objects, if there are any."""

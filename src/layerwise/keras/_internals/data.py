@@ -11,14 +11,7 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_split, shared_out
 
-__all__ = [
-    "batches_for_training",
-    "can_be_shuffled",
-    "get_data_adapter",
-    "map_arrays",
-    "on_one_replica",
-    "stop_workers",
-]
+adapter_for = get_data_adapter
 
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:
@@ -30,7 +23,7 @@ def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[o
     """The batches of one pass, in the form that a train function takes.
 
     Args:
-        adapter: Takes the data, as ``get_data_adapter`` returned it.
+        adapter: Takes the data, as ``adapter_for`` returned it.
         model: The model that is to train on them.
     """
     backend = keras.backend.backend()
