@@ -154,9 +154,4 @@ def _compiled(key: str) -> re.Pattern[str]:
         raise MultiplierError(f"The key {key!r} is no regular expression: {error}.") from None
 
 
-_FINDERS = {
-    "prefix": _by_prefix,
-    "substring": _by_substring,
-    "glob": _by_glob,
-    "regex": _by_regex,
-}
+_FINDERS = {"prefix": _by_prefix, "substring": _by_substring, "glob": _by_glob, "regex": _by_regex}

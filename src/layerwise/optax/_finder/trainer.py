@@ -107,10 +107,7 @@ class OptaxTrainer:
 
 
 def loss_step(
-    loss_fn: LossFunction,
-    optimizer: OptimizerAtRate,
-    factors: tuple[float, ...],
-    has_aux: bool,
+    loss_fn: LossFunction, optimizer: OptimizerAtRate, factors: tuple[float, ...], has_aux: bool
 ) -> Step:
     """A step that takes the gradients of a loss and applies the optimizer at a rate."""
 
