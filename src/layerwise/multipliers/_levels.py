@@ -25,6 +25,7 @@ Examples:
     [0.5, 0.5, 0.25, 1.0]
 """
 
+Levels: TypeAlias = tuple[tuple[str, ...], ...]
 Path: TypeAlias = tuple[str, ...]
 
 # Keras numbers containers in the order in which they were made, which says nothing about depth.
@@ -40,7 +41,7 @@ _FUSED = {"c_attn", "in_proj_weight", "qkv", "query_key_value", "to_qkv"}
 _OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "to_out", "wo"}
 
 
-def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple[str, ...], ...]:
+def levels_from_names(names: Iterable[str], separator: str = "/") -> Levels:
     """The levels of a model from its input to its head, read from its parameters' names.
 
     A level is a layer that has weights (a name without its last part), in order of appearance, with
@@ -71,12 +72,14 @@ def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple
     return _embeddings_joined(list(levels.values()), paths)
 
 
-def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
-    """Levels as a caller wrote them, checked, as tuples of names or starts of names.
+def check_layers(layers: object) -> Levels | None:
+    """Levels as a caller wrote them, checked, as tuples of names or starts of names; None for None.
 
     Raises:
         MultiplierError: This is no sequence of names, or one name is in two levels.
     """
+    if layers is None:
+        return None
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise MultiplierError(
             f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
@@ -180,9 +183,7 @@ class _Tree:
         return {child for child in children if child in parts or bare[child] in parts}
 
 
-def _embeddings_joined(
-    levels: list[list[str]], paths: dict[str, Path]
-) -> tuple[tuple[str, ...], ...]:
+def _embeddings_joined(levels: list[list[str]], paths: dict[str, Path]) -> Levels:
     shared = len(common_start(paths.values()))  # the model's name is no layer's name
 
     def is_input(level: list[str]) -> bool:

@@ -58,8 +58,7 @@ class RuleSpec:
     layers: Layers | None = None
 
     def __post_init__(self) -> None:
-        layers = None if self.layers is None else check_layers(self.layers)
-        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "layers", check_layers(self.layers))
         object.__setattr__(self, "rules", _copied(self.rules))
         resolve((), self.rules, match=self.match, strict=False)
         given: object = self.schedule
