@@ -7,6 +7,7 @@ have: numbered blocks, attention, and embeddings at the input.
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile, takewhile
 from typing import TypeAlias
 
 from layerwise.errors import MultiplierError
@@ -130,13 +131,13 @@ class _Tree:
             for end in range(len(path)):
                 self.children.setdefault(path[:end], {})[path[end]] = None
         # Layers that contain layers: at least one child has children.
-        self.compound = {path[:-1] for path in self.children if path}
+        compound = {path[:-1] for path in self.children if len(path) > 1}
         self.families: dict[tuple[Path, str], list[Path]] = {}
-        for path in self.compound:
-            if path and (found := numbered(path[-1])):
+        for path in compound:
+            if found := numbered(path[-1]):
                 self.families.setdefault((path[:-1], found[0]), []).append(path)
-        for path in self.compound:  # Keras gives the first no number: block, block_1, block_2
-            if path and (path[:-1], path[-1]) in self.families:
+        for path in compound:  # Keras gives the first no number: block, block_1, block_2
+            if (path[:-1], path[-1]) in self.families:
                 self.families[path[:-1], path[-1]].append(path)
         self.blocks = {
             path
@@ -189,7 +190,6 @@ def _embeddings_joined(levels: list[list[str]], paths: dict[str, Path]) -> Level
     def is_input(level: list[str]) -> bool:
         return all(any(map(is_embedding, paths[name][shared:])) for name in level)
 
-    count = next((i for i, level in enumerate(levels) if not is_input(level)), len(levels))
-    first = [name for level in levels[:count] for name in level]
-    rest = levels[count:]
-    return tuple(tuple(level) for level in ([first] if first else []) + rest)
+    first = tuple(name for level in takewhile(is_input, levels) for name in level)
+    rest = tuple(map(tuple, dropwhile(is_input, levels)))
+    return (first, *rest) if first else rest

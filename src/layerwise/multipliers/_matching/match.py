@@ -51,8 +51,6 @@ def find_matches(
         MultiplierError: The mode is unknown, a key is empty, or a regular expression is invalid.
     """
     check_keys(keys, mode)
-    if not keys:
-        return Matches(((),) * len(names), frozenset())
     return _FINDERS[mode](keys, names, separator)
 
 
