@@ -94,13 +94,8 @@ def number(
         and (below is None or found < below)
     ):
         return float(found)
-    bounds = []
-    if above is not None:
-        bounds.append(f"above {above:g}")
-    elif at_least is not None:
-        bounds.append(f"of at least {at_least:g}")
-    if below is not None:
-        bounds.append(f"below {below:g}")
+    low = ("of at least", at_least) if above is None else ("above", above)
+    bounds = [f"{lies} {bound:g}" for lies, bound in (low, ("below", below)) if bound is not None]
     allowed = " ".join(["a finite number", " and ".join(bounds)]).rstrip()
     raise error(f"{what} must be {allowed}, got {value!r}.")
 

@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Literal
 
 from rich import box
@@ -72,12 +73,10 @@ def plan_table(plan: Plan, width: int) -> Table:
 
 def plan_text(plan: Plan, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
-    columns = width or _terminal()
-    console = Console(file=io.StringIO(), width=columns, color_system=None)
-    with console.capture() as captured:
-        console.print(plan_table(plan, columns))
-    lines = captured.get().splitlines()
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+    columns = width or shutil.get_terminal_size((100, 24)).columns
+    page = io.StringIO()
+    Console(file=page, width=columns, color_system=None).print(plan_table(plan, columns))
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines() if line.strip())
 
 
 def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
@@ -87,11 +86,11 @@ def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
         for rows in members
     ]
     rules = [rows[0].rule or "" for rows in members]
-    repeated = [i > 0 and rule == rules[i - 1] and len(rule) > 12 for i, rule in enumerate(rules)]
+    ditto = [rule == above and len(rule) > 12 for above, rule in pairwise(["", *rules])]
     columns = [
         Column("parameter", [line.label for line in lines]),
         Column("shape", shapes),
-        Column("rule", ['"' if repeated[i] else rule for i, rule in enumerate(rules)]),
+        Column("rule", ['"' if same else rule for same, rule in zip(ditto, rules, strict=True)]),
         Column("multiplier", [_values([row.value for row in rows]) for rows in members], True),
     ]
     for title, numbers in plan.columns_at_steps().items():
@@ -122,13 +121,10 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
         for place, row in enumerate(plan.rows)
     ]
     lines: dict[object, list[int]] = {}
-    for shared in (4, 3, 2):
-        for depth in range(max(map(len, paths)) - 1, -1, -1):
-            lines = {}
-            for place, path in enumerate(paths):
-                lines.setdefault((path[:depth], settings[place][:shared]), []).append(place)
-            if len(lines) <= screen:
-                break
+    for shared, depth in product((4, 3, 2), range(max(map(len, paths)) - 1, -1, -1)):
+        lines = {}
+        for place, path in enumerate(paths):
+            lines.setdefault((path[:depth], settings[place][:shared]), []).append(place)
         if len(lines) <= screen:
             break
     return [Line(_label(plan, paths, places), tuple(places)) for places in lines.values()]
@@ -142,10 +138,6 @@ def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) 
     last = {path[-1] for path in shared}
     parts = [*common_start(path[:-1] for path in shared), "…", *(last if len(last) == 1 else ())]
     return plan.separator.join(parts)
-
-
-def _terminal() -> int:
-    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -117,8 +117,7 @@ def moving_average(values: Floats, window: int | None = None) -> Floats:
     known = np.isfinite(values)
     amounts = _sums_of_windows(known.astype(np.float64), window)
     sums = _sums_of_windows(np.where(known, values, 0.0), window)
-    averages: Floats = np.where(amounts > 0, sums / np.maximum(amounts, 1), np.nan)
-    return averages
+    return np.where(amounts > 0, sums / np.maximum(amounts, 1), np.nan)
 
 
 def _sums_of_windows(values: Floats, window: int) -> Floats:

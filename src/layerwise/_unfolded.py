@@ -29,17 +29,14 @@ def unfolded(
     """
     shapes = jax.eval_shape(compute, step, *operands)
 
-    def never(*_: object) -> Numbers:
-        zeros: Numbers = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), shapes)
-        return zeros
+    def never(*_: object) -> object:
+        return jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), shapes)
 
-    def branch(step: int, *operands: object) -> Numbers:
-        taken: Numbers = jax.lax.cond(step >= 0, compute, never, step, *operands)
-        return taken
+    def branch(step: int, *operands: object) -> object:
+        return jax.lax.cond(step >= 0, compute, never, step, *operands)
 
-    def barrier(*arguments: object) -> Numbers:
-        kept: Numbers = jax.lax.optimization_barrier(compute(*arguments))
-        return kept
+    def barrier(*arguments: object) -> object:
+        return jax.lax.optimization_barrier(compute(*arguments))
 
     result: Numbers = jax.lax.platform_dependent(step, *operands, cpu=branch, default=barrier)
     return result

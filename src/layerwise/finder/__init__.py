@@ -1,13 +1,7 @@
 """The finder: a sweep over rates, probes at a few of them, and a suggestion with its reason."""
 
 from layerwise.finder._batches import accumulated
-from layerwise.finder._classical_rules import (
-    candidates,
-    minimum_over_10,
-    slide,
-    steepest,
-    valley,
-)
+from layerwise.finder._classical_rules import candidates, minimum_over_10, slide, steepest, valley
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions

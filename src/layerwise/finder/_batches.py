@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from layerwise._checks import whole
@@ -90,16 +91,12 @@ class _Accumulated(Generic[Batch]):
     number: int
 
     def __iter__(self) -> Iterator[tuple[Batch, ...]]:
-        waiting: list[Batch] = []
-        enough = False
-        for batch in self.batches:
-            waiting.append(batch)
-            if len(waiting) == self.number:
-                enough = True
-                yield tuple(waiting)
-                waiting = []
-        if waiting and not enough:
+        drawing, enough = iter(self.batches), False
+        while len(drawn := tuple(islice(drawing, self.number))) == self.number:
+            enough = True
+            yield drawn
+        if drawn and not enough:
             raise FinderError(
                 f"accumulate={self.number} must be at most the number of batches, which is "
-                f"{len(waiting)}."
+                f"{len(drawn)}."
             )

@@ -70,10 +70,7 @@ def smooth(losses: npt.ArrayLike, width: float = 2.0) -> Floats:
     weights = weights * known * (above[:, None] == above[None, :])
     total = weights.sum(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        averages: Floats = np.where(
-            total > 0, weights @ np.where(known, values, 0.0) / total, np.nan
-        )
-    return averages
+        return np.where(total > 0, weights @ np.where(known, values, 0.0) / total, np.nan)
 
 
 def from_curve(

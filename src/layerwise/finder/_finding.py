@@ -26,6 +26,11 @@ Examples:
 
 VERSION = 1
 
+# The fields of a finding, by what its config makes of them.
+_CURVES = ("rates", "losses", "smoothed")
+_ANSWER = ("stopped", "suggestion", "method", "reason", "updates")
+_MAPPINGS = ("candidates", "group_factors")
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -107,7 +112,7 @@ class LRFinding:
 
     def __post_init__(self) -> None:
         # Read-only copies: a change to the caller's mapping doesn't reach the finding.
-        for name in ("candidates", "group_factors"):
+        for name in _MAPPINGS:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
@@ -132,15 +137,14 @@ class LRFinding:
 
     def to_config(self) -> dict[str, Any]:
         """Everything as plain data for JSON; numbers that are not finite become text."""
-        config: dict[str, Any] = {"layerwise": "finding", "version": VERSION}
-        for name in ("rates", "losses", "smoothed"):
-            config[name] = [_number(value) for value in getattr(self, name)]
-        for name in ("stopped", "suggestion", "method", "reason", "updates"):
-            config[name] = getattr(self, name)
-        config["candidates"] = dict(self.candidates)
-        config["group_factors"] = dict(self.group_factors)
-        config["probes"] = [[_number(p.rate), _number(p.score), p.updates] for p in self.probes]
-        return config
+        return {
+            "layerwise": "finding",
+            "version": VERSION,
+            **{name: list(map(_number, getattr(self, name))) for name in _CURVES},
+            **{name: getattr(self, name) for name in _ANSWER},
+            **{name: dict(getattr(self, name)) for name in _MAPPINGS},
+            "probes": [[_number(p.rate), _number(p.score), p.updates] for p in self.probes],
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "LRFinding":
@@ -153,18 +157,10 @@ class LRFinding:
             raise ConfigError(f"This is not the config of a finding: {str(config)[:80]}")
         version(config.get("version"), "The config of this finding", ConfigError, VERSION)
         try:
-            known: dict[str, Any] = {
-                name: tuple(map(float, config[name])) for name in ("rates", "losses", "smoothed")
-            }
-            for name in ("stopped", "suggestion", "method", "reason", "updates"):
-                known[name] = config[name]
+            curves: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
+            others = {name: config[name] for name in (*_ANSWER, *_MAPPINGS)}
             probes = tuple(Probe(float(r), float(s), int(n)) for r, s, n in config["probes"])
-            return cls(
-                **known,
-                candidates=config["candidates"],
-                group_factors=config["group_factors"],
-                probes=probes,
-            )
+            return cls(**curves, **others, probes=probes)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 

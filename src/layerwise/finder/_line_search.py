@@ -96,7 +96,6 @@ def censored(scores: Mapping[float, float]) -> dict[float, float]:
         >>> censored({0.0: 1.0, 0.5: math.inf, 1.0: 0.9})
         {0.0: 1.0, 0.5: inf, 1.0: inf}
     """
-    first = min(
-        (offset for offset in scores if not math.isfinite(scores[offset])), default=math.inf
-    )
+    broken = (offset for offset, score in scores.items() if not math.isfinite(score))
+    first = min(broken, default=math.inf)
     return {offset: score if offset < first else math.inf for offset, score in scores.items()}

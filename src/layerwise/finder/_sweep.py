@@ -55,9 +55,8 @@ def doubled(smoothed: Floats) -> bool:
     return bool(smoothed[-1] > 2.0 * smoothed[0])
 
 
-def never(smoothed: Floats) -> bool:
+def never(_: Floats) -> bool:
     """Never: only losses that are NaN or infinite end the sweep."""
-    del smoothed
     return False
 
 

@@ -7,13 +7,7 @@ from layerwise.multipliers._config import (
     value_to_config,
 )
 from layerwise.multipliers._levels import Layers, levels_from_names
-from layerwise.multipliers._names import (
-    common_start,
-    distinct,
-    is_embedding,
-    is_head,
-    numbered,
-)
+from layerwise.multipliers._names import common_start, distinct, is_embedding, is_head, numbered
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules

@@ -7,6 +7,7 @@ have: numbered blocks, attention, and embeddings at the input.
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile, takewhile
 from typing import TypeAlias
 
 from layerwise.errors import MultiplierError
@@ -25,6 +26,7 @@ Examples:
     [0.5, 0.5, 0.25, 1.0]
 """
 
+Levels: TypeAlias = tuple[tuple[str, ...], ...]
 Path: TypeAlias = tuple[str, ...]
 
 # Keras numbers containers in the order in which they were made, which says nothing about depth.
@@ -40,7 +42,7 @@ _FUSED = {"c_attn", "in_proj_weight", "qkv", "query_key_value", "to_qkv"}
 _OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "to_out", "wo"}
 
 
-def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple[str, ...], ...]:
+def levels_from_names(names: Iterable[str], separator: str = "/") -> Levels:
     """The levels of a model from its input to its head, read from its parameters' names.
 
     A level is a layer that has weights (a name without its last part), in order of appearance, with
@@ -71,12 +73,14 @@ def levels_from_names(names: Iterable[str], separator: str = "/") -> tuple[tuple
     return _embeddings_joined(list(levels.values()), paths)
 
 
-def check_layers(layers: object) -> tuple[tuple[str, ...], ...]:
-    """Levels as a caller wrote them, checked, as tuples of names or starts of names.
+def check_layers(layers: object) -> Levels | None:
+    """Levels as a caller wrote them, checked, as tuples of names or starts of names; None for None.
 
     Raises:
         MultiplierError: This is no sequence of names, or one name is in two levels.
     """
+    if layers is None:
+        return None
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise MultiplierError(
             f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
@@ -127,13 +131,13 @@ class _Tree:
             for end in range(len(path)):
                 self.children.setdefault(path[:end], {})[path[end]] = None
         # Layers that contain layers: at least one child has children.
-        self.compound = {path[:-1] for path in self.children if path}
+        compound = {path[:-1] for path in self.children if len(path) > 1}
         self.families: dict[tuple[Path, str], list[Path]] = {}
-        for path in self.compound:
-            if path and (found := numbered(path[-1])):
+        for path in compound:
+            if found := numbered(path[-1]):
                 self.families.setdefault((path[:-1], found[0]), []).append(path)
-        for path in self.compound:  # Keras gives the first no number: block, block_1, block_2
-            if path and (path[:-1], path[-1]) in self.families:
+        for path in compound:  # Keras gives the first no number: block, block_1, block_2
+            if (path[:-1], path[-1]) in self.families:
                 self.families[path[:-1], path[-1]].append(path)
         self.blocks = {
             path
@@ -180,15 +184,12 @@ class _Tree:
         return {child for child in children if child in parts or bare[child] in parts}
 
 
-def _embeddings_joined(
-    levels: list[list[str]], paths: dict[str, Path]
-) -> tuple[tuple[str, ...], ...]:
+def _embeddings_joined(levels: list[list[str]], paths: dict[str, Path]) -> Levels:
     shared = len(common_start(paths.values()))  # the model's name is no layer's name
 
     def is_input(level: list[str]) -> bool:
         return all(any(map(is_embedding, paths[name][shared:])) for name in level)
 
-    count = next((i for i, level in enumerate(levels) if not is_input(level)), len(levels))
-    first = [name for level in levels[:count] for name in level]
-    rest = levels[count:]
-    return tuple(tuple(level) for level in ([first] if first else []) + rest)
+    first = tuple(name for level in takewhile(is_input, levels) for name in level)
+    rest = tuple(map(tuple, dropwhile(is_input, levels)))
+    return (first, *rest) if first else rest

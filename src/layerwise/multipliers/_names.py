@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 _EMBEDDING = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
 # The heads of an attention layer are no output of the model.
@@ -17,6 +18,11 @@ def layers_of(name: str, separator: str) -> Iterator[str]:
         end = name.find(separator, end + 1)
 
 
+def wrapper_of(name: str, short: str | None) -> str:
+    """What stands before the short name in a name: the name of a model around the model."""
+    return name.removesuffix(short) if short and name.endswith(short) else ""
+
+
 def common_start(paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """The parts that all paths begin with.
 
@@ -26,14 +32,9 @@ def common_start(paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
         ('encoder',)
     """
     known = set(paths)
-    if not known:
-        return ()
     # In sorted order, what the first and the last share is shared by all paths between them.
-    first, last = min(known), max(known)
-    same = 0
-    while same < len(first) and same < len(last) and first[same] == last[same]:
-        same += 1
-    return first[:same]
+    ends = zip(min(known, default=()), max(known, default=()), strict=False)
+    return tuple(part for part, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
 
 
 def distinct(labels: Iterable[str]) -> list[str]:

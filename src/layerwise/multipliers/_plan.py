@@ -11,7 +11,7 @@ import numpy.typing as npt
 from layerwise import _show
 from layerwise._numbers import counted
 from layerwise.errors import MultiplierError
-from layerwise.multipliers._names import common_start
+from layerwise.multipliers._names import common_start, wrapper_of
 from layerwise.multipliers._values import (
     StepValue,
     Value,
@@ -63,9 +63,7 @@ class Parameter:
 
     def paths(self) -> tuple[tuple[str, str | None], ...]:
         """Each of its names, with the same name without the wrapper where that is shorter."""
-        wrapper = ""
-        if self.short and self.name.endswith(self.short):
-            wrapper = self.name.removesuffix(self.short)
+        wrapper = wrapper_of(self.name, self.short)
         bare = [
             alias.removeprefix(wrapper) if wrapper and alias.startswith(wrapper) else None
             for alias in self.aliases

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from layerwise._checks import number, whole
 from layerwise.errors import AmbiguousRuleError, MultiplierError
-from layerwise.multipliers._levels import Layers, check_layers, find_levels, levels_from_names
+from layerwise.multipliers._levels import (
+    Layers,
+    Levels,
+    check_layers,
+    find_levels,
+    levels_from_names,
+)
 from layerwise.multipliers._matching.match import check_keys
 from layerwise.multipliers._matching.unmatched import unmatched_error
 from layerwise.multipliers._matching.winners import find_winners
@@ -75,7 +81,7 @@ def resolve(
         else check_value(parameter.annotation, f"The annotation of {parameter.name!r}")
         for parameter in known
     ]
-    checked = None if layers is None else check_layers(layers)
+    checked = check_layers(layers)
     # Rules may be checked before there is a model, and without one there are no levels.
     strategies = ruleset.strategies if known else ()
     defaults = _from_strategies(strategies, known, checked, strict, separator)
@@ -108,7 +114,7 @@ def resolve(
 def _from_strategies(
     strategies: Sequence[Strategy],
     parameters: Sequence[Parameter],
-    layers: tuple[tuple[str, ...], ...] | None,
+    layers: Levels | None,
     strict: bool,
     separator: str,
 ) -> list[tuple[str | None, Value]]:
@@ -134,7 +140,7 @@ def _from_strategies(
 def _levels(
     strategy: Strategy,
     parameters: Sequence[Parameter],
-    layers: tuple[tuple[str, ...], ...] | None,
+    layers: Levels | None,
     strict: bool,
     separator: str,
 ) -> tuple[tuple[int | None, ...], int]:
@@ -142,7 +148,7 @@ def _levels(
 
     A level without any of these parameters does not count.
     """
-    written = None if strategy.layers is None else check_layers(strategy.layers)
+    written = check_layers(strategy.layers)
     used = layers if written is None else written
     if used is None:
         used = levels_from_names((p.name for p in parameters), separator)

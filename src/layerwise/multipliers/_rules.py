@@ -53,7 +53,7 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
         for key, value in part.items():
             rule = check_rule(value, f"The rule {key!r}")
             known = explicit.setdefault(key, rule)
-            if not _same_rule(known, rule):
+            if not same_value(known, rule):
                 raise AmbiguousRuleError(
                     f"The rule {key!r} is given twice, as {known!r} and as {rule!r}; keep one."
                 )
@@ -83,9 +83,3 @@ def _parts(rules: object) -> Iterator[Mapping[str, object] | Strategy]:
             "Rules must be a mapping of names to multipliers, a strategy, or a list of these, got "
             f"{rules!r}.{hint}"
         )
-
-
-def _same_rule(one: Value | Override, other: Value | Override) -> bool:
-    if isinstance(one, Override):
-        return isinstance(other, Override) and same_value(one.value, other.value)
-    return not isinstance(other, Override) and same_value(one, other)

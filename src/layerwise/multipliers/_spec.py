@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 from layerwise.errors import ConfigError, ScheduleError
@@ -58,8 +59,7 @@ class RuleSpec:
     layers: Layers | None = None
 
     def __post_init__(self) -> None:
-        layers = None if self.layers is None else check_layers(self.layers)
-        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "layers", check_layers(self.layers))
         object.__setattr__(self, "rules", _copied(self.rules))
         resolve((), self.rules, match=self.match, strict=False)
         given: object = self.schedule
@@ -122,16 +122,14 @@ class RuleSpec:
         known = tuple(parameters)
         layers = order() if order is not None and known and self.needs_order else self.layers
         strict = self.strict and bool(known)
+        by_rules = partial(
+            resolve, rules=self.rules, match=self.match, separator=separator, layers=layers
+        )
         if strict and absent:
-            every = (*known, *absent)
-            resolve(every, self.rules, match=self.match, separator=separator, layers=layers)
-        plan = resolve(
+            by_rules((*known, *absent))
+        plan = by_rules(
             known,
-            self.rules,
-            match=self.match,
             strict=strict and not absent,
-            separator=separator,
-            layers=layers,
             learning_rate=learning_rate,
             schedule=self.schedule,
             steps=steps,

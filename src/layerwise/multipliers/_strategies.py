@@ -1,9 +1,9 @@
 """Strategies: multipliers from the order of a model's layers, from its input to its head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, MultiplierError
@@ -48,124 +48,32 @@ class Strategy(ABC):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _NamedStrategy(Strategy):
+@dataclass(frozen=True)
+class _BuiltIn(Strategy):
     """What the strategies in this file share: a config and a repr, made from their fields."""
-
-    name: ClassVar[str]  # of the function that makes it
-    layers: Layers | None = None
-
-    def __post_init__(self) -> None:
-        if self.layers is not None:
-            object.__setattr__(self, "layers", check_layers(self.layers))
 
     def to_config(self) -> dict[str, Any]:
         """The strategy as plain JSON data."""
         arguments = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.layers is not None:
             arguments["layers"] = [list(level) for level in self.layers]
-        return {"name": self.name, **arguments}
+        return {"name": type(self).__name__, **arguments}
 
-    def _call(self, *arguments: str) -> str:
+    def _keep(self, **checked: object) -> None:
+        """Set fields to their checked values; the layers are checked here."""
+        for name, value in {**checked, "layers": check_layers(self.layers)}.items():
+            object.__setattr__(self, name, value)
+
+    def _call(self, *arguments: str, **more: int | None) -> str:
+        """The call that makes the strategy; of ``more``, what is neither None nor 0."""
+        texts = [*arguments, *(f"{name}={value}" for name, value in more.items() if value)]
         if self.layers is not None:
-            arguments += (f"layers={[list(level) for level in self.layers]!r}",)
-        return f"{self.name}({', '.join(arguments)})"
+            texts.append(f"layers={[list(level) for level in self.layers]!r}")
+        return f"{type(self).__name__}({', '.join(texts)})"
 
 
 @dataclass(frozen=True, repr=False)
-class LayerDecay(_NamedStrategy):
-    """See ``layer_decay``."""
-
-    name = "layer_decay"
-    rate: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rate = number(self.rate, "layer_decay: rate", MultiplierError, above=0)
-        if rate > 1:
-            raise MultiplierError(
-                f"layer_decay: rate must be at most 1, got {self.rate!r}, which would train the "
-                "input fastest."
-            )
-        object.__setattr__(self, "rate", rate)
-
-    def multipliers(self, count: int) -> list[Value]:
-        """``rate ** depth``, with depth 0 for the head."""
-        return [self.rate**depth for depth in range(count - 1, -1, -1)]
-
-    def __repr__(self) -> str:
-        return self._call(f"{self.rate:g}")
-
-
-@dataclass(frozen=True, repr=False)
-class Discriminative(_NamedStrategy):
-    """See ``discriminative``."""
-
-    name = "discriminative"
-    low: float
-    high: float = 1.0
-    groups: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        low = number(self.low, "discriminative: low", MultiplierError, above=0)
-        high = number(self.high, "discriminative: high", MultiplierError, above=0)
-        if low > high:
-            raise MultiplierError(
-                f"discriminative: low, the input's multiplier, must be at most high={self.high!r}, "
-                f"the head's, got {self.low!r}."
-            )
-        object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", high)
-        object.__setattr__(self, "groups", _check_groups(self.groups, self.name))
-
-    def multipliers(self, count: int) -> list[Value]:
-        """``low * (high / low) ** (i / (n - 1))`` for group ``i`` of ``n``; the last: ``high``."""
-        group = _groups(count, self.groups, self.name)
-        last = max(group, default=0)
-        steps: list[Value] = [self.low * (self.high / self.low) ** (i / last) for i in range(last)]
-        steps.append(self.high)  # exactly
-        return [steps[i] for i in group]
-
-    def __repr__(self) -> str:
-        groups = () if self.groups is None else (f"groups={self.groups}",)
-        return self._call(f"{self.low:g}", f"{self.high:g}", *groups)
-
-
-@dataclass(frozen=True, repr=False)
-class GradualUnfreezing(_NamedStrategy):
-    """See ``gradual_unfreezing``."""
-
-    name = "gradual_unfreezing"
-    every: int
-    groups: int | None = None
-    start: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        every = whole(self.every, "gradual_unfreezing: every", MultiplierError, at_least=1)
-        start = whole(self.start, "gradual_unfreezing: start", MultiplierError)
-        object.__setattr__(self, "every", every)
-        object.__setattr__(self, "start", start)
-        object.__setattr__(self, "groups", _check_groups(self.groups, self.name))
-
-    def multipliers(self, count: int) -> list[Value]:
-        """Group ``k`` below the head: 0, then 1 from step ``start + k * every``; the head: 1."""
-        group = _groups(count, self.groups, self.name)
-        last = max(group, default=0)
-        waiting: list[Value] = [
-            piecewise_constant([self.start + k * self.every], [0.0, 1.0])
-            for k in range(1, last + 1)
-        ]
-        return [1.0 if i == last else waiting[last - i - 1] for i in group]
-
-    def __repr__(self) -> str:
-        groups = () if self.groups is None else (f"groups={self.groups}",)
-        start = () if not self.start else (f"start={self.start}",)
-        return self._call(str(self.every), *groups, *start)
-
-
-def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
+class layer_decay(_BuiltIn):
     r"""Layer-wise learning rate decay: each level learns more slowly than the next one.
 
     The multiplier of a level at depth $d$ below the head is
@@ -174,14 +82,13 @@ def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
 
     so that it is 1 for the head and smallest for the embeddings.
 
+    Use it as rules, or in a list of rules.
+
     Args:
         rate: The factor from one level to the one below it, above 0 and at most 1. For
             transformers, 0.65 to 0.9 is usual.
         layers: Levels from input to head, each a name, the start of names, or a list of these; by
             default the model's.
-
-    Returns:
-        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
         MultiplierError: An argument is out of its range.
@@ -193,17 +100,36 @@ def layer_decay(rate: float, layers: Layers | None = None) -> LayerDecay:
 
     Source: ELECTRA (Clark et al., 2020) and BEiT (Bao et al., 2021).
     """
-    return LayerDecay(rate, layers=layers)
+
+    rate: float
+    layers: Layers | None = None
+
+    def __post_init__(self) -> None:
+        rate = number(self.rate, "layer_decay: rate", MultiplierError, above=0)
+        if rate > 1:
+            raise MultiplierError(
+                f"layer_decay: rate must be at most 1, got {self.rate!r}, which would train the "
+                "input fastest."
+            )
+        self._keep(rate=rate)
+
+    def multipliers(self, count: int) -> list[Value]:
+        """``rate ** depth``, with depth 0 for the head."""
+        return [self.rate**depth for depth in range(count - 1, -1, -1)]
+
+    def __repr__(self) -> str:
+        return self._call(f"{self.rate:g}")
 
 
-def discriminative(
-    low: float, high: float = 1.0, groups: int | None = None, layers: Layers | None = None
-) -> Discriminative:
+@dataclass(frozen=True, repr=False)
+class discriminative(_BuiltIn):
     r"""Multipliers that grow by a constant factor from the input to the head.
 
     The multiplier of group $i$ of $n$, counted from 0 at the input, is
 
     $$\text{low} \cdot (\text{high} / \text{low})^{i / (n - 1)}$$
+
+    Use it as rules, or in a list of rules.
 
     Args:
         low: The multiplier at the input, above 0.
@@ -211,9 +137,6 @@ def discriminative(
         groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
             by default each level is a group.
         layers: Levels from input to head; by default the model's.
-
-    Returns:
-        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
         MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
@@ -226,12 +149,36 @@ def discriminative(
 
     Source: ULMFiT (Howard and Ruder, 2018); ``slice(low, high)`` in fastai.
     """
-    return Discriminative(low, high, groups, layers=layers)
+
+    low: float
+    high: float = 1.0
+    groups: int | None = None
+    layers: Layers | None = None
+
+    def __post_init__(self) -> None:
+        low = number(self.low, "discriminative: low", MultiplierError, above=0)
+        high = number(self.high, "discriminative: high", MultiplierError, above=0)
+        if low > high:
+            raise MultiplierError(
+                f"discriminative: low, the input's multiplier, must be at most high={self.high!r}, "
+                f"the head's, got {self.low!r}."
+            )
+        self._keep(low=low, high=high, groups=_check_groups(self.groups, "discriminative"))
+
+    def multipliers(self, count: int) -> list[Value]:
+        """``low * (high / low) ** (i / (n - 1))`` for group ``i`` of ``n``; the last: ``high``."""
+        group = _groups(count, self.groups, "discriminative")
+        last = max(group, default=0)
+        steps: list[Value] = [self.low * (self.high / self.low) ** (i / last) for i in range(last)]
+        steps.append(self.high)  # exactly
+        return [steps[i] for i in group]
+
+    def __repr__(self) -> str:
+        return self._call(f"{self.low:g}", f"{self.high:g}", groups=self.groups)
 
 
-def gradual_unfreezing(
-    every: int, groups: int | None = None, layers: Layers | None = None, start: int = 0
-) -> GradualUnfreezing:
+@dataclass(frozen=True, repr=False)
+class gradual_unfreezing(_BuiltIn):
     r"""Train the head alone at first, and one more level every ``every`` steps.
 
     The multiplier of level $k$ below the head is 0, which is frozen, before step
@@ -240,15 +187,14 @@ def gradual_unfreezing(
 
     and 1 from then on. The head's is always 1.
 
+    Use it as rules, or in a list of rules.
+
     Args:
         every: Steps from one level to the next, at least 1.
         groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
             by default each level is a group.
         layers: Levels from input to head; by default the model's.
         start: Steps by which everything happens later, at least 0.
-
-    Returns:
-        A strategy, which can be used as rules or in a list of rules.
 
     Raises:
         MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
@@ -262,13 +208,35 @@ def gradual_unfreezing(
 
     Source: ULMFiT (Howard and Ruder, 2018).
     """
-    return GradualUnfreezing(every, groups, start, layers=layers)
+
+    every: int
+    groups: int | None = None
+    layers: Layers | None = None
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        self._keep(
+            every=whole(self.every, "gradual_unfreezing: every", MultiplierError, at_least=1),
+            start=whole(self.start, "gradual_unfreezing: start", MultiplierError),
+            groups=_check_groups(self.groups, "gradual_unfreezing"),
+        )
+
+    def multipliers(self, count: int) -> list[Value]:
+        """Group ``k`` below the head: 0, then 1 from step ``start + k * every``; the head: 1."""
+        group = _groups(count, self.groups, "gradual_unfreezing")
+        last = max(group, default=0)
+        waiting: list[Value] = [
+            piecewise_constant([self.start + k * self.every], [0.0, 1.0])
+            for k in range(1, last + 1)
+        ]
+        return [1.0 if i == last else waiting[last - i - 1] for i in group]
+
+    def __repr__(self) -> str:
+        return self._call(str(self.every), groups=self.groups, start=self.start)
 
 
-STRATEGIES: dict[str, Callable[..., Strategy]] = {
-    "layer_decay": layer_decay,
-    "discriminative": discriminative,
-    "gradual_unfreezing": gradual_unfreezing,
+STRATEGIES: dict[str, type[_BuiltIn]] = {
+    kind.__name__: kind for kind in (layer_decay, discriminative, gradual_unfreezing)
 }
 """The strategies that have a config, by name."""
 

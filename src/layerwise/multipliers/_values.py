@@ -205,13 +205,15 @@ def first_value(
     return value_at(result, 0, what)
 
 
-def same_value(one: Value, other: Value) -> bool:
+def same_value(one: Value | Override, other: Value | Override) -> bool:
     """Whether two values are the same multiplier; callables are compared by identity."""
     return value_key(one) == value_key(other)
 
 
-def value_key(value: Value) -> object:
+def value_key(value: Value | Override) -> object:
     """A key that two values share if, and only if, they are the same multiplier."""
+    if isinstance(value, Override):
+        return "override", value_key(value.value)
     return value if isinstance(value, float | int | Schedule) else ("callable", id(value))
 
 

@@ -78,10 +78,6 @@ class _Tree:
         self.attributes_sorted = attributes_sorted
         self.unknown: list[list[Path]] = []
 
-    def in_order(self) -> list[Path]:
-        """The paths of all leaves; the children whose order is not known go to ``unknown``."""
-        return list(self._walk(()))
-
     def leaves(self, path: Path) -> Iterator[Path]:
         """The paths of the leaves below one."""
         if path not in self.children:
@@ -89,12 +85,13 @@ class _Tree:
         for key in self.children.get(path, ()):
             yield from self.leaves((*path, key))
 
-    def _walk(self, path: Path) -> Iterator[Path]:
+    def in_order(self, path: Path = ()) -> Iterator[Path]:
+        """The paths of the leaves below one; children of unknown order go to ``unknown``."""
         if path not in self.children:
             yield path
             return
         for key in self._sorted(path):
-            yield from self._walk((*path, key))
+            yield from self.in_order((*path, key))
 
     def _sorted(self, path: Path) -> list[Key]:
         keys = list(self.children[path])

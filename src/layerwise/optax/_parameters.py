@@ -6,21 +6,13 @@ from functools import cache
 from typing import NamedTuple, TypeAlias
 
 import jax
+import jax.tree_util as jtu
 import numpy as np
 import optax
-from jax.tree_util import (
-    DictKey,
-    FlattenedIndexKey,
-    GetAttrKey,
-    PyTreeDef,
-    SequenceKey,
-    keystr,
-    tree_flatten_with_path,
-)
 
 from layerwise.multipliers import Parameter
 
-Key: TypeAlias = DictKey | FlattenedIndexKey | GetAttrKey | SequenceKey
+Key: TypeAlias = jtu.DictKey | jtu.FlattenedIndexKey | jtu.GetAttrKey | jtu.SequenceKey
 Path: TypeAlias = tuple[Key, ...]
 """Where something is in a tree: JAX' keys, from the outside."""
 
@@ -39,15 +31,13 @@ class Leaf:
     @property
     def name(self) -> str:
         """The key path, joined by ``/``."""
-        return keystr(self.path, simple=True, separator="/") or ROOT
+        return jtu.keystr(self.path, simple=True, separator="/") or ROOT
 
     def parameter(self) -> Parameter:
         """The leaf as rules know it."""
         name = self.name
         short = name.removeprefix(f"{ROOT}/")
-        return Parameter(
-            name, self.shape, short=None if short == name else short, trainable=not self.hidden
-        )
+        return Parameter(name, self.shape, short=short, trainable=not self.hidden)
 
 
 class Leaves(NamedTuple):
@@ -64,9 +54,9 @@ def leaves_of(tree: optax.Params) -> Leaves:
     its bare arrays.
     """
     leaves, absent = [], []
-    for path, value in tree_flatten_with_path(tree, is_leaf=_is_end)[0]:
+    for path, value in jtu.tree_flatten_with_path(tree, is_leaf=_is_end)[0]:
         if value is None:
-            absent.append(keystr(path, simple=True, separator="/"))
+            absent.append(jtu.keystr(path, simple=True, separator="/"))
         elif is_hidden(value):
             leaves.append(Leaf(path, (), hidden=True))
         else:
@@ -75,7 +65,7 @@ def leaves_of(tree: optax.Params) -> Leaves:
     return Leaves(tuple(leaves), tuple(absent))
 
 
-def flatten(tree: optax.Updates) -> tuple[list[jax.Array | optax.MaskedNode], PyTreeDef]:
+def flatten(tree: optax.Updates) -> tuple[list[jax.Array | optax.MaskedNode], jtu.PyTreeDef]:
     """The values of the leaves, in the order of ``leaves_of``, and the structure around them."""
     return jax.tree.flatten(tree, is_leaf=is_hidden)
 

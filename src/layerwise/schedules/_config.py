@@ -119,7 +119,13 @@ def _read(node: object, functions: Functions) -> Configurable:
         raise ConfigError(
             f"A schedule's name must be a string and its arguments a dict, got {node!r}."
         )
-    kind = BUILT_IN.get(name) or _class_of_the_users(name, functions)
+    kind = BUILT_IN.get(name) or functions.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Configurable)):
+        raise ConfigError(
+            f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(BUILT_IN))}. Pass a "
+            f"class of yours as `Schedule.from_config(config, functions={{{name!r}: "
+            "YourSchedule})`."
+        )
     known = {field.name for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(given) <= known:
@@ -137,13 +143,3 @@ def _read_argument(value: object, functions: Functions) -> object:
     if isinstance(value, tuple | list):
         return tuple(_read_argument(item, functions) for item in value)
     return value
-
-
-def _class_of_the_users(name: str, functions: Functions) -> type[Configurable]:
-    kind = functions.get(name)
-    if isinstance(kind, type) and issubclass(kind, Configurable):
-        return kind
-    raise ConfigError(
-        f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(BUILT_IN))}. Pass a "
-        f"class of yours as `Schedule.from_config(config, functions={{{name!r}: YourSchedule}})`."
-    )

@@ -36,7 +36,7 @@ def is_closed_form(value: object) -> bool:
 def values_over(
     value: float | Schedule | Callable[[Any], object],
     steps: npt.NDArray[np.integer[Any]],
-    at: Callable[[Any, int], float] | None = None,
+    at: Callable[[Any, int], float] = lambda value, step: float(value(step)),
 ) -> npt.NDArray[np.float64]:
     """Evaluate a number, a schedule or a callable at each of many steps.
 
@@ -61,10 +61,5 @@ def values_over(
         return np.full(len(steps), float(value))
     if isinstance(value, Schedule) and is_closed_form(value):
         return np.asarray(value(steps), np.float64)
-    evaluate = at or _call
     distinct, places = np.unique(steps, return_inverse=True)
-    return np.array([evaluate(value, int(step)) for step in distinct], np.float64)[places]
-
-
-def _call(value: Callable[[int], Any], step: int) -> float:
-    return float(value(step))
+    return np.array([at(value, int(step)) for step in distinct], np.float64)[places]

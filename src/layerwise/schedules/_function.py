@@ -62,10 +62,8 @@ class from_function(Schedule):
 
     def __repr__(self) -> str:
         texts = [getattr(self.function, "__qualname__", None) or repr(self.function)]
-        if self.name is not None:
-            texts.append(f"name={self.name!r}")
-        if self.length is not None:
-            texts.append(f"length={self.length!r}")
+        named = {"name": self.name, "length": self.length}
+        texts += [f"{name}={value!r}" for name, value in named.items() if value is not None]
         return f"from_function({', '.join(texts)})"
 
     def config_arguments(self) -> dict[str, Any]:

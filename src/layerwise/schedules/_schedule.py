@@ -130,8 +130,7 @@ class Schedule(Configurable, ABC):
         """Follow this schedule with another: ``a >> b``. See ``schedules.then``."""
         return _combined("then", (self, other))
 
-    def __rshift__(self, other: "Schedule") -> "Schedule":
-        return self.then(other)
+    __rshift__ = then
 
     def __rrshift__(self, other: object) -> "Schedule":
         return _combined("then", (other, self))
@@ -181,16 +180,12 @@ class Schedule(Configurable, ABC):
         for name, what, value in self._given(names):
             self._set(**{name: whole(value, what, ScheduleError, at_least=at_least)})
 
-    def _check_number(
-        self,
-        *names: str,
-        at_least: float = 0.0,
-        above: float | None = None,
-        below: float | None = None,
-    ) -> None:
-        """Make these fields finite floats. None is left as it is where it is the default."""
+    def _check_number(self, *names: str, **bounds: float) -> None:
+        """Make these fields finite floats, in the bounds that ``_checks.number`` takes.
+
+        None is left as it is where it is the default.
+        """
         for name, what, value in self._given(names):
-            bounds = {"at_least": at_least, "above": above, "below": below}
             self._set(**{name: number(value, what, ScheduleError, **bounds)})
 
     def _check_choice(self, name: str, *allowed: object) -> None:

@@ -51,8 +51,6 @@ def find_matches(
         MultiplierError: The mode is unknown, a key is empty, or a regular expression is invalid.
     """
     check_keys(keys, mode)
-    if not keys:
-        return Matches(((),) * len(names), frozenset())
     return _FINDERS[mode](keys, names, separator)
 
 
@@ -154,9 +152,4 @@ def _compiled(key: str) -> re.Pattern[str]:
         raise MultiplierError(f"The key {key!r} is no regular expression: {error}.") from None
 
 
-_FINDERS = {
-    "prefix": _by_prefix,
-    "substring": _by_substring,
-    "glob": _by_glob,
-    "regex": _by_regex,
-}
+_FINDERS = {"prefix": _by_prefix, "substring": _by_substring, "glob": _by_glob, "regex": _by_regex}

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from layerwise.errors import AmbiguousRuleError
 from layerwise.multipliers._matching.match import find_matches
+from layerwise.multipliers._names import wrapper_of
 from layerwise.multipliers._plan import Parameter
 from layerwise.multipliers._values import Override, Value, same_value
 
@@ -78,9 +79,7 @@ def find_winners(
 
 def _common_wrapper(names: Sequence[tuple[str, str | None]]) -> str:
     """The wrapper in front of every name; empty if the names have different ones."""
-    wrappers = {
-        name.removesuffix(short) if short and name.endswith(short) else "" for name, short in names
-    }
+    wrappers = {wrapper_of(name, short) for name, short in names}
     return wrappers.pop() if len(wrappers) == 1 else ""
 
 

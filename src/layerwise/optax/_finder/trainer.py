@@ -35,10 +35,8 @@ class Trained(NamedTuple):
     extra: Tree
 
 
-Step: TypeAlias = Callable[
-    [optax.Params, optax.OptState, Tree, Tree, float],
-    tuple[optax.Params, optax.OptState, Tree, jax.Array],
-]
+Stepped: TypeAlias = tuple[optax.Params, optax.OptState, Tree, jax.Array]
+Step: TypeAlias = Callable[[optax.Params, optax.OptState, Tree, Tree, float], Stepped]
 """``(params, state, extra, batch, rate) -> (params, state, extra, loss)``"""
 
 
@@ -86,7 +84,8 @@ class OptaxTrainer:
 
     def train(self, batch: Sequence[Tree], rate: float) -> float:
         """See ``layerwise.finder.Trainer``."""
-        now = self._begin() if self._now is None else self._now
+        if (now := self._now) is None:
+            now = Trained(*jax.tree.map(_on_device, self._start)) if self._copies else self._start
         before = _applied(now.state)
         losses = []
         for one in batch:
@@ -101,22 +100,15 @@ class OptaxTrainer:
             )
         return sum(map(float, losses)) / len(losses)
 
-    def _begin(self) -> Trained:
-        begun: Trained = jax.tree.map(_on_device, self._start) if self._copies else self._start
-        return begun
-
 
 def loss_step(
-    loss_fn: LossFunction,
-    optimizer: OptimizerAtRate,
-    factors: tuple[float, ...],
-    has_aux: bool,
+    loss_fn: LossFunction, optimizer: OptimizerAtRate, factors: tuple[float, ...], has_aux: bool
 ) -> Step:
     """A step that takes the gradients of a loss and applies the optimizer at a rate."""
 
     def step(
         params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
-    ) -> tuple[optax.Params, optax.OptState, Tree, jax.Array]:
+    ) -> Stepped:
         def of(params: optax.Params) -> tuple[jax.Array, Tree]:
             given = (params, batch) if extra is None else (params, extra, batch)
             found: Tree = loss_fn(*given)
@@ -139,7 +131,7 @@ def update_step(update: Update) -> Step:
 
     def step(
         params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
-    ) -> tuple[optax.Params, optax.OptState, Tree, jax.Array]:
+    ) -> Stepped:
         found: object = update(params, state, batch, rate)
         if not isinstance(found, tuple) or len(found) != 3:
             raise FinderError(
@@ -193,10 +185,6 @@ def _pair(found: object) -> tuple[jax.Array, Tree]:
     return found
 
 
-def _copied(leaf: Tree) -> Tree:
-    return jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf
-
-
 def _on_host(leaf: Tree) -> Tree:
     """An array in the host's memory; random keys, which are small, stay where they are."""
     if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
@@ -208,4 +196,4 @@ def _on_device(leaf: Tree) -> Tree:
     """A new array on the device that the leaf came from."""
     if isinstance(leaf, _OnHost):
         return jax.device_put(leaf.values, leaf.sharding)
-    return _copied(leaf)
+    return jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf

@@ -1,8 +1,7 @@
 """The factor that each leaf's update is multiplied by at one step, inside the compiled step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -89,17 +88,16 @@ def _evaluated(
     """The values at a step and the schedule's; 0.0 and 1.0 stay Python numbers."""
     known = [*values, 1.0 if schedule is None else schedule]
     asked = [value for value in known if not _settled(value)]
-    compute: Callable[[jax.Array], tuple[jax.Array, ...]] = partial(_numbers, asked)
+
+    def compute(count: jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(_scalar(value, count) for value in asked)
+
     traced = isinstance(count, jax.core.Tracer)
     results = iter(unfolded(jax, compute, count) if traced else compute(count))
     *multipliers, common = (
         value if isinstance(value, float) and _settled(value) else next(results) for value in known
     )
     return multipliers, common
-
-
-def _numbers(values: Sequence[Value], count: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(_scalar(value, count) for value in values)
 
 
 def _scalar(value: Value, count: jax.Array) -> jax.Array:

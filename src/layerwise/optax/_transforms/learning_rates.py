@@ -52,7 +52,7 @@ def learning_rates(
         >>> learning_rates(optimizer.init(params), params)
         {'body': 0.125, 'head': 0.5}
     """
-    found = [(path, node) for path, node in nodes(state, _is_multipliers)]
+    found = list(nodes(state, _is_multipliers))
     if not found:
         raise OptimizerError(
             "There are no multipliers in this state. It must be the state of an optimizer made "
@@ -146,12 +146,8 @@ def nodes(
 
 def has_rate(node: object) -> TypeGuard[InjectedState]:
     """Whether it is a state of ``inject_hyperparams`` that keeps a rate."""
-    hyperparams = getattr(node, "hyperparams", None)
-    return (
-        hasattr(node, "_fields")
-        and isinstance(hyperparams, dict)
-        and "learning_rate" in hyperparams
-    )
+    values = getattr(node, "hyperparams", None)
+    return hasattr(node, "_fields") and isinstance(values, dict) and "learning_rate" in values
 
 
 def _is_multipliers(node: object) -> TypeGuard[MultipliersState]:

@@ -48,10 +48,7 @@ def _kind(step: object) -> type[Any] | None:
         return NumPyArrays
     if isinstance(step, (int, float)):
         return PlainNumbers
-    for module, name, kind in _FRAMEWORKS:
-        if _is(step, module, name):
-            return kind
-    return None
+    return next((kind for module, name, kind in _FRAMEWORKS if _is(step, module, name)), None)
 
 
 def _is(value: object, module: str, name: str) -> bool:

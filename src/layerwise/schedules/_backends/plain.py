@@ -12,6 +12,7 @@ class PlainNumbers(Namespace[float]):
 
     def __init__(self, step: float) -> None:
         self.step = step
+        self.minimum, self.maximum, self.sin, self.sqrt = min, max, math.sin, math.sqrt
         # Python's integers have no bound; with one, they take the same path as all others.
         self.largest = INT64_MAX if isinstance(step, int) else None
 
@@ -30,18 +31,6 @@ class PlainNumbers(Namespace[float]):
 
     def where(self, condition: Mask, a: float, b: float) -> float:
         return a if condition else b
-
-    def minimum(self, x: float, bound: float) -> float:
-        return min(x, bound)
-
-    def maximum(self, x: float, bound: float) -> float:
-        return max(x, bound)
-
-    def sin(self, x: float) -> float:
-        return math.sin(x)
-
-    def sqrt(self, x: float) -> float:
-        return math.sqrt(x)
 
     def power(self, base: float, exponent: float) -> float:
         try:

@@ -3,12 +3,14 @@
 Each mixes its two values with weights that are exactly 0 and 1 at the ends, so the ends are exact.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import pi
 
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule
+
+_ENDS = ("start", "end")
 
 
 def cosine_weight(clock: Clock[A], left: A) -> A:
@@ -23,12 +25,13 @@ def cosine_weight(clock: Clock[A], left: A) -> A:
 
 @dataclass(frozen=True, repr=False)
 class _Ramp(Schedule):
-    """What these shapes have in common: a number of steps, which is their length."""
+    """What these shapes have in common: ends, and a number of steps, which is their length."""
 
     steps: int
 
     def __post_init__(self) -> None:
         self._check_whole("steps")
+        self._check_number(*(f.name for f in fields(self) if f.name in _ENDS))
 
     @property
     def length(self) -> int | None:
@@ -60,10 +63,6 @@ class linear(_Ramp):
     start: float = 1.0
     end: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_number("start", "end")
-
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.start * clock.left(self.steps) + self.end * clock.done(self.steps)
@@ -91,10 +90,6 @@ class warmup(_Ramp):
     """
 
     start: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_number("start")
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
@@ -126,10 +121,6 @@ class cosine(_Ramp):
 
     start: float = 1.0
     end: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_number("start", "end")
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
@@ -171,7 +162,6 @@ class polynomial(_Ramp):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_number("power", above=0.0)
-        self._check_number("start", "end")
         self._check_choice("cycle", False, True)
 
     @property
