@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
-from layerwise.demo._network import accuracy, new_weights, with_backbone
+from layerwise.demo._network import accuracy, in_batches, new_weights, with_backbone
 from layerwise.finder import LRFinding
 from layerwise.recorder import History
 
@@ -52,8 +52,8 @@ def digits():
     return Digits(images, np.arange(30) % 10)
 
 
-def order():
-    return np.random.default_rng(8)
+def seen(digits, steps):
+    return in_batches(digits, steps, np.random.default_rng(8))
 
 
 def test_every_way_is_measured_in_every_draw(comparison):
@@ -120,7 +120,7 @@ def test_it_is_plain_data(comparison):
 def test_a_frozen_backbone_does_not_move_and_its_head_does(framework, digits):
     [frozen] = [way for way in WAYS if way.name == "frozen backbone"]
     start = new_weights(1)
-    trained = framework.trainer(frozen.rules, 5).train(start, 1e-2, digits, order())
+    trained = framework.trainer(frozen.rules, 5).train(start, 1e-2, seen(digits, 5))
     for before, after in zip(start[:-HEAD], trained[:-HEAD], strict=True):
         np.testing.assert_array_equal(after, before)
     assert all((a != b).any() for a, b in zip(start[-HEAD:], trained[-HEAD:], strict=True))
@@ -129,9 +129,9 @@ def test_a_frozen_backbone_does_not_move_and_its_head_does(framework, digits):
 def test_a_trainer_starts_again_as_if_new(framework, digits):
     start = new_weights(1)
     trainer = framework.trainer({}, 5)
-    first = trainer.train(start, 1e-3, digits, order())
-    other = trainer.train(new_weights(2), 1e-2, digits, order())
-    again = trainer.train(start, 1e-3, digits, order())
+    first = trainer.train(start, 1e-3, seen(digits, 5))
+    other = trainer.train(new_weights(2), 1e-2, seen(digits, 5))
+    again = trainer.train(start, 1e-3, seen(digits, 5))
     assert (first[0] != other[0]).any()
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -139,7 +139,7 @@ def test_a_trainer_starts_again_as_if_new(framework, digits):
 
 def test_training_learns_and_the_accuracy_shows_it(framework, digits):
     start = new_weights(1)
-    trained = framework.trainer({}, 60).train(start, 3e-3, digits, order())
+    trained = framework.trainer({}, 60).train(start, 3e-3, seen(digits, 60))
     before, after = (accuracy(framework, weights, digits) for weights in (start, trained))
     assert after > before + 0.3
     assert accuracy(framework, start, digits) == before
@@ -155,7 +155,7 @@ def test_all_frameworks_have_the_same_network_and_training(digits):
     for other in others:
         np.testing.assert_allclose(other, first, atol=1e-5)  # float32 sums in another order
     trained = [
-        framework.trainer(way.rules, 12).train(start, 1e-3, digits, order())
+        framework.trainer(way.rules, 12).train(start, 1e-3, seen(digits, 12))
         for framework in frameworks
     ]
     for weights, before in zip(zip(*trained, strict=True), start, strict=True):

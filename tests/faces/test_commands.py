@@ -332,8 +332,8 @@ def test_no_honest_answer_ends_with_1(trainable):
     ("arguments", "words"),
     [
         (("--low", "1", "--high", "0.1"), ["low=1.0", "high=0.1"]),
-        (("--steps", "3"), ["steps=3"]),
-        (("--method", "guess"), ["'probe' or 'sweep'"]),
+        (("--steps", "3"), ["steps must be a whole number of at least 10", "got 3"]),
+        (("--method", "guess"), ["method must be one of 'probe', 'sweep'", "got 'guess'"]),
     ],
 )
 def test_a_search_that_can_not_start_is_one_line(trainable, arguments, words):

@@ -21,7 +21,8 @@ def thinned(values, rows, columns=("step", "loss")):
     thinner = Thinner(rows)
     for step, loss in enumerate(values):
         thinner.add(columns, [step, "nan" if math.isnan(loss) else loss])
-    return [(row[0], float(row[1])) for _, row in thinner.finish()]
+    kept = thinner.finish()
+    return list(zip(kept["step"].tolist(), kept["loss"].tolist(), strict=True))
 
 
 @given(losses, st.integers(10, 60))

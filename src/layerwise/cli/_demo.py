@@ -7,16 +7,13 @@ from typing import Annotated
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import STDIO, writable
+from layerwise.cli._files import STDIO, one_of, writable
 
 
 def _backend(name: str) -> str:
     from layerwise.demo import Backend
 
-    known = [backend.value for backend in Backend]
-    if name not in known:
-        raise typer.BadParameter(f"must be one of {', '.join(known)}, got {name!r}.")
-    return name
+    return one_of(name, [backend.value for backend in Backend])
 
 
 def _folder(path: Path) -> Path:

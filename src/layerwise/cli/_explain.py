@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import read_json, readable
-from layerwise.cli._models import BACKENDS, keras_backend, plan_of
+from layerwise.cli._files import input_argument, one_of, read_json
+from layerwise.cli._models import KerasBackend, plan_of
 from layerwise.cli._rules import rules_of
 
 MATCHES = ("prefix", "substring", "glob", "regex")
@@ -23,26 +23,17 @@ def _steps(text: str) -> str:
 
 
 def _match(name: str) -> str:
-    if name not in MATCHES:
-        raise typer.BadParameter(f"must be one of {', '.join(MATCHES)}, got {name!r}.")
-    return name
+    return one_of(name, MATCHES)
 
 
 def explain(
     model: Annotated[
-        Path,
-        typer.Argument(
-            callback=readable,
-            show_default=False,
-            help="A .keras model, or weights: .safetensors, .pt, .pth or .npz.",
-        ),
+        Path, input_argument("A .keras model, or weights: .safetensors, .pt, .pth or .npz.")
     ],
     rules: Annotated[
         Path,
-        typer.Argument(
-            callback=readable,
-            show_default=False,
-            help='Rules as JSON: {"backbone": 0.1}, or what rules_to_config gives; - reads stdin.',
+        input_argument(
+            'Rules as JSON: {"backbone": 0.1}, or what rules_to_config gives; - reads stdin.'
         ),
     ],
     *,
@@ -63,14 +54,7 @@ def explain(
     strict: Annotated[
         bool, typer.Option(help="Whether a rule that matches nothing is an error.")
     ] = True,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            callback=keras_backend,
-            help=f"What Keras runs on, {', '.join(BACKENDS)}; by default $KERAS_BACKEND or jax.",
-        ),
-    ] = None,
+    backend: KerasBackend = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the columns of the table as JSON.")
     ] = False,

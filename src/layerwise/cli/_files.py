@@ -2,9 +2,11 @@
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from layerwise.errors import ConfigError
 
@@ -34,6 +36,27 @@ def picture(path: Path | None) -> Path | None:
     if path is not None and path.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}, got {path.name}.")
     return writable(path)
+
+
+def input_argument(text: str) -> ArgumentInfo:
+    """An argument for a file that must exist."""
+    info: ArgumentInfo = typer.Argument(callback=readable, show_default=False, help=text)
+    return info
+
+
+def picture_option(text: str) -> OptionInfo:
+    """The option ``-o`` for a picture to write."""
+    info: OptionInfo = typer.Option(
+        "--output", "-o", metavar="FILE", dir_okay=False, callback=picture, help=text
+    )
+    return info
+
+
+def one_of(name: str, known: Collection[str]) -> str:
+    """Refuse a name that is not known."""
+    if name not in known:
+        raise typer.BadParameter(f"must be one of {', '.join(known)}, got {name!r}.")
+    return name
 
 
 def read_json(path: Path) -> object:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import picture, readable
-from layerwise.cli._models import BACKENDS, keras_backend, keras_model
+from layerwise.cli._files import input_argument, picture_option
+from layerwise.cli._models import KerasBackend, keras_model
 from layerwise.errors import FinderError
 
 if TYPE_CHECKING:
@@ -17,16 +17,10 @@ if TYPE_CHECKING:
 
 
 def find(
-    model: Annotated[
-        Path, typer.Argument(callback=readable, show_default=False, help="A compiled .keras model.")
-    ],
+    model: Annotated[Path, input_argument("A compiled .keras model.")],
     data: Annotated[
         Path,
-        typer.Argument(
-            callback=readable,
-            show_default=False,
-            help="An .npz file with the arrays x and y, and perhaps sample_weight.",
-        ),
+        input_argument("An .npz file with the arrays x and y, and perhaps sample_weight."),
     ],
     *,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Samples in a batch.")] = 32,
@@ -39,24 +33,9 @@ def find(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="probe; or sweep, for the curve alone.")
     ] = "probe",
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            callback=keras_backend,
-            help=f"What Keras runs on, {', '.join(BACKENDS)}; by default $KERAS_BACKEND or jax.",
-        ),
-    ] = None,
+    backend: KerasBackend = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            dir_okay=False,
-            callback=picture,
-            help="Draw the curve into this file, .png, .svg or .pdf.",
-        ),
+        Path | None, picture_option("Draw the curve into this file, .png, .svg or .pdf.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = (
         False

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from layerwise.cli._files import one_of
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, resolve
 
@@ -30,9 +31,18 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 def keras_backend(name: str | None) -> str | None:
     """Refuse a backend that Keras does not have."""
-    if name is not None and name not in BACKENDS:
-        raise typer.BadParameter(f"must be one of {', '.join(BACKENDS)}, got {name!r}.")
-    return name
+    return None if name is None else one_of(name, BACKENDS)
+
+
+KerasBackend: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        callback=keras_backend,
+        help=f"What Keras runs on, {', '.join(BACKENDS)}; by default $KERAS_BACKEND or jax.",
+    ),
+]
+"""The option ``--backend`` of a command that loads a Keras model."""
 
 
 def plan_of(
@@ -52,18 +62,22 @@ def plan_of(
     """
     suffix = path.suffix.lower()
     if suffix == ".keras":
-        return _keras_plan(path, rules, match, strict, backend)
-    if suffix in (".pt", ".pth"):
-        shapes = _torch_shapes(path)
-    elif suffix == ".safetensors":
-        shapes = _safetensors_shapes(path)
-    elif suffix == ".npz":
-        shapes = _numpy_shapes(path)
-    else:
+        model = keras_model(path, backend)
+        from layerwise.keras import explain
+
+        return explain(model, rules or {}, match=match, strict=strict)
+    readers = {
+        ".pt": _torch_shapes,
+        ".pth": _torch_shapes,
+        ".safetensors": _safetensors_shapes,
+        ".npz": _numpy_shapes,
+    }
+    if suffix not in readers:
         raise LayerwiseError(
             f"{path.name} can't be read as a model. Its name must end in .keras, .safetensors, "
             ".pt, .pth or .npz."
         )
+    shapes = readers[suffix](path)
     if not shapes:
         raise LayerwiseError(f"{path.name} holds no weights.")
     if suffix not in _ORDERED and any(own.layers is None for own in _strategies(rules)):
@@ -85,15 +99,6 @@ def _parameter(name: str, shape: tuple[int, ...], separator: str) -> Parameter:
     short = name.replace("_orig_mod.", "").replace("_fsdp_wrapped_module.", "")
     short = short.removeprefix("module.") if separator == "." else name
     return Parameter(name, shape, short=short if short != name else None)
-
-
-def _keras_plan(
-    path: Path, rules: Rules | None, match: str, strict: bool, backend: str | None
-) -> Plan:
-    model = keras_model(path, backend)
-    from layerwise.keras import explain
-
-    return explain(model, rules or {}, match=match, strict=strict)
 
 
 def keras_model(path: Path, backend: str | None) -> "keras.Model":

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import STDIO, picture, read_json, readable
+from layerwise.cli._files import STDIO, input_argument, picture_option, read_json
 from layerwise.errors import ConfigError
 from layerwise.schedules import Schedule
 
@@ -16,11 +16,7 @@ from layerwise.schedules import Schedule
 def plot_schedule(
     config: Annotated[
         Path,
-        typer.Argument(
-            callback=readable,
-            show_default=False,
-            help="A schedule as JSON, as Schedule.to_config() gives it; - reads stdin.",
-        ),
+        input_argument("A schedule as JSON, as Schedule.to_config() gives it; - reads stdin."),
     ],
     steps: Annotated[
         int | None,
@@ -30,14 +26,7 @@ def plot_schedule(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            dir_okay=False,
-            callback=picture,
-            help="The picture, .png, .svg or .pdf; by default named like CONFIG.",
-        ),
+        picture_option("The picture, .png, .svg or .pdf; by default named like CONFIG."),
     ] = None,
     transparent: Annotated[
         bool, typer.Option("--transparent", help="Transparent, for pages in light and dark style.")

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
-from layerwise.demo._network import Framework, Weights, accuracy, new_weights, with_backbone
+from layerwise.demo._network import (
+    Framework,
+    Weights,
+    accuracy,
+    in_batches,
+    new_weights,
+    with_backbone,
+)
 from layerwise.demo._ways import LAYERWISE, WAYS, Way
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding
@@ -130,12 +137,13 @@ class Comparison:
             }
             for result in self.results
         ]
-        head = {
+        return {
             "backend": self.backend,
             "settings": asdict(self.settings),
             "tested": self.tested,
+            "ways": ways,
+            "plan": self.plan.to_dict(),
         }
-        return head | {"ways": ways, "plan": self.plan.to_dict()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +160,8 @@ class _Draw:
     def start(self, way: Way) -> Weights:
         return self.pretrained if way.pretrained else self.scratch
 
-    def order(self) -> np.random.Generator:
-        return np.random.default_rng([2, self.seed])
+    def seen(self, digits: Digits, steps: int) -> Digits:
+        return in_batches(digits, steps, np.random.default_rng([2, self.seed]))
 
 
 def compare(
@@ -192,8 +200,8 @@ def compare(
 
 
 def _pretrained(framework: Framework, steps: int) -> Weights:
-    random = np.random.default_rng(1)
-    return framework.trainer({}, steps).train(new_weights(0), 1e-3, mnist_digits(), random)
+    seen = in_batches(mnist_digits(), steps, np.random.default_rng(1))
+    return framework.trainer({}, steps).train(new_weights(0), 1e-3, seen)
 
 
 def _draw(seed: int, pool: Digits, backbone: Weights) -> _Draw:
@@ -218,8 +226,8 @@ def _measured(
     trainer = framework.trainer(way.rules, settings.steps)
     findings = []
     for draw in draws[: settings.tried]:
-        start, order = draw.start(way), draw.order()
-        findings.append(trainer.find(start, draw.kept, draw.held_out, order, settings.sweep))
+        seen = draw.seen(draw.kept, settings.sweep)
+        findings.append(trainer.find(draw.start(way), seen, draw.held_out, settings.sweep))
         advance(way.name, settings.searched)
     if all(finding.suggestion is None for finding in findings):
         raise FinderError(f"The finder suggests no rate for {way.name}. {findings[0].reason}")
@@ -227,8 +235,9 @@ def _measured(
     run = None if runs is None else runs / way.folder
     accuracies = []
     for draw in draws:
+        seen = draw.seen(draw.few, settings.steps)
         kept_in = run if draw is draws[0] else None
-        weights = trainer.train(draw.start(way), found.rate, draw.few, draw.order(), kept_in)
+        weights = trainer.train(draw.start(way), found.rate, seen, kept_in)
         accuracies.append(accuracy(framework, weights, test))
         advance(way.name, settings.steps)
     if run is not None:

@@ -59,11 +59,6 @@ def new_weights(seed: int) -> Weights:
     return weights
 
 
-def weight_shapes() -> list[tuple[int, ...]]:
-    """The shapes of the weights, in order."""
-    return [shape for layer in (*BACKBONE, HEAD) for shape in (layer.shape, layer.shape[-1:])]
-
-
 def with_backbone(weights: Weights, backbone: Weights) -> Weights:
     """The weights with those of the backbone taken from another network."""
     return [*backbone[:-2], *weights[-2:]]  # a head is a kernel and a bias
@@ -85,39 +80,23 @@ def batches_of(digits: Digits) -> list[tuple[NDArray[np.float32], NDArray[np.int
 class Trainer(Protocol):
     """Trains the network under one set of rules, any number of times."""
 
-    def train(
-        self,
-        start: Weights,
-        rate: float,
-        digits: Digits,
-        random: np.random.Generator,
-        run: Path | None = None,
-    ) -> Weights:
+    def train(self, start: Weights, rate: float, seen: Digits, run: Path | None = None) -> Weights:
         """Train from these weights at this base rate, with a new optimizer, and return the weights.
 
         Args:
             start: The weights to start from.
             rate: The base learning rate.
-            digits: What to train on, in a new order each time through.
-            random: Decides the order.
+            seen: What the steps see, as ``in_batches`` gives it.
             run: A folder to record every batch in.
         """
 
-    def find(
-        self,
-        start: Weights,
-        digits: Digits,
-        held_out: Digits,
-        random: np.random.Generator,
-        sweep: int,
-    ) -> LRFinding:
+    def find(self, start: Weights, seen: Digits, held_out: Digits, sweep: int) -> LRFinding:
         """Find a base rate for training from these weights, by the framework's ``find_lr``.
 
         Args:
             start: The weights to start from.
-            digits: What to train on.
+            seen: What the sweep sees, as ``in_batches`` gives it.
             held_out: What to score probes on.
-            random: Decides the order.
             sweep: How many updates the sweep has.
         """
 

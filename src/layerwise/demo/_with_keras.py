@@ -10,7 +10,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import SIDE, Digits
-from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, in_batches
+from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights
 from layerwise.finder import LRFinding
 from layerwise.keras import LRMultiplier, Recorder, explain, find_lr
 from layerwise.multipliers import Plan, Rules
@@ -46,18 +46,10 @@ class KerasTrainer:
     steps: int
     new: tuple[NDArray[Any], ...]
 
-    def train(
-        self,
-        start: Weights,
-        rate: float,
-        digits: Digits,
-        random: np.random.Generator,
-        run: Path | None = None,
-    ) -> Weights:
+    def train(self, start: Weights, rate: float, seen: Digits, run: Path | None = None) -> Weights:
         """See ``Trainer``."""
         self._start(start)
         self.model.optimizer.learning_rate = rate
-        seen = in_batches(digits, self.steps, random)
         self.model.fit(
             seen.images,
             seen.labels,
@@ -69,17 +61,9 @@ class KerasTrainer:
         trained: Weights = self.model.get_weights()
         return trained
 
-    def find(
-        self,
-        start: Weights,
-        digits: Digits,
-        held_out: Digits,
-        random: np.random.Generator,
-        sweep: int,
-    ) -> LRFinding:
+    def find(self, start: Weights, seen: Digits, held_out: Digits, sweep: int) -> LRFinding:
         """See ``Trainer``."""
         self._start(start)
-        seen = in_batches(digits, sweep, random)
         return find_lr(
             self.model,
             seen.images,
@@ -123,11 +107,7 @@ class WithKeras:
 
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
-        optimizer = keras.optimizers.Adam(rate)
+        optimizer, schedule = keras.optimizers.Adam(rate), cosine(steps)
         return explain(
-            network(),
-            rules,
-            optimizer=optimizer,
-            schedule=cosine(steps),
-            steps=(steps // 2,),
+            network(), rules, optimizer=optimizer, schedule=schedule, steps=(steps // 2,)
         )

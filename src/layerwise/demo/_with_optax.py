@@ -13,16 +13,7 @@ import optax
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import Digits
-from layerwise.demo._network import (
-    BACKBONE,
-    BATCH,
-    HEAD,
-    Layer,
-    Weights,
-    batches_of,
-    in_batches,
-    weight_shapes,
-)
+from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, batches_of, new_weights
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
 from layerwise.optax import explain, find_lr, with_multipliers
@@ -87,16 +78,8 @@ class OptaxTrainer:
     rules: Rules
     steps: int
 
-    def train(
-        self,
-        start: Weights,
-        rate: float,
-        digits: Digits,
-        random: np.random.Generator,
-        run: Path | None = None,
-    ) -> Weights:
+    def train(self, start: Weights, rate: float, seen: Digits, run: Path | None = None) -> Weights:
         """See ``Trainer``."""
-        seen = in_batches(digits, self.steps, random)
         images = seen.images.reshape(self.steps, BATCH, *seen.images.shape[1:])
         labels = seen.labels.astype(np.int32).reshape(self.steps, BATCH)
         recorder = None if run is None else Recorder(run)
@@ -115,19 +98,12 @@ class OptaxTrainer:
                 )
         return weights_of(params)
 
-    def find(
-        self,
-        start: Weights,
-        digits: Digits,
-        held_out: Digits,
-        random: np.random.Generator,
-        sweep: int,
-    ) -> LRFinding:
+    def find(self, start: Weights, seen: Digits, held_out: Digits, sweep: int) -> LRFinding:
         """See ``Trainer``."""
         return find_lr(
             loss_of,
             params_of(start),
-            batches_of(in_batches(digits, sweep, random)),
+            batches_of(seen),
             lambda rate: _optimizer(rate, self.rules),
             held_out=batches_of(held_out),
             steps=sweep,
@@ -176,7 +152,7 @@ class WithOptax:
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
         return explain(
-            params_of([np.zeros(shape, np.float32) for shape in weight_shapes()]),
+            params_of(new_weights(0)),
             rules,
             learning_rate=rate,
             schedule=cosine(steps),

@@ -1,6 +1,7 @@
 """The demo's network in plain PyTorch."""
 
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from layerwise.demo._digits import Digits
-from layerwise.demo._network import (
-    BACKBONE,
-    HEAD,
-    Layer,
-    Weights,
-    batches_of,
-    in_batches,
-    weight_shapes,
-)
+from layerwise.demo._network import BACKBONE, HEAD, Layer, Weights, batches_of, new_weights
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
@@ -54,9 +47,9 @@ def network(weights: Weights) -> nn.Module:
 
 def _made(layer: Layer) -> nn.Module:
     *_, inputs, outputs = layer.shape
-    return (
-        nn.Conv2d(inputs, outputs, 3, stride=2) if layer.convolves else nn.Linear(inputs, outputs)
-    )
+    if layer.convolves:
+        return nn.Conv2d(inputs, outputs, 3, stride=2)
+    return nn.Linear(inputs, outputs)
 
 
 def _turned(value: NDArray[np.float32], to_torch: bool) -> NDArray[np.float32]:
@@ -72,46 +65,30 @@ class TorchTrainer:
     rules: Rules
     steps: int
 
-    def train(
-        self,
-        start: Weights,
-        rate: float,
-        digits: Digits,
-        random: np.random.Generator,
-        run: Path | None = None,
-    ) -> Weights:
+    def train(self, start: Weights, rate: float, seen: Digits, run: Path | None = None) -> Weights:
         """See ``Trainer``."""
         model = network(start)
         optimizer = self._optimizer(model, rate)
         scheduler = ScheduleLR(optimizer, cosine(self.steps))
-        recorder = None if run is None else Recorder(run, scheduler)
-        for images, labels in _batches(in_batches(digits, self.steps, random)):
-            optimizer.zero_grad()
-            loss: torch.Tensor = nn.functional.cross_entropy(model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            if recorder is not None:
-                recorder.log(loss=loss)
-            scheduler.step()
-        if recorder is not None:
-            recorder.close()
+        with nullcontext() if run is None else Recorder(run, scheduler) as recorder:
+            for images, labels in _batches(seen):
+                optimizer.zero_grad()
+                loss: torch.Tensor = nn.functional.cross_entropy(model(images), labels)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                if recorder is not None:
+                    recorder.log(loss=loss)
+                scheduler.step()
         return [_turned(p.detach().numpy(), to_torch=False) for p in model.parameters()]
 
-    def find(
-        self,
-        start: Weights,
-        digits: Digits,
-        held_out: Digits,
-        random: np.random.Generator,
-        sweep: int,
-    ) -> LRFinding:
+    def find(self, start: Weights, seen: Digits, held_out: Digits, sweep: int) -> LRFinding:
         """See ``Trainer``."""
         model = network(start)
         return find_lr(
             model,
             self._optimizer(model, 1.0),
             nn.functional.cross_entropy,
-            _batches(in_batches(digits, sweep, random)),
+            _batches(seen),
             held_out=_batches(held_out),
             steps=sweep,
             horizon=self.steps,
@@ -139,10 +116,8 @@ class WithTorch:
 
     def plan(self, rules: Rules, rate: float, steps: int) -> Plan:
         """See ``Framework``."""
-        model = network([np.zeros(shape, np.float32) for shape in weight_shapes()])
-        return explain(
-            model, rules, learning_rate=rate, schedule=cosine(steps), steps=(steps // 2,)
-        )
+        model, schedule = network(new_weights(0)), cosine(steps)
+        return explain(model, rules, learning_rate=rate, schedule=schedule, steps=(steps // 2,))
 
 
 def _images(images: NDArray[np.float32]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from layerwise.errors import RecorderError
 from layerwise.plots._curves import thin
 from layerwise.plots._history import VALIDATION, along_of
 from layerwise.plots._style import axes, dress, legend, style
-from layerwise.plots._ticks import number_axis, step_axis
+from layerwise.plots._ticks import over_steps
 
 if TYPE_CHECKING:
     from layerwise.recorder import History
@@ -53,7 +53,6 @@ def compare(
             f"{', '.join(there) or 'none'}."
         )
     ax = axes(ax, height=4.2)
-    names: list[str] = []
     handles = []
     along = ""
     for place, run in enumerate(known):
@@ -62,7 +61,6 @@ def compare(
         values = np.asarray(columns[column], np.float64)
         average = moving_average(values) if columns is run.batch else values
         handles += ax.plot(*thin(x, average), label=run.name, linewidth=2.2, **style(place))
-        names.append(run.name)
         validated = np.asarray(run.epoch.get(VALIDATION + column, []), np.float64)
         if len(validated):
             ax.plot(
@@ -76,8 +74,6 @@ def compare(
             )
     dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
     dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)
-    ax.margins(x=0.02)
-    step_axis(ax.xaxis)
-    number_axis(ax.yaxis)
-    legend(ax, handles, names)
+    over_steps(ax)
+    legend(ax, handles, [run.name for run in known])
     return ax

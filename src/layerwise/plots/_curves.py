@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._series import Floats, places_of_extremes
+from layerwise._series import Floats, evenly, places_of_extremes
 from layerwise.errors import LayerwiseError
 from layerwise.schedules import is_closed_form
 
@@ -48,9 +48,7 @@ def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
         return chosen.astype(np.int64)
     if last < 1 or isinstance(steps, bool):
         raise LayerwiseError(f"steps={steps!r} must be at least 1 step.")
-    if last < most:
-        return np.arange(last + 1)
-    return np.unique(np.linspace(0, last, most).round().astype(np.int64))
+    return evenly(last + 1, most).astype(np.int64)
 
 
 def most_steps(values: Sequence[object]) -> int:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from layerwise._numbers import number_text
 from layerwise._series import Floats
 from layerwise.multipliers import Plan, PlanRow, Value, common_start
-from layerwise.plots._curves import most_steps
 from layerwise.plots._style import shorten
 from layerwise.schedules import values_over
 
@@ -67,11 +66,6 @@ def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64
         if plan.schedule is not None:
             base = base * values_over(plan.schedule, steps)
     return np.array([base * values_over(group.value, steps) for group in groups])
-
-
-def most_steps_of(plan: Plan) -> int:
-    """How many steps to evaluate a plan at, at most."""
-    return most_steps([plan.schedule, *(value for value, _ in plan.groups)])
 
 
 def unit_of(plan: Plan) -> str:

@@ -18,11 +18,12 @@ from layerwise.plots._style import (
     axes,
     dress,
     dress_second,
+    from_zero,
     inks,
     legend,
     shorten,
 )
-from layerwise.plots._ticks import number_axis, step_axis
+from layerwise.plots._ticks import number_axis, over_steps
 
 if TYPE_CHECKING:
     from layerwise.recorder import History
@@ -104,9 +105,7 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
         handles += third.lines
     if not handles:
         ax.text(0.5, 0.5, "nothing recorded yet", transform=ax.transAxes, ha="center", color=GREY)
-    ax.margins(x=0.02)
-    step_axis(ax.xaxis)
-    number_axis(ax.yaxis)
+    over_steps(ax)
     named = [line for line in handles if not str(line.get_label()).startswith("_")]
     legend(ax, named, [str(line.get_label()) for line in named])
     return ax
@@ -128,11 +127,8 @@ def rates_of(columns: Columns) -> dict[str, Floats]:
     if len(groups) <= len(_RATE_LINES):
         return {f"rate of {name}": values for name, values in groups.items()}
     every = np.array(list(groups.values()))
-    known = np.isfinite(every).any(axis=0)
-    highest = np.where(
-        known, np.max(every, axis=0, initial=-np.inf, where=~np.isnan(every)), np.nan
-    )
-    lowest = np.where(known, np.min(every, axis=0, initial=np.inf, where=~np.isnan(every)), np.nan)
+    # Unlike max and min, these two pass over what was not recorded.
+    highest, lowest = np.fmax.reduce(every), np.fmin.reduce(every)
     return {f"highest of {len(groups)} rates": highest, "lowest": lowest}
 
 
@@ -155,10 +151,7 @@ def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
     if "lowest" in rates:
         high, low = rates.values()
         ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
-    values = np.concatenate(list(rates.values()))
-    values = values[np.isfinite(values)]
-    if len(values) and values.min() >= 0:
-        ax.set_ylim(-0.04 * (values.max() or 1.0), 1.06 * (values.max() or 1.0))
+    from_zero(ax)
 
 
 def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = False) -> str:

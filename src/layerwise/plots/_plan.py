@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 
 from layerwise._numbers import number_text
 from layerwise.multipliers import Plan
-from layerwise.plots._curves import Steps, steps_of, thin
-from layerwise.plots._groups import group_rates, groups_of, most_steps_of, unit_of
+from layerwise.plots._curves import Steps, most_steps, steps_of, thin
+from layerwise.plots._groups import group_rates, groups_of, unit_of
 from layerwise.plots._style import GREY, axes, dress, from_zero, legend, ramp
-from layerwise.plots._ticks import number_axis, step_axis
+from layerwise.plots._ticks import over_steps
 
 _FAR_APART = 30  # if peaks differ more, a linear axis can't tell the low ones from 0
 _DEEP = 30  # a logarithmic axis ends so far below the lowest peak
@@ -39,7 +39,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
         >>> [line.get_label() for line in ax.lines]
         ['head: 1', 'body: 0.1']
     """
-    shown = steps_of(steps, most_steps_of(plan))
+    shown = steps_of(steps, most_steps([plan.schedule, *(value for value, _ in plan.groups)]))
     groups = groups_of(plan)
     rates = group_rates(plan, groups, shown)
     # Fastest first, by their highest rates; frozen ones last.
@@ -61,14 +61,12 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
     unit = unit_of(plan)
     base = "" if plan.learning_rate is None else f", base {number_text(plan.learning_rate, 3)}"
     dress(ax, f"{unit.capitalize()} of each group{base}", "step (optimizer updates)", unit)
-    ax.margins(x=0.02)
     if len(peaks) and peaks.max() / peaks.min() >= _FAR_APART:
         ax.set_yscale("log")
         lowest = rates[moving][rates[moving] > 0].min()
         ax.set_ylim(max(lowest, peaks.min() / _DEEP) / 1.5, peaks.max() * 1.5)
     else:
         from_zero(ax)
-    step_axis(ax.xaxis)
-    number_axis(ax.yaxis)
+    over_steps(ax)
     legend(ax, ax.lines, [str(line.get_label()) for line in ax.lines], most=8)
     return ax

@@ -8,7 +8,7 @@ from layerwise._series import Floats
 from layerwise.errors import ScheduleError
 from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
-from layerwise.plots._ticks import number_axis, step_axis
+from layerwise.plots._ticks import over_steps
 from layerwise.schedules import Schedule, values_over
 
 
@@ -43,10 +43,8 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
     dress(ax, title, "step (optimizer updates)", "factor on the base rate")
     if before:
         legend(ax, ax.lines, [str(line.get_label()) for line in ax.lines])
-    ax.margins(x=0.02)
     from_zero(ax)
-    step_axis(ax.xaxis)
-    number_axis(ax.yaxis)
+    over_steps(ax)
     return ax
 
 

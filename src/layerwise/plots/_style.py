@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
 
+from layerwise._series import evenly
 from layerwise.errors import LayerwiseError
 
 if TYPE_CHECKING:
@@ -160,8 +161,7 @@ def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: i
     """
     shown = list(zip(handles, labels, strict=True))
     if len(shown) > most:
-        places = np.linspace(0, len(shown) - 1, most).round().astype(int)
-        shown = [shown[place] for place in places]
+        shown = [shown[place] for place in evenly(len(shown), most)]
     if not shown:
         return
     texts = [shorten(label, 28 if len(shown) > 5 else 46) for _, label in shown]

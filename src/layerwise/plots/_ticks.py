@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -11,6 +12,13 @@ from layerwise._numbers import number_text, step_text
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _DIGITS = 6  # of a tick: two neighbours must not read the same
+
+
+def over_steps(ax: Axes) -> None:
+    """Put ticks at whole steps and at round values, and leave a little room at both ends."""
+    ax.margins(x=0.02)
+    step_axis(ax.xaxis)
+    number_axis(ax.yaxis)
 
 
 def step_axis(axis: Axis) -> None:

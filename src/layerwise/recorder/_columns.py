@@ -1,7 +1,7 @@
 """Rows of different shapes become columns of one length, and columns a table in text."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 
 Column: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+Names: TypeAlias = tuple[str, ...]
 Cells: TypeAlias = Sequence[float | str]
 """The numbers of a row; ``nan`` and ``inf`` may be text."""
 
@@ -24,35 +25,29 @@ class Columns:
 
     def __init__(self) -> None:
         self.count = 0
-        self._waiting: dict[tuple[str, ...], list[Cells]] = {}
-        self._places: dict[tuple[str, ...], list[int]] = {}
-        self._blocks: list[tuple[tuple[str, ...], npt.NDArray[np.int64], npt.NDArray[np.float64]]]
-        self._blocks = []
+        self._waiting: dict[Names, list[tuple[int, Cells]]] = {}
+        self._blocks: list[tuple[Names, npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
 
-    def add(self, columns: tuple[str, ...], values: Cells) -> None:
+    def add(self, columns: Names, values: Cells) -> None:
         """Add a row."""
         rows = self._waiting.setdefault(columns, [])
-        rows.append(values)
-        self._places.setdefault(columns, []).append(self.count)
+        rows.append((self.count, values))
         self.count += 1
         if len(rows) == _BLOCK:
             self._pack(columns)
 
-    def _pack(self, columns: tuple[str, ...]) -> None:
-        values = np.array(self._waiting.pop(columns), dtype=np.float64)
-        places = np.array(self._places.pop(columns), dtype=np.int64)
-        self._blocks.append((columns, places, values))
+    def _pack(self, columns: Names) -> None:
+        places, values = zip(*self._waiting.pop(columns), strict=True)
+        self._blocks.append((columns, np.array(places, np.int64), np.array(values, np.float64)))
 
     def finish(self) -> dict[str, Column]:
         """The columns in order of first appearance; steps and epochs are whole numbers."""
         for columns in tuple(self._waiting):
             self._pack(columns)
-        return {name: self._column(name) for name in self._names()}
-
-    def _names(self) -> Iterator[str]:
         # By the first row of each block: a shape that came early may have been packed late.
         blocks = sorted(self._blocks, key=lambda block: int(block[1][0]))
-        yield from dict.fromkeys(name for columns, _, _ in blocks for name in columns)
+        names = dict.fromkeys(name for columns, _, _ in blocks for name in columns)
+        return {name: self._column(name) for name in names}
 
     def _column(self, name: str) -> Column:
         column = np.full(self.count, np.nan)

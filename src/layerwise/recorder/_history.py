@@ -97,21 +97,13 @@ class History:
             (True, np.float64(99.0))
         """
         run = Path(run)
-        columns = {"batch": Columns(), "epoch": Columns()}
-        if rows is None:
-            for row in read_rows(run):
-                columns[row.kind].add(row.columns, row.values)
-        else:
-            most = whole(rows, "rows", RecorderError, at_least=_FEWEST)
-            thinners = {kind: Thinner(most) for kind in columns}
-            for row in read_rows(run):
-                thinners[row.kind].add(row.columns, row.values)
-            for kind, thinner in thinners.items():
-                for names, values in thinner.finish():
-                    columns[kind].add(names, values)
+        most = None if rows is None else whole(rows, "rows", RecorderError, at_least=_FEWEST)
+        kept = {kind: Columns() if most is None else Thinner(most) for kind in ("batch", "epoch")}
+        for row in read_rows(run):
+            kept[row.kind].add(row.columns, row.values)
         return cls(
-            columns["batch"].finish(),
-            columns["epoch"].finish(),
+            kept["batch"].finish(),
+            kept["epoch"].finish(),
             run.resolve().name,
             *(read_data(run / name) for name in (FINDING, PLAN, SCHEDULE)),
         )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from layerwise.errors import RecorderError
-from layerwise.recorder._columns import Cells
+from layerwise.recorder._columns import Cells, Names
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import EPOCH, FILE, STEP, check_header
 
-Table: TypeAlias = tuple[str, tuple[str, ...]]
+Table: TypeAlias = tuple[str, Names]
 """``batch`` or ``epoch``, and the columns of its rows."""
 
 _OBJECT = ord("{")
@@ -20,7 +20,7 @@ class Read(NamedTuple):
     """A row of the file: ``batch`` or ``epoch``, its columns, and its numbers."""
 
     kind: str
-    columns: tuple[str, ...]
+    columns: Names
     values: Cells
 
 
@@ -113,7 +113,7 @@ def _fits(table: Table | None, row: list[float]) -> bool:
     return table is not None and len(row) == 1 + len(table[1])
 
 
-def _counts(kind: str, columns: tuple[str, ...], row: list[float], limits: Limits) -> bool:
+def _counts(kind: str, columns: Names, row: list[float], limits: Limits) -> bool:
     """Whether no later line makes a row void."""
     if columns[0] == STEP:
         if kind == "batch":

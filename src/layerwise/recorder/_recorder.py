@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from layerwise._checks import whole
@@ -12,16 +11,8 @@ from layerwise.multipliers import Plan
 from layerwise.recorder._file import RecordFile
 from layerwise.recorder._format import STEP
 from layerwise.recorder._lines import Lines
-from layerwise.recorder._row import Numbers, Row, make_row, row_from_mapping
-from layerwise.recorder._saved import (
-    FINDING,
-    PLAN,
-    SCHEDULE,
-    finding_data,
-    plan_data,
-    schedule_data,
-    write_data,
-)
+from layerwise.recorder._row import Given, Numbers, Row, make_row, row_from_mapping
+from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, plan_data, schedule_data, write_data
 from layerwise.recorder._sinks.sink import Sink, Sinks
 from layerwise.schedules import Schedule
 
@@ -59,11 +50,7 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        run: str | Path,
-        *,
-        every: SupportsIndex = 1,
-        sinks: Iterable[Sink] = (),
+        self, run: str | Path, *, every: SupportsIndex = 1, sinks: Iterable[Sink] = ()
     ) -> None:
         self.every = whole(every, "every", RecorderError, at_least=1)
         self.run = Path(run)
@@ -107,22 +94,8 @@ class Recorder:
         Raises:
             RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
         """
-        self._put(
-            [
-                make_row(
-                    "batch",
-                    self._file.started,
-                    step=step,
-                    epoch=epoch,
-                    loss=loss,
-                    metrics=metrics,
-                    rate=rate,
-                    rates=rates,
-                    ratios=ratios,
-                    time=time,
-                )
-            ]
-        )
+        given = Given(step, epoch, loss, metrics, rate, rates, ratios, time)
+        self._put([make_row("batch", self._file.started, given)])
 
     def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Record several batches at once.
@@ -173,21 +146,8 @@ class Recorder:
         """
         if step is None and self._lines.step is not None:
             step = self._lines.step + 1
-        self._put(
-            [
-                make_row(
-                    "epoch",
-                    self._file.started,
-                    step=step,
-                    epoch=epoch,
-                    loss=loss,
-                    metrics=metrics,
-                    rate=rate,
-                    rates=rates,
-                    time=time,
-                )
-            ]
-        )
+        given = Given(step, epoch, loss, metrics, rate, rates, time=time)
+        self._put([make_row("epoch", self._file.started, given)])
 
     def resume(self, step: SupportsIndex) -> None:
         """Say that training goes on from this step, such as that of a loaded checkpoint.
@@ -221,7 +181,7 @@ class Recorder:
 
     def save_finding(self, finding: LRFinding) -> None:
         """Save what the finder found, as ``finder.json`` in the run's folder."""
-        self._save(FINDING, finding_data(finding))
+        self._save(FINDING, finding.to_config())
 
     def save_plan(self, plan: Plan, steps: int | None = None) -> None:
         """Save a plan as ``plan.json`` in the run's folder: its table, and its rates over steps.
@@ -257,12 +217,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -53,27 +53,29 @@ class Row(NamedTuple):
     values: list[float]
 
 
-def make_row(
-    kind: str,
-    started: float,
-    *,
-    step: SupportsIndex | None = None,
-    epoch: SupportsIndex | None = None,
-    loss: SupportsFloat | None = None,
-    metrics: Numbers | None = None,
-    rate: SupportsFloat | None = None,
-    rates: Numbers | None = None,
-    ratios: Numbers | None = None,
-    time: float | None = None,
-) -> Row:
+class Given(NamedTuple):
+    """The arguments of ``Recorder.log``, in its order, as they were given."""
+
+    step: SupportsIndex | None = None
+    epoch: SupportsIndex | None = None
+    loss: SupportsFloat | None = None
+    metrics: Numbers | None = None
+    rate: SupportsFloat | None = None
+    rates: Numbers | None = None
+    ratios: Numbers | None = None
+    time: float | None = None
+
+
+def make_row(kind: str, started: float, given: Given) -> Row:
     """Check the arguments of a row, and make them plain numbers.
 
     The kind is ``batch`` or ``epoch``. The row's time counts from ``started``, when the record was
-    begun, in Unix seconds. The other arguments are those of ``Recorder.log``.
+    begun, in Unix seconds.
 
     Raises:
         RecorderError: A step or epoch is no whole number of at least 0, or a value no number.
     """
+    step, epoch, loss, metrics, rate, rates, ratios, time = given
     fixed: list[str] = []
     values: list[float] = []
     if step is not None or kind == "batch":
@@ -109,12 +111,13 @@ def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
         RecorderError: It is no such mapping, or as in ``make_row``.
     """
     try:
-        return make_row("batch", started, **row)
+        given = Given(**row)
     except TypeError as error:
         raise RecorderError(
             "A row must be a mapping of arguments of Recorder.log, such as step, loss and rates: "
-            f"{str(error).removeprefix('make_row() ')}."
+            f"{str(error).removeprefix('Given.__new__() ')}."
         ) from None
+    return make_row("batch", started, given)
 
 
 def _complaint(fixed: Mapping[str, object], *named: object) -> str:

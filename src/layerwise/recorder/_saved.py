@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from layerwise._checks import whole
+from layerwise._series import evenly
 from layerwise.errors import ConfigError, RecorderError
-from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Value
 from layerwise.recorder._format import strict
 from layerwise.schedules import Schedule
@@ -23,11 +23,6 @@ POINTS = 200
 
 ENDLESS = 1000
 """How many steps of an endless schedule are saved if the length of the training is unknown."""
-
-
-def finding_data(finding: LRFinding) -> dict[str, Any]:
-    """A finding as plain data."""
-    return dict(finding.to_config())
 
 
 def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
@@ -94,9 +89,7 @@ def _points(values: Sequence[Value | None], steps: int | None, start: int) -> li
         last = max((length for length in lengths if length), default=ENDLESS if changing else 0)
     else:
         last = whole(steps, "steps", RecorderError)
-    last = max(last, start)
-    points = np.linspace(0, last, min(POINTS, last + 1)).round()
-    return [int(step) for step in np.unique(points)]
+    return list(map(int, evenly(max(last, start) + 1, POINTS)))
 
 
 def write_data(path: Path, data: Mapping[str, Any]) -> None:

@@ -5,10 +5,9 @@ knows how many.
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from layerwise.recorder._columns import Cells
+from layerwise.recorder._columns import Cells, Column, Columns, Names
 from layerwise.recorder._format import LOSS
 
 # The first row of a bucket, those of lowest and highest loss, and one with the most columns.
@@ -19,7 +18,7 @@ class Kept(NamedTuple):
     """A row, with its place among all rows."""
 
     place: int
-    columns: tuple[str, ...]
+    columns: Names
     values: Cells
     loss: float
 
@@ -50,7 +49,7 @@ class Thinner:
         self._count = 0
         self._latest: Kept | None = None
 
-    def add(self, columns: tuple[str, ...], values: Cells) -> None:
+    def add(self, columns: Names, values: Cells) -> None:
         """Take the next row."""
         loss = float(values[columns.index(LOSS)]) if LOSS in columns else 0.0
         row = Kept(self._count, columns, values, loss)
@@ -83,14 +82,16 @@ class Thinner:
         self._buckets.append(Bucket(row, row, row, row))
         self._in_last = 1
 
-    def finish(self) -> Iterator[tuple[tuple[str, ...], Cells]]:
-        """The rows kept, in order; the first and the last row are among them."""
+    def finish(self) -> dict[str, Column]:
+        """The columns of the rows kept, in order; the first and the last row are among them."""
         kept = {row.place: row for row in self._all}
         kept.update((row.place, row) for bucket in self._buckets for row in bucket)
         if self._latest is not None:
             kept[self._latest.place] = self._latest
+        columns = Columns()
         for place in sorted(kept):
-            yield kept[place].columns, kept[place].values
+            columns.add(kept[place].columns, kept[place].values)
+        return columns.finish()
 
 
 def _merge(left: Bucket, right: Bucket) -> Bucket:

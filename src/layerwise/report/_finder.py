@@ -83,40 +83,22 @@ def _traces(run: Run, finding: LRFinding) -> list[dict[str, Any]]:
     lines[0] |= {"opacity": 0.3, "hoverinfo": "skip"}
     lines[1] |= {"hovertemplate": "loss %{y:.4~g} at rate %{x:.3~g}"}
     colour = lines[0]["line"]["color"]
-    others = [(rule, rate) for rule, rate in finding.candidates.items() if rate]
+
+    def markers(at: Sequence[float], look: dict[str, Any], hover: str) -> dict[str, Any]:
+        heights = numbers(np.array([_height(rate, rates, smoothed) for rate in at]))
+        points = {"mode": "markers", "x": at, "y": heights, "marker": look}
+        return common | points | {"hovertemplate": hover}
+
+    others = {rule: rate for rule, rate in finding.candidates.items() if rate}
     if others:
-        lines.append(
-            common
-            | {
-                "mode": "markers",
-                "x": [rate for _, rate in others],
-                "y": numbers(np.array([_height(rate, rates, smoothed) for _, rate in others])),
-                "text": [rule for rule, _ in others],
-                "marker": {
-                    "symbol": "circle",
-                    "size": 8,
-                    "color": "@surface",
-                    "line": {"color": colour, "width": 1.6},
-                },
-                "hovertemplate": "%{text}: rate %{x:.3~g}",
-            }
-        )
+        edge = {"color": colour, "width": 1.6}
+        look = {"symbol": "circle", "size": 8, "color": "@surface", "line": edge}
+        circles = markers(list(others.values()), look, "%{text}: rate %{x:.3~g}")
+        lines.append(circles | {"text": list(others)})
     if finding.suggestion:
-        lines.append(
-            common
-            | {
-                "mode": "markers",
-                "x": [finding.suggestion],
-                "y": numbers(np.array([_height(finding.suggestion, rates, smoothed)])),
-                "marker": {
-                    "symbol": "diamond",
-                    "size": 14,
-                    "color": colour,
-                    "line": {"color": "@surface", "width": 2},
-                },
-                "hovertemplate": "suggestion: rate %{x:.3~g}",
-            }
-        )
+        edge = {"color": "@surface", "width": 2}
+        look = {"symbol": "diamond", "size": 14, "color": colour, "line": edge}
+        lines.append(markers([finding.suggestion], look, "suggestion: rate %{x:.3~g}"))
     return lines
 
 

@@ -27,22 +27,21 @@ CIRCLES = ("circles: each epoch", "circles: the validation after each epoch")
 
 def loss(runs: Sequence[Run]) -> list[Picture]:
     """The loss of every batch, its moving average, and the validation's loss."""
-    return [picture for picture in [_picture(runs, "loss", "Loss", "picture-loss", 380)] if picture]
+    return _picture(runs, "loss", "Loss", "picture-loss", 380)
 
 
 def metrics(runs: Sequence[Run]) -> list[Picture]:
     """A picture for each metric."""
     names = dict.fromkeys(name for run in runs for name in run.history.metrics)
-    drawn = (
-        _picture(runs, name, name, f"picture-metric-{place}", 300)
+    return [
+        picture
         for place, name in enumerate(names)
-    )
-    return [picture for picture in drawn if picture]
+        for picture in _picture(runs, name, name, f"picture-metric-{place}", 300)
+    ]
 
 
-def _picture(
-    runs: Sequence[Run], column: str, title: str, name: str, height: int
-) -> Picture | None:
+def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: int) -> list[Picture]:
+    """The picture of a column, if any run has a finite value in it."""
     recorded = [run for run in runs if column in run.batch or _of_epochs(run, column)]
     data: list[Trace] = []
     rows: list[tuple[str, ...]] = []
@@ -74,8 +73,8 @@ def _picture(
             looks[CIRCLES[kind.startswith(VALIDATION)]] = None
             curves.append(values)
     if not any(np.isfinite(values).any() for values in curves):
-        return None
-    return Picture(
+        return []
+    picture = Picture(
         name,
         title,
         f"{title} by step. {listed(words)} {_sentence(looks)}",
@@ -84,6 +83,7 @@ def _picture(
         Table(("run", "step", column, "moving average"), tuple(rows), table_note(seen, len(rows))),
         height=height,
     )
+    return [picture]
 
 
 def _of_epochs(run: Run, column: str) -> list[str]:

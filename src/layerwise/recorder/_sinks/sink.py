@@ -64,12 +64,10 @@ class Sinks:
         # The row of an epoch without a step is shown at the epoch's number.
         step = int(row.pop(STEP, epoch))
         del row[TIME]
-        self._write(step, {prefix + name: value for name, value in row.items()})
-
-    def _write(self, step: int, values: dict[str, float]) -> None:
+        named = {prefix + name: value for name, value in row.items()}
         for sink in tuple(self._sinks):
             try:
-                sink.write(step, values)
+                sink.write(step, named)
             except Exception as error:
                 self._drop(sink, f"write step {step}", error)
 
