@@ -9,11 +9,7 @@ import numpy as np
 from keras import ops
 
 from layerwise.keras._callbacks.step_rate import StepRate
-from layerwise.keras._internals.optimizer import (
-    base_rate_of,
-    batches_per_update,
-    inner_optimizer,
-)
+from layerwise.keras._internals.optimizer import base_rate_of, batches_per_update, inner_optimizer
 from layerwise.keras._optimizer.rate_groups import Floats, Steps, groups_of, over
 from layerwise.keras._schedule import LearningRateSchedule
 from layerwise.recorder import BatchRow, RecorderWarning

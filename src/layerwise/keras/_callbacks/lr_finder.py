@@ -9,21 +9,11 @@ import numpy as np
 
 from layerwise._checks import number
 from layerwise.errors import FinderError
-from layerwise.finder import (
-    LRFinding,
-    SearchOptions,
-    Stopped,
-    StopRule,
-    SweepPoints,
-)
+from layerwise.finder import LRFinding, SearchOptions, Stopped, StopRule, SweepPoints
 from layerwise.keras._callbacks.lr_updater import LRUpdater
 from layerwise.keras._finder.base_rate import group_factors
 from layerwise.keras._finder.restore import VariableSnapshot, variables_of
-from layerwise.keras._internals.optimizer import (
-    batch_count,
-    batches_per_update,
-    rate_variable,
-)
+from layerwise.keras._internals.optimizer import batch_count, batches_per_update, rate_variable
 from layerwise.keras._internals.random_states import RandomStates
 from layerwise.keras._optimizer.rate_groups import groups_of
 from layerwise.recorder import BatchRow
