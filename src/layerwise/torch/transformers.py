@@ -1,17 +1,16 @@
 """Recorder for Transformers: a callback. Importing this module imports ``transformers``."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from numbers import Real
-from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import TrainerCallback, TrainerState
 
-from layerwise.recorder import RecorderWarning, Sink
+from layerwise.recorder import RecorderWarning
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -53,22 +52,12 @@ class Recorder(TrainerRecorder, TrainerCallback):
         True
     """
 
-    def __init__(
-        self,
-        run: str | Path,
-        *,
-        every: SupportsIndex = 1,
-        ratios: int | None = None,
-        sinks: Iterable[Sink] = (),
-        wait: float = 0.5,
-    ) -> None:
-        super().__init__(run, every=every, ratios=ratios, sinks=sinks, wait=wait)
-        self._hook: RemovableHandle | None = None
-        self._losses: list[Tensor] = []
-        self._shares = False
-        self._epoch: dict[str, Any] | None = None
-        self._at = 0
-        self._warned = False
+    _hook: RemovableHandle | None = None
+    _losses: Sequence[Tensor] = ()
+    _shares = False
+    _epoch: dict[str, Any] | None = None
+    _at = 0
+    _warned = False
 
     def of(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Wrap a ``compute_loss_func``, so that its losses are recorded.
@@ -102,7 +91,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
         self._open(
             scheduler if isinstance(scheduler, ScheduleLR) else optimizer, model, state.global_step
         )
-        self._losses, self._epoch = [], None
+        self._losses, self._epoch = (), None
         self._hook = model.register_forward_hook(self._forward, with_kwargs=True)
 
     def on_step_begin(
@@ -110,7 +99,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
     ) -> None:
         """Begin an update, with no loss yet."""
         self._write_epoch()
-        self._losses = []
+        self._losses = ()
         self._at = int((state.epoch or 0) + 1e-6)  # a fraction of epochs; 1e-6 for rounding
 
     def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
@@ -134,7 +123,8 @@ class Recorder(TrainerRecorder, TrainerCallback):
         """Record the metrics, with the epoch that has just ended or the one that goes on."""
         if self._record is None:
             return
-        found = {k: float(v) for k, v in (kwargs.get("metrics") or {}).items() if _is_number(v)}
+        metrics = kwargs.get("metrics") or {}
+        found = {k: float(v) for k, v in metrics.items() if isinstance(v, Real)}
         found.pop("epoch", None)
         row = self._epoch or {"epoch": self._at, "step": state.global_step}
         self._epoch = row | {"metrics": found}
@@ -166,9 +156,5 @@ class Recorder(TrainerRecorder, TrainerCallback):
 
     def _take(self, loss: Tensor, shares: bool) -> None:
         """Keep a batch's loss; if the update's items are known, it is a share of the update's."""
-        self._losses.append(loss.detach().clone())
+        self._losses = [*self._losses, loss.detach().clone()]
         self._shares = shares
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)

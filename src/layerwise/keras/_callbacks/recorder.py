@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self, SupportsIndex
 
 from layerwise import recorder
@@ -87,18 +87,15 @@ class Recorder(BatchCallback):
     ) -> None:
         super().__init__()
         self.run = Path(run)
-        self._every, self._ratios, self._wait = every, check_ratios(ratios), check_wait(wait)
-        self._sinks = tuple(sinks)
-        self._record: recorder.Recorder | None = self._opened()
+        self._ratios, self._wait = check_ratios(ratios), check_wait(wait)
+        self._open = partial(recorder.Recorder, self.run, every=every, sinks=tuple(sinks))
+        self._record: recorder.Recorder | None = self._open()
         self._last = BatchRow()
-
-    def _opened(self) -> recorder.Recorder:
-        return recorder.Recorder(self.run, every=self._every, sinks=self._sinks)
 
     def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_begin(logs)
         if self._record is None:
-            self._record = self._opened()
+            self._record = self._open()
         optimizer = inner_optimizer(self.model.optimizer)
         if isinstance(optimizer, LRMultiplier):
             variables = self.model.trainable_variables
@@ -154,10 +151,5 @@ class Recorder(BatchCallback):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

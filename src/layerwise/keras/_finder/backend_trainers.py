@@ -18,40 +18,19 @@ from layerwise.keras._internals.trainer import (
 from layerwise.keras._internals.values import number_in
 
 
-def trainer_for(
-    model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
-) -> KerasTrainer:
-    """The trainer for the backend; see ``KerasTrainer``."""
-    kind = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
-    return kind(model, on_host, generators)
-
-
 class EagerTrainer(KerasTrainer):
     """On TensorFlow and PyTorch: the variables train, and a copy of them is kept."""
-
-    def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
-    ) -> None:
-        super().__init__(model, on_host, generators)
-        self._reset_tensors = [
-            (v, keras.ops.convert_to_tensor(value, v.dtype))
-            for v, value in zip(self.trackers, self.reset_values, strict=True)
-        ]
 
     def snapshot(self) -> Snapshot:
         """See ``layerwise.finder.Trainer``."""
         values = VariableSnapshot(variables_of(self.model), self.on_host)
         return RandomStates(self.generators), values
 
-    def restore(self, state: Snapshot) -> None:
-        """See ``layerwise.finder.Trainer``."""
-        random, values = state
-        if values is not None:
-            values.put_back()
-        random.put_back()
-        self.begun = False
-
     def _begin(self, per_update: int) -> None:
+        self._reset_tensors = [
+            (v, keras.ops.convert_to_tensor(value, v.dtype))
+            for v, value in zip(self.trackers, self.reset_values, strict=True)
+        ]
         if per_update > 1:
             self.count.assign(self._count() // per_update * per_update)
             for sums in accumulated_gradients(self.model.optimizer):
@@ -109,12 +88,8 @@ class FunctionalTrainer(KerasTrainer):
 
     def restore(self, state: Snapshot) -> None:
         """See ``layerwise.finder.Trainer``."""
-        random, values = state
         self._state = []
-        if values is not None and self.begun:
-            values.put_back()
-        random.put_back()
-        self.begun = False
+        super().restore(state)
 
     def _begin(self, per_update: int) -> None:
         if self.on_host:

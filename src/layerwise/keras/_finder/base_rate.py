@@ -1,10 +1,8 @@
 """The base rate of an optimizer as one variable that a search can set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple
 
 import keras
 
@@ -22,21 +20,8 @@ from layerwise.keras._optimizer.rate_groups import RateGroups
 from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
-class SearchableRate(NamedTuple):
-    """The base rate of a model's optimizer while a search sets it.
-
-    Attributes:
-        lifted: Whether a schedule or function that acts on the rate is left out meanwhile.
-        group_factors: Gives the factor of each group's rate on the base rate, once the model is
-            built.
-    """
-
-    lifted: bool
-    group_factors: Callable[[], dict[str, float]]
-
-
 @contextmanager
-def searchable_rate(model: keras.Model) -> Iterator[SearchableRate]:
+def searchable_rate(model: keras.Model) -> Iterator[bool]:
     """While the block runs, the base rate is one variable, and no schedule acts on it.
 
     A variable takes the place of a schedule or function that gives the base rate, and the common
@@ -45,12 +30,15 @@ def searchable_rate(model: keras.Model) -> Iterator[SearchableRate]:
     Args:
         model: A compiled model; its optimizer may be built in the block.
 
+    Yields:
+        Whether a schedule or function that acts on the rate is left out meanwhile.
+
     Raises:
         FinderError: The optimizer has no base rate, or several.
     """
     _check_base_rate(model.optimizer)
     with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
-        yield SearchableRate(inside or outside, partial(group_factors, model))
+        yield inside or outside
 
 
 def group_factors(model: keras.Model) -> dict[str, float]:

@@ -8,8 +8,8 @@ import keras
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
-from layerwise.keras._finder.backend_trainers import trainer_for
-from layerwise.keras._finder.base_rate import searchable_rate
+from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
+from layerwise.keras._finder.base_rate import group_factors, searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
@@ -85,8 +85,9 @@ def find_lr(
     wanted = SearchOptions(**options)
     _check_model(model)
     per_update = _batches_per_update(model, wanted.accumulate)
+    trainer = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
     generators = generators_of(x, held_out)
-    with restored_after(model, generators) as random, searchable_rate(model) as rate:
+    with restored_after(model, generators) as random, searchable_rate(model) as lifted:
         batches = FinderBatches(
             *(model, per_update, x, y),
             sample_weight=sample_weight,
@@ -103,13 +104,13 @@ def find_lr(
             if not model.trainable_variables:
                 raise FinderError(f"The model {model.name!r} has no weights that train.")
             check_scalar(model, shape or ())
-            with ready_to_train(model, separate=rate.lifted):
+            with ready_to_train(model, separate=lifted):
                 return search(
-                    trainer_for(model, wanted.memory == "host", generators),
+                    trainer(model, wanted.memory == "host", generators),
                     batches,
                     wanted,
                     held_out=batches.held_out,
-                    group_factors=rate.group_factors(),
+                    group_factors=group_factors(model),
                 )
 
 

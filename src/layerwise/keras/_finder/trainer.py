@@ -58,8 +58,8 @@ class KerasTrainer(ABC):
     def train(self, batch: list[object], rate: float) -> float:
         """Apply one update on the batches of a list; returns the mean of their losses."""
         if not self.begun:
-            self._begin(len(batch))
             self.begun = True
+            self._begin(len(batch))
         self._set_rate(rate)
         losses = []
         for part in batch:
@@ -72,6 +72,14 @@ class KerasTrainer(ABC):
                 return math.nan
             losses.append(loss)
         return sum(losses) / len(losses)
+
+    def restore(self, state: Snapshot) -> None:
+        """See ``layerwise.finder.Trainer``."""
+        random, values = state
+        if values is not None and self.begun:
+            values.put_back()
+        random.put_back()
+        self.begun = False
 
     def _loss_of(self, logs: object) -> float:
         if not isinstance(logs, dict) or "loss" not in logs:
@@ -87,10 +95,6 @@ class KerasTrainer(ABC):
 
     @abstractmethod
     def snapshot(self) -> Snapshot:
-        """See ``layerwise.finder.Trainer``."""
-
-    @abstractmethod
-    def restore(self, state: Snapshot) -> None:
         """See ``layerwise.finder.Trainer``."""
 
     @abstractmethod

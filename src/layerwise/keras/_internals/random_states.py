@@ -58,7 +58,7 @@ def _keras_state() -> Restore:
     state = None if generator is None else number_in(generator.state).copy()
 
     def restore() -> None:
-        set_global_seed_generator(generator)
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
         if generator is not None:
             generator.state.assign(state)
 
@@ -90,8 +90,3 @@ def _set_op_seeds(state: tuple[object, ...]) -> None:
 def global_seed_generator() -> keras.random.SeedGenerator | None:
     """Keras' global generator of seeds; None if nothing has needed it yet."""
     return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-
-
-def set_global_seed_generator(generator: keras.random.SeedGenerator | None) -> None:
-    """Make this Keras' global generator of seeds, or have none."""
-    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Self
 
 import keras
 from keras import Variable
@@ -104,30 +103,9 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
-    ) -> Self:
+    ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        spec = RuleSpec(rules, schedule, match, strict, layers)
-        inside = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
-        plain = _plain_class(type(source))
-        check_hooks(plain)
-        made = clone_optimizer(source, plain)
-        become(made, _multiplied_class(plain), OptimizerError)
-        made._factors = Factors()
-        made._multiplied = _Multiplied((*inside, spec), source if source.built else None)
-        result: Self = made
-        return result
-
-    def __init__(
-        self,
-        optimizer: Identifier,
-        rules: Rules | None = None,
-        *,
-        schedule: StepValue | None = None,
-        match: str = "prefix",
-        strict: bool = True,
-        layers: Layers | None = None,
-    ) -> None:
-        """Everything is done in ``__new__``, which knows the class that the result has."""
+        return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers))
 
     def build(self, variables: list[Variable]) -> None:
         if self.built:
@@ -222,14 +200,7 @@ class LRMultiplier(MultipliedUpdate):
         """The optimizer that ``get_config`` described."""
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
         spec = RuleSpec.from_config(config, RegisteredFunctions())
-        return LRMultiplier(
-            optimizer,
-            spec.rules,
-            schedule=spec.schedule,
-            match=spec.match,
-            strict=spec.strict,
-            layers=spec.layers,
-        )
+        return _multiplied(as_optimizer(optimizer), spec)
 
     def plain(self) -> Optimizer:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
@@ -249,15 +220,25 @@ class LRMultiplier(MultipliedUpdate):
         The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
         would multiply with the rules that are there.
         """
-        made = LRMultiplier(
-            self.plain(), rules, schedule=schedule, match=match, strict=strict, layers=layers
-        )
+        made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers))
         made._multiplied.source = self if self.built else None
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keras pickles through its file format; the class that reads it must be importable.
         return unpickler(LRMultiplier), super().__reduce__()[1]
+
+
+def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
+    """A copy of an optimizer with these rules, around those that it has already."""
+    inside = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
+    plain = _plain_class(type(source))
+    check_hooks(plain)
+    made: LRMultiplier = clone_optimizer(source, plain)
+    become(made, _multiplied_class(plain), OptimizerError)
+    made._factors = Factors()
+    made._multiplied = _Multiplied((*inside, spec), source if source.built else None)
+    return made
 
 
 @cache
@@ -268,7 +249,9 @@ def _multiplied_class(plain: type) -> type:
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
         )
-    made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
+    # Called on what __new__ has made, __init__() would make the plain optimizer anew.
+    members = {"_plain": plain, "__init__": lambda *_, **__: None}
+    made = type("LRMultiplier", (LRMultiplier, plain), members)
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
     keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
     return made

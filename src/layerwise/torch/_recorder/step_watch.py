@@ -53,10 +53,7 @@ class StepWatcher:
         def after(*_: object) -> None:
             self._after()
 
-        self._handles = (
-            inner.register_step_pre_hook(before),
-            inner.register_step_post_hook(after),
-        )
+        self._handles = (inner.register_step_pre_hook(before), inner.register_step_post_hook(after))
 
     def take(self) -> StepRates:
         """What the last update used; if it was taken already, what the next one is going to use."""

@@ -1,6 +1,7 @@
 """What the recorders share that are callbacks of a trainer: Lightning's and Transformers'."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -28,8 +29,9 @@ class TrainerRecorder:
         wait: float = 0.5,
     ) -> None:
         self.run = Path(run)
-        self._every, self._ratios, self._wait = every, ratios, wait
-        self._sinks = tuple(sinks)
+        self._recorder = partial(
+            Recorder, self.run, every=every, ratios=ratios, sinks=tuple(sinks), wait=wait
+        )
         self._record: Recorder | None = None
 
     def close(self) -> None:
@@ -40,14 +42,6 @@ class TrainerRecorder:
 
     def _open(self, source: Optimizer | ScheduleLR, model: nn.Module, step: int) -> None:
         """Open the record, at the step at which training begins or goes on."""
-        self._record = Recorder(
-            self.run,
-            source,
-            model=model,
-            every=self._every,
-            ratios=self._ratios,
-            sinks=self._sinks,
-            wait=self._wait,
-        )
+        self._record = self._recorder(source, model=model)
         if step:
             self._record.resume(step)
