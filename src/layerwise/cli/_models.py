@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -12,7 +12,7 @@ import typer
 
 from layerwise.cli._files import one_of
 from layerwise.errors import LayerwiseError
-from layerwise.multipliers import Parameter, Plan, Rules, Strategy, resolve
+from layerwise.multipliers import Parameter, Plan, Rules, RuleSpec
 
 if TYPE_CHECKING:
     import keras
@@ -80,19 +80,15 @@ def plan_of(
     shapes = readers[suffix](path)
     if not shapes:
         raise LayerwiseError(f"{path.name} holds no weights.")
-    if suffix not in _ORDERED and any(own.layers is None for own in _strategies(rules)):
+    spec = RuleSpec(rules, match=match, strict=strict)
+    if suffix not in _ORDERED and spec.needs_order:
         raise LayerwiseError(
             f"{path.name} doesn't say in which order its layers come, which a strategy needs. "
             'Write them into the strategy, from input to head: "layers": ["embed", ..., "head"].'
         )
     separator = "/" if any("/" in name for name in shapes) else "."
-    return resolve(
-        [_parameter(name, shape, separator) for name, shape in shapes.items()],
-        rules,
-        match=match,
-        strict=strict,
-        separator=separator,
-    )
+    parameters = [_parameter(name, shape, separator) for name, shape in shapes.items()]
+    return spec.resolve(parameters, separator=separator)
 
 
 def _parameter(name: str, shape: tuple[int, ...], separator: str) -> Parameter:
@@ -196,11 +192,3 @@ def _numpy_shapes(path: Path) -> Shapes:
             f"{path.name} is damaged, or it holds more than arrays. np.savez(path, "
             "**{name: array}) writes a file that can be read."
         ) from error
-
-
-def _strategies(rules: Rules | None) -> Iterable[Strategy]:
-    if isinstance(rules, Strategy):
-        yield rules
-    elif isinstance(rules, Sequence):
-        for part in rules:
-            yield from _strategies(part)
