@@ -108,6 +108,23 @@ def test_steps_are_updates_under_accumulation(name: str) -> None:
     np.testing.assert_allclose(updater.batch_history["lrs"], expected, rtol=1e-6)
 
 
+def test_an_optimizer_that_is_built_meanwhile_knows_its_slots() -> None:
+    # On TensorFlow it is built inside the step, where the callback's rate has taken its place.
+    rules = {"line": lambda step: ops.where(step < 3, 0.5, 0.0)}
+    clr = CircularLR(2, 0.125, 0.375)
+    called = model_with(LRMultiplier(keras.optimizers.SGD(0.3, momentum=0.9), rules))
+    called.fit(X, X, batch_size=4, verbose=0, callbacks=[clr])
+    schedule = cyclic(2, 0.125, 0.375)
+    scheduled = model_with(
+        LRMultiplier(keras.optimizers.SGD(1.0, momentum=0.9), rules, schedule=schedule)
+    )
+    scheduled.fit(X, X, batch_size=4, verbose=0)
+    weights = [ops.convert_to_numpy(model.layers[-1].bias) for model in (called, scheduled)]
+    ours, theirs = (float(bias[0]) for bias in weights)
+    assert ours == pytest.approx(theirs, rel=1e-6)  # the factors are multiplied in another order
+    assert ours != 0.0
+
+
 def test_more_batches_an_execution_move_by_the_schedule() -> None:
     if keras.backend.backend() == "torch":
         pytest.skip("Keras on Torch has one batch an execution")

@@ -91,9 +91,14 @@ class Slots:
 
 
 class _References:
-    """Which variable each slot was made for; a plain object, so that no backend tracks it."""
+    """Which variable each slot was made for; a plain object, so that no backend tracks it.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: The optimizer's variables that are no slots: its count, and its base rate.
+    """
+
+    def __init__(self, earlier: Sequence[Variable]) -> None:
+        self.earlier = {id(variable) for variable in earlier}
         self.pairs: list[tuple[Variable, Variable]] = []
 
 
@@ -107,7 +112,7 @@ class OptimizerHooks(Optimizer):
     _references: _References
 
     def build(self, variables: list[Variable]) -> None:
-        self._references = _References()
+        self._references = _References(self._variables)
         super().build(variables)
 
     def add_variable_from_reference(
@@ -132,6 +137,7 @@ class OptimizerHooks(Optimizer):
         attributes = {id(value) for value in vars(self).values()}
         of_variable: list[list[Variable]] = [[] for _ in place]
         shared, unknown = [], []
+        # While a callback sets the rate, the rate's variable is in no attribute.
         aside = {id(v) for v in (self._iterations, self._learning_rate, *averages_of(self))}
         for variable in self._variables:
             if id(variable) in aside:
@@ -140,7 +146,7 @@ class OptimizerHooks(Optimizer):
                 of_variable[owner[id(variable)]].append(variable)
             elif id(variable) in attributes:
                 shared.append(variable)
-            else:
+            elif id(variable) not in self._references.earlier:
                 unknown.append(variable.name)
         return Slots(of_variable, shared, unknown)
 

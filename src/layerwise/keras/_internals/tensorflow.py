@@ -40,12 +40,13 @@ def assign_on_replicas(
     """Assign ``rule(variable, *arguments)`` on every replica of each variable."""
     import tensorflow as tf
 
-    def assign(variable: tf.Variable, *args: object) -> None:
+    # The types in quotes: AutoGraph reads these functions again, and knows no name of this one.
+    def assign(variable: "tf.Variable", *args: object) -> None:
         variable.assign(rule(variable, *args))
 
     def update(
-        distribution: tf.distribute.Strategy,
-        variables: Sequence[tf.Variable],
+        distribution: "tf.distribute.Strategy",
+        variables: Sequence["tf.Variable"],
         arguments: Sequence[tuple[object, ...]],
     ) -> None:
         for variable, args in zip(variables, arguments, strict=True):
