@@ -1,6 +1,5 @@
 """A multiplier of 0 freezes: weights and their optimizer state stay as they are, bit for bit."""
 
-import logging
 from typing import Any
 
 import keras
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import gradual_unfreezing, linear, piecewise_constant
+from layerwise import gradual_unfreezing, piecewise_constant
 from layerwise.keras import LRMultiplier
-from tests._support.keras.networks import loss, make_data, make_network
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
 
@@ -186,19 +184,3 @@ def test_an_average_from_before_does_not_reach_a_frozen_weight(
     optimizer.finalize_variable_values(variables)
     assert (bits(variables)[LOW], bits(averages)) == before
     assert bits(variables)[2:] == bits(optimizer._model_variables_moving_average[2:])
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="AutoGraph is TensorFlow's")
-def test_autograph_can_read_what_holds_frozen_state() -> None:
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("tensorflow")
-    log.addHandler(handler)
-    try:
-        model = make_network()
-        model.compile(LRMultiplier("adam", {"low": linear(3)}), loss=loss())
-        model.fit(*make_data(), verbose=0)
-    finally:
-        log.removeHandler(handler)
-    assert [text for text in said if "AutoGraph" in text] == []
