@@ -113,7 +113,7 @@ class FinderError(LayerwiseError, ValueError):
         >>> search(QuadraticTrainer(), range(10), low=-1.0)
         Traceback (most recent call last):
         ...
-        layerwise.errors.FinderError: low=-1.0: a rate has to be a finite number above 0.
+        layerwise.errors.FinderError: low must be a finite number above 0, got -1.0.
     """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import griffe
 import pytest
 
+from layerwise.keras import LRMultiplier
 from tests._support.pages import DOCS
 from tests._support.rooms import ROOT
 
@@ -90,3 +91,9 @@ def test_every_public_name_is_on_a_page() -> None:
             assert shown & {module, f"{module}.{name}"}, f"{module}.{name} is on no page"
     for name in importlib.import_module("layerwise").__all__:
         assert re.search(rf"`{name}`", pages["index"]), f"{name} is not on the page api/index.md"
+
+
+def test_the_site_shows_how_to_make_a_multiplied_optimizer(library: Any) -> None:
+    """The site reads a class' arguments off ``__init__``; this one is made by ``__new__``."""
+    shown = [argument.name for argument in library["keras.LRMultiplier"].parameters]
+    assert shown[1:] == list(inspect.signature(LRMultiplier.__new__).parameters)[1:]

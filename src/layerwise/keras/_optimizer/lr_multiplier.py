@@ -107,6 +107,18 @@ class LRMultiplier(MultipliedUpdate):
         source = as_optimizer(optimizer)
         return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers))
 
+    def __init__(
+        self,
+        optimizer: Identifier,
+        rules: Rules | None = None,
+        *,
+        schedule: StepValue | None = None,
+        match: str = "prefix",
+        strict: bool = True,
+        layers: Layers | None = None,
+    ) -> None:
+        """Everything is done in ``__new__``, which knows the class that the result has."""
+
     def build(self, variables: list[Variable]) -> None:
         if self.built:
             return
@@ -249,9 +261,7 @@ def _multiplied_class(plain: type) -> type:
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
         )
-    # Called on what __new__ has made, __init__() would make the plain optimizer anew.
-    members = {"_plain": plain, "__init__": lambda *_, **__: None}
-    made = type("LRMultiplier", (LRMultiplier, plain), members)
+    made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
     keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
     return made
