@@ -152,7 +152,7 @@ def value_at(
         >>> value_at(lambda step: 1 / (1 + step), 3, "The multiplier of 'head'")
         0.25
     """
-    result = value(step) if moves(value) else value
+    result = value(step) if callable(value) else value
     if type(result) is float and 0 <= result < math.inf:  # nearly always, and at every step
         return result
     number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)

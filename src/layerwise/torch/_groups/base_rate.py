@@ -34,7 +34,9 @@ def base_of(group: Mapping[str, Any]) -> float:
 def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
     """Set a hyperparameter; a tensor is filled in place, so that a compiled step sees it."""
     old = group.get(key)
-    if isinstance(old, Tensor) and not isinstance(value, tuple):
+    if type(old) is float:  # nearly always, and at every step
+        group[key] = value
+    elif isinstance(old, Tensor) and not isinstance(value, tuple):
         old.fill_(value)
     elif isinstance(old, tuple) and isinstance(value, tuple) and any(map(torch.is_tensor, old)):
         for item, new in zip(old, value, strict=True):

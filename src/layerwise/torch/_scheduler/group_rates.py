@@ -51,9 +51,9 @@ def rates_at(
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
     """
-    names = [each.name for each in schedules]
-    factors = values_at([each.schedule for each in schedules], step, names, "schedule")
-    multipliers = values_at([each.multiplier for each in schedules], step, names, "multiplier")
+    names, followed, moving = zip(*schedules, strict=True)
+    factors = values_at(followed, step, names, "schedule")
+    multipliers = values_at(moving, step, names, "multiplier")
     found = []
     for group, factor, multiplier in zip(groups, factors, multipliers, strict=True):
         base = rate = base_of(group)

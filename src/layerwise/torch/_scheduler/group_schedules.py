@@ -123,11 +123,11 @@ def values_at(
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
     """
-    known: dict[int, float] = {}
+    known: dict[int, float | None] = {id(None): None}
     for value, name in zip(values, names, strict=True):
         if value is not None and id(value) not in known:
             known[id(value)] = value_at(value, step, f"The {what} of {name!r}", ScheduleError)
-    return [None if value is None else known[id(value)] for value in values]
+    return [known[id(value)] for value in values]
 
 
 def listed(names: Sequence[object]) -> str:

@@ -83,8 +83,10 @@ class Hyperparameters:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
         """
         groups = optimizer.param_groups
+        if not self.schedules:
+            return [{}] * len(groups)
         found: list[dict[str, Setting]] = [{} for _ in groups]
-        names = names_of(optimizer) if self.schedules else []
+        names = names_of(optimizer)
         for name, schedules in self.schedules.items():
             values = values_at(schedules.for_groups(names), step, names, name)
             for group, value, of_group, new in zip(groups, values, names, found, strict=True):

@@ -114,8 +114,8 @@ class ScheduleLR(LRScheduler):
         Args:
             epoch: Go to this step instead.
         """
-        step = self.last_epoch + 1 if epoch is None else epoch
-        self._move_to(whole(step, "epoch", ScheduleError))
+        next_step = self.last_epoch + 1
+        self._move_to(next_step if epoch is None else whole(epoch, "epoch", ScheduleError))
         self._step_count += 1
 
     def get_last_lr(self) -> list[float | Tensor]:
