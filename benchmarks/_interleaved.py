@@ -1,9 +1,10 @@
 """Ratios of times that were taken in turns, a round of all candidates after the other."""
 
 import argparse
+import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 SIZES = ((64, 4), (256, 8), (512, 16))
@@ -29,6 +30,21 @@ def seconds(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each candidate in each round, in an order that is shuffled every round.
+
+    Each goes once before, so that every state is made and every cache is warm.
+    """
+    order = random.Random(0)
+    for run in candidates.values():
+        run()
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name in order.sample(list(candidates), len(candidates)):
+            taken[name].append(seconds(candidates[name]))
+    return taken
 
 
 def sweeps(ways: Callable[[int, int, int], dict[str, Callable[[], Any]]], doc: str | None) -> None:

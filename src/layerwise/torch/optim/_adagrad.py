@@ -68,10 +68,12 @@ def scaled(batch: Batch, factors: list[float]) -> list[Tensor]:
     """Each gradient times a factor; in place where that is allowed, which can round otherwise."""
     found = list(batch.gradients)
     if batch.copied:
-        internals.multiply_(rows_at(found, batch.copied), rows_at(factors, batch.copied))
+        own_factors: list[float] = rows_at(factors, batch.copied)
+        internals.multiply_(rows_at(found, batch.copied), own_factors)
     rest = [place for place in range(len(found)) if place not in set(batch.copied)]
     if rest:
-        products = internals.multiplied(rows_at(found, rest), rows_at(factors, rest))
+        other_factors: list[float] = rows_at(factors, rest)
+        products = internals.multiplied(rows_at(found, rest), other_factors)
         for place, product in zip(rest, products, strict=True):
             found[place] = product
     return found

@@ -1,6 +1,6 @@
 """What these optimizers call of PyTorch beyond its documented interface.
 
-Seen in PyTorch 2.13. No other file of this room reads a private name of PyTorch;
+Seen in PyTorch 2.11 and 2.13. No other file of this room reads a private name of PyTorch;
 ``tests/torch/optim/test_internals.py`` holds what is relied on.
 """
 
@@ -107,7 +107,8 @@ def prefers_foreach(parameters: Sequence[Tensor]) -> bool:
 def check_graph_capture(optimizer: Optimizer) -> None:
     """Refuse to be captured in a CUDA graph without ``capturable=True``, as PyTorch does."""
     if "capturable" in optimizer.defaults:
-        optimizer._accelerator_graph_capture_health_check()
+        names = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+        next(getattr(optimizer, name) for name in names if hasattr(optimizer, name))()
 
 
 def step_without_hooks(optimizer: type[Optimizer]) -> Callable[[Optimizer], object]:
