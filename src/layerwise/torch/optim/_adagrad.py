@@ -5,7 +5,7 @@ from torch import Tensor
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, GradientScaling, Options
-from layerwise.torch.optim._batch import Batch, advance, rows_at
+from layerwise.torch.optim._batch import Batch, advance, put, rows_of
 
 
 class Adagrad(AllGroups, torch.optim.Adagrad):
@@ -50,12 +50,12 @@ class Adagrad(AllGroups, torch.optim.Adagrad):
 
     def _update_fused(self, batch: Batch, options: Options, scaling: GradientScaling) -> None:
         advance(batch.lists[-1])
-        for rate, weight_decay, lists in batch.by_rate():
+        for group, lists in batch.by_group():
             internals.fused_adagrad_(
                 *lists,
-                lr=rate,
+                lr=group.rate,
                 lr_decay=options["lr_decay"],
-                weight_decay=weight_decay,
+                weight_decay=group.weight_decay,
                 eps=options["eps"],
                 maximize=options["maximize"],
                 grad_scale=scaling.scale,
@@ -68,12 +68,11 @@ def scaled(batch: Batch, factors: list[float]) -> list[Tensor]:
     """Each gradient times a factor; in place where that is allowed, which can round otherwise."""
     found = list(batch.gradients)
     if batch.copied:
-        own_factors: list[float] = rows_at(factors, batch.copied)
-        internals.multiply_(rows_at(found, batch.copied), own_factors)
-    rest = [place for place in range(len(found)) if place not in set(batch.copied)]
+        own_factors: list[float] = rows_of(batch.copied, factors)
+        internals.multiply_(rows_of(batch.copied, found), own_factors)
+    copied = {group.start for group in batch.copied}
+    rest = [group for group in batch.runs if group.start not in copied]
     if rest:
-        other_factors: list[float] = rows_at(factors, rest)
-        products = internals.multiplied(rows_at(found, rest), other_factors)
-        for place, product in zip(rest, products, strict=True):
-            found[place] = product
+        rest_factors: list[float] = rows_of(rest, factors)
+        put(rest, found, internals.multiplied(rows_of(rest, found), rest_factors))
     return found

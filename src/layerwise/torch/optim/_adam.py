@@ -29,7 +29,7 @@ class _AllGroupsAdam(AllGroups):
         if options["capturable"]:
             tensors = list(internals.power(beta1, steps))
             internals.subtract_(tensors, 1)
-            internals.divide_(tensors, batch.rates)
+            batch.divide_by_rates(tensors)
             internals.invert_(tensors)
             roots = correction_on_device(steps, beta2)
             internals.square_root_(roots)
@@ -49,13 +49,13 @@ class _AllGroupsAdam(AllGroups):
         update = internals.fused_adamw_ if decoupled else internals.fused_adam_
         beta1, beta2 = options["betas"]
         advance(batch.lists[-1])
-        for rate, weight_decay, lists in batch.by_rate():
+        for group, lists in batch.by_group():
             update(
                 *lists,
-                lr=rate,
+                lr=group.rate,
                 beta1=beta1,
                 beta2=beta2,
-                weight_decay=weight_decay,
+                weight_decay=group.weight_decay,
                 eps=options["eps"],
                 amsgrad=options["amsgrad"],
                 maximize=options["maximize"],

@@ -1,7 +1,8 @@
 """A step over all groups at once, where they differ in rate and weight decay alone."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, ClassVar, TypeAlias, cast
 
@@ -11,7 +12,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from layerwise.torch.optim import _internals as internals
-from layerwise.torch.optim._batch import Batch
+from layerwise.torch.optim._batch import Batch, Run
+from layerwise.torch.optim._move import Ones
 
 Options: TypeAlias = Mapping[str, Any]
 """What groups have in common: the hyperparameters of any one of them."""
@@ -77,6 +79,12 @@ class AllGroups(Optimizer):
                 self._update_foreach(batch, options)
         return loss
 
+    def _ones_for(self, batch: Batch) -> Ones:
+        """Ones for a batch; PyTorch neither copies nor saves them with the optimizer."""
+        first = batch.parameters[0]
+        known: dict[object, Ones] = self.__dict__.setdefault("_ones", {})
+        return known.setdefault((first.device, first.dtype), Ones())
+
     def _update_foreach(self, batch: Batch, options: Options) -> None:
         """Update a batch by functions that take a number for each tensor."""
         raise NotImplementedError
@@ -100,22 +108,31 @@ class AllGroups(Optimizer):
         batches: list[tuple[Options, Batch]] = []
         for groups in alike.values():
             lists: internals.Lists = [[] for _ in range(self._lists)]
-            rates: list[float] = []
-            weight_decays: list[float] = []
+            runs = []
             for group in groups:
-                before = len(lists[0])
+                start = len(lists[0])
                 internals.gather(self, group, lists)
-                added = len(lists[0]) - before
-                rates += [rate_of(group)] * added
-                weight_decays += [group["weight_decay"]] * added
+                if len(lists[0]) > start:
+                    runs.append(Run(rate_of(group), group["weight_decay"], start, len(lists[0])))
             if not lists[0]:
                 continue
             if not may_be_listed(groups[0], lists[0], lists[1]):
                 return None
-            for part, places in internals.by_device_and_dtype(lists):
-                batch = Batch(part, [rates[i] for i in places], [weight_decays[i] for i in places])
-                batches.append((groups[0], batch))
+            parts = internals.by_device_and_dtype(lists)
+            for part, places in parts:
+                own = runs if len(parts) == 1 else runs_among(runs, places)
+                batches.append((groups[0], Batch(part, own)))
         return batches
+
+
+def runs_among(runs: Sequence[Run], places: Sequence[int]) -> list[Run]:
+    """The groups where only the tensors at some places, in order, are left."""
+    found = []
+    for run in runs:
+        start, end = bisect_left(places, run.start), bisect_left(places, run.end)
+        if end > start:
+            found.append(replace(run, start=start, end=end))
+    return found
 
 
 def rate_of(group: Options) -> float:

@@ -1,6 +1,6 @@
 """The tensors of several groups in one list, with the rate and the weight decay of each."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,23 +13,42 @@ from layerwise.torch.optim._internals import Lists
 Row = TypeVar("Row")
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a group says of its tensors, which stand side by side.
+
+    Attributes:
+        rate: Their learning rate. Where a step stays on the device it may be a tensor of one
+            element instead, which PyTorch's functions take in a number's place.
+        weight_decay: Their weight decay.
+        start: Where the first of them stands.
+        end: Where the next group's begin.
+    """
+
+    rate: float
+    weight_decay: float
+    start: int
+    end: int
+
+    def of(self, rows: list[Row]) -> list[Row]:
+        """The group's part of a list; of an empty list nothing."""
+        return rows[self.start : self.end]
+
+
 @dataclass
 class Batch:
-    """Tensors on one device and of one dtype, each with what its group says.
+    """Tensors on one device and of one dtype.
 
     Attributes:
         lists: Parameters, gradients and optimizer states, aligned; a state that isn't used is an
             empty list.
-        rates: The learning rate of each parameter. Where a step stays on the device they may be
-            tensors of one element instead, which PyTorch's functions take in a number's place.
-        weight_decays: The weight decay of each parameter.
-        copied: The places of gradients that are copies, which may be overwritten, in order.
+        runs: The groups, in the order of their tensors.
+        copied: The groups whose gradients are copies by now, which may be overwritten.
     """
 
     lists: Lists
-    rates: list[float]
-    weight_decays: list[float]
-    copied: Sequence[int] = ()
+    runs: Sequence[Run]
+    copied: Sequence[Run] = ()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -41,14 +60,15 @@ class Batch:
         """The gradients, or what became of them in this step."""
         return self.lists[1]
 
-    def by_rate(self) -> Iterator[tuple[float, float, Lists]]:
-        """Each pair of rate and weight decay, and the lists of the tensors that have it."""
-        pairs = list(zip(self.rates, self.weight_decays, strict=True))
-        for (rate, weight_decay), places in places_by_value(pairs):
-            if isinstance(places, slice):
-                yield rate, weight_decay, [tensors[places] for tensors in self.lists]
-            else:
-                yield rate, weight_decay, [rows_at(tensors, places) for tensors in self.lists]
+    @property
+    def rates(self) -> list[float]:
+        """The rate of each parameter."""
+        return [run.rate for run in self.runs for _ in range(run.start, run.end)]
+
+    def by_group(self) -> Iterator[tuple[Run, Lists]]:
+        """Each group, and its part of the lists."""
+        for run in self.runs:
+            yield run, [run.of(tensors) for tensors in self.lists]
 
     def view_complex_as_real(self) -> None:
         """See complex tensors as real ones with one more dimension."""
@@ -60,84 +80,69 @@ class Batch:
 
     def negate_gradients(self) -> None:
         """Turn the gradients' signs, to maximize."""
-        self.lists[1] = list(internals.negated(self.gradients))
-        self.copied = range(len(self.gradients))
+        self.lists[1], self.copied = list(internals.negated(self.gradients)), self.runs
 
     def decay_weights(self, *, decoupled: bool) -> None:
         """Apply weight decay: to the parameters, or else to the gradients."""
+        decayed = [run for run in self.runs if run.weight_decay]
+        if not decayed:
+            return
         if decoupled:
-            self._decay_parameters()
-        else:
-            self._decay_gradients()
-
-    def _decay_gradients(self) -> None:
-        """Add weight decay times the parameter to each gradient."""
-        decayed = [place for place, decay in enumerate(self.weight_decays) if decay]
-        if not decayed:
+            self._decay_parameters(decayed)
             return
-        decays = rows_at(self.weight_decays, decayed)
-        parameters, gradients = rows_at(self.parameters, decayed), rows_at(self.gradients, decayed)
-        if self.copied:
-            add_scaled_(gradients, parameters, decays)
-            return
-        sums = list(self.gradients)
-        for decay, places in places_by_value(decays):
-            found = internals.added(
-                rows_at(gradients, places), rows_at(parameters, places), alpha=decay
-            )
-            for place, gradient in zip(rows_at(decayed, places), found, strict=True):
-                sums[place] = gradient
-        self.lists[1], self.copied = sums, decayed
+        copied, self.lists[1] = bool(self.copied), list(self.gradients)
+        for decay, runs in by_value([(run.weight_decay, run) for run in decayed]):
+            gradients, parameters = rows_of(runs, self.gradients), rows_of(runs, self.parameters)
+            if copied:
+                internals.add_(gradients, parameters, alpha=decay)
+            else:
+                put(runs, self.gradients, internals.added(gradients, parameters, alpha=decay))
+        self.copied = self.copied or decayed
 
-    def _decay_parameters(self) -> None:
+    def _decay_parameters(self, decayed: Sequence[Run]) -> None:
         """Multiply each parameter by 1 - rate * weight decay."""
-        decayed = [place for place, decay in enumerate(self.weight_decays) if decay]
-        if not decayed:
-            return
-        parameters = rows_at(self.parameters, decayed)
-        pairs = [(self.rates[place], self.weight_decays[place]) for place in decayed]
-        if any(isinstance(rate, Tensor) for rate, _ in pairs):
+        if any(isinstance(run.rate, Tensor) for run in decayed):
             # A list of factors on the device would be one call for each tensor.
-            for (rate, decay), places in places_by_value(pairs):
-                internals.multiply_(rows_at(parameters, places), 1 - rate * decay)
-        else:
-            internals.multiply_(parameters, [1 - rate * decay for rate, decay in pairs])
+            for run in decayed:
+                internals.multiply_(run.of(self.parameters), 1 - run.rate * run.weight_decay)
+            return
+        factors = [
+            factor
+            for run in decayed
+            for factor in [1 - run.rate * run.weight_decay] * (run.end - run.start)
+        ]
+        internals.multiply_(rows_of(decayed, self.parameters), factors)
+
+    def divide_by_rates(self, tensors: list[Tensor]) -> None:
+        """Divide one tensor for each parameter by its rate."""
+        if any(isinstance(run.rate, Tensor) for run in self.runs):
+            internals.divide_(tensors, self.rates)
+            return
+        # On a GPU a list of numbers is divided by in another way than one number.
+        for rate, runs in by_value([(run.rate, run) for run in self.runs]):
+            internals.divide_(rows_of(runs, tensors), rate)
 
 
-def rows_at(rows: list[Row], places: Sequence[int] | slice) -> list[Row]:
-    """The rows at some places; none, if there are no rows at all."""
-    if isinstance(places, slice):
-        return rows[places]
-    return [rows[place] for place in places] if rows else []
+def by_value(pairs: Sequence[tuple[float, Run]]) -> list[tuple[float, list[Run]]]:
+    """Each different value, and the groups that have it; two tensors are different values."""
+    found: dict[float, list[Run]] = {}
+    for value, run in pairs:
+        found.setdefault(value, []).append(run)
+    return list(found.items())
 
 
-def places_by_value(values: Sequence[Row]) -> list[tuple[Row, Sequence[int] | slice]]:
-    """Each different value, and where it stands; two tensors are different values.
-
-    Places that follow each other are a slice, which takes a list apart several times faster.
-    """
-    found: dict[Hashable, list[int]] = {}
-    for place, value in enumerate(values):
-        found.setdefault(value, []).append(place)
-    return [
-        (
-            values[places[0]],
-            slice(places[0], places[-1] + 1)
-            if places[-1] - places[0] == len(places) - 1
-            else places,
-        )
-        for places in found.values()
-    ]
+def rows_of(runs: Sequence[Run], rows: list[Row]) -> list[Row]:
+    """What belongs to some groups in a list."""
+    return [row for run in runs for row in run.of(rows)]
 
 
-def add_scaled_(tensors: list[Tensor], others: list[Tensor], factors: Sequence[float]) -> None:
-    """Add to each tensor a factor times another one, in place.
-
-    PyTorch rounds once here, and has no function that does so with a list of factors: this is one
-    call for each different factor.
-    """
-    for factor, places in places_by_value(factors):
-        internals.add_(rows_at(tensors, places), rows_at(others, places), alpha=factor)
+def put(runs: Sequence[Run], rows: list[Row], new: Sequence[Row]) -> None:
+    """Put rows in the places of some groups' ones."""
+    start = 0
+    for run in runs:
+        end = start + run.end - run.start
+        rows[run.start : run.end] = new[start:end]
+        start = end
 
 
 def advance(steps: list[Tensor]) -> None:

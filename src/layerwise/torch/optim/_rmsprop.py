@@ -4,7 +4,8 @@ import torch
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, Options
-from layerwise.torch.optim._batch import Batch, add_scaled_, advance
+from layerwise.torch.optim._batch import Batch, advance
+from layerwise.torch.optim._move import move
 
 
 class RMSprop(AllGroups, torch.optim.RMSprop):
@@ -55,7 +56,7 @@ class RMSprop(AllGroups, torch.optim.RMSprop):
                 moves = internals.multiplied(buffers, negative)
                 internals.add_(parameters, moves)
             else:
-                add_scaled_(parameters, buffers, negative)
+                move(batch, buffers, self._ones_for(batch))
         elif on_device:
             internals.divide_(scales, negative)
             internals.addcdiv_(parameters, gradients, scales)

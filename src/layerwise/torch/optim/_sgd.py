@@ -7,7 +7,8 @@ from torch import Tensor
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, GradientScaling, Options
-from layerwise.torch.optim._batch import Batch, add_scaled_, rows_at
+from layerwise.torch.optim._batch import Batch
+from layerwise.torch.optim._move import move
 
 
 class SGD(AllGroups, torch.optim.SGD):
@@ -42,7 +43,7 @@ class SGD(AllGroups, torch.optim.SGD):
                 internals.add_(direction, buffers, alpha=options["momentum"])
             else:
                 direction = buffers
-        add_scaled_(batch.parameters, direction, [-rate for rate in batch.rates])
+        move(batch, direction, self._ones_for(batch))
 
     def _move_buffers(self, batch: Batch, options: Options) -> list[Tensor]:
         """The momentum of each parameter; the first one is its gradient."""
@@ -50,23 +51,24 @@ class SGD(AllGroups, torch.optim.SGD):
         new = without_momentum(buffers)
         old = [place for place in range(len(buffers)) if place not in new]
         if old:
-            moving = rows_at(buffers, old)
+            moving = [buffers[place] for place in old]
             internals.multiply_(moving, options["momentum"])
-            internals.add_(moving, rows_at(gradients, old), alpha=1 - options["dampening"])
+            added = [gradients[place] for place in old]
+            internals.add_(moving, added, alpha=1 - options["dampening"])
         for place in new:
             buffers[place] = gradients[place].detach().clone()
             self.state[parameters[place]]["momentum_buffer"] = buffers[place]
         return buffers
 
     def _update_fused(self, batch: Batch, options: Options, scaling: GradientScaling) -> None:
-        for rate, weight_decay, lists in batch.by_rate():
+        for group, lists in batch.by_group():
             for first_step, (parameters, gradients, buffers) in by_momentum(lists):
                 internals.fused_sgd_(
                     parameters,
                     gradients,
                     buffers,
-                    lr=rate,
-                    weight_decay=weight_decay,
+                    lr=group.rate,
+                    weight_decay=group.weight_decay,
                     momentum=options["momentum"],
                     dampening=options["dampening"],
                     nesterov=options["nesterov"],
@@ -90,7 +92,11 @@ def by_momentum(lists: internals.Lists) -> list[tuple[bool, internals.Lists]]:
         buffers[place] = torch.empty_like(gradients[place])
     old = [place for place in range(len(buffers)) if place not in new]
     parts = ((True, list(new)), (False, old))
-    return [(first, [rows_at(rows, places) for rows in lists]) for first, places in parts if places]
+    return [
+        (first, [[rows[place] for place in places] for rows in lists])
+        for first, places in parts
+        if places
+    ]
 
 
 def without_momentum(buffers: Sequence[Tensor | None]) -> dict[int, None]:
