@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check stubs bench browser bench-finder clean
+.PHONY: help demo test check stubs bench browser bench-finder bench-gpu clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -11,7 +11,7 @@ BACKEND ?= jax
 DEMO_ARGS ?=
 LEG ?=
 PYTEST_ARGS ?=
-BENCH ?= $(sort $(wildcard benchmarks/[!_]*.py))
+BENCH ?= $(filter-out benchmarks/gpu.py,$(sort $(wildcard benchmarks/[!_]*.py)))
 BENCH_ARGS ?=
 PYTHON ?=
 
@@ -35,6 +35,7 @@ help:
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
 	@echo "make stubs   the signatures of layerwise.keras.layers, anew from the installed Keras"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
+	@echo "make bench-gpu  what the rates cost on a GPU, and whether the numbers are right there"
 	@echo "make bench-finder  how good the suggested rates are, against an oracle"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
 
@@ -71,6 +72,10 @@ stubs: $(STAMP)test
 
 bench: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
+
+# On a machine of one's own choice: the frameworks there need not be those of constraints.txt.
+bench-gpu: | $(BIN)/python
+	$(or $(PYTHON),$(BIN)/python) benchmarks/gpu.py $(BENCH_ARGS)
 
 # The panel of the finder; its oracle takes an hour the first time, and is kept.
 bench-finder: $(STAMP)test

@@ -51,7 +51,7 @@ class AllGroups(Optimizer):
     """How many lists of tensors ``_init_group`` fills."""
 
     @internals.in_its_grad_mode
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all parameters once.
 
         Args:
