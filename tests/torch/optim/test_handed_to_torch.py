@@ -1,13 +1,17 @@
 """What has no form for all groups at once is PyTorch's own step, errors included."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import layerwise.torch.optim as ours
-from tests._support.torch.stepping import groups_of, parameters, same_bits, take_steps
+from tests._support.torch.stepping import SHAPES, groups_of, parameters, same_bits, take_steps
 
 
 def after_steps(module: Any, name: str, options: dict[str, Any], **more: Any) -> Any:
@@ -117,3 +121,33 @@ def test_a_compiled_step() -> None:
 
     assert same_bits(run(ours), run(torch.optim))
     torch._dynamo.reset()
+
+
+@pytest.fixture
+def one_process() -> Iterator[DeviceMesh]:
+    """A mesh of this process alone."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    yield torch.distributed.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("way", ["foreach", "fused"])
+def test_distributed_tensors(one_process: DeviceMesh, way: str) -> None:
+    def run(module: Any) -> Any:
+        tensors: list[Tensor] = [
+            torch.nn.Parameter(distribute_tensor(t.detach(), one_process, [Shard(0)]))
+            for t in parameters()
+        ]
+        optimizer = module.AdamW(groups_of(tensors), **{way: True})
+        for step in range(3):
+            for tensor in tensors:
+                noise = torch.full(tensor.shape, 1.0 + step)
+                tensor.grad = distribute_tensor(noise, one_process, [Shard(0)])
+            optimizer.step()
+        return [tensor.full_tensor() for tensor in tensors if isinstance(tensor, DTensor)]
+
+    own, theirs = run(ours), run(torch.optim)
+    assert len(own) == len(SHAPES)
+    assert all(torch.equal(a, b) for a, b in zip(own, theirs, strict=True))
