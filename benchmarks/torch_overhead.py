@@ -128,13 +128,16 @@ def step_candidates(implementation: str) -> dict[str, Candidate]:
     """The optimizers to be measured, by name; the first is the plain one."""
     from torch.optim import AdamW
 
+    import layerwise.torch.optim as all_groups
     from layerwise.torch import biases_and_norms, param_groups
 
     def candidate(
-        parameters: Iterable[Any], scheduler: Callable[[Any], Any] | None = None
+        parameters: Iterable[Any],
+        scheduler: Callable[[Any], Any] | None = None,
+        kind: Any = AdamW,
     ) -> Candidate:
         options: Any = IMPLEMENTATIONS[implementation]
-        optimizer = AdamW(parameters, lr=RATE, weight_decay=DECAY, **options)
+        optimizer = kind(parameters, lr=RATE, weight_decay=DECAY, **options)
         step = optimizer.step if scheduler is None else _both(optimizer, scheduler(optimizer))
         return Candidate(step, len(optimizer.param_groups))
 
@@ -146,6 +149,7 @@ def step_candidates(implementation: str) -> dict[str, Candidate]:
     }
     for count in COUNTS:
         made[f"param_groups, {count}"] = candidate(layerwise(count))
+        made[f"layerwise.torch.optim, {count}"] = candidate(layerwise(count), kind=all_groups.AdamW)
     for count in COUNTS[1:]:
         made[f"groups by hand, {count}"] = candidate(by_rate(count))
     made[f"param_groups, {LAYERS}, no decay of biases"] = candidate(
