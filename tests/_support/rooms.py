@@ -13,6 +13,7 @@ NOUNS = {
     "_checks",
     "_numbers",
     "_series",
+    "_text",
     "_unfolded",
     "errors",
     "finder",

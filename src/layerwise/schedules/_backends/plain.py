@@ -17,8 +17,8 @@ class PlainNumbers(Namespace[float]):
         self.largest = INT64_MAX if isinstance(step, int) else None
 
     @staticmethod
-    def takes(step: object) -> bool:
-        return isinstance(step, int | float)
+    def takes(step: float) -> bool:
+        return step == step  # NaN is no step, but infinity is the end of all
 
     def real(self, x: float) -> float:
         return float(x)

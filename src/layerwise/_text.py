@@ -1,0 +1,106 @@
+"""Names and values of others as text that can be shown: printable, on one line, and not too long.
+
+A name may come from a file or a folder that anybody made. It can hold what steers a terminal, what
+turns the direction of writing, or halves of characters that no encoding writes.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+MOST_CHARACTERS = 500
+"""Of one value in a message."""
+
+MOST_OF_A_MESSAGE = 20_000
+"""Characters of a whole message: room for the names of all layers, and none for a megabyte."""
+
+# Control characters, formatting ones (they turn the direction of writing), lone surrogates, and
+# what breaks a line without being a control character.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Joiners stand inside of words and emoji.
+_HARMLESS = {"\u200c", "\u200d"}
+
+_LEVELS = 6  # of containers in containers
+_BITS = 4096  # Python writes no whole number of many more
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Replace what can't be seen in a text by its escape, as ``repr`` writes it.
+
+    Args:
+        text: Any text; what is printable stays as it is, whatever the script.
+        keep: Characters to leave alone, such as ``"\n"``.
+
+    Examples:
+        >>> printable("block_1/größe"), printable("\x1b[31mred\ud800"), printable("a\nb", keep="\n")
+        ('block_1/größe', '\\x1b[31mred\\ud800', 'a\nb')
+    """
+    if text.isprintable():  # nearly always
+        return text
+    return "".join(
+        character if character.isprintable() or character in keep else _escaped(character)
+        for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    if character in _HARMLESS or unicodedata.category(character) not in _UNSEEN:
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def shorten(text: str, most: int) -> str:
+    """The text; if it is long, without its middle.
+
+    Examples:
+        >>> shorten("encoder/block_1/kernel", 11)
+        'encod…ernel'
+    """
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"
+
+
+def shown(value: object, most: int = MOST_CHARACTERS) -> str:
+    """A value for a message: its ``repr``, on one line, without its middle if it is long.
+
+    Unlike ``repr`` it never fails, and takes no longer for a value that is large or deep.
+
+    Examples:
+        >>> shown([1, "two"]), shown("x" * 1_000_000, most=9), shown(10**5000)
+        ("[1, 'two']", "'xxx…xxx'", 'a whole number of 16610 bits')
+    """
+    text = _written(value, most + 1, _LEVELS)
+    return shorten(printable(" ".join(map(str.strip, text.splitlines()))), most)
+
+
+def _written(value: object, room: int, levels: int) -> str:
+    """The start of a value's ``repr``, at least as long as there is room for, or all of it."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return repr(shorten(value, 2 * room) if isinstance(value, str) else value[: 2 * room])
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"a whole number of {value.bit_length()} bits"
+    if kind is dict or kind is list or kind is tuple:
+        left, right = {dict: "{}", list: "[]", tuple: "()"}[kind]
+        if levels == 0 and value:
+            return f"{left}…{right}"
+        items = _items(value, room, levels - 1)
+        return f"{left}{items}{',' if kind is tuple and len(value) == 1 else ''}{right}"
+    try:
+        return repr(value)
+    except Exception:  # whatever an object's own __repr__ raises
+        return f"<{kind.__name__}>"
+
+
+def _items(values: Iterable[object], room: int, levels: int) -> str:
+    texts: list[str] = []
+    for key in values:
+        if room <= 0:
+            return ", ".join([*texts, "…"])
+        text = _written(key, room, levels)
+        if isinstance(values, dict):
+            text += f": {_written(values[key], room, levels)}"
+        texts.append(text)
+        room -= len(text) + 2
+    return ", ".join(texts)
