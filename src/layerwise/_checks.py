@@ -151,7 +151,7 @@ def _same_choice(value: object, one: object) -> bool:
             return isinstance(value, bool | np.bool_) and bool(value) is one
         case int():
             found = as_number(value)
-            return type(found) is int and found == one
+            return isinstance(found, int) and found == one
         case str():
             return isinstance(value, str) and value == one
     return type(value) is type(one) and value == one
@@ -225,9 +225,11 @@ def extent(data: object, what: str, error: type[LayerwiseError]) -> None:
             count += 1
             if count > MOST_ITEMS:
                 raise error(f"{what} must have at most {MOST_ITEMS:,} items.")
-            inner = value.values() if isinstance(value, Mapping) else value
-            if isinstance(value, Mapping | list | tuple):
-                open_ones.append(iter(inner))
+            if isinstance(value, Mapping):
+                open_ones.append(iter(value.values()))
+                break
+            if isinstance(value, list | tuple):
+                open_ones.append(iter(value))
                 break
         else:
             open_ones.pop()
@@ -235,7 +237,7 @@ def extent(data: object, what: str, error: type[LayerwiseError]) -> None:
             raise error(f"{what} must be at most {MOST_LEVELS} levels deep.")
 
 
-def as_number(value: object) -> float | None:
+def as_number(value: object) -> int | float | None:
     """Return a real number of any library as a Python number, and None for anything else.
 
     Integers stay integers; one too large for a float becomes infinity. Booleans, strings, variables

@@ -76,31 +76,31 @@ def shown(value: object, most: int = MOST_CHARACTERS) -> str:
 
 def _written(value: object, room: int, levels: int) -> str:
     """The start of a value's ``repr``, at least as long as there is room for, or all of it."""
-    kind = type(value)
-    if kind is str or kind is bytes:
-        return repr(shorten(value, 2 * room) if isinstance(value, str) else value[: 2 * room])
-    if isinstance(value, int) and value.bit_length() > _BITS:
-        return f"a whole number of {value.bit_length()} bits"
-    if kind is dict or kind is list or kind is tuple:
-        left, right = {dict: "{}", list: "[]", tuple: "()"}[kind]
-        if levels == 0 and value:
-            return f"{left}…{right}"
-        items = _items(value, room, levels - 1)
-        return f"{left}{items}{',' if kind is tuple and len(value) == 1 else ''}{right}"
+    match value:
+        case str() if type(value) is str:
+            return repr(shorten(value, 2 * room))
+        case int() if value.bit_length() > _BITS:
+            return f"a whole number of {value.bit_length()} bits"
+        case dict() if type(value) is dict:
+            pairs = ((key, inner) for key, inner in value.items())
+            return f"{{{_items(pairs, room, levels, ': ')}}}"
+        case list() if type(value) is list:
+            return f"[{_items(((inner,) for inner in value), room, levels)}]"
+        case tuple() if type(value) is tuple:
+            comma = "," if len(value) == 1 else ""
+            return f"({_items(((inner,) for inner in value), room, levels)}{comma})"
     try:
         return repr(value)
     except Exception:  # whatever an object's own __repr__ raises
-        return f"<{kind.__name__}>"
+        return f"<{type(value).__name__}>"
 
 
-def _items(values: Iterable[object], room: int, levels: int) -> str:
+def _items(items: Iterable[tuple[object, ...]], room: int, levels: int, joint: str = "") -> str:
     texts: list[str] = []
-    for key in values:
-        if room <= 0:
+    for item in items:
+        if room <= 0 or levels == 0:
             return ", ".join([*texts, "…"])
-        text = _written(key, room, levels)
-        if isinstance(values, dict):
-            text += f": {_written(values[key], room, levels)}"
+        text = joint.join(_written(part, room, levels - 1) for part in item)
         texts.append(text)
         room -= len(text) + 2
     return ", ".join(texts)

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Generic
 
-from layerwise.schedules._backends.namespace import A, Mask, Namespace
-
-_LARGEST_FLOAT = 1e30  # of a step, so that products of it still fit into 32 bits
+from layerwise.schedules._backends.namespace import LARGEST_FLOAT, A, Mask, Namespace
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Clock(Generic[A]):
             return self._exactly_faster(ratio.numerator, ratio.denominator)
         real = self.real() * ratio
         if self.xp.largest is None:
-            return Clock(self.xp, self.xp.minimum(real, _LARGEST_FLOAT))
+            return Clock(self.xp, self.xp.minimum(real, LARGEST_FLOAT))
         real = self.xp.minimum(real, float(self.xp.largest // 2))
         whole = self.xp.integer(real)
         return Clock(self.xp, whole, real - self.xp.real(whole))
@@ -153,7 +151,7 @@ class Clock(Generic[A]):
         if self.xp.largest is not None:
             a = self.xp.minimum(a, self.xp.largest // p - 1)
         else:
-            a = self.xp.minimum(a, _LARGEST_FLOAT / p)
+            a = self.xp.minimum(a, LARGEST_FLOAT / p)
         whole = a * p + (b * p) // q
         if q == 1 and self.part is None:
             return Clock(self.xp, whole)

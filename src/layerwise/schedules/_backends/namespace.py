@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
 INT64_MAX = 2**63 - 1
+LARGEST_FLOAT = 1e30
+"""Of a step that is a float, infinity included: products of it still fit into 32 bits."""
 
 
 class Mask(Protocol):
