@@ -61,6 +61,16 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"
 
 
+def name_text(name: str, most: int = MOST_CHARACTERS) -> str:
+    r"""A name for a table, a picture or a sentence: printable, on one line, and not too long.
+
+    Examples:
+        >>> name_text("head\x1b[2J"), name_text("encoder/block_1/kernel", most=11)
+        ('head\\x1b[2J', 'encod…ernel')
+    """
+    return shorten(printable(shorten(name, 2 * most)), most)
+
+
 def shown(value: object, most: int = MOST_CHARACTERS) -> str:
     """A value for a message: its ``repr``, on one line, without its middle if it is long.
 

@@ -11,6 +11,7 @@ LIBRARY = ROOT / "src" / "layerwise"
 
 NOUNS = {
     "_checks",
+    "_files",
     "_numbers",
     "_series",
     "_text",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from layerwise._files import written_whole
 from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.report._page import page
@@ -46,16 +47,8 @@ def write_report(
     target = Path(path)
     if target.is_dir():
         target /= "report.html"
-    text = page(loaded)
-    # A reader of the page sees the old one or the new one, never half of it.
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(target)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise RecorderError(
-            f"The report can't be written to {target}: {error.strerror}. Choose an existing "
-            "folder that can be written to."
-        ) from error
+    # A name may have half a character, which no encoding writes: its escape stands there.
+    text = page(loaded).encode("utf-8", "backslashreplace")
+    with written_whole(target, "The report", RecorderError) as file:
+        file.write(text)
     return target
