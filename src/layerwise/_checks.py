@@ -21,7 +21,10 @@ MOST_STEPS = 2**53
 """Above this, floats skip whole numbers, and no training gets there."""
 
 MOST_ITEMS = 1_000_000
-"""Of a sequence, or in a config: more are a mistake, or an iterator without an end."""
+"""Of a sequence: more are a mistake, or an iterator without an end."""
+
+MOST_DATA = 5_000_000
+"""Items in a config, those of lists in it counted, too."""
 
 MOST_LEVELS = 330
 """Of lists and mappings in a config: room for the deepest schedule, well inside Python's stack."""
@@ -223,8 +226,8 @@ def extent(data: object, what: str, error: type[LayerwiseError]) -> None:
     while open_ones:
         for value in open_ones[-1]:
             count += 1
-            if count > MOST_ITEMS:
-                raise error(f"{what} must have at most {MOST_ITEMS:,} items.")
+            if count > MOST_DATA:
+                raise error(f"{what} must have at most {MOST_DATA:,} items.")
             if isinstance(value, Mapping):
                 open_ones.append(iter(value.values()))
                 break

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from layerwise._checks import version
+from layerwise._checks import extent, version
 from layerwise.errors import ConfigError, LayerwiseError
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies import STRATEGIES, Strategy
@@ -219,4 +219,5 @@ def _checked(config: object, field: str) -> Mapping[str, Any]:
             f"{config!r} is no config of Layerwise: it needs 'version' and {field!r}."
         )
     version(config["version"], f"The config of the {field}", ConfigError, VERSION)
+    extent(config, f"The config of the {field}", ConfigError)
     return config

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from layerwise._checks import as_number
+from layerwise._text import shown
 from layerwise.errors import LayerwiseError, MultiplierError
 from layerwise.schedules import Schedule, from_function
 
@@ -113,7 +114,7 @@ def check_value(value: object, where: str) -> Value:
     elif callable(value) and not isinstance(value, type):
         return value
     raise MultiplierError(
-        f"{where} has the multiplier {value!r}; it must be a finite number of at least 0, a "
+        f"{where} has the multiplier {shown(value)}; it must be a finite number of at least 0, a "
         f"schedule, or a callable of the step.{_hint(value)}"
     )
 
@@ -158,7 +159,7 @@ def value_at(
     number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
     if number is None or not 0 <= number < math.inf:
         raise error(
-            f"{what} is {result!r} at step {step}; it must be a finite number of at least 0."
+            f"{what} is {shown(result)} at step {step}; it must be a finite number of at least 0."
         )
     return float(number)
 
