@@ -80,6 +80,8 @@ def shown(value: object, most: int = MOST_CHARACTERS) -> str:
         >>> shown([1, "two"]), shown("x" * 1_000_000, most=9), shown(10**5000)
         ("[1, 'two']", "'xxx…xxx'", 'a whole number of 16610 bits')
     """
+    if isinstance(value, str) and 2 * len(value) < most and value.isprintable():
+        return repr(value)  # nearly always
     text = _written(value, most + 1, _LEVELS)
     return shorten(printable(" ".join(map(str.strip, text.splitlines()))), most)
 

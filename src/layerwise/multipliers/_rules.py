@@ -55,7 +55,7 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
         for key, value in part.items():
             rule = check_rule(value, f"The rule {shown(key)}")
             known = explicit.setdefault(key, rule)
-            if not same_value(known, rule):
+            if known is not rule and not same_value(known, rule):
                 raise AmbiguousRuleError(
                     f"The rule {shown(key)} is given twice, as {shown(known)} and as "
                     f"{shown(rule)}; keep one."

@@ -105,6 +105,8 @@ def check_value(value: object, where: str) -> Value:
         layerwise.errors.MultiplierError: The rule 'head' has the multiplier -0.5; it must be a
         finite number of at least 0, a schedule, or a callable of the step.
     """
+    if type(value) is float and 0 <= value < math.inf:  # nearly always, and a million times
+        return value + 0.0
     if isinstance(value, Schedule):
         return value
     number = as_number(value)
