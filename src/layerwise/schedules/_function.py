@@ -96,4 +96,8 @@ class from_function(Schedule):
                 f"The config names a function {shown(name)}, which isn't given: pass "
                 f"`Schedule.from_config(config, functions={{{shown(name)}: f}})`."
             )
+        if "name" in arguments:
+            raise ConfigError(
+                "The config of a from_function has its name as 'function', and must have no 'name'."
+            )
         return cls(functions[name], name=name, length=arguments.get("length"))

@@ -24,13 +24,15 @@ class _Modified(Schedule):
 
     schedule: Schedule
 
+    # No fields, since they follow from the fields: computed once, since it may take a walk.
+    _inner: ClassVar[int | None]
     _length: ClassVar[int | None]
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        inner = check_schedule(f"{name}: schedule", self.schedule)
+        self._set(_inner=check_schedule(f"{name}: schedule", self.schedule).length)
         self._check_arguments()
-        length = check_joined_length(name, self._length_of(inner.length))
+        length = check_joined_length(name, self._length_of(self._inner))
         self._set(_length=length, _without_steps=length == 0)
         super().__post_init__()
 
@@ -184,7 +186,7 @@ class repeat(_Modified):
     decay: float = 1.0
 
     def _check_arguments(self) -> None:
-        if self.schedule.length is None:
+        if self._inner is None:
             raise ScheduleError(
                 f"repeat: {shown(self.schedule)} is endless and never starts again. End it with "
                 f"`.cut(steps)` first."
@@ -197,7 +199,7 @@ class repeat(_Modified):
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
-        xp, once = clock.xp, self.schedule.length or 0
+        xp, once = clock.xp, self._inner or 0
         index, phase = clock.cycle(once)
         if self.times is not None:
             # The end of the last time is not the beginning of another. The clock is chosen, not
