@@ -4,7 +4,6 @@ A name may come from a file or a folder that anybody made. It can hold what stee
 turns the direction of writing, or halves of characters that no encoding writes.
 """
 
-import unicodedata
 from collections.abc import Iterable
 
 MOST_CHARACTERS = 500
@@ -12,12 +11,6 @@ MOST_CHARACTERS = 500
 
 MOST_OF_A_MESSAGE = 20_000
 """Characters of a whole message: room for the names of all layers, and none for a megabyte."""
-
-# Control characters, formatting ones (they turn the direction of writing), lone surrogates, and
-# what breaks a line without being a control character.
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Joiners stand inside of words and emoji.
-_HARMLESS = {"\u200c", "\u200d"}
 
 _LEVELS = 6  # of containers in containers
 _BITS = 4096  # Python writes no whole number of many more
@@ -37,15 +30,11 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():  # nearly always
         return text
     return "".join(
-        character if character.isprintable() or character in keep else _escaped(character)
+        character
+        if character.isprintable() or character in keep
+        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
         for character in text
     )
-
-
-def _escaped(character: str) -> str:
-    if character in _HARMLESS or unicodedata.category(character) not in _UNSEEN:
-        return character
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def shorten(text: str, most: int) -> str:
