@@ -35,11 +35,14 @@ def written_whole(
         b'whole'
     """
     try:
-        target = Path(os.path.realpath(path))  # the file that a link leads to
-        if target.exists() and not os.access(target, os.W_OK):
+        target = Path(path)
+        there = target.exists()
+        if there and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        device = target.exists() and not (target.is_file() or target.is_dir())
-        part = None if device else target.with_name(f".{secrets.token_hex(4)}.part")
+        part = None
+        if not there or target.is_file() or target.is_dir():
+            target = Path(os.path.realpath(target))  # the file that a link leads to
+            part = target.with_name(f".{secrets.token_hex(4)}.part")
         file = target.open("wb") if part is None else part.open("xb")
     except (OSError, ValueError, TypeError) as caught:  # no folder, no name of a file, no path
         raise error(_unwritable(path, what, caught)) from caught
