@@ -134,7 +134,7 @@ def moves(value: Value) -> TypeGuard[StepValue]:
 
 
 def value_at(
-    value: Value, step: int, what: str, error: type[LayerwiseError] = MultiplierError
+    value: Value, step: float, what: str, error: type[LayerwiseError] = MultiplierError
 ) -> float:
     """A multiplier, or another factor, at a step.
 

@@ -116,7 +116,7 @@ def save(
         file.write(picture.getbuffer())
 
 
-def _kind_of(path: str | Path) -> str:
+def _kind_of(path: object) -> str:
     """The kind of picture that a file's suffix names."""
     known = Figure().canvas.get_supported_filetypes()
     suffix = Path(path).suffix if isinstance(path, str | PathLike) else ""

@@ -200,13 +200,13 @@ class ScheduleLR(LRScheduler):
         """The schedule that each group follows, None for one that keeps its rate."""
         return self._schedules.for_groups(names_of(self.optimizer))
 
-    def _rates_at(self, step: int) -> list[GroupRate]:
+    def _rates_at(self, step: float) -> list[GroupRate]:
         """Each group's rate at a step, computed before anything is written."""
         if len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self.optimizer, self._schedules)
         return rates_at(step, self.optimizer.param_groups, self._followed)
 
-    def _move_to(self, step: int) -> None:
+    def _move_to(self, step: float) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails."""
         groups = self.optimizer.param_groups
         rates = self._rates_at(step)
@@ -216,7 +216,7 @@ class ScheduleLR(LRScheduler):
             for key, value in new.items():
                 write(group, key, value)
         self._frozen = [now.frozen for now in rates]
-        self.last_epoch = step
+        self.last_epoch = step  # type: ignore[assignment]  # it may lie between two
 
     def _join(self) -> None:
         """Write the present rates of groups that were added since the last step."""
