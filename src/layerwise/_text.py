@@ -60,6 +60,17 @@ def name_text(name: str, most: int = MOST_CHARACTERS) -> str:
     return shorten(printable(shorten(name, 2 * most)), most)
 
 
+def message_text(text: str) -> str:
+    r"""The text of an error: printable, on several lines if it has them, and of a few pages.
+
+    Examples:
+        >>> message_text("Two rules:\n  'a\x1b[2J'")
+        "Two rules:\n  'a\\x1b[2J'"
+    """
+    short = printable(shorten(text, MOST_OF_A_MESSAGE), keep="\n")
+    return shorten(short, MOST_OF_A_MESSAGE)  # an escape is longer than what it stands for
+
+
 def shown(value: object, most: int = MOST_CHARACTERS) -> str:
     """A value for a message: its ``repr``, on one line, without its middle if it is long.
 

@@ -7,7 +7,7 @@ What a message repeats may come from a stranger's file. So a message has no char
 terminal or that no encoding writes, and is never longer than a few pages.
 """
 
-from layerwise._text import MOST_OF_A_MESSAGE, printable, shorten
+from layerwise._text import message_text as _message_text
 
 __all__ = [
     "AmbiguousRuleError",
@@ -37,13 +37,7 @@ class LayerwiseError(Exception):
     """
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*map(_readable, arguments))
-
-
-def _readable(argument: object) -> object:
-    if not isinstance(argument, str):
-        return argument
-    return printable(shorten(argument, MOST_OF_A_MESSAGE), keep="\n")
+        super().__init__(*(_message_text(a) if isinstance(a, str) else a for a in arguments))
 
 
 class ScheduleError(LayerwiseError, ValueError):

@@ -15,7 +15,8 @@ from layerwise.errors import MultiplierError
 from layerwise.multipliers import Parameter, resolve
 from layerwise.multipliers._matching import match
 from layerwise.multipliers._matching.match import find_matches
-from layerwise.multipliers._matching.regex import Search, Work, _Program, _Reader
+from layerwise.multipliers._matching.pattern import Structure
+from layerwise.multipliers._matching.regex import Program, Search, Work
 
 ENDLESS = [
     (r"(a+)+$", "a" * 60 + "!", False),
@@ -81,7 +82,7 @@ def test_ordinary_patterns_are_left_to_re(monkeypatch):
     def run(*arguments):
         raise AssertionError("followed all at once")
 
-    monkeypatch.setattr(_Program, "run", run)
+    monkeypatch.setattr(Program, "run", run)
     names = [f"model.encoder.layer.{i}.attention.self.query.weight" for i in range(50)]
     keys = [r"layer\.\d+\.(attention|mlp)\..*weight$", r"(query|key)\.(weight|bias)", r"^model.*q"]
     assert find_matches(keys, names, "regex").hit == set(keys)
@@ -94,7 +95,7 @@ letters |= st.sampled_from(
     ["^", "$", r"\A", r"\Z", r"\x61", r"\141", "(?i:A)", "(?#note)a", r"\u0061", "(?-i:b)", "{"]
 )
 repeats = st.sampled_from(
-    ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{,2}", "{2,}", "{1,}?"]
+    ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{,2}", "{2,}", "{1,}?", "{,}"]
 )
 patterns = st.recursive(
     letters,
@@ -114,10 +115,10 @@ def test_all_ways_at_once_find_what_re_finds(pattern, flags, names):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         compiled = re.compile(flags + pattern)
-        reader = _Reader(compiled)
-        program = _Program()
-        program.add(reader.root)
-        assert reader.at == len(flags + pattern)
+        structure = Structure(compiled)
+        program = Program()
+        program.add(structure.root)
+        assert structure.at == len(flags + pattern)
         for name in names:
             assert program.run(name, 10**9)[0] is (compiled.search(name) is not None)
 
