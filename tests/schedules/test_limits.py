@@ -194,6 +194,12 @@ def test_nan_is_no_step():
         linear(10)(float("nan"))
 
 
+def test_infinity_times_nothing_warns_nobody():
+    schedule = constant(0.0, steps=1).repeat(20, decay=1e30)
+    assert np.isnan(schedule(np.arange(20))[-1])
+    assert np.isnan(schedule(19))
+
+
 def test_an_overflow_in_a_function_says_where():
     with pytest.raises(ScheduleError, match=r"can't be computed at step 5000: .*range") as caught:
         from_function(lambda step: 2.0**step)(5_000)

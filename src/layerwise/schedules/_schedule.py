@@ -150,6 +150,9 @@ class Schedule(Configurable, ABC):
             raise ScheduleError(f"{shown(self)} has no value: {_NO_LENGTH}")
         xp = namespace_of(step)
         try:
+            if xp.warns:  # of infinity times 0, say, where other libraries give NaN and are silent
+                with np.errstate(over="ignore", invalid="ignore"):
+                    return xp.leave(self.evaluate(Clock.start(xp)))
             return xp.leave(self.evaluate(Clock.start(xp)))
         except OverflowError as error:
             raise ScheduleError(

@@ -49,6 +49,8 @@ class Namespace(ABC, Generic[A]):
 
     step: A
     """The step to start from: integers as wide as the library has them, or floats."""
+    warns: bool = False
+    """Whether the library warns where a value outgrows its floats."""
     largest: int | None
     """The largest constant that fits the step's integers; None if there is no bound."""
 

@@ -58,6 +58,8 @@ class NumPyLike(ArrayNamespace[T]):
 class NumPyArrays(NumPyLike[npt.NDArray[Any]]):
     """A step that is a NumPy array, or a scalar such as ``np.int64(3)``."""
 
+    warns = True
+
     def __init__(self, step: npt.NDArray[Any] | np.generic) -> None:
         super().__init__(np, step.shape)
         self.scalar = isinstance(step, np.generic)
