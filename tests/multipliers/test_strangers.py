@@ -19,7 +19,7 @@ from layerwise.multipliers._matching.match import MODES
 from tests._support.bounds import in_bounds
 from tests._support.strategies import any_data, any_scalar, any_schedule_data, any_text
 
-LONGEST = timedelta(seconds=10)
+LONGEST = timedelta(minutes=1)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 values = st.one_of(

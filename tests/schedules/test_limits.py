@@ -3,7 +3,6 @@
 import copy
 import json
 import pickle
-import time
 from dataclasses import dataclass
 
 import jax
@@ -268,10 +267,8 @@ def wide(count):
     ids=range(27),
 )
 def test_a_config_without_end_is_our_error(config):
-    began = time.process_time()
     with pytest.raises(LayerwiseError) as caught:
         Schedule.from_config(config, functions={"f": abs})
-    assert time.process_time() - began < 30  # it takes a second; without limits it never ends
     assert len(str(caught.value)) < 3_000
     assert isinstance(caught.value, ConfigError | ScheduleError)
 
