@@ -5,18 +5,29 @@ class of the error to raise. Each returns the value as plain Python.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from numbers import Integral, Real
 from typing import TypeVar
 
 import numpy as np
 
+from layerwise._text import shown
 from layerwise.errors import LayerwiseError
 
 T = TypeVar("T")
 
 MOST_STEPS = 2**53
 """Above this, floats skip whole numbers, and no training gets there."""
+
+MOST_ITEMS = 1_000_000
+"""Of a sequence: more are a mistake, or an iterator without an end."""
+
+MOST_DATA = 5_000_000
+"""Items in a config, those of lists in it counted, too."""
+
+MOST_LEVELS = 330
+"""Of lists and mappings in a config: room for the deepest schedule, well inside Python's stack."""
 
 
 def whole(
@@ -55,7 +66,24 @@ def whole(
         bounds += f" and at most {at_most}"
     elif found is not None and found > at_most:
         bounds += " and at most 2**53"
-    raise error(f"{what} must be a whole number {bounds}, got {value!r}.")
+    raise error(f"{what} must be a whole number {bounds}, got {shown(value)}.")
+
+
+def step_number(value: object, what: str, error: type[LayerwiseError]) -> float:
+    """Return a step: an ``int``, or a ``float`` if it lies between two whole ones.
+
+    PyTorch's ``CosineAnnealingWarmRestarts`` documents ``step(epoch + i / iters)``, and a schedule
+    has a value there, too.
+
+    Examples:
+        >>> from layerwise.errors import ScheduleError
+        >>> [step_number(step, "epoch", ScheduleError) for step in (np.int64(3), 2.5)]
+        [3, 2.5]
+    """
+    found = as_number(value)
+    if found is None or not 0 <= found <= MOST_STEPS:
+        raise error(f"{what} must be a number from 0 to 2**53, got {shown(value)}.")
+    return int(found) if found == int(found) else float(found)
 
 
 def number(
@@ -97,13 +125,14 @@ def number(
     low = ("of at least", at_least) if above is None else ("above", above)
     bounds = [f"{lies} {bound:g}" for lies, bound in (low, ("below", below)) if bound is not None]
     allowed = " ".join(["a finite number", " and ".join(bounds)]).rstrip()
-    raise error(f"{what} must be {allowed}, got {value!r}.")
+    raise error(f"{what} must be {allowed}, got {shown(value)}.")
 
 
 def choice(value: object, what: str, error: type[LayerwiseError], allowed: Sequence[T]) -> T:
     """Return the one of the allowed values that was given.
 
-    The type counts too: ``True`` and ``2.0`` are not the choices 1 and 2.
+    The type counts too: ``True`` and ``2.0`` are not the choices 1 and 2. The integers, booleans
+    and strings of other libraries are those of Python.
 
     Examples:
         >>> from layerwise.errors import ScheduleError
@@ -113,23 +142,42 @@ def choice(value: object, what: str, error: type[LayerwiseError], allowed: Seque
         layerwise.errors.ScheduleError: shape must be one of 'cosine', 'linear', got 'cos'.
     """
     for one in allowed:
-        if type(value) is type(one) and value == one:
+        if _same_choice(value, one):
             return one
     names = ", ".join(map(repr, allowed))
-    raise error(f"{what} must be one of {names}, got {value!r}.")
+    raise error(f"{what} must be one of {names}, got {shown(value)}.")
+
+
+def _same_choice(value: object, one: object) -> bool:
+    match one:
+        case bool():
+            return isinstance(value, bool | np.bool_) and bool(value) is one
+        case int():
+            found = as_number(value)
+            return isinstance(found, int) and found == one
+        case str():
+            return isinstance(value, str) and value == one
+    return type(value) is type(one) and value == one
 
 
 def sequence(value: object, what: str, error: type[LayerwiseError]) -> tuple[object, ...]:
     """Return the items of a list, an array or any other iterable; a string or a dict is none."""
-    if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
-        raise error(f"{what} must be a sequence, got {value!r}.")
-    return tuple(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
+        try:
+            items = tuple(islice(value, MOST_ITEMS + 1))
+        except TypeError:  # an array without a dimension
+            items = None
+        if items is not None:
+            if len(items) > MOST_ITEMS:
+                raise error(f"{what} must have at most {MOST_ITEMS:,} items, got more.")
+            return items
+    raise error(f"{what} must be a sequence, got {shown(value)}.")
 
 
 def text(value: object, what: str, error: type[LayerwiseError]) -> str:
     """Return a string that isn't empty."""
     if not isinstance(value, str) or not value:
-        raise error(f"{what} must be a string that isn't empty, got {value!r}.")
+        raise error(f"{what} must be a string that isn't empty, got {shown(value)}.")
     return value
 
 
@@ -152,12 +200,47 @@ def version(found: object, what: str, error: type[LayerwiseError], known: int) -
     """
     if isinstance(found, bool) or found != known:
         raise error(
-            f"{what} has version {found!r}, but this Layerwise reads version {known}. Use the "
+            f"{what} has version {shown(found)}, but this Layerwise reads version {known}. Use the "
             "Layerwise that wrote it, or a newer one."
         )
 
 
-def as_number(value: object) -> float | None:
+def extent(data: object, what: str, error: type[LayerwiseError]) -> None:
+    """Check that plain data from outside is neither too deep nor too large to be walked through.
+
+    Args:
+        data: The data, in which a list may even hold itself.
+        what: What the data is, for the start of the message: ``"The config of a schedule"``.
+        error: The error to raise.
+
+    Examples:
+        >>> from layerwise.errors import ConfigError
+        >>> data = []
+        >>> data.append(data)
+        >>> extent(data, "The config", ConfigError)
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.ConfigError: The config must be at most 330 levels deep.
+    """
+    count, open_ones = 0, [iter((data,))]
+    while open_ones:
+        for value in open_ones[-1]:
+            count += 1
+            if count > MOST_DATA:
+                raise error(f"{what} must have at most {MOST_DATA:,} items.")
+            if isinstance(value, Mapping):
+                open_ones.append(iter(value.values()))
+                break
+            if isinstance(value, list | tuple):
+                open_ones.append(iter(value))
+                break
+        else:
+            open_ones.pop()
+        if len(open_ones) > MOST_LEVELS:
+            raise error(f"{what} must be at most {MOST_LEVELS} levels deep.")
+
+
+def as_number(value: object) -> int | float | None:
     """Return a real number of any library as a Python number, and None for anything else.
 
     Integers stay integers; one too large for a float becomes infinity. Booleans, strings, variables

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layerwise._numbers import counted, number_text
+from layerwise._text import name_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
@@ -85,7 +86,7 @@ def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
         _shape(rows[0].parameter.shape) if len(rows) == 1 else f"{len(rows)} parameters"
         for rows in members
     ]
-    rules = [rows[0].rule or "" for rows in members]
+    rules = [name_text(rows[0].rule or "") for rows in members]
     ditto = [rule == above and len(rule) > 12 for above, rule in pairwise(["", *rules])]
     columns = [
         Column("parameter", [line.label for line in lines]),
@@ -114,7 +115,9 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
     """
     paths = [tuple(row.parameter.name.split(plan.separator)) for row in plan.rows]
     if len(paths) <= screen:
-        return [Line(row.parameter.name, (place,)) for place, row in enumerate(plan.rows)]
+        return [
+            Line(name_text(row.parameter.name), (place,)) for place, row in enumerate(plan.rows)
+        ]
     group_of = {place: i for i, (_, places) in enumerate(plan.groups) for place in places}
     settings = [
         (row.rule, row.frozen, group_of[place], row.parameter.weight_decay)
@@ -133,11 +136,11 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
 def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) -> str:
     """What the names on one line have in common: ``block_0/…/bias``."""
     if len(places) == 1:
-        return plan.rows[places[0]].parameter.name
+        return name_text(plan.rows[places[0]].parameter.name)
     shared = [paths[place] for place in places]
     last = {path[-1] for path in shared}
     parts = [*common_start(path[:-1] for path in shared), "…", *(last if len(last) == 1 else ())]
-    return plan.separator.join(parts)
+    return name_text(plan.separator.join(parts))
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -163,7 +166,7 @@ def _value(value: Value) -> str:
     text = value_text(value)
     if isinstance(text, float):
         return number_text(text)
-    return "a schedule" if isinstance(value, Schedule) and len(text) > 20 else text
+    return "a schedule" if isinstance(value, Schedule) and len(text) > 20 else name_text(text)
 
 
 def _caption(plan: Plan) -> str:

@@ -2,7 +2,12 @@
 
 A message names the value, the place and the way out. All of them can be caught as
 ``LayerwiseError``; each is also the built-in error that a reader would expect.
+
+What a message repeats may come from a stranger's file. So a message has no characters that steer a
+terminal or that no encoding writes, and is never longer than a few pages.
 """
+
+from layerwise._text import message_text as _message_text
 
 __all__ = [
     "AmbiguousRuleError",
@@ -18,16 +23,21 @@ __all__ = [
 
 
 class LayerwiseError(Exception):
-    """The root of the tree: catches everything that Layerwise raises on purpose.
+    r"""The root of the tree: catches everything that Layerwise raises on purpose.
 
     Examples:
         >>> from layerwise import LayerwiseError, cosine
         >>> try:
-        ...     cosine(0)
+        ...     cosine(-1)
         ... except LayerwiseError as error:
         ...     print(type(error).__name__)
         ScheduleError
+        >>> LayerwiseError("\x1b[31mred")
+        LayerwiseError('\\x1b[31mred')
     """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(_message_text(a) if isinstance(a, str) else a for a in arguments))
 
 
 class ScheduleError(LayerwiseError, ValueError):
@@ -35,10 +45,10 @@ class ScheduleError(LayerwiseError, ValueError):
 
     Examples:
         >>> from layerwise import cosine
-        >>> cosine(0)
+        >>> cosine(-1)
         Traceback (most recent call last):
         ...
-        layerwise.errors.ScheduleError: cosine: steps must be a whole number of at least 1, got 0.
+        layerwise.errors.ScheduleError: cosine: steps must be a whole number of at least 0, got -1.
     """
 
 

@@ -11,8 +11,10 @@ LIBRARY = ROOT / "src" / "layerwise"
 
 NOUNS = {
     "_checks",
+    "_files",
     "_numbers",
     "_series",
+    "_text",
     "_unfolded",
     "errors",
     "finder",

@@ -1,5 +1,7 @@
 """Every Hypothesis strategy of these tests, one section a noun."""
 
+from dataclasses import fields, is_dataclass
+
 from hypothesis import strategies as st
 
 from layerwise import schedules
@@ -133,3 +135,75 @@ def any_schedule() -> st.SearchStrategy[Schedule]:
 def finite_schedules() -> st.SearchStrategy[Schedule]:
     """Those of them that have a length."""
     return any_schedule().filter(lambda schedule: schedule.length is not None)
+
+
+# --- what strangers write ------------------------------------------------------------------------
+
+# Names of files and layers may have anything in them: lone surrogates, escapes, both directions.
+any_text = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from("ab").map(lambda letter: letter * 10_000),
+    st.text(alphabet="a/$\x1b\x00\n\ud800\u202e[]()*+?{}|^\\", max_size=24),
+    st.sampled_from(["", "\udcff", "\x1b[2J", "$\\frac{$", "a\nb", "[red]"]),
+)
+any_number = st.one_of(
+    st.integers(-3, 100),
+    st.sampled_from([10**30, -(10**30), 10**400, 2**53, 2**53 + 1, 2**63, 1e308, 5e-324]),
+    st.floats(),
+)
+any_scalar = st.one_of(st.none(), st.booleans(), any_number, any_text)
+
+
+def any_data(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Whatever JSON can hold, with ``inner`` at the leaves."""
+    return st.recursive(
+        inner,
+        lambda part: st.one_of(
+            st.lists(part, max_size=4), st.dictionaries(any_text, part, max_size=4)
+        ),
+        max_leaves=8,
+    )
+
+
+_ARGUMENTS = sorted(
+    {
+        field.name
+        for name in schedules.__all__
+        if is_dataclass(kind := getattr(schedules, name))
+        for field in fields(kind)
+    }
+)
+
+
+def any_schedule_data() -> st.SearchStrategy[object]:
+    """Nearly the config of a schedule: right names and wrong arguments, or the other way round."""
+    names = sorted(name for name in schedules.__all__ if name[0].islower())
+    right = any_schedule().map(lambda schedule: schedule.to_config()["schedule"])
+
+    def around(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+        part = st.one_of(inner, any_scalar, st.lists(inner, max_size=3))
+        arguments = st.dictionaries(st.sampled_from(_ARGUMENTS), part, max_size=4)
+        near = st.builds(
+            lambda name, own: {"name": name, "arguments": own}, st.sampled_from(names), arguments
+        )
+        by_name = {
+            "delay": {"steps": any_number},
+            "cut": {"steps": any_number},
+            "repeat": {"times": any_number, "decay": any_number},
+            "scale_steps": {"factor": any_number},
+            "clamp": {"low": any_number, "high": any_number},
+        }
+        exact = [
+            st.builds(
+                lambda name, own: {"name": name, "arguments": own},
+                st.just(name),
+                st.fixed_dictionaries({"schedule": inner, **own}),
+            )
+            for name, own in by_name.items()
+        ]
+        exact.append(
+            st.lists(inner, max_size=4).map(lambda p: {"name": "then", "arguments": {"parts": p}})
+        )
+        return st.one_of(near, *exact)
+
+    return st.recursive(st.one_of(right, any_data(any_scalar)), around, max_leaves=6)

@@ -219,7 +219,7 @@ def test_nothing_follows_an_endless_schedule(schedule):
         lambda a: a.clamp(high=float("nan")),
         lambda a: a.delay(-1),
         lambda a: a.delay(1.5),
-        lambda a: a.cut(0),
+        lambda a: a.cut(-1),
         lambda a: a.repeat(0),
         lambda a: a.repeat(2, decay=0),
         lambda a: a.repeat(2, decay=float("inf")),

@@ -12,6 +12,9 @@ from layerwise.schedules import Schedule
 NAN, INF = float("nan"), float("inf")
 
 WHOLE = (0, -1, 1.5, NAN, INF, 2**53 + 1, "10", None, True, [1], np.asarray([1, 2]))
+# The length of a shape may be 0, since such a piece may stand in `>>`: see test_no_length.py.
+LENGTH = WHOLE[1:]
+LENGTH_OR_NONE = tuple(value for value in LENGTH if value is not None)
 WHOLE_OR_NONE = tuple(value for value in WHOLE if value is not None)
 FACTOR = (-0.1, NAN, INF, -INF, "1", None, True, [1.0], 1j, np.asarray([1.0, 2.0]))
 POSITIVE = (0.0, *FACTOR)
@@ -19,14 +22,14 @@ SWITCH = (0, 1, None, "yes")
 
 # Per call: the arguments that are right, and for each argument the values that are not.
 CALLS = {
-    "constant": ({}, {"value": FACTOR, "steps": WHOLE_OR_NONE}),
-    "linear": ({"steps": 10}, {"steps": WHOLE, "start": FACTOR, "end": FACTOR}),
-    "warmup": ({"steps": 10}, {"steps": WHOLE, "start": FACTOR}),
-    "cosine": ({"steps": 10}, {"steps": WHOLE, "start": FACTOR, "end": FACTOR}),
+    "constant": ({}, {"value": FACTOR, "steps": LENGTH_OR_NONE}),
+    "linear": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR, "end": FACTOR}),
+    "warmup": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR}),
+    "cosine": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR, "end": FACTOR}),
     "exponential": ({"rate": 0.5}, {"rate": POSITIVE, "every": WHOLE, "staircase": SWITCH}),
     "polynomial": (
         {"steps": 10},
-        {"steps": WHOLE, "power": POSITIVE, "start": FACTOR, "end": FACTOR, "cycle": SWITCH},
+        {"steps": LENGTH, "power": POSITIVE, "start": FACTOR, "end": FACTOR, "cycle": SWITCH},
     ),
     "piecewise_constant": (
         {"boundaries": [10, 20], "values": [1.0, 0.5, 0.1]},
@@ -73,7 +76,7 @@ CALLS = {
     "one_cycle": (
         {"steps": 10},
         {
-            "steps": WHOLE,
+            "steps": LENGTH,
             "peak_at": (*POSITIVE, 1.0, 1.5),
             "start": FACTOR,
             "end": FACTOR,
@@ -99,7 +102,7 @@ CALLS = {
         {
             "function": (None, 1.0, "abs", schedules.cosine(10)),
             "name": ("", 3, abs),
-            "length": WHOLE_OR_NONE,
+            "length": LENGTH_OR_NONE,
         },
     ),
 }

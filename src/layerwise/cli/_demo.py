@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
-from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import STDIO, one_of, writable
+from layerwise._files import written_whole
+from layerwise._text import name_text
+from layerwise.cli._ending import errors_on_one_line, say
+from layerwise.cli._files import STDIO, asked, one_of, writable
+from layerwise.errors import LayerwiseError
 
 
 def _backend(name: str) -> str:
@@ -17,8 +20,8 @@ def _backend(name: str) -> str:
 
 
 def _folder(path: Path) -> Path:
-    if path.exists() and not path.is_dir():
-        raise typer.BadParameter(f"must be a folder, got the file {path}.")
+    if asked(path, Path.exists) and not asked(path, Path.is_dir):
+        raise typer.BadParameter(f"must be a folder, got the file {name_text(str(path))}.")
     return path
 
 
@@ -94,8 +97,12 @@ def demo(
         typer.echo(text)
         return
     if json_file is not None:
-        json_file.write_text(f"{text}\n", encoding="utf-8")
+        with (
+            errors_on_one_line(),
+            written_whole(json_file, "The results", LayerwiseError) as file,
+        ):
+            file.write(f"{text}\n".encode())
     console = Console()
     for part in (measured.plan, finding_text(measured), ways_table(measured), verdict(measured)):
         console.print(part, "", sep="\n", highlight=False)
-    typer.echo(f"Records and pictures: {folder}\nReport: {report}")
+    say(f"Records and pictures: {folder}\nReport: {report}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from layerwise._text import name_text, shown
 from layerwise.cli._ending import errors_on_one_line
 from layerwise.cli._files import input_argument, one_of, read_json
 from layerwise.cli._models import KerasBackend, plan_of
@@ -17,8 +18,9 @@ MATCHES = ("prefix", "substring", "glob", "regex")
 
 def _steps(text: str) -> str:
     for part in filter(None, text.split(",")):
-        if not (part.strip().isascii() and part.strip().isdigit()):
-            raise typer.BadParameter(f"{part!r} is no step. Write steps as 0,100,1000.")
+        digits = part.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+            raise typer.BadParameter(f"{shown(part)} is no step. Write steps as 0,100,1000.")
     return text
 
 
@@ -61,13 +63,14 @@ def explain(
 ) -> None:
     """Show which parameter of a saved model gets which rate, before any training."""
     from rich.console import Console
+    from rich.text import Text
 
-    shown = tuple(int(part) for part in steps.split(",") if part.strip())
+    chosen = tuple(int(part) for part in steps.split(",") if part.strip())
     with errors_on_one_line():
         known = rules_of(read_json(rules))
-        with Console(stderr=True).status(f"Reading {model.name}"):
+        with Console(stderr=True).status(Text(f"Reading {name_text(model.name)}")):
             plan = plan_of(model, known, match=match, strict=strict, backend=backend)
-        plan = replace(plan, steps=shown)
+        plan = replace(plan, steps=chosen)
         if rate is not None:
             plan = replace(plan, learning_rate=rate)
         if as_json:

@@ -2,12 +2,13 @@
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
+from layerwise._text import name_text, shown
 from layerwise.errors import ConfigError
 
 STDIO = Path("-")
@@ -16,16 +17,24 @@ STDIO = Path("-")
 
 def readable(path: Path) -> Path:
     """Refuse a file that does not exist."""
-    if path != STDIO and not path.is_file():
-        raise typer.BadParameter(f"There is no file {path}.")
+    if path != STDIO and not asked(path, Path.is_file):
+        raise typer.BadParameter(f"There is no file {name_text(str(path))}.")
     return path
 
 
 def writable(path: Path | None) -> Path | None:
     """Refuse a file in a folder that does not exist."""
-    if path is not None and path != STDIO and not path.parent.is_dir():
-        raise typer.BadParameter(f"There is no folder {path.parent}.")
+    if path is not None and path != STDIO and not asked(path.parent, Path.is_dir):
+        raise typer.BadParameter(f"There is no folder {name_text(str(path.parent))}.")
     return path
+
+
+def asked(path: Path, what: Callable[[Path], bool]) -> bool:
+    """Whether a path is something; one that can't even be looked at is nothing."""
+    try:
+        return what(path)
+    except (OSError, ValueError):
+        return False
 
 
 _SUFFIXES = (".png", ".svg", ".pdf")
@@ -34,7 +43,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 def picture(path: Path | None) -> Path | None:
     """Refuse a picture of an unknown kind, or in a folder that does not exist."""
     if path is not None and path.suffix.lower() not in _SUFFIXES:
-        raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}, got {path.name}.")
+        raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}, got {name_text(path.name)}.")
     return writable(path)
 
 
@@ -55,7 +64,7 @@ def picture_option(text: str) -> OptionInfo:
 def one_of(name: str, known: Collection[str]) -> str:
     """Refuse a name that is not known."""
     if name not in known:
-        raise typer.BadParameter(f"must be one of {', '.join(known)}, got {name!r}.")
+        raise typer.BadParameter(f"must be one of {', '.join(known)}, got {shown(name)}.")
     return name
 
 
@@ -80,6 +89,6 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise ConfigError(f"The key {key!r} stands there twice. Keep one of them.")
+            raise ConfigError(f"The key {shown(key)} stands there twice. Keep one of them.")
         found[key] = value
     return found

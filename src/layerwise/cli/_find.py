@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from layerwise.cli._ending import errors_on_one_line
+from layerwise._text import name_text
+from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import input_argument, picture_option
 from layerwise.cli._models import KerasBackend, keras_model
 from layerwise.errors import FinderError
@@ -66,7 +67,7 @@ def find(
             from layerwise.plots import save
 
             save(output, found.plot)
-    typer.echo(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
+    say(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
     if found.suggestion is None:
         raise typer.Exit(1)
 
@@ -86,6 +87,6 @@ def _arrays(path: Path) -> "dict[str, npt.NDArray[np.generic]]":
     if missing or unknown:
         raise FinderError(
             f"{path.name} must have the arrays x and y, and may have sample_weight, got "
-            f"{', '.join(sorted(arrays)) or 'none'}."
+            f"{name_text(', '.join(sorted(arrays))) or 'none'}."
         )
     return arrays

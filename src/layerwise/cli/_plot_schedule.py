@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from layerwise.cli._ending import errors_on_one_line
+from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import STDIO, input_argument, picture_option, read_json
 from layerwise.errors import ConfigError
 from layerwise.schedules import Schedule
@@ -44,7 +44,7 @@ def plot_schedule(
             return
         made = output or Path(f"{'schedule' if config == STDIO else config.stem}.png")
         _draw(schedule, steps, made, transparent)
-        typer.echo(made, err=as_json)
+        say(made, err=as_json)
 
 
 def _schedule(data: Any) -> Schedule:

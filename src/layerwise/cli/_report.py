@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from layerwise.cli._ending import errors_on_one_line
+from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import writable
 
 
@@ -39,4 +39,4 @@ def report(
         from layerwise.report import write_report
 
         target = output or (runs[0] if len(runs) == 1 else Path("report.html"))
-        typer.echo(write_report(runs, target))
+        say(write_report(runs, target))

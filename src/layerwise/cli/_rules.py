@@ -1,5 +1,7 @@
 """Rules from a file: a plain mapping, or the config that ``rules_to_config`` gives."""
 
+from layerwise._checks import extent
+from layerwise._text import shown
 from layerwise.errors import ConfigError
 from layerwise.multipliers import Rules, rules_from_config
 from layerwise.schedules import Schedule
@@ -21,10 +23,11 @@ def rules_of(data: object) -> Rules | None:
         >>> rules_of({"version": 1, "rules": {"mapping": [["head", 2]]}})
         {'head': 2.0}
     """
+    extent(data, "The config of rules", ConfigError)
     if not isinstance(data, dict):
         raise ConfigError(
             'Rules must map names to multipliers, such as {"backbone": 0.1}, got '
-            f"{str(data)[:60]!r}."
+            f"{shown(data, 60)}."
         )
     if set(data) == {"version", "rules"}:
         return rules_from_config(data)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from layerwise._checks import version
+from layerwise._checks import extent, version
+from layerwise._text import shown
 from layerwise.errors import ConfigError, LayerwiseError
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies import STRATEGIES, Strategy
@@ -124,7 +125,7 @@ def _rules_to_data(rules: Rules | None, function_name: FunctionName | None) -> o
     if isinstance(rules, Mapping):
         # The order counts under glob and regex, and JSON objects may get sorted: a list of pairs.
         pairs = [
-            [key, _value_to_data(value, function_name, f"The rule {key!r}")]
+            [key, _value_to_data(value, function_name, f"The rule {shown(key)}")]
             for key, value in rules.items()
         ]
         return {"mapping": pairs}
@@ -141,14 +142,14 @@ def _rules_from_data(data: object, functions: Functions) -> Rules | None:
             return dict(_pair_from_data(pair, functions) for pair in pairs)
         case {"list": list(parts), **rest} if not rest:
             return [_rules_from_data(part, functions) or {} for part in parts]
-    raise ConfigError(f"{data!r} is no config of rules that this Layerwise knows.")
+    raise ConfigError(f"{shown(data)} is no config of rules that this Layerwise knows.")
 
 
 def _pair_from_data(pair: object, functions: Functions) -> tuple[str, Value | Override]:
     match pair:
         case [str(key), data]:
-            return key, _value_from_data(data, functions, f"The rule {key!r}")
-    raise ConfigError(f"{pair!r} is no config of a rule: it must be a key and a value.")
+            return key, _value_from_data(data, functions, f"The rule {shown(key)}")
+    raise ConfigError(f"{shown(pair)} is no config of a rule: it must be a key and a value.")
 
 
 def _value_to_data(value: object, function_name: FunctionName | None, where: str) -> object:
@@ -181,7 +182,7 @@ def _value_from_data(data: object, functions: Functions, where: str) -> Value | 
             return _function(name, functions, where)
         case int() | float():
             return _as_config_error(lambda: check_value(data, where))
-    raise ConfigError(f"{where} has the config {data!r}, which this Layerwise doesn't know.")
+    raise ConfigError(f"{where} has the config {shown(data)}, which this Layerwise doesn't know.")
 
 
 def _function(name: str, functions: Functions, where: str) -> Callable[..., Any]:
@@ -189,8 +190,8 @@ def _function(name: str, functions: Functions, where: str) -> Callable[..., Any]
         return functions[name]
     except KeyError:
         raise ConfigError(
-            f"{where} needs the function {name!r}, which isn't known here. In Keras, register it "
-            f"before loading; elsewhere pass functions={{{name!r}: ...}}."
+            f"{where} needs the function {shown(name)}, which isn't known here. In Keras, register "
+            f"it before loading; elsewhere pass functions={{{shown(name)}: ...}}."
         ) from None
 
 
@@ -200,9 +201,10 @@ def _strategy_from_data(config: object) -> Strategy:
         try:
             return _as_config_error(lambda: make(**arguments))
         except TypeError as error:
-            raise ConfigError(f"The config {config!r} doesn't fit: {error}.") from None
+            raise ConfigError(f"The config {shown(config)} doesn't fit: {error}.") from None
     raise ConfigError(
-        f"{config!r} is no config of a strategy that this Layerwise knows: {', '.join(STRATEGIES)}."
+        f"{shown(config)} is no config of a strategy that this Layerwise knows: "
+        f"{', '.join(STRATEGIES)}."
     )
 
 
@@ -216,7 +218,8 @@ def _as_config_error(make: Callable[[], T]) -> T:
 def _checked(config: object, field: str) -> Mapping[str, Any]:
     if not isinstance(config, Mapping) or "version" not in config or field not in config:
         raise ConfigError(
-            f"{config!r} is no config of Layerwise: it needs 'version' and {field!r}."
+            f"{shown(config)} is no config of Layerwise: it needs 'version' and {field!r}."
         )
     version(config["version"], f"The config of the {field}", ConfigError, VERSION)
+    extent(config, f"The config of the {field}", ConfigError)
     return config

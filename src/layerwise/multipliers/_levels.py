@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import dropwhile, takewhile
 from typing import TypeAlias
 
+from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._names import common_start, is_embedding, numbered
@@ -83,8 +84,8 @@ def check_layers(layers: object) -> Levels | None:
         return None
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise MultiplierError(
-            f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
-            "list of names."
+            f"layers={shown(layers)} must be a list of levels, from input to head, each a name or "
+            "a list of names."
         )
     levels = tuple(
         tuple(level) if isinstance(level, Iterable) and not isinstance(level, str) else (level,)
@@ -94,7 +95,7 @@ def check_layers(layers: object) -> Levels | None:
     for level in levels:
         for name in level:
             if not isinstance(name, str) or not name:
-                raise MultiplierError(f"layers= must hold names of layers, got {name!r}.")
+                raise MultiplierError(f"layers= must hold names of layers, got {shown(name)}.")
             if name in seen:
                 raise MultiplierError(
                     f"layers= must not hold {name!r} in two levels. If two layers have that name, "

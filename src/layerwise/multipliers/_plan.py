@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from layerwise import _show
 from layerwise._numbers import counted
+from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._names import common_start, wrapper_of
 from layerwise.multipliers._values import (
@@ -398,4 +399,4 @@ def _joined(texts: Sequence[str]) -> str:
 
 
 def _what(row: PlanRow) -> str:
-    return f"The multiplier of {row.rule or row.parameter.name!r}"
+    return f"The multiplier of {shown(row.rule or row.parameter.name)}"

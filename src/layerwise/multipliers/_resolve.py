@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from layerwise._checks import number, whole
+from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError
 from layerwise.multipliers._levels import (
     Layers,
@@ -163,8 +164,8 @@ def _levels(
 def _rate(learning_rate: object) -> float:
     if callable(learning_rate):
         raise MultiplierError(
-            f"learning_rate={learning_rate!r} must be a number; a rate that changes with the step "
-            "is a number and a schedule=."
+            f"learning_rate={shown(learning_rate)} must be a number; a rate that changes with the "
+            "step is a number and a schedule=."
         )
     return number(learning_rate, "learning_rate", MultiplierError)
 
@@ -174,6 +175,6 @@ def _schedule(schedule: object) -> Value:
         return check_value(schedule, "schedule=")
     except MultiplierError:
         raise MultiplierError(
-            f"schedule={schedule!r} must be a schedule, a callable of the step, or a number of at "
-            "least 0."
+            f"schedule={shown(schedule)} must be a schedule, a callable of the step, or a number "
+            "of at least 0."
         ) from None

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from layerwise._checks import as_number
+from layerwise._checks import as_number, extent
+from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError
 from layerwise.multipliers._strategies import Strategy
 from layerwise.multipliers._values import Override, Value, check_value, same_value
@@ -44,6 +45,7 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
         MultiplierError: It is none of these, or a value in it is no multiplier.
         AmbiguousRuleError: Two mappings give one key different values.
     """
+    extent(rules, "Rules", MultiplierError)
     explicit: dict[str, Value | Override] = {}
     strategies = []
     for part in _parts(rules):
@@ -51,11 +53,12 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
             strategies.append(part)
             continue
         for key, value in part.items():
-            rule = check_rule(value, f"The rule {key!r}")
+            rule = check_rule(value, f"The rule {shown(key)}")
             known = explicit.setdefault(key, rule)
-            if not same_value(known, rule):
+            if known is not rule and not same_value(known, rule):
                 raise AmbiguousRuleError(
-                    f"The rule {key!r} is given twice, as {known!r} and as {rule!r}; keep one."
+                    f"The rule {shown(key)} is given twice, as {shown(known)} and as "
+                    f"{shown(rule)}; keep one."
                 )
     return RuleSet(explicit, tuple(strategies))
 
@@ -81,5 +84,5 @@ def _parts(rules: object) -> Iterator[Mapping[str, object] | Strategy]:
             hint = " A function belongs to a key: {'backbone': function}."
         raise MultiplierError(
             "Rules must be a mapping of names to multipliers, a strategy, or a list of these, got "
-            f"{rules!r}.{hint}"
+            f"{shown(rules)}.{hint}"
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+from layerwise._text import shown
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers._config import (
     FunctionName,
@@ -65,7 +66,7 @@ class RuleSpec:
         given: object = self.schedule
         if given is not None and (not callable(given) or isinstance(given, type)):
             raise ScheduleError(
-                f"schedule={given!r} must be a schedule or a callable of the step; a "
+                f"schedule={shown(given)} must be a schedule or a callable of the step; a "
                 "constant factor is layerwise.constant(...)."
             )
 
@@ -178,7 +179,7 @@ class RuleSpec:
         rules, schedule = config["rules"], config["schedule"]
         factor = None if schedule is None else value_from_config(schedule, functions)
         if isinstance(factor, Override | float | int):
-            raise ConfigError(f"The config of the rules has {factor!r} as its schedule.")
+            raise ConfigError(f"The config of the rules has {shown(factor)} as its schedule.")
         return cls(
             None if rules is None else rules_from_config(rules, functions),
             factor,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from layerwise._checks import as_number
+from layerwise._text import shown
 from layerwise.errors import LayerwiseError, MultiplierError
 from layerwise.schedules import Schedule, from_function
 
@@ -104,6 +105,8 @@ def check_value(value: object, where: str) -> Value:
         layerwise.errors.MultiplierError: The rule 'head' has the multiplier -0.5; it must be a
         finite number of at least 0, a schedule, or a callable of the step.
     """
+    if type(value) is float and 0 <= value < math.inf:  # nearly always, and a million times
+        return value + 0.0
     if isinstance(value, Schedule):
         return value
     number = as_number(value)
@@ -113,7 +116,7 @@ def check_value(value: object, where: str) -> Value:
     elif callable(value) and not isinstance(value, type):
         return value
     raise MultiplierError(
-        f"{where} has the multiplier {value!r}; it must be a finite number of at least 0, a "
+        f"{where} has the multiplier {shown(value)}; it must be a finite number of at least 0, a "
         f"schedule, or a callable of the step.{_hint(value)}"
     )
 
@@ -131,7 +134,7 @@ def moves(value: Value) -> TypeGuard[StepValue]:
 
 
 def value_at(
-    value: Value, step: int, what: str, error: type[LayerwiseError] = MultiplierError
+    value: Value, step: float, what: str, error: type[LayerwiseError] = MultiplierError
 ) -> float:
     """A multiplier, or another factor, at a step.
 
@@ -158,7 +161,7 @@ def value_at(
     number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
     if number is None or not 0 <= number < math.inf:
         raise error(
-            f"{what} is {result!r} at step {step}; it must be a finite number of at least 0."
+            f"{what} is {shown(result)} at step {step}; it must be a finite number of at least 0."
         )
     return float(number)
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from layerwise._series import moving_average
+from layerwise._text import name_text, shown
 from layerwise.errors import RecorderError
 from layerwise.plots._curves import thin
 from layerwise.plots._history import VALIDATION, along_of
@@ -49,8 +50,8 @@ def compare(
     if not known:
         there = sorted({name for run in runs for name in (*run.batch, *run.epoch)})
         raise RecorderError(
-            f"None of these {len(runs)} runs has the column {column!r}. They have "
-            f"{', '.join(there) or 'none'}."
+            f"None of these {len(runs)} runs has the column {shown(column)}. They have "
+            f"{name_text(', '.join(there)) or 'none'}."
         )
     ax = axes(ax, height=4.2)
     handles = []
@@ -60,7 +61,9 @@ def compare(
         x, along = along_of(columns)
         values = np.asarray(columns[column], np.float64)
         average = moving_average(values) if columns is run.batch else values
-        handles += ax.plot(*thin(x, average), label=run.name, linewidth=2.2, **style(place))
+        handles += ax.plot(
+            *thin(x, average), label=name_text(run.name), linewidth=2.2, **style(place)
+        )
         validated = np.asarray(run.epoch.get(VALIDATION + column, []), np.float64)
         if len(validated):
             ax.plot(
@@ -70,7 +73,7 @@ def compare(
                 marker="o",
                 markersize=4.5,
                 color=style(place)["color"],
-                label=f"_{run.name}, validation",
+                label=f"_{name_text(run.name)}, validation",
             )
     dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
     dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)

@@ -1,13 +1,14 @@
 """The steps at which a picture evaluates, and the points that a line needs."""
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._checks import MOST_STEPS, as_number
 from layerwise._series import Floats, evenly, places_of_extremes
+from layerwise._text import shown
 from layerwise.errors import LayerwiseError
 from layerwise.schedules import is_closed_form
 
@@ -35,20 +36,24 @@ def steps_of(steps: Steps, most: int = EVERY_STEP) -> npt.NDArray[np.int64]:
         >>> steps_of(10, most=6).tolist(), steps_of([0, 5, 7]).tolist()
         ([0, 2, 4, 6, 8, 10], [0, 5, 7])
     """
-    try:
-        last = index(steps)  # type: ignore[arg-type]  # what is no whole number raises
-    except TypeError:
-        chosen = np.asarray(steps)
-        whole = chosen.ndim == 1 and len(chosen) > 1 and chosen.dtype.kind in "iu"
-        if not whole or chosen[0] < 0 or np.any(np.diff(chosen) <= 0):
+    last = as_number(steps)
+    if last is not None:
+        if not 1 <= last <= MOST_STEPS or last != int(last):
             raise LayerwiseError(
-                f"steps={steps!r} must be a whole number, or at least two rising steps from 0 or "
-                "later."
-            ) from None
-        return chosen.astype(np.int64)
-    if last < 1 or isinstance(steps, bool):
-        raise LayerwiseError(f"steps={steps!r} must be at least 1 step.")
-    return evenly(last + 1, most).astype(np.int64)
+                f"steps={shown(steps)} must be a whole number from 1 to 2**53, or rising steps."
+            )
+        return evenly(int(last) + 1, most).astype(np.int64)
+    try:
+        chosen = np.asarray(steps)
+    except Exception:  # lists of different lengths, and whatever a stranger's array raises
+        chosen = np.zeros(0)
+    rising = chosen.ndim == 1 and len(chosen) > 1 and chosen.dtype.kind in "iu"
+    if not rising or chosen[0] < 0 or np.any(chosen[1:] <= chosen[:-1]):
+        raise LayerwiseError(
+            f"steps={shown(steps)} must be a whole number, or at least two rising steps from 0 or "
+            "later."
+        )
+    return chosen.astype(np.int64)
 
 
 def most_steps(values: Sequence[object]) -> int:

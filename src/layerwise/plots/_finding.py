@@ -11,6 +11,7 @@ from layerwise.plots._style import (
     BLUE,
     GREEN,
     GREY,
+    PLAIN,
     PURPLE,
     VERMILLION,
     axes,
@@ -154,6 +155,8 @@ def _above(ax: Axes, text: str, x: float, align: str, **look: Any) -> None:
         ha=align,
         va="bottom",
         color=VERMILLION,
-        **{"fontsize": 9.5, **look},
+        **{"fontsize": 9.5, **PLAIN, **look},
     )
-    ax.set_title(ax.get_title(loc="left"), loc="left", pad=13 + 13 * len(text.splitlines()))
+    ax.set_title(
+        ax.get_title(loc="left"), loc="left", pad=13 + 13 * len(text.splitlines()), **PLAIN
+    )

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from layerwise._numbers import number_text
 from layerwise._series import Floats
-from layerwise.multipliers import Plan, PlanRow, Value, common_start
-from layerwise.plots._style import shorten
+from layerwise._text import name_text
+from layerwise.multipliers import Plan, PlanRow, Value, common_start, value_text
 from layerwise.schedules import values_over
 
 
@@ -79,12 +79,12 @@ def _label(rows: Sequence[PlanRow], separator: str) -> str:
     layers = [tuple(name.split(separator)[:-1]) or (name,) for name in names]
     common = common_start(layers)
     if common:
-        return separator.join(common)
+        return name_text(separator.join(common))
     first, last = separator.join(layers[0]), separator.join(layers[-1])
-    return f"{shorten(first, 18)} … {shorten(last, 18)}"
+    return f"{name_text(first, 18)} … {name_text(last, 18)}"
 
 
 def _factor(value: Value) -> str:
     if isinstance(value, float | int):
         return number_text(value, 3)
-    return shorten(getattr(value, "__name__", None) or repr(value), 26)
+    return name_text(str(value_text(value)), 26)

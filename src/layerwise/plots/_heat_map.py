@@ -9,11 +9,12 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from layerwise._series import Floats
+from layerwise._text import name_text
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Plan
 from layerwise.plots._curves import Steps, steps_of
 from layerwise.plots._groups import group_rates, groups_of, unit_of
-from layerwise.plots._style import GREY, MAP, axes, dress, figure_of, inks, shorten
+from layerwise.plots._style import GREY, MAP, PLAIN, axes, dress, figure_of, inks
 from layerwise.plots._ticks import number_axis, step_axis
 
 _COLUMNS = 241
@@ -129,4 +130,4 @@ def _label_rows(ax: Axes, names: Sequence[str]) -> None:
     room = ax.get_position().height * figure_of(ax).get_figheight() / _ROW
     every = max(1, -(-len(names) // max(int(room), 1)))
     places = range(0, len(names), every)
-    ax.set_yticks(list(places), [shorten(names[place], 26) for place in places])
+    ax.set_yticks(list(places), [name_text(names[place], 26) for place in places], **PLAIN)

@@ -8,11 +8,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from layerwise._series import Floats, moving_average
+from layerwise._text import name_text
 from layerwise.plots._curves import thin
 from layerwise.plots._style import (
     BLUE,
     GREEN,
     GREY,
+    PLAIN,
     PURPLE,
     VERMILLION,
     axes,
@@ -21,7 +23,6 @@ from layerwise.plots._style import (
     from_zero,
     inks,
     legend,
-    shorten,
 )
 from layerwise.plots._ticks import number_axis, over_steps
 
@@ -80,9 +81,10 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     metrics = history.metrics
     together = [name for name in metrics if _alike(history, name)]
     apart = [name for name in metrics if name not in together]
-    title = f"{shorten(history.name, 40)}: loss, metrics and rates"
+    title = f"{name_text(history.name, 40)}: loss, metrics and rates"
     dress(ax, title if metrics else title.replace(", metrics", ""), along, "")
-    ax.set_ylabel(", ".join(["loss", *together[:3]]), color=inks(ax)[1], fontsize=9.5)
+    quantities = name_text(", ".join(["loss", *together[:3]]))
+    ax.set_ylabel(quantities, color=inks(ax)[1], fontsize=9.5, **PLAIN)
     looks = dict(zip(metrics, _METRICS * (len(metrics) // len(_METRICS) + 1), strict=False))
     for name in together:
         _draw(ax, history, name, looks[name])
@@ -147,7 +149,9 @@ def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
     looks = dict(zip(rates, _RATE_LINES, strict=False))
     for name, values in rates.items():
         points = thin(x, values)
-        ax.plot(*points, color=VERMILLION, linestyle=looks[name], linewidth=1.3, label=name)
+        ax.plot(
+            *points, color=VERMILLION, linestyle=looks[name], linewidth=1.3, label=name_text(name)
+        )
     if "lowest" in rates:
         high, low = rates.values()
         ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
@@ -162,6 +166,7 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
     """
     batch, epoch = history.batch, history.epoch
     color, dashes = look
+    label = name_text(name)
     validated = epoch.get(VALIDATION + name)
     if name in batch:
         x, along = along_of(batch)
@@ -169,11 +174,11 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
         if raw:
             ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
         average = moving_average(values)
-        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=name)
+        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=label)
     else:
         x, along = along_of(epoch)
         if name in epoch:
-            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, label=name)
+            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, label=label)
     if validated is not None:
         x, _ = along_of(epoch)
         known = np.isfinite(np.asarray(validated, np.float64))
@@ -185,7 +190,7 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
             linewidth=1.2,
             marker="o",
             markersize=4.5,
-            label=f"{VALIDATION}{name}",
+            label=name_text(f"{VALIDATION}{name}"),
         )
     return along
 

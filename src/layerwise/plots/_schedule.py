@@ -5,6 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from layerwise._series import Floats
+from layerwise._text import name_text, shown
 from layerwise.errors import ScheduleError
 from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
@@ -34,11 +35,11 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
         >>> ax.get_title(loc="left")
         'warmup(500) >> cosine(9500)'
     """
-    shown, values = evaluated(schedule, steps)
+    at, values = evaluated(schedule, steps)
     ax = axes(ax)
     before = len(ax.lines)
-    text = repr(schedule)
-    ax.plot(*thin(shown, values), label=text, linewidth=2.2, **style(before))
+    text = name_text(repr(schedule))
+    ax.plot(*thin(at, values), label=text, linewidth=2.2, **style(before))
     title = lines_of(text) if before == 0 else "Schedules"
     dress(ax, title, "step (optimizer updates)", "factor on the base rate")
     if before:
@@ -52,13 +53,15 @@ def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.i
     """The steps to draw, and the schedule's value at each."""
     if not isinstance(schedule, Schedule):
         raise ScheduleError(
-            f"plots.schedule: schedule must be a schedule, got {schedule!r}. from_function(f) "
+            f"plots.schedule: schedule must be a schedule, got {shown(schedule)}. from_function(f) "
             "makes one of a function."
         )
+    if schedule.length == 0:
+        schedule(0)  # raises the error that says what to do
     wanted = schedule.length if steps is None else steps
     if wanted is None:
         raise ScheduleError(
-            f"{schedule!r} never ends, so say how many steps to draw, such as steps=10_000."
+            f"{shown(schedule)} never ends, so say how many steps to draw, such as steps=10_000."
         )
-    shown = steps_of(wanted, most_steps([schedule]))
-    return shown, values_over(schedule, shown)
+    at = steps_of(wanted, most_steps([schedule]))
+    return at, values_over(schedule, at)

@@ -1,6 +1,8 @@
 """How every picture looks: colours that everybody can tell apart, on light and dark ground."""
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from matplotlib.typing import ColorType
 
+from layerwise._files import written_whole
 from layerwise._series import evenly
+from layerwise._text import MOST_CHARACTERS, name_text, printable, shorten, shown
 from layerwise.errors import LayerwiseError
 
 if TYPE_CHECKING:
@@ -25,6 +29,9 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE)
 GREY = "#7A7A7A"
 """Halfway between white and near-black, for the grid and for minor things."""
+
+PLAIN: dict[str, Any] = {"parse_math": False}
+"""What a text gets that may have names in it: ``$`` is a dollar there, and begins no formula."""
 
 MAP = "viridis"
 """Its brightness is even, also for the colour-blind.
@@ -78,10 +85,14 @@ def save(
     """Draw on the axes of a new figure, and write it to a file.
 
     Args:
-        path: The file; its suffix says of what kind: ``.png``, ``.svg`` or ``.pdf``.
+        path: The file; its suffix says of what kind: ``.png``, ``.svg``, ``.pdf``, or another that
+            Matplotlib knows.
         draw: Draws on the axes that it gets.
         transparent: Whether the ground is see-through, for pages in light and dark style.
         dpi: Dots an inch.
+
+    Raises:
+        LayerwiseError: The suffix is unknown, or the file can't be written. No part of it is left.
 
     Examples:
         >>> import pathlib, tempfile
@@ -91,6 +102,7 @@ def save(
         >>> path.stat().st_size > 0
         True
     """
+    kind = _kind_of(path)
     ground = "none" if transparent else "white"
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor=ground)
     figure.set_layout_engine("constrained", w_pad=_PADS[0], h_pad=_PADS[1])
@@ -98,7 +110,22 @@ def save(
     if transparent:
         ax.set_facecolor("none")
     draw(ax)
-    figure.savefig(path, dpi=dpi)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=dpi, format=kind)
+    with written_whole(path, "The picture", LayerwiseError) as file:
+        file.write(picture.getbuffer())
+
+
+def _kind_of(path: object) -> str:
+    """The kind of picture that a file's suffix names."""
+    known = Figure().canvas.get_supported_filetypes()
+    suffix = Path(path).suffix if isinstance(path, str | PathLike) else ""
+    kind = suffix.removeprefix(".").lower()
+    if kind not in known:
+        raise LayerwiseError(
+            f"The path of a picture must end in .png, .svg or .pdf, got {shown(path)}."
+        )
+    return kind
 
 
 def dress(ax: Axes, title: str, x: str, y: str) -> None:
@@ -108,9 +135,10 @@ def dress(ax: Axes, title: str, x: str, y: str) -> None:
     a grey that can be read on both.
     """
     ink, quiet = inks(ax)
-    ax.set_title(title, loc="left", fontsize=11, color=ink, pad=10)
-    ax.set_xlabel(x, color=quiet, fontsize=9.5)
-    ax.set_ylabel(y, color=quiet, fontsize=9.5)
+    text = printable(shorten(title, MOST_CHARACTERS), keep="\n")
+    ax.set_title(text, loc="left", fontsize=11, color=ink, pad=10, **PLAIN)
+    ax.set_xlabel(name_text(x), color=quiet, fontsize=9.5, **PLAIN)
+    ax.set_ylabel(name_text(y), color=quiet, fontsize=9.5, **PLAIN)
     for side, spine in ax.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(GREY)
@@ -122,7 +150,7 @@ def dress(ax: Axes, title: str, x: str, y: str) -> None:
 
 def dress_second(ax: Axes, label: str, color: str) -> None:
     """Dress a second axis at the right, in the colour of its lines."""
-    ax.set_ylabel(label, color=color, fontsize=9.5)
+    ax.set_ylabel(name_text(label), color=color, fontsize=9.5, **PLAIN)
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.tick_params(axis="y", which="both", length=0, labelcolor=color, labelsize=9)
@@ -164,10 +192,10 @@ def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: i
         shown = [shown[place] for place in evenly(len(shown), most)]
     if not shown:
         return
-    texts = [shorten(label, 28 if len(shown) > 5 else 46) for _, label in shown]
+    texts = [name_text(label, 28 if len(shown) > 5 else 46) for _, label in shown]
     columns = max(1, min(len(shown), 4, 76 // (max(map(len, texts)) + 7)))
     below = ScaledTranslation(-6 / 72, -36 / 72, figure_of(ax).dpi_scale_trans)
-    ax.legend(
+    made = ax.legend(
         [handle for handle, _ in shown],
         texts,
         ncols=columns,
@@ -181,6 +209,8 @@ def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: i
         handlelength=2.2,
         columnspacing=1.6,
     )
+    for text in made.get_texts():
+        text.set(**PLAIN)
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -191,17 +221,9 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def shorten(text: str, most: int) -> str:
-    """The text; if it is long, without its middle."""
-    if len(text) <= most:
-        return text
-    half = (most - 1) // 2
-    return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"
-
-
 def lines_of(text: str, width: int = 62, most: int = 2) -> str:
     """The text on a few lines; what doesn't fit is cut."""
-    found = wrap(text, width) or [""]
+    found = wrap(name_text(text), width) or [""]
     if len(found) > most:
         found = [*found[: most - 1], shorten(" ".join(found[most - 1 :]), width)]
     return "\n".join(found)

@@ -2,12 +2,14 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._files import written_whole
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 
@@ -61,7 +63,11 @@ class Columns:
 
 def write_csv(path: Path, columns: Mapping[str, Column]) -> None:
     """Write columns of one length, so that each number is read back exactly."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with (
+        written_whole(path, "The table", RecorderError) as raw,
+        # A name may have half a character, which no encoding writes: its escape stands there.
+        TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         # Python writes its own floats exactly; a block at a time keeps the memory small.

@@ -56,9 +56,10 @@ class RecordFile:
             self._file: int | None = os.open(
                 self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: what no path can have in it
+            reason = getattr(error, "strerror", error)
             raise RecorderError(
-                f"{self.path} can't be written: {error.strerror}. Give the recorder a folder "
+                f"{self.path} can't be written: {reason}. Give the recorder a folder "
                 "that can be written to."
             ) from error
         try:

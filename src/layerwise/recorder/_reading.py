@@ -54,6 +54,10 @@ def read_rows(run: Path) -> Iterator[Read]:
         ) from None
     except OSError as error:
         raise RecorderError(f"{path} can't be read: {error.strerror}.") from error
+    except RecorderError:
+        raise
+    except ValueError as error:  # what no path can have in it
+        raise RecorderError(f"{path} can't be read: {error}.") from error
 
 
 def _limits(file: BinaryIO) -> tuple[list[Limits], int]:

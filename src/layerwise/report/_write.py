@@ -1,8 +1,10 @@
 """``write_report``: makes one HTML file of runs."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from layerwise._files import written_whole
 from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.report._page import page
@@ -44,18 +46,10 @@ def write_report(
     if not loaded:
         raise RecorderError("There are no runs to report on. Give at least one run's folder.")
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112  # no error where a name is too long
         target /= "report.html"
-    text = page(loaded)
-    # A reader of the page sees the old one or the new one, never half of it.
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(target)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise RecorderError(
-            f"The report can't be written to {target}: {error.strerror}. Choose an existing "
-            "folder that can be written to."
-        ) from error
+    # A name may have half a character, which no encoding writes: its escape stands there.
+    text = page(loaded).encode("utf-8", "backslashreplace")
+    with written_whole(target, "The report", RecorderError) as file:
+        file.write(text)
     return target

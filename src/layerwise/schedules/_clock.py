@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Generic
 
-from layerwise.schedules._backends.namespace import A, Mask, Namespace
+from layerwise.schedules._backends.namespace import LARGEST_FLOAT, A, Mask, Namespace
 
 
 @dataclass(frozen=True)
@@ -119,16 +119,27 @@ class Clock(Generic[A]):
             return self.whole * 0, self
         return self.whole // n, replace(self, whole=self.whole % n)
 
+    def unless_reached(self, n: int, clock: "Clock[A]", begin: int) -> "Clock[A]":
+        """Return this clock, but from where ``clock`` has reached ``n`` on, it since ``begin``."""
+        if clock._beyond(n):
+            return self
+        there, later = clock.reached(n), clock.since(begin)
+        part = self.part
+        if part is not None and later.part is not None:
+            part = self.xp.where(there, later.part, part)
+        return Clock(self.xp, self.xp.where(there, later.whole, self.whole), part)
+
     def faster(self, ratio: Fraction | float) -> "Clock[A]":
         """Return a clock that runs ``ratio`` times as fast, exactly if the ratio is a fraction.
 
-        If the faster step outgrows the library's integers, it stays near the largest.
+        If the faster step outgrows the library's integers, it stays near the largest; and if it
+        outgrows every training, where floats can still compute with it.
         """
         if isinstance(ratio, Fraction):
             return self._exactly_faster(ratio.numerator, ratio.denominator)
         real = self.real() * ratio
         if self.xp.largest is None:
-            return Clock(self.xp, real)
+            return Clock(self.xp, self.xp.minimum(real, LARGEST_FLOAT))
         real = self.xp.minimum(real, float(self.xp.largest // 2))
         whole = self.xp.integer(real)
         return Clock(self.xp, whole, real - self.xp.real(whole))
@@ -139,6 +150,8 @@ class Clock(Generic[A]):
         a, b = self.whole // q, self.whole % q
         if self.xp.largest is not None:
             a = self.xp.minimum(a, self.xp.largest // p - 1)
+        else:
+            a = self.xp.minimum(a, LARGEST_FLOAT / p)
         whole = a * p + (b * p) // q
         if q == 1 and self.part is None:
             return Clock(self.xp, whole)

@@ -5,14 +5,22 @@ no accuracy at large steps.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 from layerwise._checks import sequence
+from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
-from layerwise.schedules._schedule import ARROW, CALL, TIMES, Schedule, check_schedule
+from layerwise.schedules._schedule import (
+    ARROW,
+    CALL,
+    TIMES,
+    Schedule,
+    check_count,
+    check_joined_length,
+    check_schedule,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,8 +29,11 @@ class then(Schedule):
 
     $$f(s) = a(s) \text{ for } s < \text{len}(a), \quad b(s - \text{len}(a)) \text{ from there}$$
 
+    A part of 0 steps counts for nothing, wherever it stands: ``warmup(0) >> cosine(90)`` has the
+    values of ``cosine(90)``, and ``warmup(10) >> linear(0)`` those of ``warmup(10)``.
+
     Args:
-        parts: The schedules in order, at least two. All but the last need a length.
+        parts: The schedules in order, at least two. All but the last need an end.
 
     Raises:
         ScheduleError: If a part is no schedule, or one before the last is endless.
@@ -39,35 +50,46 @@ class then(Schedule):
     parts: tuple[Schedule, ...]
 
     _binds: ClassVar[int] = ARROW
+    _length: ClassVar[int | None]
+    _turns: ClassVar[tuple[tuple[int, int], ...]]
 
     def __post_init__(self) -> None:
         flat: list[Schedule] = []
         for given in sequence(self.parts, "then: parts", ScheduleError):
-            part = check_schedule("then: each part", given)
+            part = check_schedule("then: each part", given, among_others=True)
             # (a >> b) >> c and a >> (b >> c) are the same value.
             flat.extend(part.parts if isinstance(part, then) else (part,))
+            check_count("then", len(flat))
         if len(flat) < 2:
             raise ScheduleError(f"then: parts must be at least two schedules, got {len(flat)}.")
-        for part in flat[:-1]:
-            if part.length is None:
+        lengths = [part.length for part in flat]
+        turns, begin = [], 0
+        for place, length in enumerate(lengths):
+            if length is None and place < len(flat) - 1:
                 raise ScheduleError(
-                    f"then: {part!r} is endless, so nothing can follow it. End it with "
+                    f"then: {shown(flat[place])} is endless, so nothing can follow it. End it with "
                     f"`.cut(steps)`, or give `constant` its `steps`."
                 )
-        self._set(parts=tuple(flat))
+            if length != 0:
+                turns.append((begin, place))
+            begin += length or 0
+        whole = check_joined_length("then", None if lengths[-1] is None else begin)
+        self._set(parts=tuple(flat), _length=whole, _turns=tuple(turns), _without_steps=not turns)
+        super().__post_init__()
 
     @property
     def length(self) -> int | None:
         """The sum of the lengths; None if the last part is endless."""
-        lengths = [part.length for part in self.parts if part.length is not None]
-        return sum(lengths) if len(lengths) == len(self.parts) else None
+        return self._length
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
-        value, begin = self.parts[0].evaluate(clock), 0
-        for before, part in pairwise(self.parts):
-            begin += before.length or 0
-            value = clock.xp.where(clock.reached(begin), part.evaluate(clock.since(begin)), value)
+        parts = self.parts
+        (_, first), *later = self._turns
+        value = parts[first].evaluate(clock)
+        for begin, place in later:
+            here = parts[place].evaluate(clock.since(begin))
+            value = clock.xp.where(clock.reached(begin), here, value)
         return value
 
     def __repr__(self) -> str:
@@ -102,6 +124,7 @@ class product(Schedule):
     factor: float = 1.0
 
     _binds: ClassVar[int] = TIMES
+    _length: ClassVar[int | None]
 
     def __post_init__(self) -> None:
         self._check_number("factor")
@@ -114,16 +137,19 @@ class product(Schedule):
                 factor *= schedule.factor
             else:
                 flat.append(schedule)
+            check_count("product", len(flat))
         if not flat:
             raise ScheduleError("product: schedules must be at least one schedule, got none.")
-        self._set(schedules=tuple(flat), factor=factor)
+        lengths = [schedule.length for schedule in flat]
+        longest = None if None in lengths else max(length or 0 for length in lengths)
+        self._set(schedules=tuple(flat), factor=factor, _length=longest)
         self._check_number("factor")  # the product of two numbers may be too large for a float
+        super().__post_init__()
 
     @property
     def length(self) -> int | None:
         """The longest of the schedules' lengths; None if one of them is endless."""
-        lengths = [schedule.length for schedule in self.schedules]
-        return None if None in lengths else max(length or 0 for length in lengths)
+        return self._length
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, TypeAlias
 
-from layerwise._checks import version
+from layerwise._checks import as_number, extent, version
+from layerwise._text import MOST_CHARACTERS, shorten, shown
 from layerwise.errors import ConfigError
 
 VERSION = 1
@@ -52,7 +53,8 @@ class Configurable:
             A schedule that equals the one that was written.
 
         Raises:
-            ConfigError: If the version, a name or an argument is unknown, or one is missing.
+            ConfigError: If the version, a name or an argument is unknown, or one is missing, or the
+                config is too deep or too large.
             ScheduleError: If an argument has a value that its schedule can't take.
 
         Examples:
@@ -63,14 +65,16 @@ class Configurable:
             warmup(5) >> cosine(95)
         """
         given: object = config  # whatever the hint says, it comes from a file
+        extent(given, "A schedule's config", ConfigError)
         if not isinstance(given, Mapping) or set(given) != {"version", "schedule"}:
             raise ConfigError(
-                f"A schedule's config must be a dict with 'version' and 'schedule', got {given!r}."
+                f"A schedule's config must be a dict with 'version' and 'schedule', got "
+                f"{shown(given)}."
             )
         version(given["version"], "A schedule's config", ConfigError, known=VERSION)
         made = _read(given["schedule"], functions or {})
         if not isinstance(made, cls):
-            raise ConfigError(f"The config describes {made!r}, which is no {cls.__name__}.")
+            raise ConfigError(f"The config describes {shown(made)}, which is no {cls.__name__}.")
         return made
 
     def config_arguments(self) -> dict[str, Any]:
@@ -104,34 +108,42 @@ def _write(value: object) -> object:
         return [_write(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    number = as_number(value)
+    if number is not None:  # of NumPy or a framework, in a class of a user's own
+        return number
+    way_out = ""
+    if callable(value):
+        way_out = ' A function goes into `from_function(f, name="...")`.'
     raise ConfigError(
-        f"A schedule's config can't hold {value!r}: only numbers, strings, lists and schedules."
+        f"A schedule's config can't hold {shown(value)}: only numbers, strings, lists and "
+        f"schedules.{way_out}"
     )
 
 
 def _read(node: object, functions: Functions) -> Configurable:
     if not isinstance(node, Mapping) or set(node) != {"name", "arguments"}:
         raise ConfigError(
-            f"A schedule in a config must be a dict with 'name' and 'arguments', got {node!r}."
+            f"A schedule in a config must be a dict with 'name' and 'arguments', got {shown(node)}."
         )
     name, given = node["name"], node["arguments"]
     if not isinstance(name, str) or not isinstance(given, Mapping):
         raise ConfigError(
-            f"A schedule's name must be a string and its arguments a dict, got {node!r}."
+            f"A schedule's name must be a string and its arguments a dict, got {shown(node)}."
         )
     kind = BUILT_IN.get(name) or functions.get(name)
     if not (isinstance(kind, type) and issubclass(kind, Configurable)):
         raise ConfigError(
-            f"Unknown schedule {name!r}: this Layerwise has {', '.join(sorted(BUILT_IN))}. Pass a "
-            f"class of yours as `Schedule.from_config(config, functions={{{name!r}: "
+            f"Unknown schedule {shown(name)}: this Layerwise has {', '.join(sorted(BUILT_IN))}. "
+            f"Pass a class of yours as `Schedule.from_config(config, functions={{{shown(name)}: "
             "YourSchedule})`."
         )
     known = {field.name for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(given) <= known:
+        found = shorten(", ".join(sorted(map(str, given))), MOST_CHARACTERS)
         raise ConfigError(
-            f"The schedule {name!r} takes {', '.join(sorted(known))}; the config has "
-            f"{', '.join(sorted(map(str, given))) or 'nothing'}."
+            f"The schedule {shown(name)} takes {', '.join(sorted(known))}; the config has "
+            f"{found or 'nothing'}."
         )
     arguments = {key: _read_argument(value, functions) for key, value in given.items()}
     return kind.from_config_arguments(arguments, functions)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise.schedules._function import from_function
-from layerwise.schedules._schedule import Schedule
+from layerwise.schedules._schedule import Schedule, schedules_in
 
 
 def is_closed_form(value: object) -> bool:
@@ -26,10 +26,9 @@ def is_closed_form(value: object) -> bool:
         >>> is_closed_form(abs), is_closed_form(warmup(5) >> from_function(abs))
         (False, False)
     """
-    if isinstance(value, tuple):
-        return all(is_closed_form(part) for part in value if isinstance(part, tuple | Schedule))
     if isinstance(value, Schedule):
-        return not isinstance(value, from_function) and is_closed_form(tuple(vars(value).values()))
+        inner = schedules_in(tuple(vars(value).values()))
+        return not isinstance(value, from_function) and all(map(is_closed_form, inner))
     return not callable(value)
 
 

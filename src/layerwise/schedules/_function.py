@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerwise._checks import text
+from layerwise._text import printable, shown
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
@@ -27,7 +28,8 @@ class from_function(Schedule):
         function: Takes the step and returns the factor.
         name: The name that a config has in place of the callable; ``Schedule.from_config`` then
             needs ``functions={name: function}``. None: the schedule has no config.
-        length: The number of steps until it has arrived, at least 1; it then stays. None: endless.
+        length: The number of steps until it has arrived; it then stays. 0 only as a piece of
+            ``>>``. None: endless.
 
     Raises:
         ScheduleError: If an argument is not as described above.
@@ -48,11 +50,17 @@ class from_function(Schedule):
         if isinstance(self.function, Schedule) or not callable(self.function):
             raise ScheduleError(
                 f"from_function: function must be a callable that is no schedule yet, "
-                f"got {self.function!r}."
+                f"got {shown(self.function)}."
             )
         if self.name is not None:
             text(self.name, "from_function: name", ScheduleError)
-        self._check_whole("length")
+        self._check_length("length")
+
+    def __hash__(self) -> int:
+        try:
+            return hash((self.function, self.name, self.length))
+        except TypeError:  # an object that can be called and compared, but not hashed
+            return hash((self.name, self.length))
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
@@ -61,7 +69,8 @@ class from_function(Schedule):
         return clock.xp.number(self.function(clock.step))
 
     def __repr__(self) -> str:
-        texts = [getattr(self.function, "__qualname__", None) or repr(self.function)]
+        own = getattr(self.function, "__qualname__", None)
+        texts = [printable(own) if isinstance(own, str) and own else shown(self.function)]
         named = {"name": self.name, "length": self.length}
         texts += [f"{name}={value!r}" for name, value in named.items() if value is not None]
         return f"from_function({', '.join(texts)})"
@@ -70,8 +79,8 @@ class from_function(Schedule):
         """Return the name in place of the function; see ``Schedule.config_arguments``."""
         if self.name is None:
             raise ConfigError(
-                f"{self!r} has no config, because a function can't be written as data. Give it a "
-                'name, `from_function(f, name="...")`, and read the config with '
+                f"{shown(self)} has no config, because a function can't be written as data. Give "
+                'it a name, `from_function(f, name="...")`, and read the config with '
                 '`Schedule.from_config(config, functions={"...": f})`.'
             )
         return {"function": self.name, "length": self.length}
@@ -81,10 +90,14 @@ class from_function(Schedule):
         cls, arguments: dict[str, Any], functions: Functions
     ) -> "from_function":
         """Look up the function by its name; see ``Schedule.from_config_arguments``."""
-        name = arguments.pop("function")
-        if name not in functions:
+        name = arguments["function"]
+        if not isinstance(name, str) or name not in functions:
             raise ConfigError(
-                f"The config names a function {name!r}, which isn't given: pass "
-                f"`Schedule.from_config(config, functions={{{name!r}: f}})`."
+                f"The config names a function {shown(name)}, which isn't given: pass "
+                f"`Schedule.from_config(config, functions={{{shown(name)}: f}})`."
             )
-        return cls(functions[name], name=name, **arguments)
+        if "name" in arguments:
+            raise ConfigError(
+                "The config of a from_function has its name as 'function', and must have no 'name'."
+            )
+        return cls(functions[name], name=name, length=arguments.get("length"))

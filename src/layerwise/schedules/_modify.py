@@ -5,25 +5,48 @@ from fractions import Fraction
 from math import ceil
 from typing import ClassVar
 
+from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock, exact_ratio
-from layerwise.schedules._schedule import CALL, Schedule, arguments_text, check_schedule
+from layerwise.schedules._schedule import (
+    CALL,
+    Schedule,
+    arguments_text,
+    check_joined_length,
+    check_schedule,
+)
 
 
 @dataclass(frozen=True, repr=False)
 class _Modified(Schedule):
-    """What these have in common: they print as the method call, and keep the length."""
+    """What these have in common: they print as the method call, and know their length."""
 
     schedule: Schedule
 
+    # No fields, since they follow from the fields: computed once, since it may take a walk.
+    _inner: ClassVar[int | None]
+    _length: ClassVar[int | None]
+
     def __post_init__(self) -> None:
-        check_schedule(f"{type(self).__name__}: schedule", self.schedule)
+        name = type(self).__name__
+        self._set(_inner=check_schedule(f"{name}: schedule", self.schedule).length)
+        self._check_arguments()
+        length = check_joined_length(name, self._length_of(self._inner))
+        self._set(_length=length, _without_steps=length == 0)
+        super().__post_init__()
+
+    def _check_arguments(self) -> None:
+        """Check the other arguments."""
+
+    def _length_of(self, inner: int | None) -> int | None:
+        """The length that follows from that of the schedule inside."""
+        return inner
 
     @property
     def length(self) -> int | None:
-        """The length of the schedule itself."""
-        return self.schedule.length
+        """The number of steps until it has arrived; None if it never does."""
+        return self._length
 
     def __repr__(self) -> str:
         arguments = arguments_text(self, fields(self)[1:])
@@ -53,8 +76,7 @@ class clamp(_Modified):
     low: float | None = None
     high: float | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_arguments(self) -> None:
         self._check_number("low", "high")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ScheduleError(
@@ -91,14 +113,11 @@ class delay(_Modified):
 
     steps: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_arguments(self) -> None:
         self._check_whole("steps", at_least=0)
 
-    @property
-    def length(self) -> int | None:
-        """The length of the schedule plus the delay."""
-        return None if self.schedule.length is None else self.schedule.length + self.steps
+    def _length_of(self, inner: int | None) -> int | None:
+        return None if inner is None else inner + self.steps
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
@@ -113,7 +132,7 @@ class cut(_Modified):
 
     Args:
         schedule: The schedule.
-        steps: The number of steps after which it stops, at least 1.
+        steps: The number of steps after which it stops; 0 only as a piece of ``>>``.
 
     Raises:
         ScheduleError: If an argument is not as described above.
@@ -127,13 +146,10 @@ class cut(_Modified):
 
     steps: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_whole("steps")
+    def _check_arguments(self) -> None:
+        self._check_whole("steps", at_least=0)
 
-    @property
-    def length(self) -> int | None:
-        """The number of steps after which it stops."""
+    def _length_of(self, inner: int | None) -> int | None:
         return self.steps
 
     def evaluate(self, clock: Clock[A]) -> A:
@@ -169,31 +185,28 @@ class repeat(_Modified):
     times: int | None = None
     decay: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.schedule.length is None:
+    def _check_arguments(self) -> None:
+        if self._inner is None:
             raise ScheduleError(
-                f"repeat: {self.schedule!r} is endless and never starts again. End it with "
+                f"repeat: {shown(self.schedule)} is endless and never starts again. End it with "
                 f"`.cut(steps)` first."
             )
         self._check_whole("times")
         self._check_number("decay", above=0.0)
 
-    @property
-    def length(self) -> int | None:
-        """The length of the schedule times ``times``; None if it repeats for ever."""
-        return None if self.times is None else self.times * (self.schedule.length or 0)
+    def _length_of(self, inner: int | None) -> int | None:
+        return None if self.times is None else self.times * (inner or 0)
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
-        xp, once = clock.xp, self.schedule.length or 0
+        xp, once = clock.xp, self._inner or 0
         index, phase = clock.cycle(once)
-        value = self.schedule.evaluate(phase)
         if self.times is not None:
-            # The end of the last time is not the beginning of another.
-            end = self.schedule.evaluate(clock.since((self.times - 1) * once))
-            value = xp.where(clock.reached(self.times * once), end, value)
+            # The end of the last time is not the beginning of another. The clock is chosen, not
+            # the value: two values of each schedule inside would double the work at every level.
+            phase = phase.unless_reached(self.times * once, clock, (self.times - 1) * once)
             index = xp.minimum(index, self.times - 1)
+        value = self.schedule.evaluate(phase)
         return value if self.decay == 1.0 else value * xp.power(self.decay, xp.real(index))
 
 
@@ -208,7 +221,7 @@ class scale_steps(_Modified):
 
     Args:
         schedule: The schedule.
-        factor: How many steps one of its steps takes, at least 1e-6.
+        factor: How many steps one of its steps takes, at least 1e-6 and below 2**53.
 
     Raises:
         ScheduleError: If an argument is not as described above.
@@ -223,21 +236,13 @@ class scale_steps(_Modified):
     factor: float
 
     _speed: ClassVar[Fraction | float]
-    _length: ClassVar[int | None]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_number("factor", at_least=1e-6)
-        ratio, length = exact_ratio(self.factor), self.schedule.length
-        # These are no fields, since they follow from the fields.
-        self._set(
-            _speed=1 / ratio, _length=None if length is None else max(1, ceil(length * ratio))
-        )
+    def _check_arguments(self) -> None:
+        self._check_number("factor", at_least=1e-6, below=2.0**53)
+        self._set(_speed=1 / exact_ratio(self.factor))  # no field, since it follows from one
 
-    @property
-    def length(self) -> int | None:
-        """The length of the schedule times the factor, rounded up; at least 1."""
-        return self._length
+    def _length_of(self, inner: int | None) -> int | None:
+        return None if inner is None else max(1, ceil(inner * exact_ratio(self.factor)))
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, TypeVar, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._checks import choice, number, whole
+from layerwise._checks import MOST_STEPS, choice, number, whole
+from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.lookup import namespace_of
 from layerwise.schedules._backends.namespace import A
@@ -16,9 +17,19 @@ from layerwise.schedules._clock import Clock
 from layerwise.schedules._config import BUILT_IN, Configurable
 
 _NOTHING: Any = object()
+_NO_LENGTH = (
+    "it has no steps. Such a piece may only stand among others, as in `warmup(0) >> cosine(90)`, "
+    "where it counts for nothing. Leave it out, or give it steps."
+)
 _HOME = __name__.rpartition(".")[0] + "."
 
 F = TypeVar("F", bound=np.floating[Any])
+
+MOST_LEVELS = 100
+"""How deep schedules may be nested: what walks through them, and Python's stack, end there."""
+
+MOST_PARTS = 1_000
+"""How many schedules one may be made of, those inside of others counted, too."""
 
 # How tightly the text of a schedule binds, as Python reads it: `a >> b`, then `a * b`, then calls.
 ARROW, TIMES, CALL = range(3)
@@ -50,6 +61,26 @@ class Schedule(Configurable, ABC):
     __array_ufunc__: ClassVar[None] = None
 
     _binds: ClassVar[int] = CALL
+
+    # These follow from the fields. They are computed once, when a schedule is made of others.
+    _levels: ClassVar[int] = 1
+    _count: ClassVar[int] = 1
+    _without_steps: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Measure what the schedule is made of, and refuse what is too deep or too large."""
+        inner = schedules_in(tuple(vars(self).values()))
+        if not inner:
+            return
+        levels = 1 + max(schedule._levels for schedule in inner)
+        if levels > MOST_LEVELS:
+            raise ScheduleError(
+                f"{type(self).__name__}: schedules must be nested at most {MOST_LEVELS} levels "
+                "deep. Join what can be joined, such as `.delay(1).delay(1)` to `.delay(2)`."
+            )
+        count = 1 + sum(schedule._count for schedule in inner)
+        check_count(type(self).__name__, count)
+        self._set(_levels=levels, _count=count)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -100,7 +131,7 @@ class Schedule(Configurable, ABC):
             Floats keep their type; integers become NumPy's float64, or the framework's default.
 
         Raises:
-            ScheduleError: If there is no step, or it isn't a number.
+            ScheduleError: If there is no step, it isn't a number, or the schedule has no length.
 
         Examples:
             >>> import numpy as np
@@ -115,12 +146,23 @@ class Schedule(Configurable, ABC):
                 "A schedule needs a step: `schedule(step)`. Keras calls what it doesn't know "
                 "without one; give it `layerwise.keras.LearningRateSchedule(schedule)`."
             )
+        if self._without_steps:
+            raise ScheduleError(f"{shown(self)} has no value: {_NO_LENGTH}")
         xp = namespace_of(step)
-        return xp.leave(self.evaluate(Clock.start(xp)))
+        try:
+            if xp.warns:  # of infinity times 0, say, where other libraries give NaN and are silent
+                with np.errstate(over="ignore", invalid="ignore"):
+                    return xp.leave(self.evaluate(Clock.start(xp)))
+            return xp.leave(self.evaluate(Clock.start(xp)))
+        except OverflowError as error:
+            raise ScheduleError(
+                f"{shown(self)} can't be computed at step {shown(step)}: {error}. A step must be a "
+                "number that a float can hold."
+            ) from error
 
     def __len__(self) -> int:
         if self.length is None:
-            raise TypeError(f"{self!r} is endless and has no len(); its .length is None.")
+            raise TypeError(f"{shown(self)} is endless and has no len(); its .length is None.")
         return self.length
 
     def __bool__(self) -> bool:
@@ -180,6 +222,12 @@ class Schedule(Configurable, ABC):
         for name, what, value in self._given(names):
             self._set(**{name: whole(value, what, ScheduleError, at_least=at_least)})
 
+    def _check_length(self, name: str) -> None:
+        """Make this field, the schedule's length, a whole number; 0 is for a piece of ``>>``."""
+        self._check_whole(name, at_least=0)
+        if getattr(self, name) == 0:
+            self._set(_without_steps=True)
+
     def _check_number(self, *names: str, **bounds: float) -> None:
         """Make these fields finite floats, in the bounds that ``_checks.number`` takes.
 
@@ -190,7 +238,8 @@ class Schedule(Configurable, ABC):
 
     def _check_choice(self, name: str, *allowed: object) -> None:
         """Check that this field is one of a few values."""
-        choice(getattr(self, name), f"{type(self).__name__}: {name}", ScheduleError, allowed)
+        what = f"{type(self).__name__}: {name}"
+        self._set(**{name: choice(getattr(self, name), what, ScheduleError, allowed)})
 
     def _given(self, names: Sequence[str]) -> Iterator[tuple[str, str, object]]:
         for name in names:
@@ -217,9 +266,44 @@ def arguments_text(schedule: Schedule, shown: Sequence[Field[Any]]) -> str:
     return ", ".join(text for text in texts if text)
 
 
-def check_schedule(what: str, value: object) -> Schedule:
-    """Return a schedule, or say that ``value`` is none."""
+def check_schedule(what: str, value: object, *, among_others: bool = False) -> Schedule:
+    """Return a schedule, or say that ``value`` is none.
+
+    Args:
+        what: What it is called in the message.
+        value: What was given.
+        among_others: Whether it stands among others in ``>>``, where it needs no length.
+    """
+    if not isinstance(value, Schedule):
+        way_out = " Wrap a function: `from_function(f)`." if callable(value) else ""
+        raise ScheduleError(f"{what} must be a schedule, got {shown(value)}.{way_out}")
+    if value._without_steps and not among_others:
+        raise ScheduleError(f"{what} must have a length, got {shown(value)}: {_NO_LENGTH}")
+    return value
+
+
+def check_count(what: str, count: int) -> None:
+    """Refuse a schedule that is made of too many."""
+    if count > MOST_PARTS:
+        raise ScheduleError(
+            f"{what}: a schedule must be made of at most {MOST_PARTS:,} others. `repeat` runs one "
+            "again, and `piecewise_constant` takes any number of steps."
+        )
+
+
+def check_joined_length(what: str, length: int | None) -> int | None:
+    """Return the length of a schedule made of others, unless no training gets there."""
+    if length is not None and length > MOST_STEPS:
+        raise ScheduleError(
+            f"{what}: the whole length must be at most 2**53 steps, got {shown(length)}."
+        )
+    return length
+
+
+def schedules_in(value: object) -> list[Schedule]:
+    """The schedules in a tuple, in tuples inside of it, too; those inside schedules are not."""
     if isinstance(value, Schedule):
-        return value
-    way_out = " Wrap a function: `from_function(f)`." if callable(value) else ""
-    raise ScheduleError(f"{what} must be a schedule, got {value!r}.{way_out}")
+        return [value]
+    if isinstance(value, tuple):
+        return [schedule for part in value for schedule in schedules_in(part)]
+    return []

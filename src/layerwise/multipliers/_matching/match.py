@@ -6,11 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from layerwise._checks import choice
+from layerwise._text import shorten, shown
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._matching.regex import Search, Work
 from layerwise.multipliers._names import layers_of
 
 MODES = ("prefix", "substring", "glob", "regex")
 """The match modes."""
+
+MOST_PATTERNS = 10_000
+"""Globs or regular expressions in one set of rules."""
+
+MOST_TRIES = 50_000_000
+"""Of a pattern on a name: each takes about half of a millionth of a second."""
+
+MOST_OF_A_PATTERN = 10_000
+"""Characters of a glob or a regular expression."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +59,40 @@ def find_matches(
         separator: What stands between the parts of a name.
 
     Raises:
-        MultiplierError: The mode is unknown, a key is empty, or a regular expression is invalid.
+        MultiplierError: The mode is unknown, a key is empty, a regular expression is invalid or may
+            never end, or there are too many patterns.
     """
     check_keys(keys, mode)
+    if mode in ("glob", "regex") and len(keys) * len(names) > MOST_TRIES:
+        raise MultiplierError(
+            f"match={mode!r} tries every key on every name, and {len(keys):,} keys on "
+            f"{len(names):,} names are more than {MOST_TRIES:,} tries. Use fewer keys, or "
+            "match='prefix', which takes any number."
+        )
     return _FINDERS[mode](keys, names, separator)
 
 
 def check_keys(keys: Sequence[object], mode: str) -> None:
     """Raise unless the mode is known and every key can be used in it."""
     choice(mode, "match", MultiplierError, MODES)
+    patterns = mode in ("glob", "regex")
+    if patterns and len(keys) > MOST_PATTERNS:
+        raise MultiplierError(
+            f"match={mode!r} takes at most {MOST_PATTERNS:,} rules, got {len(keys):,}. Use "
+            "match='prefix', which takes any number."
+        )
     for key in keys:
         if not isinstance(key, str):
-            raise MultiplierError(f"The key {key!r} of a rule must be a string, part of a name.")
+            raise MultiplierError(
+                f"The key {shown(key)} of a rule must be a string, part of a name."
+            )
         if not key:
             raise MultiplierError("A rule has the empty key '', which would match every name.")
+        if patterns and len(key) > MOST_OF_A_PATTERN:
+            raise MultiplierError(
+                f"The key {shown(key)} is a pattern of {len(key):,} characters; it must have at "
+                f"most {MOST_OF_A_PATTERN:,}."
+            )
         if mode == "regex":
             _compiled(key)
 
@@ -101,12 +132,26 @@ def _close(open_keys: list[str], text: str) -> None:
 
 
 def _by_substring(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
-    by_length = sorted(keys, key=len, reverse=True)
-    best = []
+    """Look at every key in every name, or at every piece of a name: whatever is less."""
+    place = {key: number for number, key in enumerate(keys)}
+    lengths = sorted(set(map(len, keys)), reverse=True)
+    best: list[tuple[str, ...]] = []
+    hit: set[str] = set()
     for name in names:
-        longest = next((key for key in by_length if key in name), "")
-        best.append(tuple(k for k in keys if longest and len(k) == len(longest) and k in name))
-    return Matches(tuple(best), _hit(keys, names, best, lambda key, name: key in name))
+        pieces = sum(max(len(name) - length + 1, 0) for length in lengths)
+        if pieces < len(keys):
+            inside = {
+                piece
+                for length in lengths
+                for start in range(len(name) - length + 1)
+                if (piece := name[start : start + length]) in place
+            }
+        else:
+            inside = {key for key in keys if key in name}
+        hit |= inside
+        longest = max(map(len, inside), default=0)
+        best.append(tuple(sorted((k for k in inside if len(k) == longest), key=place.__getitem__)))
+    return Matches(tuple(best), frozenset(hit))
 
 
 def _by_glob(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
@@ -120,8 +165,9 @@ def _by_glob(keys: Sequence[str], names: Sequence[str], separator: str) -> Match
 
 
 def _by_regex(keys: Sequence[str], names: Sequence[str], separator: str) -> Matches:
-    searches = {key: _compiled(key).search for key in keys}
-    return _first(keys, names, lambda key, name: searches[key](name) is not None)
+    work = Work()
+    found_in = {key: Search(key, _compiled(key), work).found_in for key in keys}
+    return _first(keys, names, lambda key, name: found_in[key](name))
 
 
 def _first(
@@ -148,8 +194,11 @@ def _hit(
 def _compiled(key: str) -> re.Pattern[str]:
     try:
         return re.compile(key)
-    except re.error as error:
-        raise MultiplierError(f"The key {key!r} is no regular expression: {error}.") from None
+    except (re.error, OverflowError) as error:
+        reason = str(error)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    raise MultiplierError(f"The key {shown(key)} is no regular expression: {shorten(reason, 200)}.")
 
 
 _FINDERS = {"prefix": _by_prefix, "substring": _by_substring, "glob": _by_glob, "regex": _by_regex}

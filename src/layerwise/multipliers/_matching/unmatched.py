@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
+from layerwise._text import shown
 from layerwise.errors import UnmatchedRuleError
 from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
@@ -10,6 +11,7 @@ from layerwise.multipliers._plan import Parameter
 _SHOWN = 10
 # More names are not compared: an error may take a moment, not a minute.
 _COMPARED = 5_000
+_LONGEST = 1_000  # characters of what is compared
 
 
 def unmatched_error(
@@ -30,7 +32,7 @@ def unmatched_error(
     lines = [f"{count} no parameter (match={mode!r}):"]
     names = _names_and_layers(parameters, separator)
     for key in keys[:_SHOWN]:
-        lines.append(f"  {key!r}: {_advice(key, names, mode)}")
+        lines.append(f"  {shown(key, 200)}: {_advice(key, names, mode)}")
     if len(keys) > _SHOWN:
         lines.append(f"  … and {len(keys) - _SHOWN} more")
     lines.append("Correct the keys, or allow rules that match nothing with strict=False.")
@@ -55,19 +57,23 @@ def _advice(key: str, names: list[str], mode: str) -> str:
         return "there are no parameters"
     inside = next((name for name in names if key in name), None)
     if inside is not None and mode == "prefix":
-        return f"no name starts with it, but {inside!r} contains it (match='substring')"
+        return f"no name starts with it, but {shown(inside, 200)} contains it (match='substring')"
     if any(sign in key for sign in "*?[") and mode in ("prefix", "substring"):
         return "it looks like a pattern (match='glob' or match='regex')"
     near = _nearest(key, names)
     if near:
-        return "nearest " + ", ".join(map(repr, near))
-    shown = ", ".join(map(repr, names[:3]))
-    return f"nothing is near it; the names begin with {shown}" + (", …" if len(names) > 3 else "")
+        return "nearest " + ", ".join(shown(name, 200) for name in near)
+    first = ", ".join(shown(name, 200) for name in names[:3])
+    return f"nothing is near it; the names begin with {first}" + (", …" if len(names) > 3 else "")
 
 
 def _nearest(key: str, names: list[str]) -> list[str]:
+    if len(key) > _LONGEST:
+        return []
     spelled: dict[str, str] = {}
     for name in names:
+        if len(name) > _LONGEST:
+            continue
         spelled.setdefault(name.lower(), name)
     near = difflib.get_close_matches(key.lower(), list(spelled), n=3, cutoff=0.5)
     return [spelled[name] for name in near]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.jax import JaxArrays
 from layerwise.schedules._backends.namespace import Namespace
@@ -37,7 +38,7 @@ def namespace_of(step: object) -> Namespace[Any]:
     if kind is None or not kind.takes(step):
         raise ScheduleError(
             "A schedule takes the number of updates applied so far: a number, or an array of "
-            f"numbers from NumPy, JAX, PyTorch or TensorFlow; got {step!r}."
+            f"numbers from NumPy, JAX, PyTorch or TensorFlow; got {shown(step)}."
         )
     namespace: Namespace[Any] = kind(step)
     return namespace

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
 INT64_MAX = 2**63 - 1
+LARGEST_FLOAT = 1e30
+"""Of a step that is a float, infinity included: products of it still fit into 32 bits."""
 
 
 class Mask(Protocol):
@@ -47,6 +49,8 @@ class Namespace(ABC, Generic[A]):
 
     step: A
     """The step to start from: integers as wide as the library has them, or floats."""
+    warns: bool = False
+    """Whether the library warns where a value outgrows its floats."""
     largest: int | None
     """The largest constant that fits the step's integers; None if there is no bound."""
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from layerwise.schedules._backends.namespace import INT64_MAX, Array, ArrayNamespace
+from layerwise.schedules._backends.namespace import INT64_MAX, LARGEST_FLOAT, Array, ArrayNamespace
 
 
 class Typed(Array, Protocol):
@@ -58,6 +58,8 @@ class NumPyLike(ArrayNamespace[T]):
 class NumPyArrays(NumPyLike[npt.NDArray[Any]]):
     """A step that is a NumPy array, or a scalar such as ``np.int64(3)``."""
 
+    warns = True
+
     def __init__(self, step: npt.NDArray[Any] | np.generic) -> None:
         super().__init__(np, step.shape)
         self.scalar = isinstance(step, np.generic)
@@ -67,7 +69,8 @@ class NumPyArrays(NumPyLike[npt.NDArray[Any]]):
             self.result, self.integers, self.largest = self.working, np.dtype(np.int64), INT64_MAX
         else:
             self.result, self.integers, self.largest = step.dtype, self.working, None
-        self.step = np.asarray(step).astype(self.integers)
+        steps = np.asarray(step).astype(self.integers)
+        self.step = steps if self.largest else np.minimum(steps, LARGEST_FLOAT)
 
     @staticmethod
     def takes(step: npt.NDArray[Any] | np.generic) -> bool:

@@ -4,21 +4,23 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from layerwise.schedules._backends.namespace import INT64_MAX, Mask, Namespace
+from layerwise.schedules._backends.namespace import INT64_MAX, LARGEST_FLOAT, Mask, Namespace
 
 
 class PlainNumbers(Namespace[float]):
     """A step that is an ``int`` or a ``float``."""
 
     def __init__(self, step: float) -> None:
-        self.step = step
         self.minimum, self.maximum, self.sin, self.sqrt = min, max, math.sin, math.sqrt
         # Python's integers have no bound; with one, they take the same path as all others.
-        self.largest = INT64_MAX if isinstance(step, int) else None
+        if isinstance(step, int):
+            self.step, self.largest = step, INT64_MAX
+        else:
+            self.step, self.largest = min(step, LARGEST_FLOAT), None
 
     @staticmethod
-    def takes(step: object) -> bool:
-        return isinstance(step, int | float)
+    def takes(step: float) -> bool:
+        return isinstance(step, int) or not math.isnan(step)
 
     def real(self, x: float) -> float:
         return float(x)

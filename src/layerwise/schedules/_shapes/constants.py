@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from layerwise._checks import number, sequence, whole
+from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
@@ -19,7 +20,8 @@ class constant(Schedule):
 
     Args:
         value: The factor, at least 0.
-        steps: The length, at least 1, so that something can follow with ``>>``. None: endless.
+        steps: The length, so that something can follow with ``>>``; 0 only as a piece of it.
+            None: endless.
 
     Raises:
         ScheduleError: If an argument is not as described above.
@@ -37,7 +39,7 @@ class constant(Schedule):
 
     def __post_init__(self) -> None:
         self._check_number("value")
-        self._check_whole("steps")
+        self._check_length("steps")
 
     @property
     def length(self) -> int | None:
@@ -85,7 +87,9 @@ class piecewise_constant(Schedule):
             values=tuple(number(factor, f"{name}: each value", error) for factor in factors),
         )
         if any(b <= a for a, b in pairwise(self.boundaries)):
-            raise ScheduleError(f"{name}: boundaries must be ascending steps, got {boundaries!r}.")
+            raise ScheduleError(
+                f"{name}: boundaries must be ascending steps, got {shown(boundaries)}."
+            )
         if len(factors) != len(steps) + 1:
             raise ScheduleError(
                 f"{name}: values must be one more than boundaries, got {len(factors)} values for "

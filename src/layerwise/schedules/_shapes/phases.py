@@ -29,7 +29,7 @@ class one_cycle(Schedule):
     times ``max_lr``, with ``start=1 / div_factor`` and ``end=start / final_div_factor``.
 
     Args:
-        steps: The number of steps to ``end``, at least 1.
+        steps: The number of steps to ``end``; 0 only as a piece of ``>>``.
         peak_at: Where the peak is, as a share of ``steps`` above 0 and below 1.
         start: The value at step 0, at least 0.
         end: The value from step ``steps`` on, at least 0.
@@ -61,7 +61,7 @@ class one_cycle(Schedule):
     return_at: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._check_whole("steps")
+        self._check_length("steps")
         self._check_number("start", "end", "peak")
         self._check_number("peak_at", "return_at", above=0.0, below=1.0)
         self._check_choice("anneal", "cosine", "linear")
@@ -131,10 +131,10 @@ class warmup_stable_decay(Schedule):
     (``sqrt``).
 
     Args:
-        steps: The number of steps to ``end``, at least 1. The value then stays.
+        steps: The number of steps to ``end``, where the value stays; 0 only as a piece of ``>>``.
         warmup: The number of steps of the warm-up, at least 0.
-        decay: The number of steps of the decay, at least 1. Together with ``warmup``, at most
-            ``steps``.
+        decay: The number of steps of the decay, at least 1 if there are ``steps``. Together with
+            ``warmup``, at most ``steps``.
         shape: ``"linear"``, ``"cosine"`` or ``"sqrt"``.
         end: The value from step ``steps`` on, at least 0.
         start: The value at step 0 if there is a warm-up, at least 0.
@@ -159,7 +159,8 @@ class warmup_stable_decay(Schedule):
     start: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._check_whole("steps", "decay")
+        self._check_length("steps")
+        self._check_whole("decay", at_least=min(self.steps, 1))
         self._check_whole("warmup", at_least=0)
         self._check_number("start", "end")
         self._check_choice("shape", "linear", "cosine", "sqrt")

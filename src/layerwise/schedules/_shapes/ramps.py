@@ -30,7 +30,7 @@ class _Ramp(Schedule):
     steps: int
 
     def __post_init__(self) -> None:
-        self._check_whole("steps")
+        self._check_length("steps")
         self._check_number(*(f.name for f in fields(self) if f.name in _ENDS))
 
     @property
@@ -46,7 +46,7 @@ class linear(_Ramp):
     $$f(s) = \text{start} + (\text{end} - \text{start}) \min(s / \text{steps}, 1)$$
 
     Args:
-        steps: The number of steps to ``end``, at least 1.
+        steps: The number of steps to ``end``; 0 only as a piece of ``>>``.
         start: The value at step 0, at least 0.
         end: The value from step ``steps`` on, at least 0.
 
@@ -75,7 +75,7 @@ class warmup(_Ramp):
     $$f(s) = \text{start} + (1 - \text{start}) \min(s / \text{steps}, 1)$$
 
     Args:
-        steps: The number of steps to 1, at least 1.
+        steps: The number of steps to 1; 0 only as a piece of ``>>``.
         start: The value at step 0, at least 0. With 0, the first update changes nothing; give
             ``1 / steps`` if that matters.
 
@@ -104,7 +104,7 @@ class cosine(_Ramp):
     \tfrac{1 + \cos(\pi \min(s / \text{steps}, 1))}{2}$$
 
     Args:
-        steps: The number of steps to ``end``, at least 1.
+        steps: The number of steps to ``end``; 0 only as a piece of ``>>``.
         start: The value at step 0, at least 0.
         end: The value from step ``steps`` on, at least 0.
 
@@ -137,7 +137,7 @@ class polynomial(_Ramp):
     (1 - \min(s / \text{steps}, 1))^{\text{power}}$$
 
     Args:
-        steps: The number of steps to ``end``, at least 1.
+        steps: The number of steps to ``end``; 0 only as a piece of ``>>``.
         power: The exponent, above 0; 1 is a straight line.
         start: The value at step 0, at least 0.
         end: The value from step ``steps`` on, at least 0.
@@ -163,6 +163,8 @@ class polynomial(_Ramp):
         super().__post_init__()
         self._check_number("power", above=0.0)
         self._check_choice("cycle", False, True)
+        if self.cycle:
+            self._check_whole("steps")
 
     @property
     def length(self) -> int | None:

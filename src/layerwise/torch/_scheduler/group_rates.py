@@ -44,7 +44,7 @@ def schedules_of(optimizer: Optimizer, schedules: GroupSchedules) -> list[GroupS
 
 
 def rates_at(
-    step: int, groups: Sequence[Mapping[str, Any]], schedules: Sequence[GroupSchedule]
+    step: float, groups: Sequence[Mapping[str, Any]], schedules: Sequence[GroupSchedule]
 ) -> list[GroupRate]:
     """Each group at a step.
 

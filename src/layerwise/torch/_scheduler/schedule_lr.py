@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise._checks import whole
+from layerwise._checks import step_number, whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
@@ -108,14 +108,14 @@ class ScheduleLR(LRScheduler):
 
     # -- what PyTorch's schedulers do ---------------------------------------------------------
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self, epoch: float | None = None) -> None:
         """Go on to the next step; call it after each update that the optimizer has applied.
 
         Args:
-            epoch: Go to this step instead.
+            epoch: Go to this step instead; it may lie between two, as in ``epoch + i / iters``.
         """
         next_step = self.last_epoch + 1
-        self._move_to(next_step if epoch is None else whole(epoch, "epoch", ScheduleError))
+        self._move_to(next_step if epoch is None else step_number(epoch, "epoch", ScheduleError))
         self._step_count += 1
 
     def get_last_lr(self) -> list[float | Tensor]:
@@ -181,7 +181,7 @@ class ScheduleLR(LRScheduler):
         changed = bool(before[0]) and schedules.to_config() != before[0].to_config()
         self._schedules, self._hyperparameters, self._followed = schedules, hyperparameters, []
         try:
-            self._move_to(whole(state_dict["last_epoch"], "last_epoch", ScheduleError))
+            self._move_to(step_number(state_dict["last_epoch"], "last_epoch", ScheduleError))
         except Exception:
             self._schedules, self._hyperparameters = before
             self._followed = []
@@ -200,13 +200,13 @@ class ScheduleLR(LRScheduler):
         """The schedule that each group follows, None for one that keeps its rate."""
         return self._schedules.for_groups(names_of(self.optimizer))
 
-    def _rates_at(self, step: int) -> list[GroupRate]:
+    def _rates_at(self, step: float) -> list[GroupRate]:
         """Each group's rate at a step, computed before anything is written."""
         if len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self.optimizer, self._schedules)
         return rates_at(step, self.optimizer.param_groups, self._followed)
 
-    def _move_to(self, step: int) -> None:
+    def _move_to(self, step: float) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails."""
         groups = self.optimizer.param_groups
         rates = self._rates_at(step)
@@ -216,7 +216,7 @@ class ScheduleLR(LRScheduler):
             for key, value in new.items():
                 write(group, key, value)
         self._frozen = [now.frozen for now in rates]
-        self.last_epoch = step
+        self.last_epoch = step  # type: ignore[assignment]  # it may lie between two
 
     def _join(self) -> None:
         """Write the present rates of groups that were added since the last step."""
