@@ -205,8 +205,12 @@ class RecordFile:
         if self._file is None or self._ended:
             return False
         try:
-            if not self._ready(owns):
+            status = os.fstat(self._file)
+            # Nearly always nothing has happened, and there is no more to ask.
+            usual = status.st_size == self._end and status.st_nlink and not self._unsure
+            if (not usual or self._until_claim == 0) and not self._ready(owns):
                 return False
+            self._until_claim -= 1
             data = text.encode()
             if self._end == 0:
                 data = self._header + data
@@ -252,7 +256,6 @@ class RecordFile:
             self._until_claim = CLAIM_EVERY
             if not self._claim():
                 self.end("another process records in it now", "taken")
-        self._until_claim -= 1
         return not self._ended
 
     def _declared_since(self, size: int) -> Iterator[int]:

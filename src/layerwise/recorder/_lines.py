@@ -1,7 +1,7 @@
 """Rows become lines, with the lines that must stand before them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from layerwise.recorder._format import (
@@ -51,12 +51,14 @@ class Draft(NamedTuple):
     Attributes:
         text: The lines.
         place: Where the record is then.
+        kept: The rows among the lines.
         declared: The ids whose columns are among the lines.
         back: Whether this recorder goes back to a step that it has recorded already.
     """
 
     text: str
     place: Place
+    kept: Sequence[tuple[Table, Row]] = ()
     declared: tuple[int, ...] = ()
     back: bool = False
 
@@ -113,27 +115,42 @@ class Lines:
             found = self._tables[shape] = Table(number, columns, row_template(number, columns))
         return found
 
-    def draft(self, rows: Sequence[tuple[Row, Table]], keeps: Callable[[Row], bool]) -> Draft:
-        """The lines of these rows, those of their columns if they are new, and what else."""
-        text, back = "", False
+    def draft(self, rows: Sequence[Row], every: int) -> Draft:
+        """The lines of these rows, as far as they are kept, and what has to stand before them.
+
+        Raises:
+            RecorderError: As in ``table``.
+        """
+        place, back = self.place, False
+        text: list[str] = []
+        kept: list[tuple[Table, Row]] = []
         declared: tuple[int, ...] = ()
-        place = self.place
-        for row, table in rows:
-            known = place.step_known
-            before, place = _before(row, place)
-            if before:
-                text += before
-                back = back or known
-            if keeps(row):
-                if table.number not in self._declared and table.number not in declared:
-                    declared = (*declared, table.number)
-                    text += columns_line(table.number, row.shape.kind, table.columns)
-                text += row_line(table.template, row.values)
-        return Draft(text, place, declared, back)
+        for row in rows:
+            table = self._tables.get(row.shape) or self.table(row.shape)
+            step = row.values[0]
+            batch = row.shape.kind == "batch"
+            if batch and place.step_known and (place.step is None or step >= place.step):
+                # Nearly all rows go on, and cost no more than this.
+                place = Place(int(step), place.epoch_end, True, place.epoch_known)
+            else:
+                known = place.step_known
+                before, place = _before(row, place)
+                if before:
+                    text.append(before)
+                    back = back or known
+            if batch and step % every:
+                continue
+            if table.number not in self._declared and table.number not in declared:
+                declared = (*declared, table.number)
+                text.append(columns_line(table.number, row.shape.kind, table.columns))
+            text.append(row_line(table.template, row.values))
+            kept.append((table, row))
+        return Draft("".join(text), place, kept, declared, back)
 
     def commit(self, draft: Draft) -> None:
         """Take in that these lines are in the record."""
-        self._declared.update(draft.declared)
+        if draft.declared:
+            self._declared.update(draft.declared)
         self.place = draft.place
 
     def resumed(self, step: int) -> Draft:

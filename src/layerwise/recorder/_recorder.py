@@ -65,7 +65,8 @@ class Recorder:
         self._lines = Lines(self._file.reopened, self._file.fresh)
         self._step: int | None = None  # of the last batch, recorded or not
         self._lock = threading.RLock()
-        self._owner = os.getpid(), threading.get_ident()
+        self._process = os.getpid()
+        self._thread = threading.get_ident()
         self._crossings = 0
         self._closed = False
         try:
@@ -194,7 +195,6 @@ class Recorder:
         self._check_open()
         with self._lock:
             self._write(self._lines.resumed(number))
-            self._step = number - 1 if number else None
         self._say()
 
     def save_finding(self, finding: LRFinding) -> None:
@@ -245,41 +245,36 @@ class Recorder:
         return f"Recorder({str(self.run)!r}{every})"
 
     def _put(self, rows: list[Row]) -> None:
-        self._check_open()
-        if os.getpid() != self._owner[0]:
+        if self._closed:
+            self._check_open()
+        if os.getpid() != self._process:
             self._forked()
-        from_sink = bool(self._sinks) and self._sinks.is_served_by_this_thread()
+        sinks = self._sinks if self._sinks.feeds else None
+        from_sink = sinks is not None and sinks.is_served_by_this_thread()
         with self._lock:
-            tables = [self._lines.table(row.shape) for row in rows]
-            draft = self._lines.draft(list(zip(rows, tables, strict=True)), self._keeps)
+            draft = self._lines.draft(rows, self.every)
             if draft.back:
                 self._check_thread(from_sink)
-            self._owner = self._owner[0], threading.get_ident()
+            self._thread = threading.get_ident()
             self._write(draft)
-            self._step = next(
-                (int(row.values[0]) for row in reversed(rows) if row.shape.kind == "batch"),
-                self._step,
-            )
         # What a sink records is in the file alone; passed on, it would never end.
-        if self._sinks and not from_sink:
-            for row, table in zip(rows, tables, strict=True):
-                if self._keeps(row):
-                    self._sinks.take(row.shape.kind, table.columns, row.values)
-        self._say()
-
-    def _keeps(self, row: Row) -> bool:
-        return row.shape.kind != "batch" or self.wants(int(row.values[0]))
+        if sinks is not None and not from_sink:
+            for table, row in draft.kept:
+                sinks.take(row.shape.kind, table.columns, row.values)
+        if self._file.messages or self._sinks.messages:
+            self._say()
 
     def _write(self, draft: Draft) -> None:
         """Write lines, and only then believe that they are there."""
         if not draft.text or self._file.append(draft.text, self._lines.owns):
             self._lines.commit(draft)
+        self._step = draft.place.step
 
     def _check_thread(self, from_sink: bool) -> None:
         """Training goes back to a step: no sink can, nor two threads by turns."""
         if from_sink:
             raise RecorderError("A sink can't record a step that training has left behind.")
-        if threading.get_ident() != self._owner[1]:
+        if threading.get_ident() != self._thread:
             self._crossings += 1
             if self._crossings > 1:
                 self._file.say(
@@ -291,7 +286,7 @@ class Recorder:
     def _forked(self) -> None:
         """This process is a copy of the one that made the recorder."""
         self._lock = threading.RLock()
-        self._owner = os.getpid(), threading.get_ident()
+        self._process = os.getpid()
         self._lines.renew()
         self._file.claim_again()
 
@@ -304,8 +299,8 @@ class Recorder:
 
     def _say(self) -> None:
         """Warn of what went wrong, now that nothing can be spoiled by a warning that raises."""
-        found, self._file.messages = self._file.messages + self._sinks.messages, []
-        self._sinks.messages = []
+        found = self._file.messages + self._sinks.messages
+        self._file.messages, self._sinks.messages = [], []
         if found:
             warn(*found)
 

@@ -66,11 +66,24 @@ def numbers(values: Floats) -> list[float | int | None]:
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
     """The axes of a layout for something drawn over the step."""
-    y: dict[str, Any] = {"title": {"text": title}}
+    y: dict[str, Any] = {"title": {"text": shortened(title)}}
     return {
         "xaxis": {"title": {"text": STEP}},
         "yaxis": y | ({"type": "log"} if logarithmic else {}),
     }
+
+
+def shortened(name: str, most: int = 40) -> str:
+    """A name for an axis, whose end says more than its middle.
+
+    Examples:
+        >>> shortened("encoder/layer_11/attention/output/kernel", 21)
+        'encoder/…tput/kernel'
+    """
+    if len(name) <= most:
+        return name
+    end = most * 3 // 5 - 1
+    return f"{name[: most - 1 - end - 1]}…{name[-end:]}"
 
 
 def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:
@@ -111,4 +124,5 @@ def _number(value: float) -> float | int | None:
         return None
     if value.is_integer() and abs(value) < 2**53:
         return int(value)
-    return float(f"{value:.5g}")
+    rounded = float(f"{value:.5g}")
+    return rounded if np.isfinite(rounded) else value

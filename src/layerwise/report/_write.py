@@ -50,12 +50,16 @@ def write_report(
     # A reader of the page sees the old one or the new one, never half of it.
     unfinished = target.with_name(f".{target.name}.part")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(target)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        try:
+            # A name that is no text, with a lone surrogate, is spelled out.
+            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # a ValueError for a name with a zero in it
         raise RecorderError(
-            f"The report can't be written to {target}: {error.strerror}. Choose an existing "
-            "folder that can be written to."
+            f"The report can't be written to {str(target)!r}: "
+            f"{getattr(error, 'strerror', None) or error}. Choose an existing folder that can be "
+            "written to."
         ) from error
     return target

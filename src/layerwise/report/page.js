@@ -62,6 +62,8 @@
     }];
     // As many names as there is room for, at most a third of the width.
     const names = own.y;
+    trace.y = names.map((_, place) => place);
+    trace.text = trace.customdata.map((row, place) => row.map(() => plain(shortened(names[place], 80))));
     const every = Math.ceil(names.length / Math.max(1, Math.floor((layout.height - 120) / 15)));
     const shown = names.map((_, place) => place).filter((place) => place % every === 0);
     const most = Math.max(10, Math.floor(width / 3 / 6.5));
@@ -110,20 +112,33 @@
     chart.dataset.width = layout.width;
   }
 
-  const drawAll = () => Promise.all(figures.map(draw));
+  // What can't be drawn is said in its place, and the others are drawn.
+  async function tryToDraw(figure) {
+    const chart = document.getElementById(figure.id);
+    try {
+      await draw(figure);
+    } catch (error) {
+      chart.hidden = true;
+      chart.parentElement.querySelector(".remark").hidden = false;
+      console.error(error);
+    }
+  }
+
+  const drawAll = () => Promise.all(figures.map(tryToDraw));
 
   try {
     await unpack();
-    // One after the other, so that the page answers meanwhile.
-    for (const figure of figures) {
-      await draw(figure);
-      await new Promise((next) => setTimeout(next));
-    }
   } catch (error) {
     document.getElementById("no-pictures").hidden = false;
     document.querySelectorAll(".chart").forEach((chart) => { chart.hidden = true; });
     console.error(error);
     return;
+  }
+
+  // One after the other, so that the page answers meanwhile.
+  for (const figure of figures) {
+    await tryToDraw(figure);
+    await new Promise((next) => setTimeout(next));
   }
 
   for (const box of document.querySelectorAll("input[data-run]")) {
@@ -146,7 +161,7 @@
   new ResizeObserver(() => {
     for (const figure of figures) {
       const chart = document.getElementById(figure.id);
-      if (!printing && chart.clientWidth && String(chart.clientWidth) !== chart.dataset.width) draw(figure);
+      if (!printing && chart.clientWidth && String(chart.clientWidth) !== chart.dataset.width) tryToDraw(figure);
     }
   }).observe(document.body);
   page.dataset.drawn = "yes";

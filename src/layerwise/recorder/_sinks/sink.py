@@ -61,34 +61,32 @@ class Sinks:
     """Several sinks. One that fails is dropped with a message, and training goes on.
 
     Attributes:
+        feeds: The sinks that are still served.
         messages: What there is to warn of.
     """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self.messages: list[str] = []
-        self._feeds: list[Feed] = []
+        self.feeds: list[Feed] = []
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._at_exit = partial(_close_at_exit, weakref.ref(self))
         for sink in sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
-                self._feeds = []
+                self.feeds = []
                 raise RecorderError(
                     f"A sink must have the methods write(step, values) and close(), got {sink!r}. "
                     "See TensorBoard, WeightsAndBiases and MLflow in layerwise.recorder."
                 )
-            self._feeds.append(Feed(sink))
-        if self._feeds:
+            self.feeds.append(Feed(sink))
+        if self.feeds:
             # After the exit of a client there would be nobody to finish with; the last
             # function that is registered is called first.
             atexit.register(self._at_exit)
 
-    def __len__(self) -> int:
-        return len(self._feeds)
-
     def is_served_by_this_thread(self) -> bool:
         """Whether it is a sink that asks."""
-        return any(feed.is_served_by_this_thread() for feed in self._feeds)
+        return any(feed.is_served_by_this_thread() for feed in self.feeds)
 
     def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
         """Pass one row on, as sinks see it."""
@@ -102,7 +100,7 @@ class Sinks:
         step = int(row.pop(STEP, epoch))
         del row[TIME]
         with self._lock:
-            for feed in tuple(self._feeds):
+            for feed in tuple(self.feeds):
                 feed.give(step, {prefix + name: value for name, value in row.items()})
                 if feed.trouble:
                     self._drop(feed)
@@ -111,36 +109,36 @@ class Sinks:
         """Let the sinks write what is left, and close them."""
         atexit.unregister(self._at_exit)
         if os.getpid() != self._process:
-            self._feeds = []
+            self.feeds = []
             return
         with self._lock:
-            for feed in self._feeds:
+            for feed in self.feeds:
                 feed.end()
-            while self._feeds:
-                feed = self._feeds[0]
+            while self.feeds:
+                feed = self.feeds[0]
                 feed.wait_for_end()
                 if feed.trouble:
                     self._drop(feed)
                 else:
-                    self._feeds.remove(feed)
+                    self.feeds.remove(feed)
 
     def _drop(self, feed: Feed) -> None:
         # Before anything else, so that an interruption can't bring it back.
-        self._feeds.remove(feed)
+        self.feeds.remove(feed)
         self.messages.append(
             f"{type(feed.sink).__name__} {feed.trouble}. Training and the other records go on."
         )
         feed.abandon()
 
     def _leave(self, message: str) -> None:
-        self._feeds = []
+        self.feeds = []
         self.messages.append(message.format("the file alone is written"))
 
     def __del__(self) -> None:
         # A recorder that nobody closed, and nobody can reach any more.
         atexit.unregister(self._at_exit)
         if os.getpid() == self._process:
-            for feed in self._feeds:
+            for feed in self.feeds:
                 feed.end()
 
 
