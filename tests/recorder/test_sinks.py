@@ -115,6 +115,7 @@ def test_weights_and_biases(tmp_path, monkeypatch):
                 if not name.startswith("_"):
                     found.setdefault(name, {})[int(row["_step"])] = float(json.loads(value))
     assert names[0] == "a"
+    assert found.pop("step") == {step: step for step in range(7)}
     assert same(found, expected())
 
 

@@ -98,6 +98,8 @@ class RecordFile:
             is recording in it.
     """
 
+    _file: int | None = None  # also where the constructor was interrupted
+
     def __init__(self, run: Path) -> None:
         self.path = run / FILE
         self.started = time.time()
@@ -107,7 +109,6 @@ class RecordFile:
         self._end = 0
         self._unsure = b""
         self._until_claim = 0
-        self._file: int | None = None
         try:
             run.mkdir(parents=True, exist_ok=True)
             self._file = os.open(

@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+from layerwise._checks import MOST_STEPS
 from layerwise._checks import version as check_version
 from layerwise.errors import RecorderError
 
@@ -99,6 +100,11 @@ def parsed(line: bytes) -> object:
         return _decode(line.decode())
     except (ValueError, RecursionError):
         return None
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a step or an epoch, which every float holds exactly."""
+    return type(value) is int and 0 <= value <= MOST_STEPS
 
 
 def check_header(line: bytes, path: object) -> dict[str, object]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
 
-from layerwise._checks import MOST_STEPS
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Cells, Names
 from layerwise.recorder._file import warn
@@ -15,6 +14,7 @@ from layerwise.recorder._format import (
     LONGEST_LINE,
     STEP,
     check_header,
+    is_count,
     is_torn_header,
     parsed,
 )
@@ -107,9 +107,9 @@ def _limits(file: BinaryIO) -> tuple[list[Limits], int]:
         count += 1
         if line and line[0] == _OBJECT:
             match parsed(line):
-                case {"resume": {"step": step}} if _is_count(step):
+                case {"resume": {"step": step}} if is_count(step):
                     found.append(Limits(count, step, math.inf))
-                case {"resume": {"epoch": epoch}} if _is_count(epoch):
+                case {"resume": {"epoch": epoch}} if is_count(epoch):
                     found.append(Limits(count, math.inf, epoch))
     lowest = Limits(0, math.inf, math.inf)
     limits = []
@@ -155,15 +155,10 @@ def _rows(file: BinaryIO, count: int, limits: list[Limits], path: Path) -> Itera
         warn(f"{lines} of {path} can't be read and are left out.")
 
 
-def _is_count(value: object) -> bool:
-    """Whether a value is a step or an epoch, which every float holds exactly."""
-    return type(value) is int and 0 <= value <= MOST_STEPS
-
-
 def _is_wrong_resume(value: dict[str, object]) -> bool:
     match value.get("resume", {"step": 0}):
         case {"step": count} | {"epoch": count}:
-            return not _is_count(count)
+            return not is_count(count)
     return True
 
 
@@ -184,7 +179,7 @@ def _fits(table: Table, row: list[object]) -> bool:
     if len(row) != 1 + len(table.columns):
         return False
     for place in table.counts:
-        if not _is_count(row[place]):
+        if not is_count(row[place]):
             return False
     try:
         # A sum is the quickest look at all of them; it is right to look again if it overflows.

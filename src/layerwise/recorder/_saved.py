@@ -15,7 +15,7 @@ from layerwise.errors import ConfigError, RecorderError
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Value
 from layerwise.recorder._file import warn
-from layerwise.recorder._format import parsed, strict
+from layerwise.recorder._format import is_count, parsed, strict
 from layerwise.schedules import Schedule
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
@@ -162,7 +162,7 @@ def _is_plan(data: dict[str, Any]) -> bool:
                 and len(of) == len(parameters)
                 and len(names) == len(rates)
                 and all(type(group) is int and 0 <= group < len(rates) for group in of)
-                and all(type(step) is int and step >= 0 for step in steps)
+                and all(map(is_count, steps))
                 and all(_is_curve(rate, len(steps)) for rate in rates)
             )
     return False
@@ -178,8 +178,7 @@ def _is_schedule(data: dict[str, Any]) -> bool:
             "steps": [*steps],
             "factors": factors,
         }:
-            counts = all(type(step) is int and step >= 0 for step in steps)
-            return counts and _is_curve(factors, len(steps))
+            return all(map(is_count, steps)) and _is_curve(factors, len(steps))
     return False
 
 

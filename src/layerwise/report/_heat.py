@@ -23,7 +23,8 @@ DECADES = 6
 """The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
-HIGHEST = float(np.log10(np.finfo(np.float64).max))
+HIGHEST = 308.25
+"""The highest power of ten that a float holds."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _picture(
                 "colorbar": {
                     "title": {"text": grid.unit},
                     "tickvals": ticks,
-                    "ticktext": [number_text(10.0**tick, 2) for tick in ticks],
+                    "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
                 },
                 "meta": {},
             },

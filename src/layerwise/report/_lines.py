@@ -19,6 +19,9 @@ FEWEST_POINTS = 240
 TABLE_ROWS = 60
 FEWEST_ROWS = 16
 
+MOST = 1e300
+"""Plotly draws nothing that is much higher. Such a value is drawn here; the table has it."""
+
 Trace = dict[str, Any]
 
 
@@ -36,12 +39,13 @@ def line(
         width: In pixels.
     """
     kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
+    drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": numbers(steps[kept]),
-        "y": numbers(values[kept]),
+        "y": numbers(drawn[kept]),
         "line": line_style(series, width),
         "hovertemplate": "%{y:.4~g} at step %{x:,d}",
         "meta": {},

@@ -91,8 +91,8 @@
     if (own.yaxis.type === "log") {
       // Over few decades the powers of ten alone are too few ticks.
       const known = data.flatMap((trace) => trace.y).filter((value) => value > 0);
-      const span = own.yaxis.range ? own.yaxis.range[1] - own.yaxis.range[0] : Math.log10(known.reduce((a, b) => Math.max(a, b)) / known.reduce((a, b) => Math.min(a, b)));
-      layout.yaxis = { ...layout.yaxis, ...(span < 2.6 ? { dtick: "D2", tickformat: "~g" } : { dtick: Math.ceil(span / 8) }) };
+      const span = own.yaxis.range ? own.yaxis.range[1] - own.yaxis.range[0] : Math.log10(known.reduce((a, b) => Math.max(a, b), 0) || 1) - Math.log10(known.reduce((a, b) => Math.min(a, b), Infinity));
+      layout.yaxis = { ...layout.yaxis, ...(!(span < Infinity) ? {} : span < 2.6 ? { dtick: "D2", tickformat: "~g" } : { dtick: Math.ceil(span / 8) }) };
     }
     data.forEach((trace, place) => {
       trace.visible = !hidden.has(trace.meta.run);

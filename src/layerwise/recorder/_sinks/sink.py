@@ -69,8 +69,8 @@ class Sinks:
         self.messages: list[str] = []
         self.feeds: list[Feed] = []
         self._lock = threading.RLock()
-        self._process = os.getpid()
         self._at_exit = partial(_close_at_exit, weakref.ref(self))
+        self._process = os.getpid()
         for sink in sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
                 self.feeds = []
@@ -136,8 +136,9 @@ class Sinks:
 
     def __del__(self) -> None:
         # A recorder that nobody closed, and nobody can reach any more.
-        atexit.unregister(self._at_exit)
-        if os.getpid() == self._process:
+        made = vars(self)  # not all of it, where the constructor was interrupted
+        atexit.unregister(made.get("_at_exit", _close_at_exit))
+        if os.getpid() == made.get("_process"):
             for feed in self.feeds:
                 feed.end()
 
