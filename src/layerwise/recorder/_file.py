@@ -105,7 +105,7 @@ class RecordFile:
         self.started = time.time()
         self.messages: list[str] = []
         self._said: set[str] = set()
-        self._ended = False
+        self._begun = self._ended = False
         self._end = 0
         self._unsure = b""
         self._until_claim = 0
@@ -162,6 +162,7 @@ class RecordFile:
 
     def claim_again(self) -> None:
         """Go on in a process that was forked off, if the one that recorded before has ended."""
+        self._begun = False
         if self._file is not None and not self._claim():
             self.end("this process was forked off the one that records in it", "taken")
 
@@ -223,6 +224,7 @@ class RecordFile:
                 # In the moment before, a second recorder may have written; so ask for the end.
                 self._end = os.lseek(self._file, 0, os.SEEK_CUR)
                 self._unsure = b""
+                self._begun = bool(text)
             finally:
                 if self._unsure:
                     with contextlib.suppress(OSError):
@@ -247,9 +249,7 @@ class RecordFile:
             self.end("it was removed", "trouble")
         elif status.st_size < self._end:
             self.end("something else made it shorter", "trouble")
-        elif status.st_size > self._end and any(
-            not owns(number) for number in self._declared_since(status.st_size)
-        ):
+        elif self._begun and self._is_taken(status.st_size, owns):
             self.end("a newer recorder writes to it", "taken")
         else:
             self._end = status.st_size
@@ -258,6 +258,10 @@ class RecordFile:
             if not self._claim():
                 self.end("another process records in it now", "taken")
         return not self._ended
+
+    def _is_taken(self, size: int, owns: Callable[[int], bool]) -> bool:
+        """Whether another recorder has declared columns after the last row of this one."""
+        return size > self._end and not all(map(owns, self._declared_since(size)))
 
     def _declared_since(self, size: int) -> Iterator[int]:
         """The ids of the columns declared after the last row of this recorder."""

@@ -50,7 +50,7 @@ class Feed:
         self._since = 0.0  # when the sink was last seen to do something
         self._abandoned = False
         self._closing = False
-        self._ending = False
+        self._once = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -94,21 +94,22 @@ class Feed:
                 self._since = time.monotonic()
             else:
                 self._fail("hangs", f"{self._behind:,} rows are not written after {PATIENCE:g} s")
-        if self.trouble is None and self._thread and not self.is_served_by_this_thread():
-            self._thread.join(max(0.0, self._since + PATIENCE - time.monotonic()))
-            if self._thread.is_alive():
+        thread = self._thread
+        if self.trouble is None and thread is not None and not self.is_served_by_this_thread():
+            thread.join(max(0.0, self._since + PATIENCE - time.monotonic()))
+            if thread.is_alive():
                 self._fail("hangs", f"it has not finished after {PATIENCE:g} s")
 
     def abandon(self) -> None:
         """End the sink as well as it can be ended; wait a moment for that."""
         self._abandoned = True
         self._rows.put(None)
-        if self._thread is None or self.is_served_by_this_thread():
+        if self._thread is None or not self._thread.ident or self.is_served_by_this_thread():
             return
         self._thread.join(GRACE)
-        if self._thread.is_alive() and not self._ending:
+        if self._thread.is_alive():
             # It hangs in a call of its own, so another thread has to end it.
-            ending = threading.Thread(target=_end, args=(self.sink, self._closing), daemon=True)
+            ending = threading.Thread(target=self._abort, daemon=True)
             with contextlib.suppress(RuntimeError):
                 ending.start()
                 ending.join(GRACE)
@@ -116,13 +117,12 @@ class Feed:
     def _start(self) -> None:
         if self._thread is None:
             name = f"layerwise-{type(self.sink).__name__}"
-            thread = threading.Thread(target=self._serve, name=name, daemon=True)
+            self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        if self._thread.ident is None:
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError as error:  # the system has no more threads, or Python ends
                 self._fail("could not begin", _text(error))
-            else:
-                self._thread = thread
 
     def _serve(self) -> None:
         """Write rows until the end; this is what the thread does."""
@@ -130,23 +130,30 @@ class Feed:
             try:
                 self.sink.write(*row)
             except BaseException as error:  # also what a client raises to end the process
-                if not self._abandoned:
-                    self._ending = True
-                    self._fail(f"could not write step {row[0]}", _text(error))
-                    self._answers.put(None)
-                    _end(self.sink)
-                return
+                self._fail(f"could not write step {row[0]}", _text(error))
+                self._answers.put(None)
+                break
             self._written += 1
             self._answers.put(None)
-        if self._abandoned:
+        if self.trouble is None and not self._abandoned:
+            self._closing = True
+            try:
+                self.sink.close()
+            except BaseException as error:
+                self._fail("could not finish", _text(error))
+        if self.trouble is not None or self._abandoned:
+            self._abort()
+
+    def _abort(self) -> None:
+        """End a sink that has failed, once; what goes wrong then is of no more use to anybody."""
+        if not self._once.acquire(blocking=False):
             return
-        self._closing = True
-        try:
-            self.sink.close()
-        except BaseException as error:
-            self._ending = True
-            self._fail("could not finish", _text(error))
-            _end(self.sink, closed=True)
+        with contextlib.suppress(BaseException):
+            abort = getattr(self.sink, "abort", None)
+            if abort is not None:
+                abort()
+            elif not self._closing:
+                self.sink.close()
 
     def _fail(self, what: str, why: str) -> None:
         self.trouble = self.trouble or f"{what} and gets nothing more: {why}"
@@ -163,16 +170,6 @@ class Feed:
             with contextlib.suppress(Empty):
                 self._answers.get(timeout=left)
         return self._behind <= behind
-
-
-def _end(sink: Written, closed: bool = False) -> None:
-    """End a sink that has failed; what goes wrong then was said already."""
-    with contextlib.suppress(BaseException):
-        abort = getattr(sink, "abort", None)
-        if abort is not None:
-            abort()
-        elif not closed:
-            sink.close()
 
 
 def _text(error: BaseException) -> str:
