@@ -13,6 +13,8 @@ _NUMBERS, _TAGS = 1000, 100
 _LONGEST = 200
 """Bytes in a name. MLflow takes 250 characters, but keeps each name as a file's in a folder."""
 
+_DATABASES = ("sqlite", "mysql", "postgresql", "mssql")
+
 _TAG = "layerwise.column."
 """Before the name of a metric: the tag that has the name of its column, if that is another."""
 
@@ -58,9 +60,12 @@ class MLflow:
         self._time = 0
         self._running = True
         try:
-            from mlflow import MlflowClient
+            from mlflow import MlflowClient, get_tracking_uri
             from mlflow.entities import Metric, RunTag
 
+            if (tracking_uri or get_tracking_uri()).startswith(_DATABASES):
+                import alembic  # noqa: F401
+                import sqlalchemy  # noqa: F401
             self._metric, self._tag = Metric, RunTag
             self._client = MlflowClient(tracking_uri=tracking_uri)
             self.run_id: str = self._begun(experiment, name) if run_id is None else run_id
@@ -103,10 +108,11 @@ class MLflow:
             self._send()
 
     def _name(self, column: str) -> str:
-        known = column in self._names
-        name = self._names.of(column)
-        if not known and name != column:
-            self._tags.append(self._tag(_TAG + name, as_text(column)))
+        text = tag_text(column)
+        known = text in self._names
+        name = self._names.of(text)
+        if not known and name != text:
+            self._tags.append(self._tag(_TAG + name, text))
         return name
 
     def close(self) -> None:
@@ -128,6 +134,11 @@ class MLflow:
         self._client.log_batch(self.run_id, metrics=numbers, tags=tags)
         del self._waiting[: len(numbers)]
         del self._tags[: len(tags)]
+
+
+def tag_text(column: str) -> str:
+    """A column's name as text that tells any two apart, also those that can't be encoded."""
+    return column.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode()
 
 
 def _clean(column: str) -> str:
