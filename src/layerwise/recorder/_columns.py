@@ -102,7 +102,7 @@ def read_csv(path: Path) -> dict[str, Column]:
             reader = csv.reader(file)
             names = tuple(next(reader, []))
             if len(set(names)) < len(names):
-                raise ValueError("two columns have one name")
+                raise RecorderError(f"Two columns of {path} have one name.")
             counts = [place for place, name in enumerate(names) if name in (STEP, EPOCH)]
             for row in reader:
                 line = reader.line_num
@@ -114,7 +114,7 @@ def read_csv(path: Path) -> dict[str, Column]:
                 values = list(map(_number, row))
                 for place in counts:
                     if abs(values[place]) >= MOST_STEPS and row[place] != str(MOST_STEPS):
-                        raise ValueError(f"{row[place]!r} is above 2**53")
+                        raise ValueError(f"{row[place]!r} is above 2**53.")
                 columns.add(names, values)
     except OSError as error:
         raise RecorderError(f"{path} can't be read: {error.strerror}.") from None
@@ -122,7 +122,7 @@ def read_csv(path: Path) -> dict[str, Column]:
         raise
     except (ValueError, csv.Error) as error:
         raise RecorderError(
-            f"Line {line} of {str(path)!r} can't be read: {str(error)[:200]}."
+            f"Line {line} of {str(path)!r} can't be read: {str(error)[:200].rstrip('.')}."
         ) from None
     return columns.finish()
 
@@ -131,5 +131,5 @@ def _number(text: str) -> float:
     """A field of a table; an empty one is nan."""
     value = float(text) if text else math.nan
     if math.isinf(value) and any(letter.isdigit() for letter in text):
-        raise ValueError(f"{text[:60]!r} is more than a float can hold")
+        raise ValueError(f"{text[:60]!r} is more than a float can hold.")
     return value

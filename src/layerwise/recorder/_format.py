@@ -88,7 +88,7 @@ def strict(value: object) -> object:
 
 
 def _refuse(token: str) -> float:
-    raise ValueError(f"{token} is no JSON")
+    raise ValueError(f"{token} is no JSON.")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse).decode

@@ -1,5 +1,6 @@
 """A sink that writes to MLflow."""
 
+import importlib
 import re
 import time
 from typing import Any
@@ -64,8 +65,8 @@ class MLflow:
             from mlflow.entities import Metric, RunTag
 
             if (tracking_uri or get_tracking_uri()).startswith(_DATABASES):
-                import alembic  # noqa: F401
-                import sqlalchemy  # noqa: F401
+                for module in ("sqlalchemy", "alembic"):
+                    importlib.import_module(module)
             self._metric, self._tag = Metric, RunTag
             self._client = MlflowClient(tracking_uri=tracking_uri)
             self.run_id: str = self._begun(experiment, name) if run_id is None else run_id
