@@ -27,7 +27,9 @@ class Fault:
         self.at, self.moment, self.error = at, moment, error
         self.calls = 0
 
-    def around(self, function: Callable[..., Any], *, half: Callable[..., Any] | None = None) -> Any:
+    def around(
+        self, function: Callable[..., Any], *, half: Callable[..., Any] | None = None
+    ) -> Any:
         """The function, as it fails; ``half`` does a half of what it does."""
 
         def called(*arguments: Any, **options: Any) -> Any:

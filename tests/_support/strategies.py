@@ -140,7 +140,18 @@ def finite_schedules() -> st.SearchStrategy[Schedule]:
 # --- recorder ------------------------------------------------------------------------------------
 
 names = st.sampled_from(
-    ["loss", "step", "time", "constructor", "__proto__", "</script>", "a/b", "", "bad\udcff", "val_m"]
+    [
+        "loss",
+        "step",
+        "time",
+        "constructor",
+        "__proto__",
+        "</script>",
+        "a/b",
+        "",
+        "bad\udcff",
+        "val_m",
+    ]
 ) | st.text(max_size=8)
 
 numbers = (
@@ -225,15 +236,19 @@ def columns_of_a_run() -> st.SearchStrategy[dict[str, list[float]]]:
     odd = st.floats() | st.sampled_from([1.7976931348623157e308, 5e-324, -1e308, 0.0])
     kinds = names.map(lambda name: name if name not in ("step", "epoch") else "loss")
     prefixed = st.builds(
-        lambda prefix, name: prefix + name, st.sampled_from(["", "rates/", "ratios/", "val_"]), kinds
+        lambda prefix, name: prefix + name,
+        st.sampled_from(["", "rates/", "ratios/", "val_"]),
+        kinds,
     )
     return st.integers(0, 6).flatmap(
         lambda rows: st.dictionaries(
             prefixed, st.lists(odd, min_size=rows, max_size=rows), max_size=6
         ).flatmap(
-            lambda columns: st.just(columns)
-            | st.lists(st.integers(0, 2**53), min_size=rows, max_size=rows).map(
-                lambda steps: {"step": steps, **columns}
+            lambda columns: (
+                st.just(columns)
+                | st.lists(st.integers(0, 2**53), min_size=rows, max_size=rows).map(
+                    lambda steps: {"step": steps, **columns}
+                )
             )
         )
     )

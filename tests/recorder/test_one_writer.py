@@ -1,4 +1,4 @@
-"""A run has one writer: another process is refused, and in one process the last to begin goes on."""
+"""A run has one writer: another process is refused, and of two in one process the last goes on."""
 
 import errno
 import fcntl
@@ -18,6 +18,7 @@ from layerwise.recorder import History, Recorder, RecorderWarning
 from tests._support.own_process import MOST_SECONDS, ROOT, reported
 from tests._support.runs import FILE
 
+PAIRS = (("loss", 1.0), ("rate", 77.0))
 CHILD = "tests._scripts.recorder_child"
 
 
@@ -96,9 +97,12 @@ def test_a_thread_with_a_counter_of_its_own(tmp_path):
             thread.join()
     never_mixed(tmp_path)
     found = columns(tmp_path)
-    # Either one is over before the other begins, or one stops with a warning.
+    # Either one is over before the other begins, or one stops with a warning. In the moment in
+    # which the other begins, it may still write a few rows, under its own names.
     assert len(caught) <= 1
-    assert found["step"] == list(range(300))
+    whole = [sum(value == number for value in found.get(name, [])) for name, number in PAIRS]
+    assert 300 in whole
+    assert len(found["step"]) <= 330
 
 
 def test_two_threads_with_one_recorder_and_two_counters(tmp_path):
@@ -108,12 +112,15 @@ def test_two_threads_with_one_recorder_and_two_counters(tmp_path):
         for step in steps:
             recorder.log(step=step, loss=1.0)
 
-    with pytest.warns(RecorderWarning, match="Two threads record") as caught:
+    def take_turns():
         for steps in (range(5), range(5), range(3, 6), range(2)):
             thread = threading.Thread(target=record, args=(steps,))
             thread.start()
             thread.join()
         record([0])
+
+    with pytest.warns(RecorderWarning, match="Two threads record") as caught:
+        take_turns()
     assert len(caught) == 1
     recorder.close()
 

@@ -17,7 +17,15 @@ from tests._support.strategies import columns_of_a_run
 from tests.report.test_page import drawn, figures, read
 
 STEPS = np.arange(200)
-NAMES = ["constructor", "__proto__", "</script>", "toString", "hasOwnProperty", "a" * 400, "é\u0000"]
+NAMES = [
+    "constructor",
+    "__proto__",
+    "</script>",
+    "toString",
+    "hasOwnProperty",
+    "a" * 400,
+    "é\u0000",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +138,9 @@ def averages(page, name):
 
 
 def last_and_best(cell):
-    return [float(text.replace("\u2060", "")) for text in re.findall(r"[\d.]+(?:e\S+?\d+)?", cell)[:2]]
+    return [
+        float(text.replace("\u2060", "")) for text in re.findall(r"[\d.]+(?:e\S+?\d+)?", cell)[:2]
+    ]
 
 
 def test_the_table_says_what_the_chart_shows(tmp_path):

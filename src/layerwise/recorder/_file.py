@@ -135,7 +135,7 @@ class RecordFile:
         header = header_line(self.started)
         self._header = header.encode()
         if not self.reopened:
-            self.append("", lambda number: False)
+            self.append("")
         # Two recorders may find the file empty at one time; one of them writes first.
         self.fresh = not self.reopened and self._end == len(self._header)
 
@@ -197,12 +197,15 @@ class RecordFile:
             os.ftruncate(self._file, end)
         self._end = end
 
-    def append(self, text: str, owns: Callable[[int], bool]) -> bool:
-        """Write whole lines in one call, and say whether they are in the file.
+    def look(self, owns: Callable[[int], bool]) -> bool:
+        """See what others have done to the file since the last row.
 
         Args:
-            text: The lines.
             owns: Whether the columns with this id were declared by this recorder.
+
+        Returns:
+            Whether this recorder has not begun to write, and another one has: its rows are to be
+            replaced.
         """
         if self._file is None or self._ended:
             return False
@@ -210,40 +213,20 @@ class RecordFile:
             status = os.fstat(self._file)
             # Nearly always nothing has happened, and there is no more to ask.
             usual = status.st_size == self._end and status.st_nlink and not self._unsure
-            if (not usual or self._until_claim == 0) and not self._ready(owns):
+            if usual and self._until_claim > 0:
+                self._until_claim -= 1
                 return False
-            self._until_claim -= 1
-            data = text.encode()
-            if self._end == 0:
-                data = self._header + data
-            self._unsure = data
-            try:
-                written = os.write(self._file, data)
-                while written < len(data):
-                    written += os.write(self._file, data[written:])
-                # In the moment before, a second recorder may have written; so ask for the end.
-                self._end = os.lseek(self._file, 0, os.SEEK_CUR)
-                self._unsure = b""
-                self._begun = bool(text)
-            finally:
-                if self._unsure:
-                    with contextlib.suppress(OSError):
-                        self._settle()
+            return self._look_closely(owns)
         except OSError as error:
-            self.say(
-                "trouble",
-                f"{self.path} could not be written: {error.strerror or error}. Training goes on, "
-                "but its rows are not in the record until that is mended.",
-            )
+            self._fail(error)
             return False
-        return True
 
-    def _ready(self, owns: Callable[[int], bool]) -> bool:
-        """Whether the file is still there, and still this recorder's."""
+    def _look_closely(self, owns: Callable[[int], bool]) -> bool:
         assert self._file is not None
         if self._unsure:
             self._settle()
         status = os.fstat(self._file)
+        overtaken = False
         # An open file outlives its folder, so writing to it would seem to succeed.
         if status.st_nlink == 0:
             self.end("it was removed", "trouble")
@@ -252,28 +235,65 @@ class RecordFile:
         elif self._begun and self._is_taken(status.st_size, owns):
             self.end("a newer recorder writes to it", "taken")
         else:
+            overtaken = not self._begun and status.st_size > self._end
             self._end = status.st_size
         if self._until_claim == 0:
             self._until_claim = CLAIM_EVERY
             if not self._claim():
                 self.end("another process records in it now", "taken")
-        return not self._ended
+        return overtaken
+
+    def append(self, text: str) -> bool:
+        """Write whole lines in one call, and say whether they are in the file."""
+        if self._file is None or self._ended:
+            return False
+        data = text.encode()
+        if self._end == 0:
+            data = self._header + data
+        try:
+            self._unsure = data
+            try:
+                written = os.write(self._file, data)
+                while written < len(data):
+                    written += os.write(self._file, data[written:])
+                # In the moment before, a second recorder may have written: then the next look
+                # begins before it.
+                if os.lseek(self._file, 0, os.SEEK_CUR) == self._end + len(data):
+                    self._end += len(data)
+                self._unsure = b""
+                self._begun = bool(text)
+            finally:
+                if self._unsure:
+                    with contextlib.suppress(OSError):
+                        self._settle()
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _fail(self, error: OSError) -> None:
+        self.say(
+            "trouble",
+            f"{self.path} could not be written: {error.strerror or error}. Training goes on, but "
+            "its rows are not in the record until that is mended.",
+        )
 
     def _is_taken(self, size: int, owns: Callable[[int], bool]) -> bool:
-        """Whether another recorder has declared columns after the last row of this one."""
-        return size > self._end and not all(map(owns, self._declared_since(size)))
+        """Whether another recorder has declared columns, and this one has not since."""
+        declared = list(self._declared_since(size)) if size > self._end else []
+        return bool(declared) and not owns(declared[-1])
 
     def _declared_since(self, size: int) -> Iterator[int]:
-        """The ids of the columns declared after the last row of this recorder."""
+        """The ids of the columns declared after the known end of the file, in order."""
         assert self._file is not None
         os.lseek(self._file, self._end, os.SEEK_SET)
-        # Who has written more than that is no older recorder that is about to stop.
-        if size - self._end > LONGEST_LINE:
-            yield -1
         for line in os.read(self._file, min(size - self._end, LONGEST_LINE)).splitlines():
             if line.startswith(b'{"columns"'):
                 with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
                     yield int(json.loads(line)["id"])
+        # Who has written more than that is no older recorder that is about to stop.
+        if size - self._end > LONGEST_LINE:
+            yield -1
 
     def _settle(self) -> None:
         """After an interruption or an error: keep what was written whole, else cut it off."""

@@ -86,10 +86,14 @@ class Lines:
         self._next = number << _BLOCK
         self._blocks.add(number)
 
+    def join(self) -> None:
+        """Let the next rows take the place of those that another recorder has written."""
+        self.place = self.place._replace(step_known=False, epoch_known=False)
+
     def renew(self) -> None:
         """Take other ids, and forget what was declared: this process was forked off."""
         self._tables, self._declared = {}, set()
-        self.place = self.place._replace(step_known=False, epoch_known=False)
+        self.join()
         self._blocks = set()
         self._take_block(None)
 

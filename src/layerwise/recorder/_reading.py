@@ -1,9 +1,10 @@
 """Reads the rows of a record that count, in order, and leaves out what is wrong."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Cells, Names
@@ -162,32 +163,29 @@ def _is_wrong_resume(value: dict[str, object]) -> bool:
     return True
 
 
-def _table(value: dict[str, object]) -> Table | None:
+def _table(value: dict[str, Any]) -> Table | None:
     """What a line of columns declares, if it is a right one."""
     match value:
-        case {"columns": [str(), *_] as columns, "of": "batch" | "epoch" as kind, "id": number}:
-            names: Names = tuple(columns)
-            texts = all(type(name) is str for name in names)
-            if texts and len(set(names)) == len(names) and type(number) is int and number >= 0:
-                places = (names.index(name) + 1 for name in (STEP, EPOCH) if name in names)
-                return Table(kind, names, tuple(places))
+        case {"columns": list(found), "of": "batch" | "epoch" as kind, "id": number}:
+            texts = bool(found) and all(type(name) is str for name in found)
+            if texts and len(set(found)) == len(found) and type(number) is int and number >= 0:
+                places = (found.index(name) + 1 for name in (STEP, EPOCH) if name in found)
+                return Table(kind, tuple(found), tuple(places))
     return None
 
 
-def _fits(table: Table, row: list[object]) -> bool:
+def _fits(table: Table, row: list[Any]) -> bool:
     """Whether a line has a number that a float holds for every column."""
     if len(row) != 1 + len(table.columns):
         return False
     for place in table.counts:
         if not is_count(row[place]):
             return False
-    try:
-        # A sum is the quickest look at all of them; it is right to look again if it overflows.
-        return set(map(type, row)) <= _NUMBERS and math.isfinite(sum(row)) or all(  # type: ignore[arg-type]
-            map(_is_number, row)
-        )
-    except OverflowError:
-        return all(map(_is_number, row))
+    # The quickest look at all of them; a sum that overflows only means to look again.
+    with contextlib.suppress(OverflowError):
+        if set(map(type, row)) <= _NUMBERS and math.isfinite(sum(row)):
+            return True
+    return all(map(_is_number, row))
 
 
 def _is_number(value: object) -> bool:

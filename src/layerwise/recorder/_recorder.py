@@ -194,6 +194,7 @@ class Recorder:
         number = whole(step, STEP, RecorderError)
         self._check_open()
         with self._lock:
+            self._file.look(self._lines.owns)
             self._write(self._lines.resumed(number))
         self._say()
 
@@ -252,6 +253,8 @@ class Recorder:
         sinks = self._sinks if self._sinks.feeds else None
         from_sink = sinks is not None and sinks.is_served_by_this_thread()
         with self._lock:
+            if self._file.look(self._lines.owns):
+                self._lines.join()
             draft = self._lines.draft(rows, self.every)
             if draft.back:
                 self._check_thread(from_sink)
@@ -266,7 +269,7 @@ class Recorder:
 
     def _write(self, draft: Draft) -> None:
         """Write lines, and only then believe that they are there."""
-        if not draft.text or self._file.append(draft.text, self._lines.owns):
+        if not draft.text or self._file.append(draft.text):
             self._lines.commit(draft)
         self._step = draft.place.step
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerwise._series import Floats
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
+from layerwise._series import Floats
 from layerwise.report._finder import finding_of
 from layerwise.report._run import VALIDATION, Run, as_floats
 
@@ -148,4 +148,3 @@ def _summary(run: Run, column: str) -> Fact:
     best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
     return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
-

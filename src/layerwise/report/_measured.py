@@ -52,7 +52,11 @@ def other_metrics(runs: Sequence[Run]) -> Table | None:
         for run in runs
         if len(known := _known(run.shown(variant)[1]))
     ]
-    return Table(("metric", "run", "first", "last", "lowest", "highest"), tuple(rows)) if rows else None
+    return (
+        Table(("metric", "run", "first", "last", "lowest", "highest"), tuple(rows))
+        if rows
+        else None
+    )
 
 
 def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: int) -> list[Picture]:

@@ -68,7 +68,6 @@ class Run:
         epochs = self.epoch.get("epoch", np.arange(len(values)))
         return as_floats([ends.get(number, np.nan) for number in epochs]), values
 
-
     def shown(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values that stand for a column, in pictures and in the facts.
 

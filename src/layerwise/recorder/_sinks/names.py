@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 
 def as_text(name: str) -> str:
-    """A name that can be encoded: a lone surrogate, as in ``bad\\udcff``, is spelled out.
+    r"""A name that can be encoded: a lone surrogate, as in ``bad\udcff``, is spelled out.
 
     Examples:
-        >>> as_text("bad\\udcff"), as_text("")
-        ('bad\\\\udcff', '_')
+        >>> as_text("bad\udcff"), as_text("")
+        ('bad\\udcff', '_')
     """
     return name.encode("utf-8", "backslashreplace").decode() or "_"
 

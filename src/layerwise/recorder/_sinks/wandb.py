@@ -43,7 +43,7 @@ class WeightsAndBiases:
         self._next = 0
         self._run: Any = self._begun()
 
-    def _begun(self, **options: str) -> Any:
+    def _begun(self, **options: Any) -> Any:
         run = self._begin(**self._settings, **options)
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
