@@ -74,25 +74,33 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interrupted(at: int, package: str, count: list[int]) -> Iterator[None]:
-    """Raise before one bytecode of a package, as a signal does.
+def interrupted(
+    at: int, package: str, count: list[int], handler: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Do something before one bytecode of a package, as a signal does.
 
     Args:
         at: The number of the bytecode, from 0, among those that are run.
         package: The start of the modules' names.
         count: Gets the number of bytecodes that were run.
+        handler: What is done; by default ``Interrupted`` is raised.
     """
     count[:] = [0]
+    handled: list[bool] = []
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         if not str(frame.f_globals.get("__name__")).startswith(package):
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode":
+        if event == "opcode" and handled != [True]:
             number = count[0]
             count[0] += 1
             if number == at and not _is_finalizing(frame):
-                raise Interrupted
+                if handler is None:
+                    raise Interrupted
+                handled.append(True)
+                handler()
+                handled.append(False)
         return trace
 
     before = sys.gettrace()

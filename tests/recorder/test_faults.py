@@ -149,6 +149,33 @@ def test_interrupted_between_any_two_bytecodes(tmp_path):
     assert reached > 350
 
 
+def test_a_signal_handler_that_records_too(tmp_path):
+    def record(run, at, count):
+        recorder = Recorder(run)
+        at_hand = [0]
+        with interrupted(
+            at,
+            "layerwise.recorder",
+            count,
+            lambda: recorder.log(step=at_hand[0], metrics={"signal": 1.0}),
+        ):
+            for step in range(4):
+                at_hand[0] = step
+                recorder.log(step=step, loss=1.0, rates={"a": 0.5})
+        recorder.close()
+        return History.load(run).batch
+
+    count = [0]
+    assert "signal" not in record(tmp_path / "whole", -1, count)
+    random.seed(20240607)
+    for at in random.sample(range(count[0] - 50), 200):
+        batch = record(tmp_path / str(at), at, [0])
+        assert sorted(set(batch["step"].tolist())) == [0, 1, 2, 3]
+        assert (batch["loss"] == 1.0).sum() == 4
+        assert (batch["signal"] == 1.0).sum() == 1
+        assert len(batch["step"]) == 5
+
+
 def test_warnings_that_are_errors_spoil_nothing(tmp_path):
     class Broken(Slow):
         def write(self, step, values):

@@ -1,10 +1,12 @@
 """A run has one writer: another process is refused, and of two in one process the last goes on."""
 
+import copy
 import errno
 import fcntl
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -245,6 +247,14 @@ def test_a_fork_may_take_over_from_a_process_that_has_ended(tmp_path):
     os.close(here)
     os.close(there)
     assert columns(tmp_path) == {"step": [0, 1], "loss": [1.0, 1.0]}
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_recorder_is_not_copied(tmp_path, duplicate):
+    with Recorder(tmp_path, sinks=[Rows()]) as recorder:
+        recorder.log(step=0)
+        with pytest.raises(RecorderError, match="can't be copied or pickled"):
+            duplicate(recorder)
 
 
 def no_locks(*_):

@@ -232,7 +232,7 @@ def odd(tmp_path_factory):
     steps = np.arange(200)
     names = ["constructor", "__proto__", "</script>", "toString", "x" * 300]
     batch = {"step": steps, "loss": np.full(200, 1e308), "tiny": np.full(200, 5e-324)}
-    batch |= {name: 1.0 + steps for name in names}
+    batch |= dict.fromkeys(names, 1.0 + steps)
     batch |= {f"ratios/{name}": np.full(200, 1e308 / 10**at) for at, name in enumerate(names)}
     batch |= {f"rates/{name} {at}": np.full(200, 0.5**at) for at in range(3) for name in names}
     batch |= {f"metric {number}": 1.0 + steps for number in range(100)}

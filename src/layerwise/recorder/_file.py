@@ -225,17 +225,18 @@ class RecordFile:
         assert self._file is not None
         if self._unsure:
             self._settle()
+        # A signal's handler may record, too: so what was there before is kept at hand.
+        end, overtaken = self._end, False
         status = os.fstat(self._file)
-        overtaken = False
         # An open file outlives its folder, so writing to it would seem to succeed.
         if status.st_nlink == 0:
             self.end("it was removed", "trouble")
-        elif status.st_size < self._end:
+        elif status.st_size < end:
             self.end("something else made it shorter", "trouble")
         elif self._begun and self._is_taken(status.st_size, owns):
             self.end("a newer recorder writes to it", "taken")
         else:
-            overtaken = not self._begun and status.st_size > self._end
+            overtaken = not self._begun and status.st_size > end
             self._end = status.st_size
         if self._until_claim == 0:
             self._until_claim = CLAIM_EVERY
@@ -247,8 +248,8 @@ class RecordFile:
         """Write whole lines in one call, and say whether they are in the file."""
         if self._file is None or self._ended:
             return False
-        data = text.encode()
-        if self._end == 0:
+        data, start = text.encode(), self._end
+        if start == 0:
             data = self._header + data
         try:
             self._unsure = data
@@ -258,8 +259,8 @@ class RecordFile:
                     written += os.write(self._file, data[written:])
                 # In the moment before, a second recorder may have written: then the next look
                 # begins before it.
-                if os.lseek(self._file, 0, os.SEEK_CUR) == self._end + len(data):
-                    self._end += len(data)
+                if os.lseek(self._file, 0, os.SEEK_CUR) == start + len(data):
+                    self._end = start + len(data)
                 self._unsure = b""
                 self._begun = bool(text)
             finally:
@@ -298,13 +299,13 @@ class RecordFile:
     def _settle(self) -> None:
         """After an interruption or an error: keep what was written whole, else cut it off."""
         assert self._file is not None
-        size = os.fstat(self._file).st_size
-        os.lseek(self._file, self._end, os.SEEK_SET)
-        found = os.read(self._file, max(0, min(size - self._end, len(self._unsure))))
-        if found == self._unsure:
-            self._end += len(found)
-        elif found and self._unsure.startswith(found) and size == self._end + len(found):
-            os.ftruncate(self._file, self._end)
+        start, data, size = self._end, self._unsure, os.fstat(self._file).st_size
+        os.lseek(self._file, start, os.SEEK_SET)
+        found = os.read(self._file, max(0, min(size - start, len(data))))
+        if found == data:
+            self._end = start + len(found)
+        elif found and data.startswith(found) and size == start + len(found):
+            os.ftruncate(self._file, start)
         self._unsure = b""
 
     def end(self, why: str, kind: str) -> None:

@@ -1,5 +1,6 @@
 """Rows become lines, with the lines that must stand before them."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -77,13 +78,12 @@ class Lines:
         self.place = Place(None, None, not reopened, not reopened)
         self._tables: dict[Shape, Table] = {}
         self._declared: set[int] = set()
-        self._next = 0
         self._blocks: set[int] = set()
         self._take_block(0 if fresh else None)
 
     def _take_block(self, block: int | None) -> None:
         number = 1 + int.from_bytes(os.urandom(3), "big") if block is None else block
-        self._next = number << _BLOCK
+        self._ids = itertools.count(number << _BLOCK)
         self._blocks.add(number)
 
     def join(self) -> None:
@@ -112,10 +112,11 @@ class Lines:
             columns = shape.columns()
             if len(self._tables) >= _MOST_SHAPES:
                 self._tables, self._declared = {}, set()
-            number = self._next
-            self._next += 1
-            if self._next >> _BLOCK not in self._blocks:
+            # In one step, so that a signal's handler that records can't take the same.
+            number = next(self._ids)
+            if not self.owns(number):
                 self._take_block(None)
+                number = next(self._ids)
             found = self._tables[shape] = Table(number, columns, row_template(number, columns))
         return found
 

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from layerwise._checks import whole
 from layerwise.errors import RecorderError
@@ -240,6 +240,12 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise RecorderError(
+            "A recorder can't be copied or pickled: a run has one writer. Make it in the process "
+            "that trains."
+        )
 
     def __repr__(self) -> str:
         every = "" if self.every == 1 else f", every={self.every}"
