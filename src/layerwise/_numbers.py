@@ -27,6 +27,8 @@ def number_text(number: float, digits: int = 4) -> str:
     if math.isinf(number):
         return "∞" if number > 0 else "-∞"
     rounded = float(f"{number:.{digits - 1}e}")
+    if math.isinf(rounded):  # the largest floats are rounded up beyond all floats
+        rounded = number
     if rounded == 0:
         return "0"
     if 0.01 <= abs(rounded) < 10**digits:

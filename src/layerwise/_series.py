@@ -8,6 +8,9 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]
 
+_LARGE, _SMALLER = 2.0**960, 2.0**-64
+"""A sum of values above the first may be more than a float holds; of the scaled ones it is not."""
+
 
 def places_of_extremes(values: Floats, points: int) -> Places:
     """Choose the values to draw, so that a line through them looks like a line through all.
@@ -115,6 +118,8 @@ def moving_average(values: Floats, window: int | None = None) -> Floats:
     """
     window = window_of(len(values)) if window is None else window
     known = np.isfinite(values)
+    if np.abs(values).max(where=known, initial=0.0) > _LARGE:
+        return moving_average(values * _SMALLER, window) / _SMALLER
     amounts = _sums_of_windows(known.astype(np.float64), window)
     sums = _sums_of_windows(np.where(known, values, 0.0), window)
     return np.where(amounts > 0, sums / np.maximum(amounts, 1), np.nan)

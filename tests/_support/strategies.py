@@ -1,6 +1,7 @@
 """Every Hypothesis strategy of these tests, one section a noun."""
 
 from dataclasses import fields, is_dataclass
+import json
 
 from hypothesis import strategies as st
 
@@ -207,3 +208,118 @@ def any_schedule_data() -> st.SearchStrategy[object]:
         return st.one_of(near, *exact)
 
     return st.recursive(st.one_of(right, any_data(any_scalar)), around, max_leaves=6)
+# --- recorder ------------------------------------------------------------------------------------
+
+names = st.sampled_from(
+    [
+        "loss",
+        "step",
+        "time",
+        "constructor",
+        "__proto__",
+        "</script>",
+        "a/b",
+        "",
+        "bad\udcff",
+        "val_m",
+    ]
+) | st.text(max_size=8)
+
+numbers = (
+    st.floats()
+    | st.integers()
+    | st.sampled_from([2**53, 2**53 + 1, 10**400, -(10**400), 1.7976931348623157e308, 5e-324])
+)
+
+no_numbers = st.none() | st.text(max_size=5) | st.booleans() | st.binary(max_size=3) | st.just([1])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+"""Anything that JSON has, and the constants that it has not."""
+
+
+def logged_rows() -> st.SearchStrategy[dict[str, object]]:
+    """Arguments of ``Recorder.log``, right and wrong ones."""
+    values = numbers | no_numbers
+    tables = st.none() | st.dictionaries(names, values, max_size=4) | no_numbers
+    return st.fixed_dictionaries(
+        {"step": st.integers(0, 50) | values},
+        optional={
+            "epoch": values,
+            "loss": values,
+            "rate": values,
+            "time": values,
+            "metrics": tables,
+            "rates": tables,
+            "ratios": tables,
+        },
+    )
+
+
+_ids = st.integers(0, 2)
+_columns = st.lists(names, max_size=3).map(lambda found: ["step", "time", *found])
+_kinds = st.sampled_from(["batch", "epoch"])
+record_lines = st.one_of(
+    st.fixed_dictionaries({"columns": _columns, "of": _kinds, "id": _ids}),
+    st.fixed_dictionaries({"columns": json_values, "of": _kinds, "id": json_values}),
+    st.fixed_dictionaries(
+        {"resume": st.dictionaries(st.sampled_from(["step", "epoch"]), numbers, max_size=1)}
+    ),
+    st.builds(
+        lambda number, step, cells: [number, step, 0.5, *cells],
+        _ids,
+        st.integers(0, 9),
+        st.lists(numbers | st.just("nan"), max_size=3),
+    ),
+    st.lists(json_values, max_size=5),
+    json_values,
+).map(lambda value: json.dumps(value).encode())
+"""A line of a record: right, nearly right, or anything else."""
+
+_first_lines = st.one_of(
+    st.just({"layerwise": "record", "version": 1, "started": 0.0}),
+    st.fixed_dictionaries(
+        {"layerwise": st.just("record"), "version": st.just(1) | json_values},
+        optional={"started": json_values},
+    ),
+    json_values,
+).map(lambda value: json.dumps(value).encode())
+
+
+@st.composite
+def record_files(draw: st.DrawFn) -> bytes:
+    """The file of a record, of which some bytes are others, are missing, or come again."""
+    lines = [draw(_first_lines), *draw(st.lists(record_lines, max_size=12))]
+    text = b"\n".join(lines) + draw(st.sampled_from([b"\n", b"", b"\n[0, 1"]))
+    for _ in range(draw(st.integers(0, 2))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.integers(start, min(len(text), start + 20)))
+        text = text[:start] + draw(st.binary(max_size=4) | st.just(text[:end])) + text[end:]
+    return text
+
+
+def columns_of_a_run() -> st.SearchStrategy[dict[str, list[float]]]:
+    """Columns of one length, with odd names and odd numbers."""
+    odd = st.floats() | st.sampled_from([1.7976931348623157e308, 5e-324, -1e308, 0.0])
+    kinds = names.map(lambda name: name if name not in ("step", "epoch") else "loss")
+    prefixed = st.builds(
+        lambda prefix, name: prefix + name,
+        st.sampled_from(["", "rates/", "ratios/", "val_"]),
+        kinds,
+    )
+    return st.integers(0, 6).flatmap(
+        lambda rows: st.dictionaries(
+            prefixed, st.lists(odd, min_size=rows, max_size=rows), max_size=6
+        ).flatmap(
+            lambda columns: (
+                st.just(columns)
+                | st.lists(st.integers(0, 2**53), min_size=rows, max_size=rows).map(
+                    lambda steps: {"step": steps, **columns}
+                )
+            )
+        )
+    )

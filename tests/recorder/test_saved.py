@@ -9,7 +9,7 @@ from layerwise import cosine, cyclic, from_function, warmup
 from layerwise.errors import RecorderError
 from layerwise.finder import LRFinding, QuadraticTrainer, search
 from layerwise.multipliers import Parameter, gradual_unfreezing, resolve
-from layerwise.recorder import History, Recorder
+from layerwise.recorder import History, Recorder, RecorderWarning
 from layerwise.schedules import Schedule
 
 PARAMETERS = [
@@ -136,9 +136,62 @@ def test_the_second_takes_the_place_of_the_first(tmp_path):
     assert json.loads(text)["layerwise"] == "schedule"
 
 
-@pytest.mark.parametrize("text", ["{", "[1]"])
-def test_what_was_spoiled_is_named(tmp_path, text):
-    Recorder(tmp_path).close()
-    (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(RecorderError, match=r"plan\.json .*Move it away"):
-        History.load(tmp_path)
+DAMAGED = [
+    "",
+    "{",
+    "[1]",
+    "[" * 100_000,
+    "{}",
+    "null",
+    '{"layerwise": "plan", "version": 1}',
+    '{"layerwise": "plan", "version": 2, "table": {"parameter": []}}',
+    '{"layerwise": "finding", "version": 1, "rates": 7}',
+    '{"layerwise": "schedule", "version": 1, "text": 5}',
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+@pytest.mark.parametrize("name", ["finder.json", "plan.json", "schedule.json"])
+def test_what_was_spoiled_is_left_out(tmp_path, name, text):
+    with Recorder(tmp_path) as recorder:
+        recorder.log(step=0, loss=1.0)
+    (tmp_path / name).write_text(text)
+    with pytest.warns(RecorderWarning, match=f"{name} can't be read and is left out") as caught:
+        history = History.load(tmp_path)
+    assert len(caught) == 1
+    assert history.batch["loss"].tolist() == [1.0]
+    assert (history.finding, history.plan, history.schedule) == (None, None, None)
+
+
+def spoiled(data, *keys):
+    """The data with something wrong at a place."""
+    copy = json.loads(json.dumps(data))
+    *path, last = keys
+    at = copy
+    for key in path:
+        at = at[key]
+    at[last] = 10**400 if isinstance(last, int) else {"what": [None]}
+    return copy
+
+
+def test_one_wrong_value_is_enough(tmp_path):
+    finding = search(QuadraticTrainer(), range(1000), steps=40, method="sweep")
+    plan = resolve(PARAMETERS, {"body": 0.1}, learning_rate=1e-3, schedule=cosine(20))
+    with Recorder(tmp_path) as recorder:
+        recorder.save_finding(finding)
+        recorder.save_plan(plan)
+        recorder.save_schedule(cosine(20))
+    tried = 0
+    for name in ("finder.json", "plan.json", "schedule.json"):
+        data = json.loads((tmp_path / name).read_text())
+        places = [(key,) for key in data if key not in ("stopped", "updates", "config")]
+        places += [(key, 0) for key, value in data.items() if isinstance(value, list) and value]
+        for place in places:
+            if place in (("names", 0), ("probes", 0)):
+                continue
+            (tmp_path / name).write_text(json.dumps(spoiled(data, *place)))
+            with pytest.warns(RecorderWarning, match=name):
+                assert History.load(tmp_path).name == tmp_path.name
+            tried += 1
+        (tmp_path / name).write_text(json.dumps(data))
+    assert tried > 20

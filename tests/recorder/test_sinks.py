@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-import types
 
 import pytest
 
@@ -16,6 +15,7 @@ from layerwise.recorder import (
     TensorBoard,
     WeightsAndBiases,
 )
+from tests._support.sinks import in_event_files, in_mlflow, wandb_records
 
 
 def train(run, sink, first=0, last=6, **options):
@@ -45,19 +45,6 @@ def same(found, wanted):
     return True
 
 
-def in_event_files(folder, monkeypatch):
-    # TensorBoard's own switch for doing without TensorFlow, which takes long to load.
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", types.ModuleType("notf"))
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {
-        tag: {event.step: event.value for event in events.Scalars(tag)}
-        for tag in events.Tags()["scalars"]
-    }
-
-
 def test_tensorboard(tmp_path, monkeypatch):
     train(tmp_path, TensorBoard(tmp_path))
     assert same(in_event_files(tmp_path, monkeypatch), expected())
@@ -72,25 +59,6 @@ def test_tensorboard_hides_what_is_void(tmp_path, monkeypatch):
         in_event_files(tmp_path, monkeypatch),
         expected(4) | {"loss": {0: 1, 1: 1 / 2, 2: 1 / 3, 3: 1 / 4}},
     )
-
-
-def wandb_records(path):
-    """Weights & Biases' offline file: blocks of 32 KiB, as LevelDB's log has them, of records."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, parts = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
-    while place + 7 <= len(data):
-        left = -place % 32768
-        if 0 < left < 7:
-            place += left
-            continue
-        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
-        parts += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield Record.FromString(parts)
-            parts = b""
 
 
 def test_weights_and_biases(tmp_path, monkeypatch):
@@ -115,19 +83,8 @@ def test_weights_and_biases(tmp_path, monkeypatch):
                 if not name.startswith("_"):
                     found.setdefault(name, {})[int(row["_step"])] = float(json.loads(value))
     assert names[0] == "a"
+    assert found.pop("step") == {step: step for step in range(7)}
     assert same(found, expected())
-
-
-def in_mlflow(sink, place):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=place)
-    run = client.get_run(sink.run_id)
-    found = {
-        name: {point.step: point.value for point in client.get_metric_history(sink.run_id, name)}
-        for name in run.data.metrics
-    }
-    return found, run
 
 
 def test_mlflow(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """The page in a real browser: it draws everything, asks for nothing, and is for everybody."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 
+from layerwise.recorder import History
 from layerwise.report import write_report
 from tests._support.runs import EVIL, train
 
@@ -222,3 +225,57 @@ def test_without_scripts_the_tables_are_there(browser, pages):
         assert len(browser.find_elements(By.TAG_NAME, "summary")) == PICTURES["one"]
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    steps = np.arange(200)
+    names = ["constructor", "__proto__", "</script>", "toString", "x" * 300]
+    batch = {"step": steps, "loss": np.full(200, 1e308), "tiny": np.full(200, 5e-324)}
+    batch |= dict.fromkeys(names, 1.0 + steps)
+    batch |= {f"ratios/{name}": np.full(200, 1e308 / 10**at) for at, name in enumerate(names)}
+    batch |= {f"rates/{name} {at}": np.full(200, 0.5**at) for at in range(3) for name in names}
+    batch |= {f"metric {number}": 1.0 + steps for number in range(100)}
+    runs = [History(batch, name=name) for name in ("__proto__", "run " + "y" * 300)]
+    return write_report(runs, tmp_path_factory.mktemp("odd") / "odd.html")
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_odd_names_and_numbers_are_drawn(browser, odd, size):
+    show(browser, odd, size)
+    counts = browser.execute_script(
+        "return [...document.querySelectorAll('.chart')].map((chart) => "
+        "chart.querySelectorAll('.main-svg .scatterlayer .trace, .main-svg .hm image').length)"
+    )
+    assert len(counts) == 1 + 24 + 2 + 2
+    assert 0 not in counts
+    assert browser.get_log("browser") == []
+    width, inner = browser.execute_script(
+        "return [document.documentElement.scrollWidth, innerWidth]"
+    )
+    assert width <= inner
+    ticks = browser.execute_script(
+        "return [...document.querySelectorAll('#picture-ratios-0 .ytick text')]"
+        ".map((text) => text.textContent)"
+    )
+    assert ticks[:4] == ["constructor", "__proto__", "</script>", "toString"]
+    assert ticks[4].startswith("xxx")
+
+
+def test_one_figure_that_can_not_be_drawn_leaves_the_others(browser, pages, tmp_path):
+    # Plotly refuses a heat map whose rows are no list.
+    text = pages["one"].read_text(encoding="utf-8")
+    spoiled = tmp_path / "spoiled.html"
+    broken = re.sub(r'"customdata":\[\[', '"customdata":7,"was":[[', text, count=1)
+    assert broken != text
+    spoiled.write_text(broken, encoding="utf-8")
+    show(browser, spoiled)
+    drawn, hidden = browser.execute_script(
+        "return [[...document.querySelectorAll('.chart[data-drawn=yes]')].length, "
+        "[...document.querySelectorAll('.chart[hidden]')].map((chart) => chart.id)]"
+    )
+    assert drawn == PICTURES["one"] - 1
+    assert len(hidden) == 1
+    remark = browser.find_element(By.CSS_SELECTOR, f"figure:has(#{hidden[0]}) > .remark")
+    assert remark.text == "This picture can't be drawn. The table holds what it shows."
+    assert not browser.find_element(By.ID, "no-pictures").is_displayed()

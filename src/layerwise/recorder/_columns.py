@@ -1,6 +1,7 @@
 """Rows of different shapes become columns of one length, and columns a table in text."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise._files import written_whole
+from layerwise._checks import MOST_STEPS
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 
@@ -48,17 +50,16 @@ class Columns:
             self._pack(columns)
         # By the first row of each block: a shape that came early may have been packed late.
         blocks = sorted(self._blocks, key=lambda block: int(block[1][0]))
-        names = dict.fromkeys(name for columns, _, _ in blocks for name in columns)
-        return {name: self._column(name) for name in names}
-
-    def _column(self, name: str) -> Column:
-        column = np.full(self.count, np.nan)
-        for columns, places, values in self._blocks:
-            if name in columns:
-                column[places] = values[:, columns.index(name)]
-        if name in (STEP, EPOCH) and not np.isnan(column).any():
-            return column.astype(np.int64)
-        return column
+        found: dict[str, Column] = {}
+        for columns, places, values in blocks:
+            for name, cells in zip(columns, values.T, strict=True):
+                if name not in found:
+                    found[name] = np.full(self.count, np.nan)
+                found[name][places] = cells
+        for name in (STEP, EPOCH):
+            if name in found and not np.isnan(found[name]).any():
+                found[name] = found[name].astype(np.int64)
+        return found
 
 
 def write_csv(path: Path, columns: Mapping[str, Column]) -> None:
@@ -84,21 +85,40 @@ def read_csv(path: Path) -> dict[str, Column]:
         RecorderError: The file can't be read as a table of numbers.
     """
     columns = Columns()
+    line = 1
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
             names = tuple(next(reader, []))
+            if len(set(names)) < len(names):
+                raise RecorderError(f"Two columns of {path} have one name.")
+            counts = [place for place, name in enumerate(names) if name in (STEP, EPOCH)]
             for row in reader:
+                line = reader.line_num
                 if len(row) != len(names):
                     raise RecorderError(
-                        f"Line {reader.line_num} of {path} has {len(row)} fields, but its first "
-                        f"line has {len(names)} names."
+                        f"Line {line} of {path} has {len(row)} fields, but its first line has "
+                        f"{len(names)} names."
                     )
-                columns.add(names, [float(text) if text else float("nan") for text in row])
+                values = list(map(_number, row))
+                for place in counts:
+                    if abs(values[place]) >= MOST_STEPS and row[place] != str(MOST_STEPS):
+                        raise ValueError(f"{row[place]!r} is above 2**53.")
+                columns.add(names, values)
     except OSError as error:
         raise RecorderError(f"{path} can't be read: {error.strerror}.") from None
     except RecorderError:
         raise
     except (ValueError, csv.Error) as error:
-        raise RecorderError(f"Line {reader.line_num} of {path} can't be read: {error}.") from None
+        raise RecorderError(
+            f"Line {line} of {str(path)!r} can't be read: {str(error)[:200].rstrip('.')}."
+        ) from None
     return columns.finish()
+
+
+def _number(text: str) -> float:
+    """A field of a table; an empty one is nan."""
+    value = float(text) if text else math.nan
+    if math.isinf(value) and any(letter.isdigit() for letter in text):
+        raise ValueError(f"{text[:60]!r} is more than a float can hold.")
+    return value

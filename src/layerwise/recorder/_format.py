@@ -7,14 +7,17 @@
 
 A row starts with the id of its columns, which are written once. The file is only ever appended
 to. So when training goes back to step N, a ``resume`` line makes rows void that stand *before* it:
-those of batches with a step of N or more, and those of epochs that ended after N. A process that
-opens the record again may use an id for other columns: the latest ``columns`` line counts.
+those of batches with a step of N or more, and those of epochs that ended after N. The recorder that
+begins a record counts its ids from 0; one that opens it again takes ids from a random number on, so
+that no row is ever read under the names of another recorder. Should an id be declared twice, the
+latest ``columns`` line counts.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 
+from layerwise._checks import MOST_STEPS
 from layerwise._checks import version as check_version
 from layerwise.errors import RecorderError
 
@@ -24,7 +27,11 @@ STEP, EPOCH, TIME, LOSS, RATE = "step", "epoch", "time", "loss", "rate"
 NO_METRICS = {STEP, EPOCH, TIME, LOSS, RATE}
 RATES, RATIOS, VALIDATION = "rates/", "ratios/", "val_"
 
+LONGEST_LINE = 1 << 24
+"""No line is longer; a longer one in a file is damaged. That is room for 100,000 columns."""
+
 _START = '{"layerwise": "record"'
+_NO_STARTED = "{} is damaged: its first line does not say when it was started. Move that file away."
 
 
 def header_line(started: float) -> str:
@@ -80,23 +87,57 @@ def strict(value: object) -> object:
     return value
 
 
-def check_header(line: bytes, path: object) -> float:
-    """Read from the first line of a record when it was started.
+def _refuse(token: str) -> float:
+    raise ValueError(f"{token} is no JSON.")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
+
+
+def parsed(line: bytes) -> object:
+    """The value of a line; None if it is no strict JSON."""
+    try:
+        return _decode(line.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a step or an epoch, which every float holds exactly."""
+    return type(value) is int and 0 <= value <= MOST_STEPS
+
+
+def check_header(line: bytes, path: object) -> dict[str, object]:
+    """The first line of a record.
 
     Raises:
         RecorderError: The line is not that of a record, or it has another version.
     """
-    try:
-        header = json.loads(line)
-    except ValueError:
-        header = None
+    header = parsed(line)
     if not isinstance(header, dict) or header.get("layerwise") != "record":
         raise RecorderError(
             f"{path} is no record of Layerwise: its first line is {line[:60]!r}. Choose another "
             "run folder, or move that file away."
         )
-    check_version(header.get("version"), f"The record {path}", RecorderError, VERSION)
-    return float(header.get("started", 0.0))
+    version = header.get("version")
+    known = str(version)[:60] if isinstance(version, str | dict | list) else version
+    check_version(known, f"The record {path}", RecorderError, VERSION)
+    return header
+
+
+def read_started(header: Mapping[str, object], path: object) -> float:
+    """When the record was started, in Unix seconds.
+
+    Raises:
+        RecorderError: The header does not say so, and times could not go on.
+    """
+    started = header.get("started", 0.0)
+    try:
+        if isinstance(started, int | float) and math.isfinite(started):
+            return float(started)
+    except OverflowError:
+        pass
+    raise RecorderError(_NO_STARTED.format(path))
 
 
 def is_torn_header(text: bytes) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._checks import choice, whole
+from layerwise._checks import MOST_STEPS, choice, whole
 from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
-from layerwise.recorder._format import NO_METRICS, RATES, RATIOS, VALIDATION
+from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
 from layerwise.recorder._reading import read_rows
 from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, read_data
 from layerwise.recorder._thin import Thinner
@@ -80,7 +80,8 @@ class History:
 
         Returns:
             The history, without rows that are void because training went back; see
-            ``Recorder.resume``.
+            ``Recorder.resume``. Lines that can't be read are left out with a ``RecorderWarning``,
+            and so are a finding, a plan or a schedule.
 
         Raises:
             RecorderError: There is no record in the folder, or it can't be read.
@@ -105,7 +106,7 @@ class History:
             kept["batch"].finish(),
             kept["epoch"].finish(),
             run.resolve().name,
-            *(read_data(run / name) for name in (FINDING, PLAN, SCHEDULE)),
+            *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE)),
         )
 
     @property
@@ -156,7 +157,7 @@ class History:
             kind: ``"batch"`` or ``"epoch"``.
 
         Raises:
-            RecorderError: There is no such kind.
+            RecorderError: There is no such kind, or the file can't be written.
 
         Examples:
             >>> import pathlib, tempfile
@@ -215,9 +216,13 @@ def _checked(columns: Mapping[str, npt.ArrayLike], kind: str) -> Mapping[str, Co
     for name, values in columns.items():
         try:
             column = np.array(values)
+            if column.dtype.kind not in "iubfOU":  # no complex numbers, and no dates
+                raise TypeError
             column = column if np.issubdtype(column.dtype, np.integer) else column.astype(float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise RecorderError(f"The {kind} column {name!r} must hold numbers only.") from None
+        if name in (STEP, EPOCH) and column.dtype.kind == "f" and (abs(column) > MOST_STEPS).any():
+            raise RecorderError(f"The {kind} column {name!r} must hold no number above 2**53.")
         if column.ndim != 1:
             raise RecorderError(
                 f"The {kind} column {name!r} must have one axis, got the shape {column.shape}."

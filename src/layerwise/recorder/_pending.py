@@ -94,7 +94,15 @@ class PendingRows(Generic[Pending]):
         """
         if self._rows and (len(self._rows) >= self._most or time.monotonic() - self._since >= wait):
             rows, self._rows = self._rows, []
-            self._deliver(list(self._fetch(rows)))
+            try:
+                self._deliver(list(self._fetch(rows)))
+            except Exception:
+                raise  # a row that is refused would be refused again
+            except BaseException:
+                # Interrupted: they wait for the next flush. A row that was written all the same
+                # is then trained again, to the record, and takes its own place.
+                self._rows = rows + self._rows
+                raise
 
     def clear(self) -> None:
         """Drop the rows that wait."""

@@ -1,16 +1,18 @@
 """The recorder: a row for each batch and each epoch, written as training goes."""
 
+import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, SupportsFloat, SupportsIndex
+from typing import Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from layerwise._checks import whole
 from layerwise.errors import RecorderError
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan
-from layerwise.recorder._file import RecordFile
+from layerwise.recorder._file import RecordFile, warn
 from layerwise.recorder._format import STEP
-from layerwise.recorder._lines import Lines
+from layerwise.recorder._lines import Draft, Lines
 from layerwise.recorder._row import Given, Numbers, Row, make_row, row_from_mapping
 from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, plan_data, schedule_data, write_data
 from layerwise.recorder._sinks.sink import Sink, Sinks
@@ -25,7 +27,9 @@ class Recorder:
     full or the folder is removed, there is one ``RecorderWarning``, and training goes on. Memory
     does not grow with the run. ``History.load`` reads the record back.
 
-    Use one recorder for a run; with several processes, in the first one only.
+    A run has one recorder at a time; with several processes, in the first one only. While it is
+    open, no other process can open the run. In the same process the recorder that begins to write
+    last goes on, and the one before it stops with a warning.
 
     Args:
         run: The run's folder; it is made if it does not exist. Its last part is the run's name.
@@ -33,8 +37,8 @@ class Recorder:
         sinks: Where else the rows go, such as ``TensorBoard``; see ``Sink``.
 
     Raises:
-        RecorderError: The folder can't be written to, it has something else than a record that
-            this Layerwise reads, or an argument is not usable.
+        RecorderError: The folder can't be written to, another process is recording in it, it has
+            something else than a record that this Layerwise reads, or an argument is not usable.
 
     Examples:
         >>> import tempfile
@@ -53,11 +57,23 @@ class Recorder:
         self, run: str | Path, *, every: SupportsIndex = 1, sinks: Iterable[Sink] = ()
     ) -> None:
         self.every = whole(every, "every", RecorderError, at_least=1)
+        if not isinstance(run, str | Path):
+            raise RecorderError(f"run must be a path, got {run!r}.")
         self.run = Path(run)
         self._sinks = Sinks(sinks)
         self._file = RecordFile(self.run)
-        self._lines = Lines(self._file.reopened)
+        self._lines = Lines(self._file.reopened, self._file.fresh)
+        self._step: int | None = None  # of the last batch, recorded or not
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._thread = threading.get_ident()
+        self._crossings = 0
         self._closed = False
+        try:
+            self._say()
+        except BaseException:
+            self.close()
+            raise
 
     def wants(self, step: int) -> bool:
         """Say whether the batch at this step is kept; ask before you fetch its values."""
@@ -144,8 +160,8 @@ class Recorder:
         Raises:
             RecorderError: A value is not usable, or the recorder is closed. Nothing is written.
         """
-        if step is None and self._lines.step is not None:
-            step = self._lines.step + 1
+        if step is None and self._step is not None:
+            step = self._step + 1
         given = Given(step, epoch, loss, metrics, rate, rates, time=time)
         self._put([make_row("epoch", self._file.started, given)])
 
@@ -177,7 +193,10 @@ class Recorder:
         """
         number = whole(step, STEP, RecorderError)
         self._check_open()
-        self._file.append(self._lines.resumed(number))
+        with self._lock:
+            self._file.look(self._lines.owns)
+            self._write(self._lines.resumed(number))
+        self._say()
 
     def save_finding(self, finding: LRFinding) -> None:
         """Save what the finder found, as ``finder.json`` in the run's folder."""
@@ -209,10 +228,12 @@ class Recorder:
 
     def close(self) -> None:
         """Close the file and the sinks; closing again does nothing."""
-        if not self._closed:
-            self._closed = True
+        self._closed = True
+        try:
             self._file.close()
+        finally:
             self._sinks.close()
+        self._say()
 
     def __enter__(self) -> Self:
         return self
@@ -220,22 +241,63 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise RecorderError(
+            "A recorder can't be copied or pickled: a run has one writer. Make it in the process "
+            "that trains."
+        )
+
     def __repr__(self) -> str:
         every = "" if self.every == 1 else f", every={self.every}"
         return f"Recorder({str(self.run)!r}{every})"
 
     def _put(self, rows: list[Row]) -> None:
-        self._check_open()
-        tables = [self._lines.table(row.shape) for row in rows]
-        text = ""
-        for row, table in zip(rows, tables, strict=True):
-            text += self._lines.before(row)
-            if row.shape.kind != "batch" or self.wants(int(row.values[0])):
-                text += self._lines.of_row(row, table)
-                if self._sinks:
-                    self._sinks.take(row.shape.kind, table.columns, row.values)
-        if text:
-            self._file.append(text)
+        if self._closed:
+            self._check_open()
+        if os.getpid() != self._process:
+            self._forked()
+        sinks = self._sinks if self._sinks.feeds else None
+        from_sink = sinks is not None and sinks.is_served_by_this_thread()
+        with self._lock:
+            if self._file.look(self._lines.owns):
+                self._lines.join()
+            draft = self._lines.draft(rows, self.every)
+            if draft.back:
+                self._check_thread(from_sink)
+            self._thread = threading.get_ident()
+            self._write(draft)
+        # What a sink records is in the file alone; passed on, it would never end.
+        if sinks is not None and not from_sink:
+            for table, row in draft.kept:
+                sinks.take(row.shape.kind, table.columns, row.values)
+        if self._file.messages or self._sinks.messages:
+            self._say()
+
+    def _write(self, draft: Draft) -> None:
+        """Write lines, and only then believe that they are there."""
+        if not draft.text or self._file.append(draft.text):
+            self._lines.commit(draft)
+        self._step = draft.place.step
+
+    def _check_thread(self, from_sink: bool) -> None:
+        """Training goes back to a step: no sink can, nor two threads by turns."""
+        if from_sink:
+            raise RecorderError("A sink can't record a step that training has left behind.")
+        if threading.get_ident() != self._thread:
+            self._crossings += 1
+            if self._crossings > 1:
+                self._file.say(
+                    "threads",
+                    f"Two threads record in {self.run}, and each goes back to its own steps, which "
+                    "makes the rows of the other void. Give each thread a run of its own.",
+                )
+
+    def _forked(self) -> None:
+        """This process is a copy of the one that made the recorder."""
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._lines.renew()
+        self._file.claim_again()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -244,10 +306,19 @@ class Recorder:
                 "continues it."
             )
 
+    def _say(self) -> None:
+        """Warn of what went wrong, now that nothing can be spoiled by a warning that raises."""
+        found = self._file.messages + self._sinks.messages
+        self._file.messages, self._sinks.messages = [], []
+        if found:
+            warn(*found)
+
     def _save(self, name: str, data: Mapping[str, Any]) -> None:
         try:
             write_data(self.run / name, data)
         except OSError as error:
-            self._file.warn(
-                f"{self.run / name} could not be written: {error.strerror}. Training goes on."
+            self._file.say(
+                "trouble",
+                f"{self.run / name} could not be written: {error.strerror}. Training goes on.",
             )
+            self._say()

@@ -1,8 +1,9 @@
 """A finding, a plan and a schedule as plain data, saved beside a record."""
 
 import json
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from layerwise._checks import whole
 from layerwise._series import evenly
 from layerwise.errors import ConfigError, RecorderError
+from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Value
-from layerwise.recorder._format import strict
+from layerwise.recorder._file import warn
+from layerwise.recorder._format import is_count, parsed, strict
 from layerwise.schedules import Schedule
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
@@ -103,18 +106,94 @@ def write_data(path: Path, data: Mapping[str, Any]) -> None:
         half.unlink(missing_ok=True)
 
 
-def read_data(path: Path) -> dict[str, Any] | None:
-    """Read what was written, or None if there is nothing.
+def read_data(run: Path, name: str) -> dict[str, Any] | None:
+    """Read what was written in a run's folder, or None if there is nothing.
 
-    Raises:
-        RecorderError: The file can't be read.
+    What is damaged, or of another version, is left out with a ``RecorderWarning``.
     """
+    path = run / name
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise RecorderError(f"{path} can't be read: {error}. Move it away and try again.") from None
-    if not isinstance(data, dict):
-        raise RecorderError(f"{path} was not written by Layerwise. Move it away and try again.")
-    return data
+    except OSError as error:
+        warn(f"{path} can't be read and is left out: {error.strerror}.")
+        return None
+    if isinstance(data, dict) and _CHECKS[name](data):
+        return data
+    warn(f"{path} can't be read and is left out: it is damaged, or of another version.")
+    return None
+
+
+def _is_finding(data: dict[str, Any]) -> bool:
+    try:
+        finding = LRFinding.from_config(data)
+    except (ConfigError, ArithmeticError, AttributeError):
+        return False
+    curves = finding.rates, finding.losses, finding.smoothed
+    suggested = finding.suggestion, *_items(finding.candidates), *_items(finding.group_factors)
+    return (
+        len(set(map(len, curves))) == 1
+        and all(rate > 0 for rate in finding.rates)
+        and all(value is None or _is_number(value) for value in suggested)
+        and all(isinstance(text, str) for text in (finding.method, finding.reason))
+    )
+
+
+def _items(value: object) -> Iterable[object]:
+    # What is no mapping has an item that is no number.
+    return value.values() if isinstance(value, Mapping) else ("none",)
+
+
+def _is_plan(data: dict[str, Any]) -> bool:
+    match data:
+        case {
+            "layerwise": "plan",
+            "version": 1,
+            "table": {"parameter": [*parameters]},
+            "shows": "multiplier" | "rate",
+            "steps": [*steps],
+            "names": [*names],
+            "of": [*of],
+            "rates": [*rates],
+        }:
+            return (
+                all(isinstance(name, str) for name in (*parameters, *names))
+                and len(of) == len(parameters)
+                and len(names) == len(rates)
+                and all(type(group) is int and 0 <= group < len(rates) for group in of)
+                and all(map(is_count, steps))
+                and all(_is_curve(rate, len(steps)) for rate in rates)
+            )
+    return False
+
+
+def _is_schedule(data: dict[str, Any]) -> bool:
+    match data:
+        case {
+            "layerwise": "schedule",
+            "version": 1,
+            "text": str(),
+            "config": None | {},
+            "steps": [*steps],
+            "factors": factors,
+        }:
+            return all(map(is_count, steps)) and _is_curve(factors, len(steps))
+    return False
+
+
+def _is_curve(values: object, length: int) -> bool:
+    return isinstance(values, list) and len(values) == length and all(map(_is_number, values))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float holds; NaN and infinities may be text."""
+    if isinstance(value, str):
+        return value in ("nan", "inf", "-inf")
+    try:
+        return type(value) in (int, float) and not math.isnan(float(value))  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+
+
+_CHECKS = {FINDING: _is_finding, PLAN: _is_plan, SCHEDULE: _is_schedule}

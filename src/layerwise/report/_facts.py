@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
-from layerwise._series import Floats, moving_average
+from layerwise._series import Floats
 from layerwise.report._finder import finding_of
 from layerwise.report._run import VALIDATION, Run, as_floats
 
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
 """A metric with such a word in its name is better if it is lower."""
+
+MOST_METRICS = 6
+"""How many metrics stand in the table; the section of the metrics has all of them."""
+
+_JUMP = 1.0
+"""A clock that is set right goes back by less than so many seconds, all the time."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,18 @@ def facts(runs: Sequence[Run]) -> tuple[Facts, ...]:
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """Warnings to read before the pictures: empty records, and losses that aren't finite."""
+    """Warnings to read before the pictures: empty records, odd clocks, broken losses."""
     found = []
     for run in runs:
         steps, losses = run.by_batch("loss")
         if not len(run.steps) and not len(run.epoch.get("epoch", ())):
             found.append(f"The run {run.name} has no row yet.")
+        _, back = _times(run)
+        if back > _JUMP:
+            found.append(
+                f"The clock went back by {duration(back)} while the run {run.name} was recorded, "
+                "so its duration is not exact."
+            )
         broken = np.flatnonzero(~np.isfinite(losses))
         if len(losses) and len(broken) == len(losses):
             found.append(f"No loss of the run {run.name} is a finite number.")
@@ -65,11 +77,16 @@ def remarks(runs: Sequence[Run]) -> list[str]:
 
 def _measured(runs: Sequence[Run]) -> tuple[str, ...]:
     """Loss and metrics, each followed by that of the validation."""
-    names = ["loss", *dict.fromkeys(name for run in runs for name in run.history.metrics)]
+    names = ["loss", *metrics_of(runs)[:MOST_METRICS]]
     both = [variant for name in names for variant in (name, f"{VALIDATION}{name}")]
     return tuple(
         name for name in both if any(name in run.batch or name in run.epoch for run in runs)
     )
+
+
+def metrics_of(runs: Sequence[Run]) -> list[str]:
+    """The names of all metrics, without those of the validation."""
+    return list(dict.fromkeys(name for run in runs for name in run.history.metrics))
 
 
 def _steps(run: Run) -> Fact:
@@ -84,18 +101,31 @@ def _steps(run: Run) -> Fact:
 
 def _time(run: Run) -> Fact:
     """From the first row to the last; a pause before a run was resumed counts, too."""
-    times = np.concatenate(
-        [as_floats(columns.get("time", np.empty(0))) for columns in (run.batch, run.epoch)]
-    )
-    times = times[np.isfinite(times)]
+    times, back = _times(run)
     if len(times) < 2:
         return Fact(NOTHING)
+    if back > _JUMP:
+        # Only what the clock went forward is time that has passed.
+        return Fact(duration(float(np.diff(times).clip(0.0).sum())), "by a clock that went back")
     spent = float(times.max() - min(times.min(), 0.0))
     steps = run.steps
     passed = float(steps[-1] - steps[0]) if len(steps) > 1 else 0.0
     own = run.by_batch("time")[1]
     pace = (own[-1] - own[0]) / passed if passed > 0 and len(own) else 0.0
     return Fact(duration(spent), f"{number_text(1000 * pace, 2)} ms a step" if pace > 0 else "")
+
+
+def _times(run: Run) -> tuple[Floats, float]:
+    """When rows were written, and how far the clock went back at once at most."""
+    kinds = [as_floats(columns.get("time", np.empty(0))) for columns in (run.batch, run.epoch)]
+    batches, epochs = (times[np.isfinite(times)] for times in kinds)
+    falls = [-float(np.diff(times).min(initial=0.0)) for times in (batches, epochs)]
+    # Seconds count from the beginning of the record, so there is none before it.
+    early = [-float(times.min(initial=0.0)) for times in (batches, epochs)]
+    back = max(*falls, *early)
+    if back > _JUMP:
+        return (batches if len(batches) > 1 else epochs), back
+    return np.concatenate([batches, epochs]), back
 
 
 def _rate(run: Run) -> Fact:
@@ -110,7 +140,7 @@ def _rate(run: Run) -> Fact:
 
 def _summary(run: Run, column: str) -> Fact:
     """The last value and the best one; for batches, those of the moving average."""
-    steps, values = _values(run, column)
+    steps, values = run.shown(column)
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return Fact(NOTHING)
@@ -118,10 +148,3 @@ def _summary(run: Run, column: str) -> Fact:
     best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
     return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
-
-
-def _values(run: Run, column: str) -> tuple[Floats, Floats]:
-    if column in run.epoch:
-        return run.by_epoch(column)
-    steps, values = run.by_batch(column)
-    return steps, moving_average(values)

@@ -23,6 +23,10 @@ DECADES = 6
 """The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
+HIGHEST = 308.25
+"""The highest power of ten that a float holds."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """The values of each layer at each step.
@@ -151,18 +155,19 @@ def _picture(
                 "zmax": high,
                 "colorscale": "Viridis",
                 "hoverongaps": False,
-                "hovertemplate": ("%{y}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>"),
+                # The page puts the names there, since an axis of names fails at "constructor".
+                "hovertemplate": "%{text}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>",
                 "colorbar": {
                     "title": {"text": grid.unit},
                     "tickvals": ticks,
-                    "ticktext": [number_text(10**tick, 2) for tick in ticks],
+                    "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
                 },
                 "meta": {},
             },
         ),
         {
             "xaxis": {"title": {"text": STEP}},
-            "yaxis": {"type": "category", "autorange": "reversed"},
+            "yaxis": {"type": "linear", "autorange": "reversed"},
         },
         _table(grid),
         height=height,
@@ -183,7 +188,7 @@ def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
         return -1.0, 0.0
     high = float(np.log10(highest))
     low = max(float(np.log10(np.quantile(known, 0.01))), high - DECADES)
-    return (low, high) if high - low > 0.05 else (high - 0.5, high + 0.5)
+    return (low, high) if high - low > 0.05 else (high - 0.5, min(high + 0.5, HIGHEST))
 
 
 def _range(values: Floats) -> str:

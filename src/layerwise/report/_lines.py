@@ -19,6 +19,9 @@ FEWEST_POINTS = 240
 TABLE_ROWS = 60
 FEWEST_ROWS = 16
 
+MOST = 1e300
+"""Plotly draws nothing that is much higher. Such a value is drawn here; the table has it."""
+
 Trace = dict[str, Any]
 
 
@@ -36,12 +39,13 @@ def line(
         width: In pixels.
     """
     kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
+    drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": numbers(steps[kept]),
-        "y": numbers(values[kept]),
+        "y": numbers(drawn[kept]),
         "line": line_style(series, width),
         "hovertemplate": "%{y:.4~g} at step %{x:,d}",
         "meta": {},
@@ -66,11 +70,24 @@ def numbers(values: Floats) -> list[float | int | None]:
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
     """The axes of a layout for something drawn over the step."""
-    y: dict[str, Any] = {"title": {"text": title}}
+    y: dict[str, Any] = {"title": {"text": shortened(title)}}
     return {
         "xaxis": {"title": {"text": STEP}},
         "yaxis": y | ({"type": "log"} if logarithmic else {}),
     }
+
+
+def shortened(name: str, most: int = 40) -> str:
+    """A name for an axis, whose end says more than its middle.
+
+    Examples:
+        >>> shortened("encoder/layer_11/attention/output/kernel", 21)
+        'encoder/…tput/kernel'
+    """
+    if len(name) <= most:
+        return name
+    end = most * 3 // 5 - 1
+    return f"{name[: most - 1 - end - 1]}…{name[-end:]}"
 
 
 def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:
@@ -111,4 +128,5 @@ def _number(value: float) -> float | int | None:
         return None
     if value.is_integer() and abs(value) < 2**53:
         return int(value)
-    return float(f"{value:.5g}")
+    rounded = float(f"{value:.5g}")
+    return rounded if np.isfinite(rounded) else value

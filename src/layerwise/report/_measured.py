@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerwise._numbers import NOTHING, number_text, whole_text
-from layerwise._series import Floats, moving_average, window_of
+from layerwise._series import Floats, window_of
+from layerwise.report._facts import metrics_of
 from layerwise.report._lines import (
     Trace,
     axes,
@@ -22,6 +23,9 @@ from layerwise.report._run import VALIDATION, Run
 FAR_APART = 30.0
 """An axis is logarithmic if the highest average is so many times the lowest."""
 
+MOST_PICTURES = 24
+"""How many metrics are drawn. More are a table, since a browser draws few pictures a second."""
+
 CIRCLES = ("circles: each epoch", "circles: the validation after each epoch")
 
 
@@ -31,13 +35,28 @@ def loss(runs: Sequence[Run]) -> list[Picture]:
 
 
 def metrics(runs: Sequence[Run]) -> list[Picture]:
-    """A picture for each metric."""
-    names = dict.fromkeys(name for run in runs for name in run.history.metrics)
+    """A picture for each metric, as far as they are not too many."""
     return [
         picture
-        for place, name in enumerate(names)
+        for place, name in enumerate(metrics_of(runs)[:MOST_PICTURES])
         for picture in _picture(runs, name, name, f"picture-metric-{place}", 300)
     ]
+
+
+def other_metrics(runs: Sequence[Run]) -> Table | None:
+    """A table of the metrics that have no picture."""
+    rows = [
+        (variant, run.name, *map(number_text, (known[0], known[-1], known.min(), known.max())))
+        for name in metrics_of(runs)[MOST_PICTURES:]
+        for variant in (name, f"{VALIDATION}{name}")
+        for run in runs
+        if len(known := _known(run.shown(variant)[1]))
+    ]
+    return (
+        Table(("metric", "run", "first", "last", "lowest", "highest"), tuple(rows))
+        if rows
+        else None
+    )
 
 
 def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: int) -> list[Picture]:
@@ -51,7 +70,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
     seen = 0
     for run in recorded:
         steps, values = run.by_batch(column)
-        averages = moving_average(values)
+        averages = run.shown(column)[1]
         if len(values):
             seen += len(values)
             traces = _batches(run, values, averages, len(recorded))
@@ -61,7 +80,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
             words.append(said_of(run, runs, _from_to(averages)))
             curves.append(averages)
         for kind in _of_epochs(run, column):
-            steps, values = run.by_epoch(kind)
+            steps, values = run.shown(kind)
             data.append(_epochs(run, kind, steps, values))
             seen += len(values)
             rows += [
@@ -91,7 +110,10 @@ def _of_epochs(run: Run, column: str) -> list[str]:
     names = [f"{VALIDATION}{column}"]
     if column not in run.batch:
         names.insert(0, column)
-    return [name for name in names if name in run.epoch]
+    measured = [name for name in names if name in run.epoch]
+    if names[-1] in run.batch and names[-1] not in measured:
+        measured.append(names[-1])  # a validation in the middle of an epoch
+    return measured
 
 
 def _batches(run: Run, values: Floats, averages: Floats, shared: int) -> list[Trace]:
@@ -113,10 +135,14 @@ def _epochs(run: Run, kind: str, steps: Floats, values: Floats) -> Trace:
 
 
 def _from_to(values: Floats) -> str:
-    known = values[np.isfinite(values)]
+    known = _known(values)
     if not len(known):
         return "no finite value"
     return f"from {number_text(known[0], 3)} to {number_text(known[-1], 3)}"
+
+
+def _known(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
 
 
 def _sentence(looks: dict[str, None]) -> str:
@@ -127,5 +153,5 @@ def _sentence(looks: dict[str, None]) -> str:
 
 def _far_apart(curves: Sequence[Floats]) -> bool:
     """Whether the values are positive, and so far apart that a linear axis hides small ones."""
-    values = np.concatenate([curve[np.isfinite(curve)] for curve in curves])
+    values = np.concatenate([_known(curve) for curve in curves])
     return bool(values.min() > 0 and values.max() > FAR_APART * values.min())

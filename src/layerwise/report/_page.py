@@ -3,16 +3,20 @@
 import base64
 import gzip
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from layerwise._numbers import counted
 from layerwise.errors import RecorderError
 from layerwise.report import _finder, _heat, _measured, _rates
-from layerwise.report._facts import facts, headings, remarks
+from layerwise.report._facts import MOST_METRICS, facts, headings, metrics_of, remarks
+from layerwise.report._lines import shortened
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
@@ -39,16 +43,20 @@ def page(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["unbroken"] = unbroken
-    shown = sections(runs)
+    environment.filters |= {"unbroken": unbroken, "shortened": shortened}
+    # Numbers beyond what a float holds are left out of pictures; nobody has to be told twice.
+    with np.errstate(all="ignore"):
+        shown, troubles = sections(runs)
+        table, found = facts(runs), remarks(runs)
     pictures = [picture for section in shown for picture in section.pictures]
     return environment.get_template("page.html").render(
         title=_title(runs),
         runs=[(run, Line(run.name, run.number)) for run in runs],
         headings=headings(runs),
-        facts=facts(runs),
-        remarks=[*remarks(runs), *_finder.trouble(runs)],
+        facts=table,
+        remarks=[*found, *_finder.trouble(runs), *troubles],
         averaged=any(len(run.steps) > 0 for run in runs),
+        other_metrics=max(0, len(metrics_of(runs)) - MOST_METRICS),
         sections=shown,
         counted=counted,
         swatch=lambda line: Markup(swatch(line)),
@@ -60,18 +68,34 @@ def page(runs: Sequence[Run]) -> str:
     )
 
 
-def sections(runs: Sequence[Run]) -> list[Section]:
-    """The pictures by subject; a subject without pictures is left out."""
-    made = [
-        Section("loss", "Loss", _measured.loss(runs)),
-        Section("metrics", "Metrics", _measured.metrics(runs)),
-        Section("finder", "Learning-rate finder", _finder.finder(runs)),
-        Section("base-rate", "Base rate", _rates.base_rates(runs)),
-        Section("groups", "Rates of the groups", _rates.group_rates(runs)),
-        Section("layers", "Rates of the layers", _heat.rates(runs)),
-        Section("ratios", "Update-to-weight ratios", _heat.ratios(runs)),
-    ]
-    return [section for section in made if section.pictures]
+def sections(runs: Sequence[Run]) -> tuple[list[Section], list[str]]:
+    """The pictures by subject, and a sentence for each subject that can't be drawn.
+
+    A subject without pictures is left out.
+    """
+    made = []
+    troubles = []
+    for name, title, draw in _SUBJECTS:
+        try:
+            pictures = draw(runs)
+            more = _measured.other_metrics(runs) if name == "metrics" else None
+        except Exception as error:  # whatever was recorded, the other subjects are shown
+            troubles.append(f"{title} can't be drawn: {type(error).__name__}: {str(error)[:200]}")
+            continue
+        if pictures:
+            made.append(Section(name, title, pictures, more))
+    return made, troubles
+
+
+_SUBJECTS: tuple[tuple[str, str, Callable[[Sequence[Run]], list[Picture]]], ...] = (
+    ("loss", "Loss", _measured.loss),
+    ("metrics", "Metrics", _measured.metrics),
+    ("finder", "Learning-rate finder", _finder.finder),
+    ("base-rate", "Base rate", _rates.base_rates),
+    ("groups", "Rates of the groups", _rates.group_rates),
+    ("layers", "Rates of the layers", _heat.rates),
+    ("ratios", "Update-to-weight ratios", _heat.ratios),
+)
 
 
 def packed_plotly() -> str:
@@ -105,8 +129,17 @@ def swatch(line: Line) -> str:
 
 def script_data(data: object) -> str:
     """JSON that is safe in a script element, whatever names are in it."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _finite(data: object) -> object:
+    """The data with None for every number that is not finite, which JSON does not have."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _figure(picture: Picture) -> dict[str, Any]:

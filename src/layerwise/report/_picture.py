@@ -78,11 +78,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with pictures below it."""
+    """A heading with pictures below it.
+
+    Attributes:
+        name: Its HTML id.
+        title: Its heading.
+        pictures: What is shown.
+        more: A table of what has no picture.
+    """
 
     name: str
     title: str
     pictures: Sequence[Picture]
+    more: Table | None = None
 
 
 def line_style(series: int, width: float = 2.0) -> dict[str, Any]:

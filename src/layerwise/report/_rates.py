@@ -40,7 +40,8 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
         rows += table_rows(run, steps, len(recorded), rates)
-        low, high = number_text(np.nanmin(rates), 3), number_text(np.nanmax(rates), 3)
+        known = rates[np.isfinite(rates)]
+        low, high = number_text(known.min(), 3), number_text(known.max(), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
         words.append(said_of(run, runs, span))
     seen = sum(len(run.steps) for run in recorded)

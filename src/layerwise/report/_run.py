@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._series import Floats
+from layerwise._series import Floats, moving_average
 from layerwise.recorder import History
 
 ROWS = 200_000
@@ -67,6 +67,19 @@ class Run:
         ends = dict(zip(self.batch.get("epoch", ()), self.steps, strict=False))
         epochs = self.epoch.get("epoch", np.arange(len(values)))
         return as_floats([ends.get(number, np.nan) for number in epochs]), values
+
+    def shown(self, name: str) -> tuple[Floats, Floats]:
+        """The steps and the values that stand for a column, in pictures and in the facts.
+
+        Of the batches that is the moving average, and of epochs, of which there are few, each
+        value. Batches go before epochs, whose own loss is another kind of mean over the same
+        numbers. A validation is measured after epochs.
+        """
+        if name.startswith(VALIDATION):
+            return self.by_epoch(name) if name in self.epoch else self.by_batch(name)
+        if name in self.batch:
+            return self.steps, moving_average(as_floats(self.batch[name]))
+        return self.by_epoch(name)
 
 
 def as_floats(values: npt.ArrayLike) -> Floats:

@@ -62,6 +62,8 @@
     }];
     // As many names as there is room for, at most a third of the width.
     const names = own.y;
+    trace.y = names.map((_, place) => place);
+    trace.text = trace.customdata.map((row, place) => row.map(() => plain(shortened(names[place], 80))));
     const every = Math.ceil(names.length / Math.max(1, Math.floor((layout.height - 120) / 15)));
     const shown = names.map((_, place) => place).filter((place) => place % every === 0);
     const most = Math.max(10, Math.floor(width / 3 / 6.5));
@@ -89,8 +91,8 @@
     if (own.yaxis.type === "log") {
       // Over few decades the powers of ten alone are too few ticks.
       const known = data.flatMap((trace) => trace.y).filter((value) => value > 0);
-      const span = own.yaxis.range ? own.yaxis.range[1] - own.yaxis.range[0] : Math.log10(known.reduce((a, b) => Math.max(a, b)) / known.reduce((a, b) => Math.min(a, b)));
-      layout.yaxis = { ...layout.yaxis, ...(span < 2.6 ? { dtick: "D2", tickformat: "~g" } : { dtick: Math.ceil(span / 8) }) };
+      const span = own.yaxis.range ? own.yaxis.range[1] - own.yaxis.range[0] : Math.log10(known.reduce((a, b) => Math.max(a, b), 0) || 1) - Math.log10(known.reduce((a, b) => Math.min(a, b), Infinity));
+      layout.yaxis = { ...layout.yaxis, ...(!(span < Infinity) ? {} : span < 2.6 ? { dtick: "D2", tickformat: "~g" } : { dtick: Math.ceil(span / 8) }) };
     }
     data.forEach((trace, place) => {
       trace.visible = !hidden.has(trace.meta.run);
@@ -110,20 +112,33 @@
     chart.dataset.width = layout.width;
   }
 
-  const drawAll = () => Promise.all(figures.map(draw));
+  // What can't be drawn is said in its place, and the others are drawn.
+  async function tryToDraw(figure) {
+    const chart = document.getElementById(figure.id);
+    try {
+      await draw(figure);
+    } catch (error) {
+      chart.hidden = true;
+      chart.parentElement.querySelector(".remark").hidden = false;
+      console.error(error);
+    }
+  }
+
+  const drawAll = () => Promise.all(figures.map(tryToDraw));
 
   try {
     await unpack();
-    // One after the other, so that the page answers meanwhile.
-    for (const figure of figures) {
-      await draw(figure);
-      await new Promise((next) => setTimeout(next));
-    }
   } catch (error) {
     document.getElementById("no-pictures").hidden = false;
     document.querySelectorAll(".chart").forEach((chart) => { chart.hidden = true; });
     console.error(error);
     return;
+  }
+
+  // One after the other, so that the page answers meanwhile.
+  for (const figure of figures) {
+    await tryToDraw(figure);
+    await new Promise((next) => setTimeout(next));
   }
 
   for (const box of document.querySelectorAll("input[data-run]")) {
@@ -146,7 +161,7 @@
   new ResizeObserver(() => {
     for (const figure of figures) {
       const chart = document.getElementById(figure.id);
-      if (!printing && chart.clientWidth && String(chart.clientWidth) !== chart.dataset.width) draw(figure);
+      if (!printing && chart.clientWidth && String(chart.clientWidth) !== chart.dataset.width) tryToDraw(figure);
     }
   }).observe(document.body);
   page.dataset.drawn = "yes";

@@ -1,16 +1,32 @@
 """What a recorder passes its rows on to, and what happens when that fails."""
 
+import atexit
+import os
+import threading
+import weakref
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from layerwise.errors import RecorderError
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import EPOCH, STEP, TIME
+from layerwise.recorder._sinks.feed import Feed
 
 
 @runtime_checkable
 class Sink(Protocol):
     """Takes the rows of a recorder, beside its file; any object with these two methods does.
+
+    Both are called from a thread of the sink's own, never two at once, so that a sink can't stop
+    training. As long as a sink is quick, the recorder waits for each row; one that has kept
+    training waiting for a second in all is left to work behind. A sink is dropped with a warning
+    if it raises, if it is 1,000 rows behind and does not write 500 of them within five seconds, or
+    if it takes five seconds to finish. Then its method ``abort()`` is called if it has one, else
+    ``close()``. A row is in the file before a sink gets it, whatever the sink does.
+
+    A sink may record in the same run, such as a value that it works out. Such a row goes to the
+    file alone.
 
     Examples:
         >>> import tempfile
@@ -42,47 +58,93 @@ class Sink(Protocol):
 
 
 class Sinks:
-    """Several sinks. One that raises is dropped with a warning, and training goes on."""
+    """Several sinks. One that fails is dropped with a message, and training goes on.
+
+    Attributes:
+        feeds: The sinks that are still served.
+        messages: What there is to warn of.
+    """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
-        self._sinks = list(sinks)
-        for sink in self._sinks:
+        self.messages: list[str] = []
+        self.feeds: list[Feed] = []
+        self._lock = threading.RLock()
+        self._at_exit = partial(_close_at_exit, weakref.ref(self))
+        self._process = os.getpid()
+        for sink in sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
+                self.feeds = []
                 raise RecorderError(
                     f"A sink must have the methods write(step, values) and close(), got {sink!r}. "
                     "See TensorBoard, WeightsAndBiases and MLflow in layerwise.recorder."
                 )
+            self.feeds.append(Feed(sink))
+        if self.feeds:
+            # After the exit of a client there would be nobody to finish with; the last
+            # function that is registered is called first.
+            atexit.register(self._at_exit)
 
-    def __len__(self) -> int:
-        return len(self._sinks)
+    def is_served_by_this_thread(self) -> bool:
+        """Whether it is a sink that asks."""
+        return any(feed.is_served_by_this_thread() for feed in self.feeds)
 
     def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
         """Pass one row on, as sinks see it."""
+        if os.getpid() != self._process:
+            self._leave("This process was forked off, and its sinks stayed behind; {}.")
+            return
         prefix = "epoch/" if kind == "epoch" else ""
         row = dict(zip(columns, values, strict=True))
         epoch = row.pop(EPOCH, 0)
         # The row of an epoch without a step is shown at the epoch's number.
         step = int(row.pop(STEP, epoch))
         del row[TIME]
-        named = {prefix + name: value for name, value in row.items()}
-        for sink in tuple(self._sinks):
-            try:
-                sink.write(step, named)
-            except Exception as error:
-                self._drop(sink, f"write step {step}", error)
+        with self._lock:
+            for feed in tuple(self.feeds):
+                feed.give(step, {prefix + name: value for name, value in row.items()})
+                if feed.trouble:
+                    self._drop(feed)
 
     def close(self) -> None:
-        """Close all sinks."""
-        for sink in tuple(self._sinks):
-            try:
-                sink.close()
-            except Exception as error:
-                self._drop(sink, "finish", error)
-        self._sinks.clear()
+        """Let the sinks write what is left, and close them."""
+        atexit.unregister(self._at_exit)
+        if os.getpid() != self._process:
+            self.feeds = []
+            return
+        with self._lock:
+            for feed in self.feeds:
+                feed.end()
+            while self.feeds:
+                feed = self.feeds[0]
+                feed.wait_for_end()
+                if feed.trouble:
+                    self._drop(feed)
+                else:
+                    self.feeds.remove(feed)
 
-    def _drop(self, sink: Sink, what: str, error: Exception) -> None:
-        self._sinks.remove(sink)
-        warn(
-            f"{type(sink).__name__} could not {what} and gets nothing more: "
-            f"{type(error).__name__}: {error}. Training and the other records go on."
+    def _drop(self, feed: Feed) -> None:
+        # Before anything else, so that an interruption can't bring it back.
+        self.feeds.remove(feed)
+        self.messages.append(
+            f"{type(feed.sink).__name__} {feed.trouble}. Training and the other records go on."
         )
+        feed.abandon()
+
+    def _leave(self, message: str) -> None:
+        self.feeds = []
+        self.messages.append(message.format("the file alone is written"))
+
+    def __del__(self) -> None:
+        # A recorder that nobody closed, and nobody can reach any more.
+        made = vars(self)  # not all of it, where the constructor was interrupted
+        atexit.unregister(made.get("_at_exit", _close_at_exit))
+        if os.getpid() == made.get("_process"):
+            for feed in self.feeds:
+                feed.end()
+
+
+def _close_at_exit(reference: "weakref.ref[Sinks]") -> None:
+    sinks = reference()
+    if sinks is not None:
+        sinks.close()
+        warn(*sinks.messages)

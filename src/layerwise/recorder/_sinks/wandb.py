@@ -3,17 +3,21 @@
 from typing import Any
 
 from layerwise.errors import RecorderError
+from layerwise.recorder._format import STEP
+from layerwise.recorder._sinks.names import Names, as_text
 
 
 class WeightsAndBiases:
     """Writes the rows to Weights & Biases, by default offline.
 
-    Weights & Biases drops a row whose step is lower than the last. When training goes back to a
-    checkpoint, it shows the rows only from the first step that is new.
+    Curves are drawn over the column ``step``. Weights & Biases has a count of its own, which only
+    rises, and keeps one row for each number: it is the step for as long as steps rise, and one
+    more than before for a further row of a step, or when training goes back to a checkpoint.
 
     Args:
         mode: ``"offline"`` writes files for ``wandb sync``; ``"online"`` needs an account.
-        **options: Passed on to ``wandb.init``, such as ``project``, ``name`` and ``dir``.
+        **options: Passed on to ``wandb.init``, such as ``project``, ``name`` and ``dir``; ``id=``
+            and ``resume="allow"`` go on in a run.
 
     Raises:
         RecorderError: wandb is not installed.
@@ -35,17 +39,42 @@ class WeightsAndBiases:
         # A new run, so that one that the script has open already stays as it is.
         self._settings: dict[str, Any] = {"mode": mode, "reinit": "create_new", **options}
         self._begin = wandb.init
-        self._run: Any = self._begin(**self._settings)
+        self._names = Names(_clean)
+        self._next = 0
+        self._run: Any = self._begun()
+
+    def _begun(self, **options: Any) -> Any:
+        run = self._begin(**self._settings, **options)
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP)
+        self._next = max(self._next, run.step)
+        return run
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Log one row; after ``close``, the same run goes on, offline in a new folder."""
         if self._run is None:
-            self._run = self._begin(**self._settings, resume="allow")
-        self._run.log(values, step=step)
+            self._run = self._begun(resume="allow")
+        row = {self._names.of(name): value for name, value in values.items()}
+        number = max(step, self._next)
+        self._run.log({STEP: step, **row}, step=number, commit=True)
+        self._next = number + 1
 
     def close(self) -> None:
         """Finish the run."""
-        if self._run is not None:
-            self._settings["id"] = self._run.id
-            self._run.finish()
-            self._run = None
+        self._finish(0)
+
+    def abort(self) -> None:
+        """Finish the run as one that failed."""
+        self._finish(1)
+
+    def _finish(self, code: int) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            self._settings["id"] = run.id
+            run.finish(exit_code=code)
+
+
+def _clean(name: str) -> str:
+    """A name that is not one of Weights & Biases' own, such as ``_step``."""
+    text = as_text(name)
+    return f"metric{text}" if text.startswith("_") else text
