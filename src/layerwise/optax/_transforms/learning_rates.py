@@ -1,5 +1,7 @@
 """learning_rates: the rates in use, read from any nested optimizer state."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, Self, TypeGuard, TypeVar
 
@@ -85,17 +87,19 @@ def learning_rates(
     base: dict[str, float] = {}
     factors: dict[str, float] = {}
     common: dict[str, dict[Path, float]] = {}
+    places: dict[str, int] = {}
     for path, node in found:
         rate = _base(learning_rate, node, path, bases)
         around = {p: scale for p, scale in scales.items() if _acts_on(p, path, masks)}
-        for name, factor in _factors(leaves, node):
+        for place, name, factor in _factors(leaves, node):
+            places[name] = place
             if base.setdefault(name, rate) != rate:
                 raise _ambiguous({base[name], rate})
             factors[name] = factors.get(name, 1.0) * factor
             common.setdefault(name, {}).update(around)
     return {
-        name: base[name] * factor * float(np.prod([*common[name].values()]))
-        for name, factor in factors.items()
+        name: base[name] * factors[name] * math.prod(common[name].values())
+        for name in sorted(places, key=places.__getitem__)
     }
 
 
@@ -114,8 +118,8 @@ def _check_readable(node: MultipliersState) -> None:
         )
 
 
-def _factors(leaves: Sequence[Leaf], node: MultipliersState) -> Iterator[tuple[str, float]]:
-    """The factor of each leaf that is not hidden, or of each layer in it."""
+def _factors(leaves: Sequence[Leaf], node: MultipliersState) -> Iterator[tuple[int, str, float]]:
+    """The place, name and factor of each leaf that is not hidden, or of each layer in it."""
     table = iter(np.asarray(_array(node.factors), np.float64).tolist())
     layout = np.asarray(_array(node.layout)).tolist()
     place = 0
@@ -128,7 +132,7 @@ def _factors(leaves: Sequence[Leaf], node: MultipliersState) -> Iterator[tuple[s
             continue
         if place < len(leaves):
             names = map(name_of, _numbered(leaves[place].path, count, depth))
-            yield from zip(names, own, strict=True)
+            yield from zip(itertools.repeat(place, count), names, own, strict=True)
         place += 1
     if place != len(leaves):
         raise OptimizerError(

@@ -18,18 +18,23 @@ from layerwise.optax._plan import TreePlan
 
 _APPLIED = "it must know the updates that are really applied"
 _LEFT_OUT = "it leaves updates out, which a schedule around it can't know"
-_INSIDE = "{name}(with_multipliers(optimizer, ...), ...)"
+_INSIDE = "Turn it around: {name}(with_multipliers(optimizer, ...), ...)"
 _SEARCH = (
-    "optax.chain(optax.scale_by_lbfgs(), optax.scale(-1.0), scale_by_multipliers(...), {name}(...))"
+    "Write optax.chain(optax.scale_by_lbfgs(), optax.scale(-1.0), scale_by_multipliers(...), "
+    "{name}(...))"
 )
 
 
 class _Refusal(NamedTuple):
-    """Why multipliers don't go around something, and when: always, or only for such rules."""
+    """Why multipliers don't go around something, and when.
+
+    ``rules``: if any multiplier isn't 1. ``scaling``: if one isn't 0 or 1, so that freezing is
+    allowed. ``moving``: if one changes with the step, or all do, by a schedule.
+    """
 
     name: str
     reason: str
-    when: Literal["always", "moving", "scaling"] = "always"
+    when: Literal["always", "rules", "scaling", "moving"] = "always"
     instead: str = _INSIDE
 
 
@@ -46,7 +51,7 @@ _NOT_AROUND = {
         "optax.apply_every",
         "it gathers updates of several steps, which a schedule around it can't know",
         "moving",
-        "optax.chain(with_multipliers(optimizer, ...), {name}(...))",
+        "Write optax.chain(with_multipliers(optimizer, ...), {name}(...))",
     ),
     "MechanicState": _Refusal(
         "optax.contrib.mechanize", "it counts on the parameters to be where it put them", "scaling"
@@ -55,18 +60,18 @@ _NOT_AROUND = {
         "optax.contrib.madgrad",
         "its update leads to a place, and a part of it leads there as well, only later",
         "scaling",
-        "optax.partition with a {name} for each rate",
+        "Use optax.partition, with one {name} for each rate",
     ),
     "ScaleByZoomLinesearchState": _Refusal(
         "optax.scale_by_zoom_linesearch",
         "it has searched along its whole update, and keeps the value at its end",
-        "scaling",
+        "rules",
         _SEARCH,
     ),
     "ScaleByBacktrackingLinesearchState": _Refusal(
         "optax.scale_by_backtracking_linesearch",
         "it has searched along its whole update, and keeps the value at its end",
-        "scaling",
+        "rules",
         _SEARCH,
     ),
 }
@@ -102,7 +107,8 @@ def check_nesting(
     """
     plan = found.plan
     moving = plan.schedule is not None or any(moves(value) for value, _ in plan.groups)
-    applies = {"always": True, "moving": moving, "scaling": found.scales}
+    rules = found.scales or not all(found.trained)
+    applies = {"always": True, "rules": rules, "scaling": found.scales, "moving": moving}
 
     def is_one(node: object) -> bool:
         refusal = _NOT_AROUND.get(type(node).__name__)
@@ -112,7 +118,7 @@ def check_nesting(
     for node in filter(is_one, jax.tree.leaves(state, is_leaf=is_one)):
         name, reason, _, instead = _NOT_AROUND[type(node).__name__]
         raise OptimizerError(
-            f"Multipliers go inside of {name}, not around it: {reason}. Turn it around: "
+            f"Multipliers go inside of {name}, not around it: {reason}. "
             f"{instead.format(name=name)}."
         )
     if found.scales and (limit := _limit_after_rate(optimizer)):
