@@ -141,6 +141,12 @@ def is_variable(value: object) -> bool:
     return _is_loaded(value, "flax.nnx", "Variable")
 
 
+def is_network_state(value: object) -> bool:
+    """Whether the value is a variable of nnx that a network changes by itself, no optimizer."""
+    kinds = ("BatchStat", "RngState", "Cache", "Intermediate")
+    return any(_is_loaded(value, "flax.nnx", kind) for kind in kinds)
+
+
 def has_variables(tree: optax.Params) -> bool:
     """Whether a tree is made of Flax' variables, as nnx modules are."""
     return any(map(is_variable, jax.tree.leaves(tree, is_leaf=is_variable)))

@@ -165,9 +165,6 @@ def _looks_stacked(path: Path, members: Sequence[Leaf]) -> bool:
     sizes = {leaf.shape[:1] for leaf in members}
     if len(sizes) != 1 or not min(sizes) or min(sizes)[0] < 2 or name_of(path) == ROOT:
         return False
-    below = {name_of(leaf.path[len(path) :][:1]) for leaf in members if leaf.path != path}
-    if any(numbered(part) for part in below):
-        return False  # the layers are there, one by one
     last = name_of(path[-1:])
     named = bool(_STACK.fullmatch(last)) and numbered(last) is None
     ranks = [len(leaf.shape) for leaf in members]
@@ -175,4 +172,6 @@ def _looks_stacked(path: Path, members: Sequence[Leaf]) -> bool:
     matrices = any(rank > 2 for rank in ranks)
     if vectors:
         return all(len(leaf.shape) > 1 for leaf in vectors) and (named or matrices)
-    return named and min(ranks) > 1 and matrices
+    below = {name_of(leaf.path[len(path) :][:1]) for leaf in members if leaf.path != path}
+    one_by_one = any(numbered(part) for part in below)
+    return named and min(ranks) > 1 and matrices and not one_by_one
