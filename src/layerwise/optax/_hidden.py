@@ -70,8 +70,12 @@ class Hidden:
         subtrees = self.subtrees
         if not subtrees:
             return
-        opened = _opened(found, subtrees)
-        if _depths(found, attributes_sorted) != _depths(opened, attributes_sorted):
+        try:
+            opened = _depths(_opened(found, subtrees), attributes_sorted)
+            same = _depths(found, attributes_sorted) == opened
+        except MultiplierError:  # without what is hidden, an order can't even be proposed
+            same = False
+        if not same:
             names = ", ".join(repr(leaf.name) for leaf in subtrees[:4])
             raise MultiplierError(
                 f"An optax.partition or optax.masked around these multipliers hides {names}, by a "
@@ -100,7 +104,7 @@ def _under(name: str, keys: Iterable[str]) -> list[str]:
     """The keys for what is under a name, with what may be left out in front put back."""
     short = name.removeprefix(f"{ROOT}/")
     front = name.removesuffix(short)
-    found = {}
+    found: dict[str, None] = {}
     for key in keys:
         if key.startswith(f"{name}/"):
             found[key] = None

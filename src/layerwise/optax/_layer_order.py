@@ -84,7 +84,7 @@ def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tup
         members = [{level_of[name_of(p)] for p in tree.leaves(s)} for s in siblings]
         if len(set[int]().union(*members)) > 1:
             raise _unknown(siblings, levels)
-    return levels
+    return tuple(part for level in levels for part in _by_layer(level, known))
 
 
 class _Tree:
@@ -129,6 +129,20 @@ class _Tree:
                 self.unknown.append([(*path, key) for key in same])
         # Where the order is unknown this one is only proposed.
         return sorted(keys, key=lambda key: (ends[key], _likely(names[key]), _natural(names[key])))
+
+
+def _by_layer(level: Sequence[str], known: Leaves) -> list[tuple[str, ...]]:
+    """A level, or one for each of the layers if they are stacked in arrays that are leaves."""
+    number_of = {
+        name_of(path): number
+        for leaf in known.leaves
+        if leaf.stack is not None
+        for number, path in enumerate(leaf.paths)
+    }
+    layers: dict[int, list[str]] = {}
+    for name in level:
+        layers.setdefault(number_of.get(name, -1), []).append(name)
+    return [tuple(names) for _, names in sorted(layers.items())]
 
 
 def _end(name: str) -> int:

@@ -1,7 +1,7 @@
 """The leaves of a parameter tree, under the names that rules are matched against."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, TypeAlias
@@ -131,6 +131,11 @@ def flatten(tree: optax.Updates) -> tuple[list[jax.Array | optax.MaskedNode], jt
     return jax.tree.flatten(tree, is_leaf=is_hidden)
 
 
+def structure_of(tree: optax.Params) -> Hashable:
+    """The structure of a tree, to be compared; not every structure has a hash."""
+    return jax.tree.structure(tree)
+
+
 def is_hidden(value: object) -> bool:
     """Whether ``optax.masked`` has put the value in the place of a leaf."""
     return isinstance(value, optax.MaskedNode)
@@ -194,7 +199,7 @@ def _axes(value: object) -> tuple[object, ...]:
     """The names of an array's axes in Flax' metadata; a box has them, or a variable."""
     names: object = getattr(value, "names", None) if _is_box(value) else None
     if is_variable(value):
-        known = getattr(value, "get_metadata", dict)()
+        known: dict[str, object] = getattr(value, "get_metadata", dict)()
         spellings = ("out_sharding", "sharding_names", "sharding")
         names = next((known[each] for each in spellings if known.get(each)), None)
     return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else ()

@@ -1,6 +1,6 @@
 """The plan that rules make of a parameter tree."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -10,14 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
-from jax.tree_util import PyTreeDef
 
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Parameter, Plan, RuleSpec, StepValue, first_value
 from layerwise.optax._arrays import ArrayMultiplier
 from layerwise.optax._hidden import Hidden
 from layerwise.optax._layer_order import levels_in_order
-from layerwise.optax._parameters import Leaf, Leaves, has_variables, leaves_of
+from layerwise.optax._parameters import Leaf, Leaves, has_variables, leaves_of, structure_of
 from layerwise.optax._stacks import stacked, wanted_stacks
 from layerwise.schedules import Schedule
 
@@ -148,16 +147,16 @@ class PlanCache:
     """
 
     spec: RuleSpec
-    _known: dict[tuple[PyTreeDef, Shapes], TreePlan] = field(
+    _known: dict[tuple[Hashable, Shapes], TreePlan] = field(
         default_factory=dict, repr=False, compare=False
     )
-    _last: dict[PyTreeDef, tuple[Shapes, TreePlan]] = field(
+    _last: dict[Hashable, tuple[Shapes, TreePlan]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def plan(self, tree: optax.Params) -> TreePlan:
         """The plan of a tree; see ``plan_of``."""
-        structure, shapes = jax.tree.structure(tree), shapes_of(tree)
+        structure, shapes = structure_of(tree), shapes_of(tree)
         try:
             known = self._known.get((structure, shapes))
         except TypeError:  # a module class may hold something that can't be hashed
@@ -173,8 +172,8 @@ class PlanCache:
         Gradients may have more axes than their parameters, one for each example. Without
         parameters the plan of those that were last seen counts.
         """
-        structure = jax.tree.structure(updates)
-        if params is not None and jax.tree.structure(params) == structure:
+        structure = structure_of(updates)
+        if params is not None and structure_of(params) == structure:
             return self.plan(params)
         try:
             shapes, last = self._last[structure]
@@ -197,7 +196,7 @@ def _is_nothing(value: object) -> bool:
 
 def _check_arrays(found: TreePlan) -> None:
     for leaf, rows in zip(found.leaves, found.rows, strict=True):
-        values = {id(value): value for p in rows if (value := found.plan.rows[p].value) is not None}
+        values = {id(value): value for value in (found.plan.rows[place].value for place in rows)}
         arrays = [value for value in values.values() if isinstance(value, ArrayMultiplier)]
         if arrays and len(values) > 1:
             raise MultiplierError(

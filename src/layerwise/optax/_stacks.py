@@ -166,7 +166,8 @@ def _looks_stacked(path: Path, members: Sequence[Leaf]) -> bool:
     if len(sizes) != 1 or not min(sizes) or min(sizes)[0] < 2 or name_of(path) == ROOT:
         return False
     last = name_of(path[-1:])
-    named = bool(_STACK.fullmatch(last)) and numbered(last) is None
+    one_of_several = numbered(last) is not None and not last.startswith("Scan")
+    named = bool(_STACK.fullmatch(last)) and not one_of_several
     ranks = [len(leaf.shape) for leaf in members]
     vectors = [leaf for leaf in members if name_of(leaf.path[-1:]) in _VECTORS]
     matrices = any(rank > 2 for rank in ranks)

@@ -216,8 +216,8 @@ def _is_end(node: object) -> bool:
 
 
 def _is_with_multipliers(node: object) -> bool:
-    names = node.keys() if isinstance(node, Mapping) else None
-    return isinstance(node, WithMultipliersState) or names == set(_OURS)
+    is_data = isinstance(node, Mapping) and set(node) == set(_OURS)
+    return is_data or isinstance(node, WithMultipliersState)
 
 
 def _count(node: object) -> object | None:
@@ -225,5 +225,6 @@ def _count(node: object) -> object | None:
     if isinstance(node, MultipliersState):
         return node.count
     if isinstance(node, Mapping) and set(node) == set(MultipliersState._fields):
-        return node["count"]
+        count: object = node["count"]
+        return count
     return None

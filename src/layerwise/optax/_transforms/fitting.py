@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import jax
 import optax
 from jax.tree_util import tree_flatten_with_path
 
 from layerwise.errors import OptimizerError
-from layerwise.optax._parameters import Leaf, Path, is_hidden, name_of
+from layerwise.optax._parameters import Leaf, Path, is_hidden, name_of, structure_of
 
 _WAY_OUT = (
     "carry_state(optimizer, params, state) makes a state for this optimizer out of it; "
@@ -26,7 +25,7 @@ def check_fitting(state: optax.OptState, expected: optax.OptState, leaves: Seque
     Raises:
         OptimizerError: It does; the message names the first such leaf.
     """
-    if jax.tree.structure(state) == jax.tree.structure(expected):
+    if structure_of(state) == structure_of(expected):
         return
     given, wanted = _ends(state), _ends(expected)
     names = {leaf.path: leaf.name for leaf in leaves}

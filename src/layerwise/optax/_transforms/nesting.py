@@ -7,6 +7,7 @@ found by the name of the Optax function that made them (tried with Optax 0.2.8).
 """
 
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Literal, NamedTuple
 
 import jax
@@ -141,10 +142,9 @@ def _links(optimizer: object) -> Iterator[str]:
     What is inside of another transformation than a chain is that one's own matter.
     """
     update = getattr(optimizer, "update", None)
-    code = getattr(update, "__code__", None)
-    if code is None or not getattr(update, "__module__", "").startswith("optax."):
+    if not isinstance(update, FunctionType) or not update.__module__.startswith("optax."):
         return
-    cells = dict(zip(code.co_freevars, update.__closure__ or (), strict=True))
+    cells = dict(zip(update.__code__.co_freevars, update.__closure__ or (), strict=True))
     inside = {name: cell.cell_contents for name, cell in cells.items()}
     made_by = update.__qualname__.split(".")[0]
     if made_by == "chain":

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from layerwise.optax._parameters import flatten, is_hidden
+from layerwise.optax._parameters import flatten, is_hidden, structure_of
 from layerwise.optax._transforms.frozen_state import hide
 
 _GRADIENT = "grad"
@@ -39,13 +39,13 @@ def without_frozen(
         shown: Booleans in the places of the leaves: which ones the optimizer sees.
         all_trees: Whether every tree that is built like the updates is to be without them.
     """
-    whole = jax.tree.structure(updates)
+    whole = structure_of(updates)
 
     def one(name: str, value: object) -> object:
         if callable(value) and params is not None:
             return _on_whole_trees(value, params, shown)
         is_tree = name == _GRADIENT or all_trees
-        return hide(value, shown) if is_tree and jax.tree.structure(value) == whole else value
+        return hide(value, shown) if is_tree and structure_of(value) == whole else value
 
     return {name: one(name, value) for name, value in extra_args.items()}
 
@@ -54,20 +54,20 @@ def _on_whole_trees(
     function: Callable[..., object], params: optax.Params, shown: optax.Params
 ) -> Callable[..., object]:
     """A function of parameters that may be called without the frozen ones."""
-    part = jax.tree.structure(hide(params, shown))
+    part = structure_of(hide(params, shown))
     values, structure = flatten(params)
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
 
     def whole(argument: object) -> object:
-        if jax.tree.structure(argument) != part:
+        if structure_of(argument) != part:
             return argument
         given = flatten(argument)[0]
         pairs = zip(given, values, strict=True)
         return jax.tree.unflatten(structure, [old if is_hidden(new) else new for new, old in pairs])
 
     def is_like_params(tree: object) -> bool:
-        leaves, found = jax.tree.flatten(tree)
-        return found == structure and [np.shape(leaf) for leaf in leaves] == shapes
+        same = structure_of(tree) == structure_of(params)
+        return same and [np.shape(leaf) for leaf in jax.tree.leaves(tree)] == shapes
 
     def partial(tree: object) -> object:
         return hide(tree, shown) if is_like_params(tree) else tree

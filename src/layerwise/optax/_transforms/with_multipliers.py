@@ -12,7 +12,7 @@ import optax
 from layerwise.errors import LayerwiseError, OptimizerError
 from layerwise.multipliers import Layers, RuleSpec, StepValue
 from layerwise.optax._arrays import ArrayRules, checked_rules
-from layerwise.optax._parameters import flatten, is_placeholder
+from layerwise.optax._parameters import flatten, is_placeholder, structure_of
 from layerwise.optax._plan import PlanCache, TreePlan, shapes_of
 from layerwise.optax._transforms.factors import Active, factors_at, mask_gradient, scaled
 from layerwise.optax._transforms.fitting import check_fitting, misfit
@@ -144,7 +144,7 @@ def with_multipliers(
         found = plan_for(plans, updates, params, state.multipliers)
         factors = factors_at(found, state.multipliers.count)
         values, structure = flatten(updates)
-        alike = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
+        alike = params is not None and structure_of(params) == structure_of(updates)
         view = inner.view(params if alike else updates, found, state.inner_state)
         active = view.switches(factors.active)
         shown = jax.tree.unflatten(structure, view.shown)
@@ -211,11 +211,11 @@ class _Inner:
         Raises:
             OptimizerError: The state doesn't fit, or must not have multipliers around it.
         """
-        key = jax.tree.structure(tree), shapes_of(tree)
+        key = structure_of(tree), shapes_of(tree)
         try:
             if (view := self._views.get(key)) is None:
                 view = self._views[key] = self._new_view(tree, found)
-            checked = state is None or (key, jax.tree.structure(state)) in self._checked
+            checked = state is None or (key, structure_of(state)) in self._checked
         except TypeError:  # something in a module class or a rule can't be hashed
             view, checked = self._new_view(tree, found), state is None
         if not checked:
@@ -223,7 +223,7 @@ class _Inner:
                 check_fitting(state, view.state, found.leaves)
             check_nesting(self.optimizer, state, found)
             with suppress(TypeError):
-                self._checked.add((key, jax.tree.structure(state)))
+                self._checked.add((key, structure_of(state)))
         return view
 
     def update(
