@@ -8,7 +8,14 @@ from layerwise.errors import MultiplierError
 from layerwise.multipliers._plan import Parameter
 
 Stacked: TypeAlias = Mapping[str, int]
-"""Where layers are stacked: a name, or the start of names up to a separator, and the axis."""
+"""Where layers are stacked: a name, or the start of names up to a separator, and the axis.
+
+Examples:
+    >>> from layerwise.multipliers import Stacked, layer_decay
+    >>> stacked: Stacked = {"layers": 0}
+    >>> layer_decay(0.5, stacked=stacked)
+    layer_decay(0.5, stacked={'layers': 0})
+"""
 
 _MOST_AXES = 64
 
@@ -16,8 +23,16 @@ _MOST_AXES = 64
 def check_stacked(stacked: object) -> dict[str, int] | None:
     """The names and axes of stacked layers as a caller wrote them, checked; None for None.
 
+    Args:
+        stacked: What a caller gave.
+
     Raises:
         MultiplierError: This is no mapping from names to axes.
+
+    Examples:
+        >>> from layerwise.multipliers import check_stacked
+        >>> check_stacked({"layers": 0})
+        {'layers': 0}
     """
     if stacked is None:
         return None
