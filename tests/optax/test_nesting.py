@@ -107,6 +107,54 @@ def test_what_limits_the_scaled_update_is_refused(limit: Any, chain: Any) -> Non
     assert right.init(params)
 
 
+CLIPPED = optax.chain(optax.sgd(0.1), optax.clip(0.01))
+PARTS = {"low": "a", "middle": "b", "high": "b"}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.apply_if_finite(CLIPPED, 3),
+        optax.masked(CLIPPED, {"low": True, "middle": True, "high": False}),
+        optax.partition({"a": optax.sgd(0.1), "b": CLIPPED}, PARTS),
+        optax.chain(
+            optax.sgd(0.1), optax.partition({"a": optax.clip(0.1), "b": optax.identity()}, PARTS)
+        ),
+        optax.inject_hyperparams(lambda rate: optax.chain(optax.sgd(rate), optax.clip(0.1)))(
+            rate=0.1
+        ),
+        optax.inject_hyperparams(lambda rate: optax.chain(optax.sgd(rate), optax.clip(0.1)))(
+            rate=cosine(10)
+        ),
+        optax.chain(optax.inject_hyperparams(optax.adam)(learning_rate=0.1), optax.clip(0.1)),
+    ],
+)
+def test_a_limit_is_found_wherever_it_is(optimizer: Any) -> None:
+    with pytest.raises(OptimizerError, match=r"before optax\.clip, not around"):
+        with_multipliers(optimizer, SCALED).init(make_params())
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.inject_hyperparams(lambda rate: optax.chain(optax.clip(0.1), optax.sgd(rate)))(
+            rate=0.1
+        ),
+        optax.partition(
+            {"a": optax.chain(optax.clip(1.0), optax.adam(0.1)), "b": optax.sgd(0.1)}, PARTS
+        ),
+        optax.lars(0.1),
+        optax.lamb(0.1),
+        optax.adafactor(0.1),
+        optax.sign_sgd(0.1),
+        optax.chain(optax.sgd(0.1), optax.zero_nans()),
+        optax.chain(optax.clip(1.0), optax.scale_by_adam()),
+    ],
+)
+def test_what_comes_before_the_rate_is_no_limit(optimizer: Any) -> None:
+    with_multipliers(optimizer, SCALED).init(make_params())
+
+
 def test_the_way_out_of_a_limit_is_one_optimizer_for_each_label() -> None:
     positive = jax.tree.map(jnp.abs, make_params())
     keep = optax.keep_params_nonnegative

@@ -6,9 +6,10 @@ rate has scaled. Most of these keep a state, by whose class they are known. Thos
 found by the name of the Optax function that made them (tried with Optax 0.2.8).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Mapping
 from types import FunctionType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import optax
@@ -78,6 +79,15 @@ _NOT_AROUND = {
 }
 """What multipliers don't go around, by the class of its state."""
 
+_WRAPPERS = {
+    "apply_if_finite",
+    "conditionally_mask",
+    "conditionally_transform",
+    "flatten",
+    "masked",
+    "split_real_and_imaginary",
+    "with_extra_args_support",
+}
 _RATES = {"scale", "scale_by_schedule", "inject_hyperparams"}
 _LIMITS = {
     "adaptive_grad_clip",
@@ -131,29 +141,61 @@ def check_nesting(
 
 
 def _limit_after_rate(optimizer: optax.GradientTransformation) -> str | None:
-    links = list(_links(optimizer))
-    last = max((i for i, link in enumerate(links) if link in _RATES), default=len(links))
-    return next((link for link in links[last + 1 :] if link in _LIMITS), None)
+    for links in _ways(optimizer):
+        last = max((i for i, link in enumerate(links) if link in _RATES), default=len(links))
+        for link in links[last + 1 :]:
+            if link in _LIMITS:
+                return link
+    return None
 
 
-def _links(optimizer: object) -> Iterator[str]:
-    """The functions of Optax that made the links of a chain, in order.
+def _ways(optimizer: object) -> set[tuple[str, ...]]:
+    """The functions of Optax that made the links on each way through an optimizer, in order.
 
-    What is inside of another transformation than a chain is that one's own matter.
+    There is one way, or one for each label of a partition.
     """
-    update = getattr(optimizer, "update", None)
+    update, init = getattr(optimizer, "update", None), getattr(optimizer, "init", None)
     if not isinstance(update, FunctionType) or not update.__module__.startswith("optax."):
-        return
-    cells = dict(zip(update.__code__.co_freevars, update.__closure__ or (), strict=True))
-    inside = {name: cell.cell_contents for name, cell in cells.items()}
+        return {()}
+    inside = _closure(init) | _closure(update)
     made_by = update.__qualname__.split(".")[0]
     if made_by == "chain":
-        for each in inside["update_fns"]:
-            yield from _links(optax.GradientTransformation(lambda params: (), each))
-    elif made_by == "named_chain":
-        for _, each in inside["transforms"]:
-            yield from _links(each)
-    elif made_by in ("with_extra_args_support", "masked"):
-        yield from _links(inside.get("tx", inside.get("inner")))
-    else:
-        yield made_by
+        links = [
+            optax.GradientTransformation(*pair)
+            for pair in zip(inside["init_fns"], inside["update_fns"], strict=True)
+        ]
+        return _joined(map(_ways, links))
+    if made_by == "named_chain":
+        return _joined(_ways(link) for _, link in inside["transforms"])
+    if made_by == "partition":
+        return set[tuple[str, ...]]().union(*map(_ways, inside["transforms"].values()))
+    if made_by == "inject_hyperparams":
+        made = _injected(inside)
+        return {(made_by,)} if made is None else _ways(made)
+    if made_by in _WRAPPERS:
+        return _ways(inside.get("tx", inside.get("inner")))
+    return {(made_by,)}
+
+
+def _joined(parts: Iterable[set[tuple[str, ...]]]) -> set[tuple[str, ...]]:
+    return {sum(way, ()) for way in itertools.product(*parts)}
+
+
+def _injected(inside: Mapping[str, Any]) -> object | None:
+    """The optimizer that ``inject_hyperparams`` makes at each update, made once more."""
+    rates = dict.fromkeys(inside["sched_hps"], 1.0)
+    try:
+        made: object = inside["inner_factory"](
+            **inside["other_hps"], **inside["numeric_hps"], **rates
+        )
+    except Exception:  # a factory of the user's may not take these numbers
+        return None
+    return made
+
+
+def _closure(function: object) -> dict[str, Any]:
+    """What a function of Optax has kept of the call that made it."""
+    if not isinstance(function, FunctionType):
+        return {}
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells}
