@@ -54,12 +54,13 @@ def stepless() -> float:
     return 1.0
 
 
-def at_once(layer: str, *, schedule: bool = True) -> list[Any]:
+def at_once(layer: str, *, schedule: bool = True, arrays: bool = False) -> list[Any]:
     """Arguments that are refused before there is a model.
 
     Args:
         layer: The name of a layer.
         schedule: Whether what is tested takes ``schedule=``.
+        arrays: Whether what is tested takes arrays as multipliers.
     """
     cases: list[Case] = [
         (
@@ -68,6 +69,7 @@ def at_once(layer: str, *, schedule: bool = True) -> list[Any]:
             re.escape(f"The rule {layer!r} has the multiplier {value!r}; it must be a finite"),
         )
         for value in VALUES
+        if not (arrays and isinstance(value, np.ndarray))
     ]
     cases += [
         ({"rules": 0.5}, MultiplierError, r"Rules must be .*0\.5\. For one factor"),

@@ -18,7 +18,7 @@ from layerwise.optax import explain, scale_by_multipliers, with_multipliers
 from tests._support.bad_rules import at_once, levels, with_a_model
 from tests._support.optax.trees import make_gradients, make_params, train
 
-AT_CONSTRUCTION = [*at_once("low"), *levels("low")]
+AT_CONSTRUCTION = [*at_once("low", arrays=True), *levels("low")]
 AT_INIT = [
     *with_a_model("low"),
     pytest.param(

@@ -160,7 +160,7 @@ def test_tree_map_params_goes_through() -> None:
         transform_non_params=lambda _: "shared",
     )
     assert mapped.inner_state[0].mu == specs
-    assert mapped.multipliers == ("shared", "shared")
+    assert mapped.multipliers == ("shared", "shared", "shared")
 
 
 def test_numbers_are_variables_to_the_kernels() -> None:

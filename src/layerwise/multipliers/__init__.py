@@ -12,6 +12,7 @@ from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, 
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._spec import RuleSpec
+from layerwise.multipliers._stacked import Stacked, check_stacked
 from layerwise.multipliers._strategies import (
     Strategy,
     discriminative,
@@ -38,9 +39,11 @@ __all__ = [
     "PlanRow",
     "RuleSpec",
     "Rules",
+    "Stacked",
     "StepValue",
     "Strategy",
     "Value",
+    "check_stacked",
     "check_value",
     "common_start",
     "discriminative",

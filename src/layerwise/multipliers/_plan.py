@@ -47,6 +47,7 @@ class Parameter:
         weight_decay: Its weight decay, to be shown in the plan, or None.
         trainable: Whether it is updated at all. If not, it still has a row in the plan, and a rule
             that matches only this parameter is not called unmatched.
+        layer: Where several layers are stacked in one array: which of them this one is.
 
     Examples:
         >>> from layerwise.multipliers import Parameter
@@ -61,6 +62,7 @@ class Parameter:
     annotation: Value | None = None
     weight_decay: float | None = None
     trainable: bool = True
+    layer: int | None = None
 
     def paths(self) -> tuple[tuple[str, str | None], ...]:
         """Each of its names, with the same name without the wrapper where that is shorter."""
@@ -114,6 +116,7 @@ class Plan:
         steps: More steps to show rates at, beside ``step``.
         step: The present step: optimizer updates already applied.
         separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
+        notes: Sentences on what a reader should check; they stand under the table.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -136,6 +139,7 @@ class Plan:
     steps: tuple[int, ...] = ()
     step: int = 0
     separator: str = "/"
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def groups(self) -> tuple[tuple[Value, tuple[int, ...]], ...]:

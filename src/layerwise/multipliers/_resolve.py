@@ -17,6 +17,7 @@ from layerwise.multipliers._matching.unmatched import unmatched_error
 from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow
 from layerwise.multipliers._rules import Rules, normalize_rules
+from layerwise.multipliers._stacked import check_known, split_levels
 from layerwise.multipliers._strategies import Strategy
 from layerwise.multipliers._values import Override, Value, check_value, product
 
@@ -156,6 +157,9 @@ def _levels(
     levels, unmatched = find_levels(used, parameters, separator)
     if strict and written is not None and unmatched:
         raise unmatched_error(unmatched, parameters, "prefix", separator)
+    if strict:
+        check_known(strategy.stacked, parameters)
+    levels = split_levels(levels, parameters)
     filled = sorted({level for level in levels if level is not None})
     place = {level: i for i, level in enumerate(filled)}
     return tuple(None if level is None else place[level] for level in levels), len(filled)

@@ -19,6 +19,7 @@ from layerwise.multipliers._levels import Layers, check_layers
 from layerwise.multipliers._plan import Parameter, Plan
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules, normalize_rules
+from layerwise.multipliers._strategies import Strategy
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
 
 
@@ -71,10 +72,14 @@ class RuleSpec:
             )
 
     @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """The strategies among the rules."""
+        return normalize_rules(self.rules).strategies
+
+    @property
     def needs_order(self) -> bool:
         """Whether a strategy needs the order of the model's layers."""
-        strategies = normalize_rules(self.rules).strategies
-        return self.layers is None and any(strategy.layers is None for strategy in strategies)
+        return self.layers is None and any(each.layers is None for each in self.strategies)
 
     def resolve(
         self,

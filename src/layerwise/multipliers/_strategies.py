@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, MultiplierError
 from layerwise.multipliers._levels import Layers, check_layers
+from layerwise.multipliers._stacked import Stacked, check_stacked
 from layerwise.multipliers._values import Value
 from layerwise.schedules import piecewise_constant
 
@@ -19,6 +20,7 @@ class Strategy(ABC):
 
     Attributes:
         layers: Levels from input to head for this strategy to count, or None for the model's.
+        stacked: Where layers are stacked in one array (Optax), each to count as a level, or None.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, Strategy, resolve
@@ -31,6 +33,7 @@ class Strategy(ABC):
     """
 
     layers: Layers | None = None
+    stacked: Stacked | None = None
 
     @abstractmethod
     def multipliers(self, count: int) -> Sequence[Value]:
@@ -55,13 +58,16 @@ class _BuiltIn(Strategy):
     def to_config(self) -> dict[str, Any]:
         """The strategy as plain JSON data."""
         arguments = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.stacked is None:
+            del arguments["stacked"]
         if self.layers is not None:
             arguments["layers"] = [list(level) for level in self.layers]
         return {"name": type(self).__name__, **arguments}
 
     def _keep(self, **checked: object) -> None:
-        """Set fields to their checked values; the layers are checked here."""
-        for name, value in {**checked, "layers": check_layers(self.layers)}.items():
+        """Set fields to their checked values; layers and stacks are checked here."""
+        checked |= {"layers": check_layers(self.layers), "stacked": check_stacked(self.stacked)}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def _call(self, *arguments: str, **more: int | None) -> str:
@@ -69,6 +75,8 @@ class _BuiltIn(Strategy):
         texts = [*arguments, *(f"{name}={value}" for name, value in more.items() if value)]
         if self.layers is not None:
             texts.append(f"layers={[list(level) for level in self.layers]!r}")
+        if self.stacked is not None:
+            texts.append(f"stacked={self.stacked!r}")
         return f"{type(self).__name__}({', '.join(texts)})"
 
 
@@ -89,6 +97,8 @@ class layer_decay(_BuiltIn):
             transformers, 0.65 to 0.9 is usual.
         layers: Levels from input to head, each a name, the start of names, or a list of these; by
             default the model's.
+        stacked: In Optax, where layers are stacked in one leaf, as ``nn.scan`` and ``nnx.vmap`` do:
+            a name, or the start of names, and the axis: ``{"layers": 0}``. Each is a level.
 
     Raises:
         MultiplierError: An argument is out of its range.
@@ -103,6 +113,7 @@ class layer_decay(_BuiltIn):
 
     rate: float
     layers: Layers | None = None
+    stacked: Stacked | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         rate = number(self.rate, "layer_decay: rate", MultiplierError, above=0)
@@ -137,6 +148,8 @@ class discriminative(_BuiltIn):
         groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
             by default each level is a group.
         layers: Levels from input to head; by default the model's.
+        stacked: In Optax, where layers are stacked in one leaf, as ``nn.scan`` and ``nnx.vmap`` do:
+            a name, or the start of names, and the axis: ``{"layers": 0}``. Each is a level.
 
     Raises:
         MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
@@ -154,6 +167,7 @@ class discriminative(_BuiltIn):
     high: float = 1.0
     groups: int | None = None
     layers: Layers | None = None
+    stacked: Stacked | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         low = number(self.low, "discriminative: low", MultiplierError, above=0)
@@ -195,6 +209,8 @@ class gradual_unfreezing(_BuiltIn):
             by default each level is a group.
         layers: Levels from input to head; by default the model's.
         start: Steps by which everything happens later, at least 0.
+        stacked: In Optax, where layers are stacked in one leaf, as ``nn.scan`` and ``nnx.vmap`` do:
+            a name, or the start of names, and the axis: ``{"layers": 0}``. Each is a level.
 
     Raises:
         MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
@@ -213,6 +229,7 @@ class gradual_unfreezing(_BuiltIn):
     groups: int | None = None
     layers: Layers | None = None
     start: int = 0
+    stacked: Stacked | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         self._keep(

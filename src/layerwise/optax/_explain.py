@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import optax
 
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue
+from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._plan import plan_of
 
 
 def explain(
     params: optax.Params,
-    rules: Rules | None = None,
+    rules: ArrayRules | None = None,
     *,
     learning_rate: float | None = None,
     schedule: StepValue | None = None,
@@ -54,5 +55,5 @@ def explain(
         2 parameters, 2 different multipliers, none
         frozen, base rate 1e-3
     """
-    spec = RuleSpec(rules, schedule, match, strict, layers)
-    return plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step)
+    spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers)
+    return plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step).plan

@@ -6,17 +6,32 @@ numbers at the end of names, and the few names that stand for one end of a model
 not enough, Layerwise says so and never guesses.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 import optax
 from jax.tree_util import GetAttrKey, SequenceKey, keystr
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import is_embedding, is_head, levels_from_names, numbered
-from layerwise.optax._parameters import Key, Leaves, Path, has_variables, leaves_of
+from layerwise.multipliers import (
+    Stacked,
+    check_stacked,
+    common_start,
+    is_embedding,
+    is_head,
+    levels_from_names,
+    numbered,
+)
+from layerwise.optax._parameters import Key, Leaves, Path, has_variables, leaves_of, name_of
+from layerwise.optax._stacks import stacked as with_stacks
+
+_EARLY = re.compile(r"^(stem|patch|input|in|conv_?(in|init|1|0)|encoder|backbone|pos)(_|$)", re.I)
+_LATE = re.compile(r"(^|_)(final|last|out|output|decoder|neck|pool\w*|norm(_f)?|ln_f|fc)$", re.I)
 
 
-def layers_of(params: optax.Params) -> tuple[tuple[str, ...], ...]:
+def layers_of(
+    params: optax.Params, *, stacked: Stacked | None = None
+) -> tuple[tuple[str, ...], ...]:
     """The layers of a model, from input to head, as strategies need them.
 
     Lists, tuples and module classes have an order. Dictionaries have none in JAX, which sorts
@@ -25,12 +40,16 @@ def layers_of(params: optax.Params) -> tuple[tuple[str, ...], ...]:
 
     Args:
         params: A tree of parameters.
+        stacked: Where layers are stacked in one leaf: a name, or the start of names, and the axis:
+            ``{"layers": 0}``. Flax' metadata are read as well.
 
     Returns:
-        A level each: the names of its leaves.
+        A level each: the names of its leaves. Stacked layers have the names that they would have
+        in a list: ``layers/0/kernel``.
 
     Raises:
-        MultiplierError: The order can't be told; the message says of which layers.
+        MultiplierError: The order can't be told; the message says of which layers, and proposes
+            all levels.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -42,7 +61,9 @@ def layers_of(params: optax.Params) -> tuple[tuple[str, ...], ...]:
     Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
     2018).
     """
-    return levels_in_order(leaves_of(params), has_variables(params))
+    known = leaves_of(params)
+    leaves, _ = with_stacks(known.leaves, check_stacked(stacked) or {})
+    return levels_in_order(Leaves(leaves, known.absent), has_variables(params))
 
 
 def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -56,15 +77,14 @@ def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tup
     Raises:
         MultiplierError: The order can't be told.
     """
-    tree = _Tree([leaf.path for leaf in known.leaves], attributes_sorted)
-    name_of = {leaf.path: leaf.name for leaf in known.leaves}
-    levels = levels_from_names([name_of[path] for path in tree.in_order()])
+    tree = _Tree([path for leaf in known.leaves for path in leaf.paths], attributes_sorted)
+    levels = levels_from_names(list(map(name_of, tree.in_order())))
     level_of = {name: number for number, level in enumerate(levels) for name in level}
     for siblings in tree.unknown:
-        members = [{level_of[name_of[p]] for p in tree.leaves(s)} for s in siblings]
+        members = [{level_of[name_of(p)] for p in tree.leaves(s)} for s in siblings]
         if len(set[int]().union(*members)) > 1:
-            raise _unknown(siblings)
-    return levels
+            raise _unknown(siblings, levels)
+    return tuple(part for level in levels for part in _by_layer(level, known))
 
 
 class _Tree:
@@ -107,7 +127,22 @@ class _Tree:
             stems = {_natural(names[key])[0] for key in same}
             if len(same) > 1 and not (count_up and len(stems) == 1):
                 self.unknown.append([(*path, key) for key in same])
-        return sorted(keys, key=lambda key: (ends[key], _natural(names[key])))
+        # Where the order is unknown this one is only proposed.
+        return sorted(keys, key=lambda key: (ends[key], _likely(names[key]), _natural(names[key])))
+
+
+def _by_layer(level: Sequence[str], known: Leaves) -> list[tuple[str, ...]]:
+    """A level, or one for each of the layers if they are stacked in arrays that are leaves."""
+    number_of = {
+        name_of(path): number
+        for leaf in known.leaves
+        if leaf.stack is not None
+        for number, path in enumerate(leaf.paths)
+    }
+    layers: dict[int, list[str]] = {}
+    for name in level:
+        layers.setdefault(number_of.get(name, -1), []).append(name)
+    return [tuple(names) for _, names in sorted(layers.items())]
 
 
 def _end(name: str) -> int:
@@ -119,11 +154,39 @@ def _natural(name: str) -> tuple[str, int]:
     return numbered(name) or (name, -1)
 
 
-def _unknown(siblings: Sequence[Path]) -> MultiplierError:
-    names = [keystr(path, simple=True, separator="/") for path in siblings]
+def _likely(name: str) -> int:
+    """-1 for a name that is usual near the input, 1 for one near the output, 0 for all others."""
+    return -1 if _EARLY.search(name) else int(bool(_LATE.search(name)))
+
+
+def _unknown(siblings: Sequence[Path], levels: Sequence[Sequence[str]]) -> MultiplierError:
+    names = [name_of(path) for path in siblings]
     shown = ", ".join(map(repr, names[:6])) + (", ..." if len(names) > 6 else "")
     return MultiplierError(
-        f"The parameters don't tell which of {shown} is nearest to the input: JAX sorts the keys "
-        "of a dictionary. Write all layers from input to head, each a name or a list of names: "
-        f"layers=[{shown}], as an argument or in the strategy."
+        f"The parameters don't tell which of [{shown}] is nearest to the input: JAX sorts the keys "
+        "of a dictionary. Say it with layers=, as an argument or in the strategy: all levels from "
+        "input to head, each a name or a list of names. These are all of them, in an order that is "
+        "only guessed from their names; put them into the order of your model, for a wrong one "
+        f"gives wrong rates without a word: layers={_proposal(levels)!r}"
     )
+
+
+def _proposal(levels: Sequence[Sequence[str]]) -> list[str | list[str]]:
+    """Levels as short as a caller would write them, such that each name is in its own level."""
+    proposal: list[str | list[str]] = []
+    for level in levels:
+        others = [name for other in levels if other is not level for name in other]
+        starts = _starts(level, others)
+        proposal.append(starts[0] if len(starts) == 1 else starts)
+    return proposal
+
+
+def _starts(level: Sequence[str], others: Sequence[str]) -> list[str]:
+    """What the names of a level begin with, and no others do; the names if there is nothing."""
+    paths = [tuple(name.split("/")) for name in level]
+    layers = list(dict.fromkeys(path[:-1] or path for path in paths))
+    for starts in (["/".join(common_start(layers))], ["/".join(layer) for layer in layers]):
+        inside = tuple(f"{start}/" for start in starts)
+        if all(starts) and not any(name.startswith(inside) or name in starts for name in others):
+            return starts
+    return list(level)

@@ -1,6 +1,7 @@
 """The leaves of a parameter tree, under the names that rules are matched against."""
 
 import sys
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, TypeAlias
@@ -10,6 +11,7 @@ import jax.tree_util as jtu
 import numpy as np
 import optax
 
+from layerwise.errors import OptimizerError
 from layerwise.multipliers import Parameter
 
 Key: TypeAlias = jtu.DictKey | jtu.FlattenedIndexKey | jtu.GetAttrKey | jtu.SequenceKey
@@ -20,24 +22,73 @@ ROOT = "params"
 """The name of a tree that is one bare array, and what Flax puts in front of all names."""
 
 
+def name_of(path: Path) -> str:
+    """The name of what is at a path: its keys, joined by ``/``."""
+    return jtu.keystr(path, simple=True, separator="/") or ROOT
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Several layers in one leaf.
+
+    Attributes:
+        axis: The axis along which they are stacked, counted from the front.
+        depth: How many keys of the path stand before a layer's number.
+        size: How many layers there are.
+    """
+
+    axis: int
+    depth: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf: where it is, and whether an outer ``optax.masked`` hides it from us."""
+    """One leaf.
+
+    Attributes:
+        path: Where it is.
+        shape: Its shape.
+        hidden: Whether ``optax.masked`` hides it from us, it or a subtree that is at its place.
+        axes: The names that Flax' metadata give its axes; empty without any.
+        stack: The layers that are stacked in it, or None.
+    """
 
     path: Path
     shape: tuple[int, ...]
     hidden: bool = False
+    axes: tuple[object, ...] = ()
+    stack: Stack | None = None
 
     @property
     def name(self) -> str:
         """The key path, joined by ``/``."""
-        return jtu.keystr(self.path, simple=True, separator="/") or ROOT
+        return name_of(self.path)
 
-    def parameter(self) -> Parameter:
-        """The leaf as rules know it."""
-        name = self.name
-        short = name.removeprefix(f"{ROOT}/")
-        return Parameter(name, self.shape, short=short, trainable=not self.hidden)
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its path; of stacked layers the path that each would have in a list of layers."""
+        if self.stack is None:
+            return (self.path,)
+        front, back = self.path[: self.stack.depth], self.path[self.stack.depth :]
+        return tuple((*front, jtu.SequenceKey(i), *back) for i in range(self.stack.size))
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The leaf as rules know it; stacked layers are a parameter each."""
+        shape, stack = self.shape, self.stack
+        if stack is not None:
+            shape = (*shape[: stack.axis], *shape[stack.axis + 1 :])
+        return tuple(
+            Parameter(
+                name,
+                shape,
+                short=name.removeprefix(f"{ROOT}/"),
+                aliases=() if stack is None else (self.name,),
+                trainable=not self.hidden,
+                layer=None if stack is None else number,
+            )
+            for number, name in enumerate(map(name_of, self.paths))
+        )
 
 
 class Leaves(NamedTuple):
@@ -50,24 +101,39 @@ class Leaves(NamedTuple):
 def leaves_of(tree: optax.Params) -> Leaves:
     """The leaves of a tree; None is no leaf, and a leaf that ``optax.masked`` hides is hidden.
 
-    An ``nnx.Variable`` is one leaf, so that a name is the same whether Flax hands in the model or
-    its bare arrays.
+    An ``nnx.Variable`` is one leaf, and so is a box that Flax puts around an array with the names
+    of its axes, so that a name is the same whether Flax hands in those or bare arrays.
+
+    Raises:
+        OptimizerError: A leaf is no array, or a sparse one.
     """
     leaves, absent = [], []
     for path, value in jtu.tree_flatten_with_path(tree, is_leaf=_is_end)[0]:
         if value is None:
-            absent.append(jtu.keystr(path, simple=True, separator="/"))
+            absent.append(name_of(path))
         elif is_hidden(value):
             leaves.append(Leaf(path, (), hidden=True))
         else:
-            inside = jax.tree.leaves(value)
-            leaves += [Leaf(path, tuple(np.shape(array))) for array in inside]
+            if _is_sparse(value):
+                raise OptimizerError(
+                    f"{name_of(path)!r} is a sparse array ({type(value).__name__}), which no Optax "
+                    "optimizer can apply: it would scale the indices, too. Make it dense: "
+                    ".todense()."
+                )
+            for array in jax.tree.leaves(value):
+                _check_array(path, array)
+                leaves.append(Leaf(path, tuple(np.shape(array)), axes=_axes(value)))
     return Leaves(tuple(leaves), tuple(absent))
 
 
 def flatten(tree: optax.Updates) -> tuple[list[jax.Array | optax.MaskedNode], jtu.PyTreeDef]:
     """The values of the leaves, in the order of ``leaves_of``, and the structure around them."""
     return jax.tree.flatten(tree, is_leaf=is_hidden)
+
+
+def structure_of(tree: optax.Params) -> Hashable:
+    """The structure of a tree, to be compared; not every structure has a hash."""
+    return jax.tree.structure(tree)
 
 
 def is_hidden(value: object) -> bool:
@@ -77,8 +143,13 @@ def is_hidden(value: object) -> bool:
 
 def is_variable(value: object) -> bool:
     """Whether the value is a variable of Flax' nnx. Flax is asked only if it is loaded already."""
-    variable = getattr(sys.modules.get("flax.nnx"), "Variable", None)
-    return variable is not None and isinstance(value, variable)
+    return _is_loaded(value, "flax.nnx", "Variable")
+
+
+def is_network_state(value: object) -> bool:
+    """Whether the value is a variable of nnx that a network changes by itself, no optimizer."""
+    kinds = ("BatchStat", "RngState", "Cache", "Intermediate")
+    return any(_is_loaded(value, "flax.nnx", kind) for kind in kinds)
 
 
 def has_variables(tree: optax.Params) -> bool:
@@ -105,4 +176,42 @@ def _placeholder_class() -> type:
 
 
 def _is_end(value: object) -> bool:
-    return value is None or is_hidden(value) or is_variable(value)
+    whole = is_hidden(value) or is_variable(value) or _is_box(value) or _is_sparse(value)
+    return value is None or whole
+
+
+def _is_box(value: object) -> bool:
+    """Whether the value is an array in a box with metadata, as ``nn.with_partitioning`` makes."""
+    return _is_loaded(value, "flax.core.meta", "AxisMetadata")
+
+
+def _is_sparse(value: object) -> bool:
+    return _is_loaded(value, "jax.experimental.sparse", "JAXSparse")
+
+
+def _is_loaded(value: object, module: str, name: str) -> bool:
+    """Whether a value is of a class of a module that may not be loaded, or not even be there."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
+
+
+def _axes(value: object) -> tuple[object, ...]:
+    """The names of an array's axes in Flax' metadata; a box has them, or a variable."""
+    names: object = getattr(value, "names", None) if _is_box(value) else None
+    if is_variable(value):
+        known: dict[str, object] = getattr(value, "get_metadata", dict)()
+        spellings = ("out_sharding", "sharding_names", "sharding")
+        names = next((known[each] for each in spellings if known.get(each)), None)
+    return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else ()
+
+
+def _check_array(path: Path, value: object) -> None:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return
+    if not isinstance(value, int | float | complex | np.generic):
+        name = getattr(value, "__name__", type(value).__name__)
+        raise OptimizerError(
+            f"{name_of(path)!r} is {name}, which is no array and can't be trained. Give the arrays "
+            "alone: eqx.filter(model, eqx.is_inexact_array), nnx.state(model, nnx.Param), or "
+            "variables['params']."
+        )

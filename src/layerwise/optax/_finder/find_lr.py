@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Unpack
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from layerwise.errors import FinderError, OptimizerError
@@ -19,7 +20,7 @@ from layerwise.optax._finder.trainer import (
     loss_step,
     update_step,
 )
-from layerwise.optax._parameters import leaves_of
+from layerwise.optax._parameters import is_network_state, is_variable, leaves_of, name_of
 from layerwise.optax._transforms.learning_rates import learning_rates
 
 
@@ -97,6 +98,8 @@ def find_lr(
     wanted = SearchOptions(**options)
     _check_ways(loss_fn, optimizer, update)
     _check_data(params, batches)
+    if loss_fn is not None:
+        _check_trainable(params)
     number = wanted.accumulate or 1
     if update is not None:
         step = update_step(update)
@@ -146,6 +149,23 @@ def _check_data(params: optax.Params, batches: object) -> None:
         )
     if not isinstance(batches, Iterable) and not hasattr(batches, "__getitem__"):
         raise FinderError(f"batches={batches!r} must be the batches to train on, any iterable.")
+
+
+def _check_trainable(params: optax.Params) -> None:
+    for path, value in jax.tree_util.tree_flatten_with_path(params, is_leaf=is_variable)[0]:
+        if is_network_state(value):
+            raise FinderError(
+                f"{name_of(path)!r} is a {type(value).__name__}, which the network changes by "
+                "itself, and no parameter. Give nnx.state(model, nnx.Param), and the rest as "
+                "extra=."
+            )
+    for leaf, value in zip(leaves_of(params).leaves, jax.tree.leaves(params), strict=True):
+        if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
+            raise FinderError(
+                f"{leaf.name!r} has the type {jnp.result_type(value)}, and no gradient. Give the "
+                "parameters alone, nnx.state(model, nnx.Param) or "
+                "eqx.filter(model, eqx.is_inexact_array), and the rest as extra=."
+            )
 
 
 def _group_factors(state: optax.OptState, params: optax.Params) -> dict[str, float]:

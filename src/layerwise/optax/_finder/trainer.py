@@ -1,5 +1,6 @@
 """The finder's protocol on Optax: arrays never change, so a snapshot only remembers them."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeGuard
@@ -25,6 +26,13 @@ Update: TypeAlias = Callable[
     [optax.Params, optax.OptState, Tree, float], tuple[optax.Params, optax.OptState, jax.Array]
 ]
 """A whole update: ``(params, state, batch, rate) -> (params, state, loss)``."""
+
+
+_NNX = (
+    "With nnx, split the model first, graph, params, rest = nnx.split(model, nnx.Param, ...), and "
+    "give find_lr params and extra=rest; inside, model = nnx.merge(graph, params, extra), and "
+    "return the loss and nnx.state(model, nnx.Not(nnx.Param))."
+)
 
 
 class Trained(NamedTuple):
@@ -110,8 +118,10 @@ def loss_step(
         params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
     ) -> Stepped:
         def of(params: optax.Params) -> tuple[jax.Array, Tree]:
-            given = (params, batch) if extra is None else (params, extra, batch)
-            found: Tree = loss_fn(*given)
+            # Made anew at this level of tracing, variables of Flax' nnx may be changed in place.
+            own = jax.tree.map(lambda leaf: leaf, extra)
+            given = (params, batch) if extra is None else (params, own, batch)
+            found: Tree = _called(loss_fn, given)
             loss, new = _pair(found) if has_aux or extra is not None else (found, None)
             check_scalar(loss)
             return loss, None if extra is None else new
@@ -132,14 +142,56 @@ def update_step(update: Update) -> Step:
     def step(
         params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
     ) -> Stepped:
-        found: object = update(params, state, batch, rate)
+        found: object = _called(update, (params, state, batch, rate))
         if not isinstance(found, tuple) or len(found) != 3:
             raise FinderError(
                 f"update= must return (params, state, loss), and returned a {type(found).__name__}."
             )
+        if jax.tree.leaves(found[0]) == [] or _same_arrays(found[0], params):
+            raise FinderError(
+                "update= returned the parameters that it was given. It must return new ones and "
+                f"change nothing in place, so that a search leaves no trace. {_NNX}"
+            )
         return found[0], found[1], extra, found[2]
 
     return step
+
+
+def _called(function: Callable[..., Tree], given: tuple[Tree, ...]) -> Tree:
+    """What a function of the caller's returns.
+
+    Raises:
+        FinderError: It takes other arguments, or changes variables of Flax' nnx in place.
+    """
+    try:
+        wanted = inspect.signature(function)
+    except (TypeError, ValueError):  # not every callable has one
+        wanted = None
+    try:
+        if wanted is not None:
+            wanted.bind(*given)
+    except TypeError as error:
+        names = {2: "(params, batch)", 3: "(params, extra, batch)"}
+        batch = given[2] if len(given) == 4 else given[-1]
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list | dict) else ""
+        raise FinderError(
+            f"The function must take {names.get(len(given), '(params, state, batch, rate)')}, and "
+            f"takes {wanted}: {error}. A batch is one argument, here a "
+            f"{type(batch).__name__}{size}: take it apart inside."
+        ) from error
+    try:
+        return function(*given)
+    except Exception as error:
+        if type(error).__name__ == "TraceContextError" or "different trace level" in str(error):
+            raise FinderError(
+                f"The function changes variables of Flax' nnx that are not its own. {_NNX}"
+            ) from error
+        raise
+
+
+def _same_arrays(one: Tree, other: Tree) -> bool:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=False)
+    return all(a is b for a, b in pairs)
 
 
 def check_scalar(loss: object) -> None:

@@ -7,16 +7,20 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 import optax
 
 from layerwise._unfolded import unfolded
-from layerwise.multipliers import Plan, Value
-from layerwise.optax._parameters import is_hidden
+from layerwise.multipliers import Value
+from layerwise.optax._arrays import ArrayMultiplier
+from layerwise.optax._parameters import Leaf, is_hidden
+from layerwise.optax._plan import TreePlan
 
-Active: TypeAlias = bool | jax.Array
-"""True: the leaf trains. False: it is frozen for good. A boolean scalar: the step decides."""
+Active: TypeAlias = bool | npt.NDArray[np.bool_] | jax.Array
+"""True: the leaf trains. False: it is frozen for good. An array: the step decides, or it is a part
+of the leaf that trains; it broadcasts against the leaf."""
 
-Leaf: TypeAlias = jax.Array | optax.MaskedNode
+Array: TypeAlias = jax.Array | optax.MaskedNode
 Number: TypeAlias = float | jax.Array
 
 
@@ -25,9 +29,11 @@ class Factors:
     """The factors of all leaves at one step.
 
     Attributes:
-        factor: The numbers that each leaf's update is multiplied by, one after the other.
+        factor: What each leaf's update is multiplied by, one after the other. Each is a number, or
+            an array that broadcasts against the leaf.
         active: Whether each leaf trains.
-        table: Each leaf's whole factor as one array; -1 for a leaf that is hidden from us.
+        table: The whole factor of each row of the plan as one array; -1 for a leaf that is hidden
+            from us. Of an array it is the largest.
     """
 
     factor: list[tuple[Number, ...]]
@@ -35,47 +41,87 @@ class Factors:
     table: jax.Array
 
 
-def factors_at(plan: Plan, count: jax.Array) -> Factors:
+def factors_at(found: TreePlan, count: jax.Array) -> Factors:
     """Evaluate a plan at a step, each different value once."""
+    plan = found.plan
     values = [value for value, _ in plan.groups]
-    multipliers, common = _evaluated(values, plan.schedule, count)
-    factor: list[tuple[Number, ...]] = [()] * len(plan.rows)
-    active: list[Active] = [True] * len(plan.rows)
-    place = np.zeros(len(plan.rows), np.int32)
-    for number, ((value, rows), result) in enumerate(zip(plan.groups, multipliers, strict=True)):
-        for row in rows:
-            place[row] = number
-            factor[row] = tuple(each for each in (result, common) if not _settled(each))
-            active[row] = value != 0.0 if isinstance(value, float) else jnp.asarray(result) != 0
-    table = jnp.stack([jnp.asarray(result, jnp.float32) for result in multipliers])[place]
-    table = table * jnp.asarray(common, jnp.float32)
+    results, common = _evaluated(values, plan.schedule, count)
+    group_of = np.zeros(len(plan.rows), np.int32)
+    for number, (_, rows) in enumerate(plan.groups):
+        group_of[list(rows)] = number
+    numbers = jnp.stack([jnp.asarray(_largest(each)) for each in results])
+    factor: list[tuple[Number, ...]] = []
+    active: list[Active] = []
+    for leaf, rows in zip(found.leaves, found.rows, strict=True):
+        groups = group_of[list(rows)]
+        if len(set(groups)) == 1:
+            own, moves = results[groups[0]], _active(values[groups[0]], results[groups[0]])
+        else:
+            own = _along(leaf, numbers[groups])
+            moves = _any_active(leaf, [values[group] for group in groups], own)
+        factor.append(tuple(each for each in (own, common) if not _settled(each)))
+        active.append(moves)
+    table = numbers.astype(jnp.float32)[group_of] * jnp.asarray(common, jnp.float32)
     hidden = np.array([not row.parameter.trainable for row in plan.rows], bool)
     return Factors(factor, active, jnp.where(hidden, -1.0, table) if hidden.any() else table)
 
 
-def scaled(update: Leaf, factor: Sequence[Number], active: Active) -> Leaf:
+def _active(value: Value, result: Number) -> Active:
+    if isinstance(value, ArrayMultiplier):
+        moves: npt.NDArray[np.bool_] = value.values != 0
+        return moves if moves.any() and not moves.all() else bool(moves.all())
+    return value != 0.0 if isinstance(value, float) else jnp.asarray(result) != 0
+
+
+def _any_active(leaf: Leaf, values: Sequence[Value], numbers: jax.Array) -> Active:
+    """Which of the layers that are stacked in a leaf train."""
+    if not all(isinstance(value, float) for value in values):
+        return numbers != 0
+    moves = np.array([value != 0.0 for value in values])
+    if moves.all():
+        return True
+    stack = leaf.stack
+    assert stack is not None
+    return moves.reshape([-1 if i == stack.axis else 1 for i in range(len(leaf.shape))])
+
+
+def _along(leaf: Leaf, numbers: jax.Array) -> jax.Array:
+    """One number for each stacked layer, as an array that broadcasts against the leaf."""
+    stack = leaf.stack
+    assert stack is not None
+    return numbers.reshape([-1 if i == stack.axis else 1 for i in range(len(leaf.shape))])
+
+
+def _largest(result: Number) -> Number:
+    return jnp.max(result) if jnp.ndim(result) else result
+
+
+def scaled(
+    update: Array, factor: Sequence[Number], active: Active, shape: tuple[int, ...]
+) -> Array:
     """An update times its factor, in its own type.
 
     A frozen update is -0.0, the one float whose addition changes no bit: adding 0.0 would turn a
-    weight of -0.0 into 0.0.
+    weight of -0.0 into 0.0. It has the shape of the parameter, whatever the gradient's is.
     """
     if is_hidden(update) or getattr(update, "dtype", None) == jax.dtypes.float0:
         return update
     update = jnp.asarray(update)
     if active is False:
-        return jnp.full_like(update, -0.0)
+        return jnp.full_like(update, -0.0, shape=shape)
     if not factor:
-        return update
-    # Half precision is multiplied in float32 and rounded once; a wider factor changes no type.
-    wide = jnp.promote_types(update.real.dtype, jnp.float32)
-    first, *rest = (jnp.asarray(number, wide) for number in factor)
-    product = first * rest[0] if rest else first
-    inner = jnp.promote_types(update.dtype, wide)
-    result = (update.astype(inner) * product).astype(update.dtype)
+        result = update
+    else:
+        # Half precision is multiplied in float32 and rounded once; a wider factor changes no type.
+        wide = jnp.promote_types(update.real.dtype, jnp.float32)
+        first, *rest = (jnp.asarray(number, wide) for number in factor)
+        product = first * rest[0] if rest else first
+        inner = jnp.promote_types(update.dtype, wide)
+        result = (update.astype(inner) * product).astype(update.dtype)
     return result if active is True else jnp.where(active, result, jnp.full_like(update, -0.0))
 
 
-def mask_gradient(gradient: Leaf, active: Active) -> Leaf:
+def mask_gradient(gradient: Array, active: Active) -> Array:
     """The gradient, or zeros where the leaf is frozen at this step."""
     if isinstance(active, bool) or is_hidden(gradient):
         return gradient
@@ -90,7 +136,7 @@ def _evaluated(
     asked = [value for value in known if not _settled(value)]
 
     def compute(count: jax.Array) -> tuple[jax.Array, ...]:
-        return tuple(_scalar(value, count) for value in asked)
+        return tuple(_computed(value, count) for value in asked)
 
     traced = isinstance(count, jax.core.Tracer)
     results = iter(unfolded(jax, compute, count) if traced else compute(count))
@@ -100,7 +146,9 @@ def _evaluated(
     return multipliers, common
 
 
-def _scalar(value: Value, count: jax.Array) -> jax.Array:
+def _computed(value: Value, count: jax.Array) -> jax.Array:
+    if isinstance(value, ArrayMultiplier):
+        return jnp.asarray(value.values, float)
     result = jnp.asarray(value(count)) if callable(value) else jnp.asarray(value, float)
     return result.astype(jnp.promote_types(result.dtype, jnp.float32))
 

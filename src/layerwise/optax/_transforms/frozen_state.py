@@ -8,28 +8,47 @@ them a leaf is found by its path, because a tree may hold several arrays for one
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.tree_util import tree_flatten_with_path, tree_map_with_path
 
 from layerwise.errors import OptimizerError
-from layerwise.optax._parameters import Path
+from layerwise.optax._parameters import Path, name_of
 from layerwise.optax._transforms.factors import Active
 
 
-def check_holdable(optimizer: optax.GradientTransformation, state: optax.OptState) -> None:
-    """Raise unless the parts of a state that belong to leaves can be found.
+def check_holdable(
+    optimizer: optax.GradientTransformation, state: optax.OptState, active: optax.Params
+) -> None:
+    """Raise unless the parts of a state that belong to leaves can be found and kept.
+
+    Args:
+        optimizer: The optimizer that made the state.
+        state: Its state.
+        active: A tree like the parameters: whether each leaf trains, see ``factors.Active``.
 
     Raises:
-        OptimizerError: Optax can't find them.
+        OptimizerError: Optax can't find them, or a part of a leaf has no part in the state.
     """
     try:
-        _trees(optimizer, state)
+        trees = _trees(optimizer, state)
     except Exception as error:  # Optax raises what it meets
         raise OptimizerError(
             "A multiplier that moves may be 0 at a step, and then a leaf's optimizer state must "
             f"stay as it is; but it can't be told which part of this state is whose ({error}). "
             "Use numbers as multipliers here, or scale_by_multipliers, which keeps no state still."
         ) from error
+    switches: dict[Path, Active] = dict(tree_flatten_with_path(active)[0])
+    for tree in trees:
+        for path, value in tree_flatten_with_path(tree)[0]:
+            shape, own = np.shape(value), np.shape(_switch(switches, path))
+            if own and (len(own) != len(shape) or np.broadcast_shapes(own, shape) != shape):
+                raise OptimizerError(
+                    f"A part of {name_of(path)!r} is frozen, or may become so, and this optimizer "
+                    f"keeps something of the shape {shape} for it, of which no part can be kept "
+                    "still. Use multipliers above 0 here, or an optimizer whose moments have the "
+                    "shape of the parameters, such as optax.adamw."
+                )
 
 
 def with_frozen(
@@ -42,7 +61,7 @@ def with_frozen(
 
     Args:
         optimizer: The optimizer that made the state.
-        active: A tree like the parameters: True, or a boolean scalar that says whether to move.
+        active: A tree like the parameters: True, or booleans that say whether to move.
         before: The state before the step.
         after: The state after it.
     """

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from layerwise.errors import OptimizerError
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Layers, RuleSpec, StepValue
+from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_placeholder
-from layerwise.optax._plan import PlanCache
+from layerwise.optax._plan import PlanCache, TreePlan
 from layerwise.optax._transforms.factors import factors_at, scaled
 
 
@@ -19,22 +20,27 @@ class MultipliersState(NamedTuple):
     Attributes:
         count: Updates applied so far, int32.
         factors: schedule x multiplier of each leaf in the last update (before the first: in the
-            first), float32; -1 for a leaf that ``optax.masked`` hides.
+            first), float32; -1 for a leaf that ``optax.masked`` hides. A leaf in which layers are
+            stacked has one for each of them.
+        layout: How the factors lie in the tree, int32, a row for each leaf: how many of them it
+            has, 0 for what is hidden; and how many keys stand in front of the number of a stacked
+            layer (-1 where none are stacked), or before what is hidden.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from layerwise.optax import scale_by_multipliers
         >>> state = scale_by_multipliers({"body": 0.5}).init({"body": jnp.ones(2), "head": 1.0})
-        >>> int(state.count), state.factors.tolist()
-        (0, [0.5, 1.0])
+        >>> int(state.count), state.factors.tolist(), state.layout.tolist()
+        (0, [0.5, 1.0], [[1, -1], [1, -1]])
     """
 
     count: jax.Array  # type: ignore[assignment]  # tuples have a count of their own
     factors: jax.Array
+    layout: jax.Array
 
 
 def scale_by_multipliers(
-    rules: Rules | None = None,
+    rules: ArrayRules | None = None,
     *,
     schedule: StepValue | None = None,
     match: str = "prefix",
@@ -60,7 +66,8 @@ def scale_by_multipliers(
         rules: Rules by name, the key path joined by ``/`` (``encoder/layer_0/kernel``;
             ``params/`` in front may be left out): a mapping from key to number, schedule or
             callable of the step, a strategy such as ``layer_decay(0.75)``, or a sequence of these.
-            Without a matching rule the multiplier is 1.
+            Without a matching rule the multiplier is 1. A multiplier may also be an array of
+            numbers that broadcasts against each leaf that it is for.
         schedule: A factor for all leaves: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
@@ -87,7 +94,7 @@ def scale_by_multipliers(
 
     Source: ``optax.scale_by_schedule``, with a value for each leaf.
     """
-    plans = PlanCache(RuleSpec(rules, schedule, match, strict, layers))
+    plans = PlanCache(RuleSpec(checked_rules(rules), schedule, match, strict, layers))
 
     def init(params: optax.Params) -> MultipliersState:
         return first_state(None if is_placeholder(params) else plans.plan(params))
@@ -98,37 +105,77 @@ def scale_by_multipliers(
         params: optax.Params | None = None,
         **extra_args: object,
     ) -> tuple[optax.Updates, MultipliersState]:
-        del params, extra_args
-        plan = plan_for(plans, updates, state)
-        factors = factors_at(plan, state.count)
+        del extra_args
+        check_state(state, MultipliersState)
+        found = plan_for(plans, updates, params, state)
+        factors = factors_at(found, state.count)
         values, structure = flatten(updates)
-        done = [scaled(*each) for each in zip(values, factors.factor, factors.active, strict=True)]
+        done = [
+            scaled(value, factor, active, leaf.shape)
+            for value, factor, active, leaf in zip(
+                values, factors.factor, factors.active, found.leaves, strict=True
+            )
+        ]
         return jax.tree.unflatten(structure, done), next_state(state, factors.table)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def first_state(plan: Plan | None) -> MultipliersState:
+def first_state(found: TreePlan | None) -> MultipliersState:
     """The state before the first update; without a plan, one that has the right structure."""
     count = jnp.zeros((), jnp.int32)
-    return MultipliersState(count, jnp.zeros(0) if plan is None else factors_at(plan, count).table)
+    if found is None:
+        return MultipliersState(count, jnp.zeros(0), jnp.zeros((0, 2), jnp.int32))
+    return MultipliersState(count, factors_at(found, count).table, jnp.asarray(found.layout))
 
 
 def next_state(state: MultipliersState, table: jax.Array) -> MultipliersState:
     """The state after one more applied update."""
-    return MultipliersState(optax.safe_increment(state.count), table)
+    return MultipliersState(optax.safe_increment(state.count), table, state.layout)
 
 
-def plan_for(plans: PlanCache, updates: optax.Updates, state: MultipliersState) -> Plan:
+def check_state(state: object, wanted: type) -> None:
+    """Raise unless a state is of the class that ``init`` makes.
+
+    Raises:
+        OptimizerError: It is another optimizer's, or has lost its classes on the way.
+    """
+    if isinstance(state, wanted):
+        return
+    carry = "carry_state(optimizer, params, state) makes a state for this optimizer out of it."
+    if isinstance(state, dict | list):
+        raise OptimizerError(
+            f"This state is a {type(state).__name__}, and must be a {wanted.__name__}: it was "
+            "restored without a target. Restore it into optimizer.init(params), as "
+            "flax.serialization.from_state_dict(optimizer.init(params), state) or Orbax' "
+            f"args.StandardRestore(optimizer.init(params)) do; or {carry}"
+        )
+    raise OptimizerError(
+        f"This state is a {type(state).__name__}, and must be a {wanted.__name__}: it was made by "
+        f"another optimizer, perhaps a plain one. {carry}"
+    )
+
+
+def plan_for(
+    plans: PlanCache, updates: optax.Updates, params: optax.Params | None, state: MultipliersState
+) -> TreePlan:
     """The plan of the updates' tree, which must be the one that ``init`` has seen.
 
     Raises:
         OptimizerError: It is another tree.
     """
-    plan = plans.plan(updates)
-    if len(plan.rows) != state.factors.shape[-1]:
+    found = plans.plan_of_updates(updates, params)
+    leaves, known = len(found.leaves), state.layout.shape[-2]
+    if leaves != known:
         raise OptimizerError(
-            f"This state was made for {state.factors.shape[-1]} parameters, and the updates have "
-            f"{len(plan.rows)}; call init on the tree that is trained."
+            f"This state was made for {known} parameters, and the updates have {leaves}; call init "
+            "on the tree that is trained."
         )
-    return plan
+    if len(found.plan.rows) != state.factors.shape[-1]:
+        raise OptimizerError(
+            f"This state was made for {state.factors.shape[-1]} layers and leaves, and the rules "
+            f"now count {len(found.plan.rows)}, because layers that are stacked in one leaf are "
+            "counted otherwise. carry_state(optimizer, params, state) makes a state for these "
+            "rules out of it."
+        )
+    return found

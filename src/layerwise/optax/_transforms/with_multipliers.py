@@ -1,33 +1,31 @@
 """with_multipliers: any Optax optimizer, with a learning rate for each leaf."""
 
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from layerwise.errors import OptimizerError
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue, moves
-from layerwise.optax._parameters import flatten, is_placeholder
-from layerwise.optax._plan import PlanCache
-from layerwise.optax._transforms.factors import factors_at, mask_gradient, scaled
+from layerwise.errors import LayerwiseError, OptimizerError
+from layerwise.multipliers import Layers, RuleSpec, StepValue
+from layerwise.optax._arrays import ArrayRules, checked_rules
+from layerwise.optax._parameters import flatten, is_placeholder, structure_of
+from layerwise.optax._plan import PlanCache, TreePlan, shapes_of
+from layerwise.optax._transforms.factors import Active, factors_at, mask_gradient, scaled
+from layerwise.optax._transforms.fitting import check_fitting, misfit
 from layerwise.optax._transforms.frozen_state import check_holdable, hide, with_frozen
+from layerwise.optax._transforms.nesting import check_nesting
 from layerwise.optax._transforms.scale_by_multipliers import (
     MultipliersState,
+    check_state,
     first_state,
     next_state,
     plan_for,
 )
-
-_APPLIED = "it must know the updates that are really applied"
-_LEFT_OUT = "it leaves updates out, which a schedule around it can't know"
-_NOT_AROUND = {
-    "MultiStepsState": ("optax.MultiSteps", "it applies an update only every few calls"),
-    "LookaheadState": ("optax.lookahead", _APPLIED),
-    "ScheduleFreeState": ("optax.contrib.schedule_free", _APPLIED),
-    "ApplyIfFiniteState": ("optax.apply_if_finite", _LEFT_OUT),
-    "ConditionallyMaskState": ("optax.conditionally_mask", _LEFT_OUT),
-}
-"""What multipliers go inside of, by the class of its state: its name, and why."""
+from layerwise.optax._transforms.user_functions import ExtraArgs, without_frozen
 
 
 class WithMultipliersState(NamedTuple):
@@ -52,7 +50,7 @@ class WithMultipliersState(NamedTuple):
 
 def with_multipliers(
     optimizer: optax.GradientTransformation,
-    rules: Rules | None = None,
+    rules: ArrayRules | None = None,
     *,
     schedule: StepValue | None = None,
     match: str = "prefix",
@@ -80,7 +78,8 @@ def with_multipliers(
         rules: Rules by name, the key path joined by ``/`` (``encoder/layer_0/kernel``;
             ``params/`` in front may be left out): a mapping from key to number, schedule or
             callable of the step, a strategy such as ``layer_decay(0.75)``, or a sequence of these.
-            Without a matching rule the multiplier is 1.
+            Without a matching rule the multiplier is 1. A multiplier may also be an array of
+            numbers that broadcasts against each leaf that it is for.
         schedule: A factor on the rate for all leaves: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
@@ -115,49 +114,56 @@ def with_multipliers(
     Source: ``optax.partition``, with one optimizer and any number of rates.
     """
     _check_optimizer(optimizer)
-    plans = PlanCache(RuleSpec(rules, schedule, match, strict, layers))
-    inner = optax.with_extra_args_support(optimizer)
+    plans = PlanCache(RuleSpec(checked_rules(rules), schedule, match, strict, layers))
+    inner = _Inner(optax.with_extra_args_support(optimizer))
 
     def init(params: optax.Params) -> WithMultipliersState:
         if is_placeholder(params):
-            return WithMultipliersState(first_state(None), inner.init(params))
-        plan = plans.plan(params)
-        state = inner.init(hide(params, _trained(plan, params)))
-        _check_nesting(state, plan)
-        if any(moves(value) for value, _ in plan.groups):
-            check_holdable(inner, state)
-        return WithMultipliersState(first_state(plan), state)
+            return WithMultipliersState(first_state(None), inner.optimizer.init(params))
+        found = plans.plan(params)
+        structure = flatten(params)[1]
+        view = inner.view(params, found)
+        state = inner.optimizer.init(hide(params, jax.tree.unflatten(structure, view.shown)))
+        check_nesting(optimizer, state, found)
+        multipliers = first_state(found)
+        active = view.switches(factors_at(found, multipliers.count).active)
+        if not all(isinstance(each, bool) for each in active):
+            shown = jax.tree.unflatten(structure, view.shown)
+            check_holdable(
+                inner.optimizer, state, hide(jax.tree.unflatten(structure, active), shown)
+            )
+        return WithMultipliersState(multipliers, state)
 
     def update(
         updates: optax.Updates,
         state: WithMultipliersState,
         params: optax.Params | None = None,
-        **extra_args: optax.Params,
+        **extra_args: object,
     ) -> tuple[optax.Updates, WithMultipliersState]:
-        plan = plan_for(plans, updates, state.multipliers)
-        factors = factors_at(plan, state.multipliers.count)
+        check_state(state, WithMultipliersState)
+        found = plan_for(plans, updates, params, state.multipliers)
+        factors = factors_at(found, state.multipliers.count)
         values, structure = flatten(updates)
-        shown = _trained(plan, updates)
-        masked = map(mask_gradient, values, factors.active)
-        # Some optimizers, such as a line search, are handed more trees like the updates.
-        whole: object = jax.tree.structure(updates)
-        extra_args = {
-            name: hide(value, shown) if jax.tree.structure(value) == whole else value
-            for name, value in extra_args.items()
-        }
+        alike = params is not None and structure_of(params) == structure_of(updates)
+        view = inner.view(params if alike else updates, found, state.inner_state)
+        active = view.switches(factors.active)
+        shown = jax.tree.unflatten(structure, view.shown)
+        masked = jax.tree.unflatten(structure, list(map(mask_gradient, values, active)))
         inner_updates, inner_state = inner.update(
-            hide(jax.tree.unflatten(structure, masked), shown),
-            state.inner_state,
-            None if params is None else hide(params, shown),
-            **extra_args,
+            view, (masked, state.inner_state, params), shown, extra_args
         )
-        if not all(isinstance(active, bool) for active in factors.active):
-            active = hide(jax.tree.unflatten(structure, factors.active), shown)
-            inner_state = with_frozen(inner, active, state.inner_state, inner_state)
+        if not all(isinstance(each, bool) for each in active):
+            tree = hide(jax.tree.unflatten(structure, active), shown)
+            inner_state = with_frozen(inner.optimizer, tree, state.inner_state, inner_state)
         done = [
-            scaled(value if active is False else new, factor, active)
-            for value, new, factor, active in zip(
-                values, flatten(inner_updates)[0], factors.factor, factors.active, strict=True
+            scaled(value if moves is False else new, factor, moves, leaf.shape)
+            for value, new, factor, moves, leaf in zip(
+                values,
+                flatten(inner_updates)[0],
+                factors.factor,
+                factors.active,
+                found.leaves,
+                strict=True,
             )
         ]
         multiplied = next_state(state.multipliers, factors.table)
@@ -166,9 +172,104 @@ def with_multipliers(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _trained(plan: Plan, tree: optax.Params) -> optax.Params:
-    """Booleans in the places of a tree's leaves: False where the multiplier is the number 0."""
-    return jax.tree.unflatten(flatten(tree)[1], [row.value != 0.0 for row in plan.rows])
+@dataclass(frozen=True)
+class _View:
+    """What the optimizer inside sees of a tree.
+
+    Attributes:
+        shown: Which leaves it sees.
+        state: The state that it makes for them, as shapes; None if that can't be told.
+    """
+
+    shown: tuple[bool, ...]
+    state: optax.OptState | None
+
+    def switches(self, active: Sequence[Active]) -> list[Active]:
+        """Whether each leaf trains; what is frozen for good, but seen, is switched off."""
+        off = jnp.zeros((), bool)
+        pairs = zip(active, self.shown, strict=True)
+        return [off if moves is False and seen else moves for moves, seen in pairs]
+
+
+@dataclass(frozen=True)
+class _Inner:
+    """The optimizer inside, which sees no leaf that is frozen for good, if it can do without.
+
+    Some can't: the mask of ``adamw``, say, may look at every leaf. Then it sees all of them, and
+    what is frozen is kept still, as under a multiplier that moves.
+    """
+
+    optimizer: optax.GradientTransformationExtraArgs
+    _views: dict[Hashable, _View] = field(default_factory=dict, repr=False)
+    _checked: set[Hashable] = field(default_factory=set, repr=False)
+
+    def view(
+        self, tree: optax.Params, found: TreePlan, state: optax.OptState | None = None
+    ) -> _View:
+        """What it sees of a tree; a state that is given is checked against it, once.
+
+        Raises:
+            OptimizerError: The state doesn't fit, or must not have multipliers around it.
+        """
+        key = structure_of(tree), shapes_of(tree)
+        try:
+            if (view := self._views.get(key)) is None:
+                view = self._views[key] = self._new_view(tree, found)
+            checked = state is None or (key, structure_of(state)) in self._checked
+        except TypeError:  # something in a module class or a rule can't be hashed
+            view, checked = self._new_view(tree, found), state is None
+        if not checked:
+            if view.state is not None:
+                check_fitting(state, view.state, found.leaves)
+            check_nesting(self.optimizer, state, found)
+            with suppress(TypeError):
+                self._checked.add((key, structure_of(state)))
+        return view
+
+    def update(
+        self,
+        view: _View,
+        given: tuple[optax.Updates, optax.OptState, optax.Params | None],
+        shown: optax.Params,
+        extra_args: ExtraArgs,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        """The optimizer's update of what it sees; given are updates, state and parameters."""
+        updates, state, params = given
+        if all(view.shown):
+            attempts = [extra_args]
+        else:
+            # A transformation may map over updates and a tree of the user's together.
+            attempts = [
+                without_frozen(extra_args, updates, params, shown, all_trees=all_trees)
+                for all_trees in (False, True)
+            ]
+        part = hide(updates, shown), state, None if params is None else hide(params, shown)
+        errors = []
+        for arguments in attempts:
+            try:
+                done: tuple[optax.Updates, optax.OptState]
+                done = self.optimizer.update(*part, **arguments)
+                return done
+            except LayerwiseError:
+                raise
+            except Exception as error:  # Optax and the user's functions raise anything
+                errors.append(error)
+        if view.state is not None and (problem := misfit(state, view.state)):
+            raise problem from errors[0]
+        raise errors[0]
+
+    def _new_view(self, tree: optax.Params, found: TreePlan) -> _View:
+        structure = flatten(tree)[1]
+        everything = (True,) * len(found.leaves)
+        for shown in dict.fromkeys((found.trained, everything)):
+            part = hide(tree, jax.tree.unflatten(structure, shown))
+            try:
+                return _View(shown, jax.eval_shape(self.optimizer.init, part))
+            except LayerwiseError:
+                break
+            except Exception:  # an optimizer may raise anything; init will show it
+                continue
+        return _View(found.trained, None)
 
 
 def _check_optimizer(optimizer: object) -> None:
@@ -189,23 +290,3 @@ def is_optimizer(thing: object) -> bool:
     """Whether something has what an Optax optimizer has."""
     usable = callable(getattr(thing, "init", None)) and callable(getattr(thing, "update", None))
     return usable and not isinstance(thing, type)
-
-
-def _check_nesting(state: optax.OptState, plan: Plan) -> None:
-    """Raise if multipliers are around something that they must be inside of.
-
-    Raises:
-        OptimizerError: They are; the message says how to turn it around.
-    """
-    counts = plan.schedule is not None or any(moves(value) for value, _ in plan.groups)
-
-    def is_one(node: object) -> bool:
-        _, reason = _NOT_AROUND.get(type(node).__name__, ("", _LEFT_OUT))
-        return type(node).__name__ in _NOT_AROUND and (counts or reason is not _LEFT_OUT)
-
-    for node in filter(is_one, jax.tree.leaves(state, is_leaf=is_one)):
-        name, reason = _NOT_AROUND[type(node).__name__]
-        raise OptimizerError(
-            f"Multipliers go inside of {name}, not around it: {reason}. Turn it around: "
-            f"{name}(with_multipliers(optimizer, ...), ...)."
-        )
