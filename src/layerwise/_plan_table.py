@@ -177,4 +177,4 @@ def _caption(plan: Plan) -> str:
         parts.append(f"base rate {number_text(plan.learning_rate)}")
     if plan.schedule is not None:
         parts.append(f"schedule {_value(plan.schedule)}")
-    return ", ".join(parts)
+    return "\n".join((", ".join(parts), *plan.notes))

@@ -124,7 +124,7 @@ def with_a_model(layer: str) -> list[Any]:
             f"'{start}' and '{end}' match .*{layer}.* equally well",
         ),
         (
-            {"rules": gradual_unfreezing(5, groups=99, layers=[layer])},
+            {"rules": gradual_unfreezing(5, groups=99, layers=[layer]), "strict": False},
             MultiplierError,
             r"groups=99 must be at most",
         ),

@@ -21,8 +21,7 @@ MODELS = {
         "/",
         """
         conv/kernel
-        mha/query/kernel mha/query/bias mha/key/kernel mha/value/kernel mha/attention_output/kernel
-        norm/gamma norm/beta
+        mha/query/kernel mha/key/kernel mha/value/kernel mha/attention_output/kernel norm/gamma
         head/kernel
         """,
     ),
@@ -63,8 +62,7 @@ MODELS = {
     "Torch, plain": (
         ".",
         """
-        conv1.weight conv1.bias
-        bn1.weight bn1.bias
+        conv1.weight conv1.bias bn1.weight bn1.bias
         fc.weight fc.bias
         """,
     ),
@@ -80,8 +78,7 @@ MODELS = {
     "Torch, ResNet": (
         ".",
         """
-        conv1.weight
-        bn1.weight bn1.bias
+        conv1.weight bn1.weight bn1.bias
         layer1.0.conv1.weight layer1.0.bn1.weight layer1.0.conv2.weight
         layer1.1.conv1.weight layer1.1.bn1.weight layer1.1.conv2.weight
         layer2.0.conv1.weight layer2.0.downsample.0.weight layer2.0.downsample.1.weight
@@ -105,8 +102,7 @@ MODELS = {
         """
         cls_token pos_embed patch_embed.proj.weight patch_embed.proj.bias
         blocks.0.norm1.weight blocks.0.attn.qkv.weight blocks.0.attn.proj.weight
-        blocks.1.norm1.weight blocks.1.attn.qkv.weight blocks.1.attn.proj.weight
-        norm.weight norm.bias
+        blocks.1.norm1.weight blocks.1.attn.qkv.weight blocks.1.attn.proj.weight norm.weight
         head.weight head.bias
         """,
     ),
@@ -115,8 +111,7 @@ MODELS = {
         """
         patch_embed.proj.weight patch_embed.norm.weight
         layers.0.blocks.0.attn.qkv.weight layers.0.blocks.0.mlp.fc1.weight
-        layers.0.blocks.1.attn.qkv.weight
-        layers.1.downsample.norm.weight
+        layers.0.blocks.1.attn.qkv.weight layers.1.downsample.norm.weight
         layers.1.blocks.0.attn.qkv.weight
         layers.1.blocks.1.attn.qkv.weight
         head.fc.weight
@@ -146,8 +141,7 @@ MODELS = {
         """
         model.embed_tokens.weight
         model.layers.0.self_attn.q_proj.weight model.layers.0.mlp.gate_proj.weight
-        model.layers.1.self_attn.q_proj.weight model.layers.1.mlp.gate_proj.weight
-        model.norm.weight
+        model.layers.1.self_attn.q_proj.weight model.layers.1.mlp.gate_proj.weight model.norm.weight
         lm_head.weight
         """,
     ),
@@ -156,23 +150,20 @@ MODELS = {
         """
         wte.weight wpe.weight
         h.0.attn.c_attn.weight h.0.mlp.c_fc.weight
-        h.1.attn.c_attn.weight h.1.mlp.c_fc.weight
-        ln_f.weight
+        h.1.attn.c_attn.weight h.1.mlp.c_fc.weight ln_f.weight
         """,
     ),
     "Torch, MultiheadAttention": (
         ".",
         """
-        attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight
-        norm.weight
+        attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight norm.weight
         """,
     ),
     "Torch, projections beside each other": (
         ".",
         """
         proj_in.weight
-        attn.q_proj.weight attn.k_proj.weight attn.v_proj.weight attn.o_proj.weight
-        attn.norm.weight
+        attn.q_proj.weight attn.k_proj.weight attn.v_proj.weight attn.o_proj.weight attn.norm.weight
         head.weight
         """,
     ),

@@ -13,6 +13,7 @@ def test_the_exported_names_are_these():
     assert package.__all__ == sorted(package.__all__)
     assert package.__all__ == [
         "Layers",
+        "ModelLayers",
         "Override",
         "Parameter",
         "Plan",

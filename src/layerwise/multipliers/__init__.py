@@ -6,7 +6,7 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, levels_from_names
+from layerwise.multipliers._levels import Layers, ModelLayers, levels_from_names
 from layerwise.multipliers._names import common_start, distinct, is_embedding, is_head, numbered
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
 from layerwise.multipliers._resolve import resolve
@@ -32,6 +32,7 @@ from layerwise.multipliers._values import (
 
 __all__ = [
     "Layers",
+    "ModelLayers",
     "Override",
     "Parameter",
     "Plan",

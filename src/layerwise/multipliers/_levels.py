@@ -1,18 +1,28 @@
 """Levels: the layers of a model from its input to its head, read from the parameters' names.
 
 A level is what a strategy counts as one step of depth. By default it is a layer that has weights,
-in the order in which the model names them. The names also show three structures that most networks
-have: numbered blocks, attention, and embeddings at the input.
+in the order in which the model names them. The names also show the structures that most networks
+have: numbered blocks, attention, embeddings at the input, normalization after a layer, and heads
+side by side at the output.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import dropwhile, takewhile
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._matching.longer_numbers import longer_numbers
 from layerwise.multipliers._matching.winners import find_winners
-from layerwise.multipliers._names import common_start, is_embedding, numbered
+from layerwise.multipliers._names import (
+    common_start,
+    is_embedding,
+    is_head,
+    is_norm,
+    is_scalar,
+    numbered,
+)
 from layerwise.multipliers._plan import Parameter
 
 Layers: TypeAlias = Sequence[str | Sequence[str]]
@@ -29,9 +39,37 @@ Examples:
 Levels: TypeAlias = tuple[tuple[str, ...], ...]
 Path: TypeAlias = tuple[str, ...]
 
+
+class ModelLayers(tuple[tuple[str, ...], ...]):
+    """The levels of a whole model, as each framework's ``layers_of`` finds them.
+
+    Given as ``layers=`` for a part of the model's parameters, they keep the depth that the part has
+    in the whole: all levels count, and names of other parts are no mistakes. What is made from
+    them by hand, such as ``layers_of(model)[1:]``, is a plain tuple again, every name of which has
+    to match.
+
+    Examples:
+        >>> from layerwise.multipliers import ModelLayers, Parameter, layer_decay, resolve
+        >>> whole = ModelLayers([("stem/kernel",), ("body/kernel",), ("head/kernel",)])
+        >>> part = [Parameter("body/kernel")]
+        >>> resolve(part, layer_decay(0.5), layers=whole).multipliers(0).tolist()
+        [0.5]
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, levels: Iterable[Iterable[str]]) -> Self:
+        """Levels as a whole model's."""
+        return cls(map(tuple, levels))
+
+
 # Keras numbers containers in the order in which they were made, which says nothing about depth.
 _CONTAINERS = {"functional", "model", "sequential"}
 _STACKS = {"blocks", "layers"}
+_LISTS_OF_HEADS = re.compile(r"(^|_)(heads|classifiers)$")
+# Heads beside the last one. What is named as a step to a head is none.
+_SIDE_HEAD = re.compile(r"^(?!pre_|post_|neck_)(heads?_.+|.+_classifier)$")
 _QUERY_KEY_VALUE = (
     {"query", "key", "value"},
     {"q", "k", "v"},
@@ -39,23 +77,38 @@ _QUERY_KEY_VALUE = (
     {"to_q", "to_k", "to_v"},
 )
 _FUSED = {"c_attn", "in_proj_weight", "qkv", "query_key_value", "to_qkv"}
+# What the config of a ModelLayers is called.
+_OF_MODEL = "model"
 _OUTPUTS = {"attention_output", "c_proj", "o", "out", "output_dense", "proj", "to_out", "wo"}
 
 
-def levels_from_names(names: Iterable[str], separator: str = "/") -> Levels:
+def levels_from_names(
+    names: Iterable[str],
+    separator: str = "/",
+    *,
+    norms: Collection[str] | None = None,
+    parallel: Collection[str] | None = None,
+    scalars: Collection[str] | None = None,
+) -> Levels:
     """The levels of a model from its input to its head, read from its parameters' names.
 
     A level is a layer that has weights (a name without its last part), in order of appearance, with
-    three exceptions:
+    these exceptions:
 
     - each numbered block is one level: ``encoder.layer.3.…``, ``block_0/…``; if stages consist of
       numbered blocks, each block is one: ``layer1.0.…``, ``stages.1.blocks.0.…``;
     - the parts of an attention layer (query, key, value, output) are one level;
-    - the embeddings at the start of a model are one level, the farthest from the head.
+    - the embeddings at the start of a model are one level, the farthest from the head;
+    - a normalization belongs to the layer that it follows;
+    - heads side by side (``heads.0``, ``heads.1``; ``head``, ``head_dist``) are one level;
+    - a number beside layers, such as a model's ``logit_scale``, belongs to the last of them.
 
     Args:
         names: The parameters' names, in the model's order.
         separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in PyTorch.
+        norms: The layers that are normalizations. By default the names tell.
+        parallel: The containers whose members lie side by side. By default the names tell.
+        scalars: The parameters that are a single number. By default the names tell.
 
     Returns:
         The levels, each with the names of its parameters.
@@ -66,11 +119,56 @@ def levels_from_names(names: Iterable[str], separator: str = "/") -> Levels:
         (('conv/kernel', 'conv/bias'), ('head/kernel',))
     """
     paths = {name: tuple(name.split(separator)) for name in names}
+    shared = len(common_start(paths.values()))  # the model's name is no layer's name
     tree = _Tree(paths.values())
     levels: dict[Path, list[str]] = {}
+    numbers: dict[str, Path] = {}
     for name, path in paths.items():
-        levels.setdefault(tree.level_of(path), []).append(name)
-    return _embeddings_joined(list(levels.values()), paths)
+        level = tree.level_of(path)
+        single = is_scalar(path[-1]) if scalars is None else name in scalars
+        if single and level == path[:-1] and level in tree.compound:
+            numbers[name] = level
+        else:
+            levels.setdefault(level, []).append(name)
+    found = list(levels.values())
+    for container in tree.lists_of_heads() if parallel is None else _paths(parallel, separator):
+        found = lay_side_by_side(found, partial(_member, paths, container))
+    found = _embeddings_joined(found, paths, shared)
+    found = _norms_joined(found, paths, shared, None if norms is None else _paths(norms, separator))
+    found = _heads_joined(found, paths, shared)
+    for name, container in numbers.items():
+        _last_in(container, found, paths).append(name)
+    return tuple(map(tuple, found))
+
+
+def lay_side_by_side(
+    levels: Iterable[Sequence[str]], branch_of: Callable[[str], Hashable | None]
+) -> list[list[str]]:
+    """The levels with some branches beside each other; branches of unequal depth end together.
+
+    Args:
+        levels: The levels from input to head.
+        branch_of: The branch of a name, or None if it is in none. What is in none keeps its place:
+            below the branches if it comes before the first of them, else above.
+    """
+    before: list[list[str]] = []
+    after: list[list[str]] = []
+    branches: dict[Hashable, list[list[str]]] = {}
+    for level in levels:
+        parts: dict[Hashable | None, list[str]] = {}
+        for name in level:
+            parts.setdefault(branch_of(name), []).append(name)
+        rest = parts.pop(None, None)
+        if rest:
+            (after if branches or parts else before).append(rest)
+        for branch, part in parts.items():
+            branches.setdefault(branch, []).append(part)
+    height = max(map(len, branches.values()), default=0)
+    beside = [
+        [name for branch in branches.values() if len(branch) >= back for name in branch[-back]]
+        for back in range(height, 0, -1)
+    ]
+    return [*before, *beside, *after]
 
 
 def check_layers(layers: object) -> Levels | None:
@@ -81,6 +179,8 @@ def check_layers(layers: object) -> Levels | None:
     """
     if layers is None:
         return None
+    if isinstance(layers, Mapping) and set(layers) == {_OF_MODEL}:  # a config
+        return ModelLayers.of(check_layers(layers[_OF_MODEL]) or ())
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise MultiplierError(
             f"layers={layers!r} must be a list of levels, from input to head, each a name or a "
@@ -101,13 +201,37 @@ def check_layers(layers: object) -> Levels | None:
                     "rename one of them."
                 )
         seen.update(level)
-    return levels
+    return ModelLayers(levels) if isinstance(layers, ModelLayers) else levels
+
+
+def layers_config(layers: Levels | None) -> list[list[str]] | dict[str, list[list[str]]] | None:
+    """Levels as plain JSON data, which ``check_layers`` reads."""
+    if layers is None:
+        return None
+    levels = [list(level) for level in layers]
+    return {_OF_MODEL: levels} if isinstance(layers, ModelLayers) else levels
+
+
+class FoundLevels(NamedTuple):
+    """Where parameters are in levels.
+
+    Attributes:
+        of: The level of each parameter, or None.
+        unmatched: The names in the levels that match no parameter.
+        empty: The numbers of the levels that own nothing because longer names take it all.
+        notes: What is to be said about names that end in a number.
+    """
+
+    of: tuple[int | None, ...]
+    unmatched: tuple[str, ...]
+    empty: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def find_levels(
     layers: Sequence[Sequence[str]], parameters: Sequence[Parameter], separator: str
-) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """The level of each parameter, and the names in ``layers`` that match no parameter.
+) -> FoundLevels:
+    """The level of each parameter.
 
     Names match as rules do by prefix. A shared parameter is in the level of its first name.
     """
@@ -119,7 +243,12 @@ def find_levels(
     for parameter in parameters:
         found = [level_of_key[key] for _ in parameter.paths() if (key := next(keys)) is not None]
         levels.append(found[0] if found else None)
-    return tuple(levels), winners.unmatched
+    won, dead = set(winners.keys), set(winners.unmatched)
+    empty = [
+        i for i, level in enumerate(layers) if won.isdisjoint(level) and not dead.issuperset(level)
+    ]
+    notes = longer_numbers(winners.keys, flat, "prefix", separator, "name in layers=")
+    return FoundLevels(tuple(levels), winners.unmatched, tuple(empty), tuple(notes))
 
 
 class _Tree:
@@ -131,7 +260,8 @@ class _Tree:
             for end in range(len(path)):
                 self.children.setdefault(path[:end], {})[path[end]] = None
         # Layers that contain layers: at least one child has children.
-        compound = {path[:-1] for path in self.children if len(path) > 1}
+        self.compound = {path[:-1] for path in self.children if path}
+        compound = self.compound - {()}
         self.families: dict[tuple[Path, str], list[Path]] = {}
         for path in compound:
             if found := numbered(path[-1]):
@@ -156,6 +286,15 @@ class _Tree:
             if path[end] in self.attention.get(path[:end], ()):
                 return path[:end]
         return path[:-1]
+
+    def lists_of_heads(self) -> list[Path]:
+        """The containers whose names say that their members are heads."""
+        return [
+            path
+            for path, children in self.children.items()
+            if path and _LISTS_OF_HEADS.search(path[-1])
+            if len(children) > 1 and all((*path, child) in self.children for child in children)
+        ]
 
     def _innermost_block(self, path: Path, end: int) -> int:
         """The end of the innermost block in ``path``: ``path[:end]``, or a block of that stage."""
@@ -184,12 +323,77 @@ class _Tree:
         return {child for child in children if child in parts or bare[child] in parts}
 
 
-def _embeddings_joined(levels: list[list[str]], paths: dict[str, Path]) -> Levels:
-    shared = len(common_start(paths.values()))  # the model's name is no layer's name
-
+def _embeddings_joined(
+    levels: list[list[str]], paths: Mapping[str, Path], shared: int
+) -> list[list[str]]:
     def is_input(level: list[str]) -> bool:
         return all(any(map(is_embedding, paths[name][shared:])) for name in level)
 
-    first = tuple(name for level in takewhile(is_input, levels) for name in level)
-    rest = tuple(map(tuple, dropwhile(is_input, levels)))
-    return (first, *rest) if first else rest
+    first = [name for level in takewhile(is_input, levels) for name in level]
+    rest = list(dropwhile(is_input, levels))
+    return [first, *rest] if first else rest
+
+
+def _norms_joined(
+    levels: list[list[str]], paths: Mapping[str, Path], shared: int, known: set[Path] | None
+) -> list[list[str]]:
+    """Each normalization in the level that it follows; a first one in the level that follows it."""
+
+    def scales(level: list[str]) -> bool:
+        return all(
+            is_norm(paths[name]) if known is None else paths[name][:-1] in known for name in level
+        )
+
+    first = [name for level in takewhile(scales, levels) for name in level]
+    rest = list(dropwhile(scales, levels))
+    if not rest:
+        return levels
+    joined = [[*first, *rest[0]]]
+    for place, level in enumerate(rest[1:], start=1):
+        if not scales(level):
+            joined.append(level)
+            continue
+        joined[-1] = [*joined[-1], *level]
+        # A head whose output is normalized is the end of the body: a head comes after it.
+        more = any(_is_output(rest[later], paths, shared) for later in range(place + 1, len(rest)))
+        if len(joined) > 1 and more and _is_output(joined[-1], paths, shared):
+            joined[-2:] = [[*joined[-2], *joined[-1]]]
+    return joined
+
+
+def _heads_joined(
+    levels: list[list[str]], paths: Mapping[str, Path], shared: int
+) -> list[list[str]]:
+    """The levels with the heads at the end beside each other: ``head`` and ``head_dist``."""
+    start = len(levels)
+    while start and _is_output(levels[start - 1], paths, shared):
+        start -= 1
+    beside = lay_side_by_side(levels[start:], lambda name: paths[name][: shared + 1])
+    return [*levels[:start], *beside]
+
+
+def _is_output(level: list[str], paths: Mapping[str, Path], shared: int) -> bool:
+    """Whether a level is of heads, by the first part of all names that are not norms'."""
+    heads = {paths[name][shared:-1][:1] for name in level if not is_norm(paths[name])}
+    return bool(heads) and all(
+        path and (is_head(path[0]) or _SIDE_HEAD.match(path[0])) for path in heads
+    )
+
+
+def _paths(names: Iterable[str], separator: str) -> set[Path]:
+    return {tuple(name.split(separator)) for name in names}
+
+
+def _member(paths: Mapping[str, Path], container: Path, name: str) -> str | None:
+    """The member of a container that a parameter lies in."""
+    path, depth = paths[name], len(container)
+    return path[depth] if path[:depth] == container and len(path) > depth else None
+
+
+def _last_in(container: Path, levels: Sequence[list[str]], paths: Mapping[str, Path]) -> list[str]:
+    """The last level with a parameter inside of a container."""
+    return next(
+        level
+        for level in reversed(levels)
+        if any(paths[name][: len(container)] == container for name in level)
+    )

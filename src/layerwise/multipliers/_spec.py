@@ -14,9 +14,10 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, check_layers
+from layerwise.multipliers._levels import Layers, ModelLayers, check_layers, layers_config
+from layerwise.multipliers._matching.longer_numbers import warn_of_longer_numbers
 from layerwise.multipliers._plan import Parameter, Plan
-from layerwise.multipliers._resolve import resolve
+from layerwise.multipliers._resolve import resolve, resolve_quietly
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
 
@@ -120,10 +121,12 @@ class RuleSpec:
             [1.0, 0.5]
         """
         known = tuple(parameters)
-        layers = order() if order is not None and known and self.needs_order else self.layers
+        layers = self.layers
+        if order is not None and known and self.needs_order:
+            layers = ModelLayers.of(order())
         strict = self.strict and bool(known)
         by_rules = partial(
-            resolve, rules=self.rules, match=self.match, separator=separator, layers=layers
+            resolve_quietly, rules=self.rules, match=self.match, separator=separator, layers=layers
         )
         if strict and absent:
             by_rules((*known, *absent))
@@ -135,6 +138,7 @@ class RuleSpec:
             steps=steps,
             step=step,
         )
+        warn_of_longer_numbers(plan.notes)
         return plan.map_values(prepare)
 
     def to_config(self, function_name: FunctionName | None = None) -> dict[str, Any]:
@@ -158,7 +162,7 @@ class RuleSpec:
             "schedule": None if schedule is None else value_to_config(schedule, function_name),
             "match": self.match,
             "strict": self.strict,
-            "layers": None if layers is None else [list(level) for level in layers],
+            "layers": layers_config(layers),
         }
 
     @classmethod

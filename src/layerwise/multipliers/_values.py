@@ -259,6 +259,11 @@ def _hint(value: object) -> str:
         return " override(...) belongs to a rule: give its value here."
     if isinstance(value, type):
         return f" {value.__name__} is a class: give an object made from it."
+    if hasattr(value, "multipliers"):
+        return (
+            " A strategy stands beside a mapping, not in it: [strategy, {'head': 2.0}]. To let it "
+            "count some layers alone, give it layers=."
+        )
     if hasattr(value, "assign"):
         return " A variable would be read only once: give a function that returns it."
     return ""
