@@ -111,8 +111,8 @@ MODELS = {
         """
         patch_embed.proj.weight patch_embed.norm.weight
         layers.0.blocks.0.attn.qkv.weight layers.0.blocks.0.mlp.fc1.weight
-        layers.0.blocks.1.attn.qkv.weight layers.1.downsample.norm.weight
-        layers.1.blocks.0.attn.qkv.weight
+        layers.0.blocks.1.attn.qkv.weight
+        layers.1.downsample.norm.weight layers.1.blocks.0.attn.qkv.weight
         layers.1.blocks.1.attn.qkv.weight
         head.fc.weight
         """,

@@ -7,8 +7,17 @@ from layerwise.multipliers._config import (
     value_to_config,
 )
 from layerwise.multipliers._levels import Layers, ModelLayers, levels_from_names
-from layerwise.multipliers._names import common_start, distinct, is_embedding, is_head, numbered
+from layerwise.multipliers._names import (
+    common_start,
+    distinct,
+    is_embedding,
+    is_head,
+    is_norm,
+    is_scalar,
+    numbered,
+)
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
+from layerwise.multipliers._regroup import blocks_joined, side_by_side
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._spec import RuleSpec
@@ -42,6 +51,7 @@ __all__ = [
     "StepValue",
     "Strategy",
     "Value",
+    "blocks_joined",
     "check_value",
     "common_start",
     "discriminative",
@@ -51,6 +61,8 @@ __all__ = [
     "group_labels",
     "is_embedding",
     "is_head",
+    "is_norm",
+    "is_scalar",
     "layer_decay",
     "levels_from_names",
     "moves",
@@ -60,6 +72,7 @@ __all__ = [
     "resolve",
     "rules_from_config",
     "rules_to_config",
+    "side_by_side",
     "value_at",
     "value_from_config",
     "value_text",

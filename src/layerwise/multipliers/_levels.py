@@ -9,7 +9,7 @@ side by side at the output.
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import dropwhile, takewhile
+from itertools import dropwhile, groupby, takewhile
 from typing import NamedTuple, Self, TypeAlias
 
 from layerwise.errors import MultiplierError
@@ -67,7 +67,10 @@ class ModelLayers(tuple[tuple[str, ...], ...]):
 # Keras numbers containers in the order in which they were made, which says nothing about depth.
 _CONTAINERS = {"functional", "model", "sequential"}
 _STACKS = {"blocks", "layers"}
+_DOWNSAMPLING = re.compile(r"downsampl\w*$|transition\d*$")
 _LISTS_OF_HEADS = re.compile(r"(^|_)(heads|classifiers)$")
+# What the blocks of a stage are called before their numbers: 0, or denselayer1 in DenseNet.
+_INNER_BLOCKS = {"", "denselayer"}
 # Heads beside the last one. What is named as a step to a head is none.
 _SIDE_HEAD = re.compile(r"^(?!pre_|post_|neck_)(heads?_.+|.+_classifier)$")
 _QUERY_KEY_VALUE = (
@@ -88,7 +91,8 @@ def levels_from_names(
     *,
     norms: Collection[str] | None = None,
     parallel: Collection[str] | None = None,
-    scalars: Collection[str] | None = None,
+    scalars: Collection[str] = (),
+    embeddings: Collection[str] = (),
 ) -> Levels:
     """The levels of a model from its input to its head, read from its parameters' names.
 
@@ -98,17 +102,19 @@ def levels_from_names(
     - each numbered block is one level: ``encoder.layer.3.…``, ``block_0/…``; if stages consist of
       numbered blocks, each block is one: ``layer1.0.…``, ``stages.1.blocks.0.…``;
     - the parts of an attention layer (query, key, value, output) are one level;
-    - the embeddings at the start of a model are one level, the farthest from the head;
+    - embeddings one after the other are one level, such as those at the start of a model;
     - a normalization belongs to the layer that it follows;
+    - what downsamples between stages belongs to the block that it feeds;
     - heads side by side (``heads.0``, ``heads.1``; ``head``, ``head_dist``) are one level;
-    - a number beside layers, such as a model's ``logit_scale``, belongs to the last of them.
+    - a number or bias beside layers, such as a model's ``logit_scale``, is the last one's.
 
     Args:
         names: The parameters' names, in the model's order.
         separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in PyTorch.
         norms: The layers that are normalizations. By default the names tell.
         parallel: The containers whose members lie side by side. By default the names tell.
-        scalars: The parameters that are a single number. By default the names tell.
+        scalars: Parameters that are a single number, beside those whose names say so.
+        embeddings: Layers that are embeddings, beside those whose names say so.
 
     Returns:
         The levels, each with the names of its parameters.
@@ -125,7 +131,7 @@ def levels_from_names(
     numbers: dict[str, Path] = {}
     for name, path in paths.items():
         level = tree.level_of(path)
-        single = is_scalar(path[-1]) if scalars is None else name in scalars
+        single = name in scalars or path[-1] == "bias" or is_scalar(path[-1])
         if single and level == path[:-1] and level in tree.compound:
             numbers[name] = level
         else:
@@ -133,7 +139,8 @@ def levels_from_names(
     found = list(levels.values())
     for container in tree.lists_of_heads() if parallel is None else _paths(parallel, separator):
         found = lay_side_by_side(found, partial(_member, paths, container))
-    found = _embeddings_joined(found, paths, shared)
+    found = _embeddings_joined(found, paths, shared, _paths(embeddings, separator))
+    found = _downsampling_joined(found, paths)
     found = _norms_joined(found, paths, shared, None if norms is None else _paths(norms, separator))
     found = _heads_joined(found, paths, shared)
     for name, container in numbers.items():
@@ -301,13 +308,16 @@ class _Tree:
         while True:
             in_stack = path[end : end + 1] and path[end] in _STACKS
             inner = path[: end + 2] if in_stack else path[: end + 1]
-            if inner not in self.blocks or not inner[-1].isdecimal() or not self._alike(inner):
+            if inner not in self.blocks or not self._alike(inner):
                 return end
             end = len(inner)
 
     def _alike(self, path: Path) -> bool:
         """Whether a numbered layer and all its numbered siblings have a child in common."""
-        family = self.families[path[:-1], ""]
+        stem, _ = numbered(path[-1]) or ("no number", 0)
+        if stem not in _INNER_BLOCKS:
+            return False
+        family = self.families[path[:-1], stem]
         return bool(set.intersection(*(set(self.children[member]) for member in family)))
 
     def _parts(self, path: Path) -> set[str]:
@@ -324,14 +334,34 @@ class _Tree:
 
 
 def _embeddings_joined(
-    levels: list[list[str]], paths: Mapping[str, Path], shared: int
+    levels: list[list[str]], paths: Mapping[str, Path], shared: int, known: set[Path]
 ) -> list[list[str]]:
-    def is_input(level: list[str]) -> bool:
-        return all(any(map(is_embedding, paths[name][shared:])) for name in level)
+    """Embeddings one after the other in one level."""
 
-    first = [name for level in takewhile(is_input, levels) for name in level]
-    rest = list(dropwhile(is_input, levels))
-    return [first, *rest] if first else rest
+    def embeds(level: list[str]) -> bool:
+        return all(
+            paths[name][:-1] in known or any(map(is_embedding, paths[name][shared:]))
+            for name in level
+        )
+
+    joined: list[list[str]] = []
+    for are_embeddings, run in groupby(levels, embeds):
+        several = list(run)
+        joined += [[name for level in several for name in level]] if are_embeddings else several
+    return joined
+
+
+def _downsampling_joined(levels: list[list[str]], paths: Mapping[str, Path]) -> list[list[str]]:
+    """What downsamples between stages in the level of the block that it feeds."""
+    joined: list[list[str]] = []
+    waiting: list[str] = []
+    for level in levels:
+        if all(any(map(_DOWNSAMPLING.match, paths[name])) for name in level):
+            waiting += level
+        else:
+            joined.append([*waiting, *level])
+            waiting = []
+    return [*joined, waiting] if waiting else joined
 
 
 def _norms_joined(

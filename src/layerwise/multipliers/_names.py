@@ -83,12 +83,24 @@ def is_head(part: str) -> bool:
 
 
 def is_norm(path: tuple[str, ...]) -> bool:
-    """Whether the name of a parameter, as a path, says that it is a normalization layer's."""
+    """Whether the name of a parameter, as a path, says that it is a normalization layer's.
+
+    Examples:
+        >>> from layerwise.multipliers import is_norm
+        >>> is_norm(("bn1", "weight")), is_norm(("layer_norm", "gamma")), is_norm(("fc", "weight"))
+        (True, True, False)
+    """
     return len(path) > 1 and path[-1] in _OF_NORMS and bool(_NORM.search(path[-2]))
 
 
 def is_scalar(part: str) -> bool:
-    """Whether the name of a parameter says that it scales a model's outputs or losses."""
+    """Whether the name of a parameter says that it scales a model's outputs or losses.
+
+    Examples:
+        >>> from layerwise.multipliers import is_scalar
+        >>> is_scalar("logit_scale"), is_scalar("log_sigma"), is_scalar("scale")
+        (True, True, False)
+    """
     return bool(_SCALAR.search(part))
 
 

@@ -8,10 +8,11 @@ from torch import Tensor
 from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
+from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import write_multiplier
-from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
+from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
 
 class ParamGroups(list[dict[str, Any]]):
@@ -100,7 +101,7 @@ def param_groups(
     """
     tensors = named_tensors(model)
     spec = RuleSpec(rules, match=match, strict=strict, layers=layers)
-    plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay)
+    plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
     members = _members(plan)
     if not members:
         raise OptimizerError(
@@ -130,10 +131,21 @@ def plan_of_rules(
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     *,
+    model: Named,
     steps: Sequence[int] = (),
     step: int = 0,
 ) -> Plan:
     """The plan that groups are made by, and that ``explain`` shows.
+
+    Args:
+        tensors: The parameters.
+        spec: The rules.
+        lr: The base rate.
+        weight_decay: The weight decay of all parameters but those in ``no_decay``.
+        no_decay: What takes no weight decay.
+        model: What the parameters are from. Only a module is read.
+        steps: The steps to show rates at, beside ``step``.
+        step: The step that is now.
 
     Raises:
         MultiplierError: A rule, rate or weight decay can't be used.
@@ -153,7 +165,7 @@ def plan_of_rules(
             for named, without in zip(tensors, spared, strict=True)
         ],
         separator=SEPARATOR,
-        order=lambda: layers_in(tensors),
+        order=lambda: layers_in(tensors, model),
         learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
         steps=steps,
         step=step,
