@@ -137,7 +137,11 @@ def levels_from_names(
         else:
             levels.setdefault(level, []).append(name)
     found = list(levels.values())
-    for container in tree.lists_of_heads() if parallel is None else _paths(parallel, separator):
+    beside = tree.lists_of_heads() if parallel is None else _paths(parallel, separator)
+    for container in sorted(beside):
+        inside = [path for path in paths.values() if path[: len(container)] == container]
+        if any(len(tree.level_of(path)) <= len(container) for path in inside):
+            continue  # in a block, say, it is a part of that level
         found = lay_side_by_side(found, partial(_member, paths, container))
     found = _embeddings_joined(found, paths, shared, _paths(embeddings, separator))
     found = _downsampling_joined(found, paths)

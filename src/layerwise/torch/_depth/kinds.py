@@ -53,14 +53,15 @@ def norms_among(tensors: Sequence[NamedTensor]) -> set[str]:
 def parallel_in(model: nn.Module) -> set[str]:
     """The lists and dictionaries of modules whose members lie side by side.
 
-    They are called heads, or they can't be called one after the other: all take inputs of the same
-    size and give outputs of another.
+    They are called heads, or the members of a list can't be called one after the other: all take
+    inputs of the same size and give outputs of another.
     """
     return {
         unwrapped(name)
         for name, part in model.named_modules()
         if isinstance(part, nn.ModuleList | nn.ModuleDict) and len(part) > 1
-        if is_head(name.rpartition(SEPARATOR)[2]) or _no_chain(part)
+        if is_head(name.rpartition(SEPARATOR)[2])
+        or (isinstance(part, nn.ModuleList) and _no_chain(part))
     }
 
 
@@ -71,7 +72,7 @@ def _is_norm(part: nn.Module) -> bool:
     return "norm" in type(part).__name__.lower() and bool(own) and all(p.ndim <= 1 for p in own)
 
 
-def _no_chain(members: nn.ModuleList | nn.ModuleDict) -> bool:
+def _no_chain(members: nn.ModuleList) -> bool:
     sizes = [list(_sizes(member)) for member in members.children()]
     if not all(sizes):
         return False
