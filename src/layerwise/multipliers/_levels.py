@@ -143,9 +143,11 @@ def levels_from_names(
         if any(len(tree.level_of(path)) <= len(container) for path in inside):
             continue  # in a block, say, it is a part of that level
         found = lay_side_by_side(found, partial(_member, paths, container))
-    found = _embeddings_joined(found, paths, shared, _paths(embeddings, separator))
+    scales = partial(_scales, paths, None if norms is None else _paths(norms, separator))
+    embeds = partial(_embeds, paths, shared, _paths(embeddings, separator), scales)
+    found = _runs_joined(found, lambda level: all(map(embeds, level)))
     found = _downsampling_joined(found, paths)
-    found = _norms_joined(found, paths, shared, None if norms is None else _paths(norms, separator))
+    found = _norms_joined(found, paths, shared, lambda level: all(map(scales, level)))
     found = _heads_joined(found, paths, shared)
     for name, container in numbers.items():
         _last_in(container, found, paths).append(name)
@@ -337,21 +339,30 @@ class _Tree:
         return {child for child in children if child in parts or bare[child] in parts}
 
 
-def _embeddings_joined(
-    levels: list[list[str]], paths: Mapping[str, Path], shared: int, known: set[Path]
-) -> list[list[str]]:
-    """Embeddings one after the other in one level."""
+def _scales(paths: Mapping[str, Path], known: set[Path] | None, name: str) -> bool:
+    """Whether a parameter is a normalization's."""
+    path = paths[name]
+    return is_norm(path) if known is None else path[:-1] in known
 
-    def embeds(level: list[str]) -> bool:
-        return all(
-            paths[name][:-1] in known or any(map(is_embedding, paths[name][shared:]))
-            for name in level
-        )
 
+def _embeds(
+    paths: Mapping[str, Path],
+    shared: int,
+    known: set[Path],
+    scales: Callable[[str], bool],
+    name: str,
+) -> bool:
+    """Whether a parameter is an embedding's; a norm is only by what it lies in."""
+    path = paths[name]
+    return path[:-1] in known or any(map(is_embedding, path[shared : -2 if scales(name) else None]))
+
+
+def _runs_joined(levels: list[list[str]], alike: Callable[[list[str]], bool]) -> list[list[str]]:
+    """The levels, with levels of a kind in one if they stand one after the other."""
     joined: list[list[str]] = []
-    for are_embeddings, run in groupby(levels, embeds):
+    for of_the_kind, run in groupby(levels, alike):
         several = list(run)
-        joined += [[name for level in several for name in level]] if are_embeddings else several
+        joined += [[name for level in several for name in level]] if of_the_kind else several
     return joined
 
 
@@ -369,15 +380,12 @@ def _downsampling_joined(levels: list[list[str]], paths: Mapping[str, Path]) -> 
 
 
 def _norms_joined(
-    levels: list[list[str]], paths: Mapping[str, Path], shared: int, known: set[Path] | None
+    levels: list[list[str]],
+    paths: Mapping[str, Path],
+    shared: int,
+    scales: Callable[[list[str]], bool],
 ) -> list[list[str]]:
     """Each normalization in the level that it follows; a first one in the level that follows it."""
-
-    def scales(level: list[str]) -> bool:
-        return all(
-            is_norm(paths[name]) if known is None else paths[name][:-1] in known for name in level
-        )
-
     first = [name for level in takewhile(scales, levels) for name in level]
     rest = list(dropwhile(scales, levels))
     if not rest:
