@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerwise import cosine, gradual_unfreezing, override
+from layerwise import cosine, gradual_unfreezing, layer_decay, override
 from layerwise.errors import (
     AmbiguousRuleError,
     LayerwiseError,
@@ -117,6 +117,16 @@ def with_a_model(layer: str) -> list[Any]:
             {"rules": {typo: 0.5}},
             UnmatchedRuleError,
             f"A rule matches no parameter.*'{typo}': .*{layer}.*strict=False",
+        ),
+        (
+            {"rules": layer_decay(0.5), "layers": [typo, layer]},
+            UnmatchedRuleError,
+            f"A name in layers= matches no parameter.*'{typo}': .*{layer}.*strict=False",
+        ),
+        (
+            {"rules": layer_decay(0.5, layers=[layer])},
+            UnmatchedRuleError,
+            "in no level of layers= and would train at the full rate: .*strict=False",
         ),
         (
             {"rules": {start: 0.5, end: 0.25}, "match": "substring"},

@@ -260,7 +260,7 @@ def find_levels(
     empty = [
         i for i, level in enumerate(layers) if won.isdisjoint(level) and not dead.issuperset(level)
     ]
-    notes = longer_numbers(winners.keys, flat, "prefix", separator, "name in layers=")
+    notes = longer_numbers(winners.keys, flat, "prefix", separator, "In layers=, the name")
     return FoundLevels(tuple(levels), winners.unmatched, tuple(empty), tuple(notes))
 
 

@@ -15,7 +15,7 @@ def longer_numbers(
     parameters: Sequence[Parameter],
     mode: str,
     separator: str,
-    what: str = "rule",
+    subject: str = "The rule",
 ) -> Iterator[str]:
     """A sentence for each key that takes a layer and, surely unmeant, others of longer numbers.
 
@@ -26,7 +26,7 @@ def longer_numbers(
         parameters: The parameters.
         mode: The match mode; only ``prefix`` and ``substring`` read a key as plain text.
         separator: What stands between the parts of a name.
-        what: What the keys are: ``rule``, or ``name in layers=``.
+        subject: How a sentence begins, before the key.
     """
     if mode not in ("prefix", "substring"):
         return
@@ -47,7 +47,7 @@ def longer_numbers(
         only = f"To mean {key!r} alone, write {key + separator!r}."
         if not whole:  # no layer, but a parameter
             only = f"To give {next(iter(others))!r} another value, name it as well."
-        yield f"The {what} {key!r} also takes {names}, because a key is plain text. {only}"
+        yield f"{subject} {key!r} also takes {names}, because a key is plain text. {only}"
 
 
 def warn_of_longer_numbers(notes: Iterable[str]) -> None:
