@@ -54,7 +54,7 @@ def plan_table(plan: Plan, width: int) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption=Text(_caption(plan)),
+        caption=Text("\n".join((_caption(plan), *plan.notes))),
         caption_justify="left",
     )
     for column in columns:
@@ -177,4 +177,4 @@ def _caption(plan: Plan) -> str:
         parts.append(f"base rate {number_text(plan.learning_rate)}")
     if plan.schedule is not None:
         parts.append(f"schedule {_value(plan.schedule)}")
-    return "\n".join((", ".join(parts), *plan.notes))
+    return ", ".join(parts)

@@ -115,7 +115,7 @@ class Plan:
         steps: More steps to show rates at, beside ``step``.
         step: The present step: optimizer updates already applied.
         separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
-        notes: What a reader should know beside the table, a sentence each.
+        notes: Sentences on what a reader should check; they stand under the table.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve

@@ -13,6 +13,7 @@ from layerwise.multipliers._levels import (
     lay_side_by_side,
 )
 from layerwise.multipliers._matching.unmatched import unmatched_error
+from layerwise.multipliers._names import is_norm
 from layerwise.multipliers._plan import Parameter
 
 # A part of a name that has a block and a layer in it: block2b_dwconv, expanded_conv_1_project.
@@ -80,11 +81,13 @@ def blocks_joined(levels: Iterable[Sequence[str]], separator: str = "/") -> Leve
         (('stem/k',), ('block1_expand/k', 'block1_project/k'), ('block2_expand/k',))
     """
     found = list(map(tuple, levels))
-    paths = {name: tuple(name.split(separator)[:-1]) for level in found for name in level}
-    blocks = _Blocks(part for path in paths.values() for part in path)
+    paths = {name: tuple(name.split(separator)) for level in found for name in level}
+    blocks = _Blocks(part for path in paths.values() for part in path[:-1])
     joined: dict[object, list[str]] = {}
     for place, level in enumerate(found):
-        owners = {blocks.owner(paths[name]) for name in level}
+        # A block may begin with a norm, which is in the level before it.
+        deciding = [name for name in level if not is_norm(paths[name])] or level
+        owners = {blocks.owner(paths[name][:-1]) for name in deciding}
         block = owners.pop() if len(owners) == 1 else None
         joined.setdefault(place if block is None else block, []).extend(level)
     return tuple(map(tuple, joined.values()))
@@ -100,6 +103,12 @@ class _Blocks:
             if match := _NUMBERED_BLOCK.fullmatch(part):
                 block, stem, layer = match.groups()
                 families.setdefault(stem, {}).setdefault(block, set()).add(layer)
+        for stem, family in families.items():  # Keras gives the first block no number
+            rest = {
+                part.removeprefix(f"{stem}_") for part in self.parts if part.startswith(f"{stem}_")
+            }
+            if first := rest & set[str]().union(*family.values()):
+                family[stem] = first
         # The blocks of a family have a layer in common.
         self.layers = {
             stem: set().union(*family.values())
@@ -119,7 +128,7 @@ class _Blocks:
             return match[1]
         if (match := _NUMBERED_BLOCK.fullmatch(part)) and match[2] in self.layers:
             return match[1]
-        for stem, layers in self.layers.items():  # Keras gives the first block no number
+        for stem, layers in self.layers.items():
             if part.startswith(f"{stem}_") and part.removeprefix(f"{stem}_") in layers:
                 return stem
         # A layer called like a block: conv_1 beside conv_1_bn.

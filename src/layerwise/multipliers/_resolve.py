@@ -6,6 +6,7 @@ from layerwise._checks import number, whole
 from layerwise._numbers import counted
 from layerwise.errors import AmbiguousRuleError, MultiplierError, UnmatchedRuleError
 from layerwise.multipliers._levels import (
+    FoundLevels,
     Layers,
     Levels,
     ModelLayers,
@@ -206,21 +207,27 @@ class _LevelFinder:
         if used is None:
             used = levels_from_names((p.name for p in self.parameters), self.separator)
         found = find_levels(used, self.parameters, self.separator)
+        levels = found.of
         if isinstance(used, ModelLayers):
-            return found.of, len(used)
-        if self.strict and found.unmatched:
+            return levels, len(used)
+        if self.strict:
+            self._check(used, found)
+        self.notes += found.notes
+        filled = sorted({level for level in levels if level is not None})
+        place = {level: i for i, level in enumerate(filled)}
+        return tuple(None if level is None else place[level] for level in levels), len(filled)
+
+    def _check(self, used: Sequence[Sequence[str]], found: FoundLevels) -> None:
+        """Raise if a name or a level without effect is among the levels."""
+        if found.unmatched:
             what = "name in layers="
             raise unmatched_error(found.unmatched, self.parameters, "prefix", self.separator, what)
-        if self.strict and found.empty:
+        if found.empty:
             raise UnmatchedRuleError(
                 f"The level {list(used[found.empty[0]])} of layers= has no parameter, because "
                 "longer names in other levels take all that it names. Leave the level out, or "
                 "these longer names."
             )
-        self.notes += found.notes
-        filled = sorted({level for level in found.of if level is not None})
-        place = {level: i for i, level in enumerate(filled)}
-        return tuple(None if level is None else place[level] for level in found.of), len(filled)
 
 
 def _check_owned(parameters: Sequence[Parameter], owned: Sequence[bool]) -> None:

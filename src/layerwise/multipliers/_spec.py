@@ -14,7 +14,7 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, ModelLayers, check_layers, layers_config
+from layerwise.multipliers._levels import Layers, check_layers, layers_config
 from layerwise.multipliers._matching.longer_numbers import warn_of_longer_numbers
 from layerwise.multipliers._plan import Parameter, Plan
 from layerwise.multipliers._resolve import resolve, resolve_quietly
@@ -121,9 +121,7 @@ class RuleSpec:
             [1.0, 0.5]
         """
         known = tuple(parameters)
-        layers = self.layers
-        if order is not None and known and self.needs_order:
-            layers = ModelLayers.of(order())
+        layers = order() if order is not None and known and self.needs_order else self.layers
         strict = self.strict and bool(known)
         by_rules = partial(
             resolve_quietly, rules=self.rules, match=self.match, separator=separator, layers=layers

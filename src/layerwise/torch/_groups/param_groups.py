@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerwise._checks import number
-from layerwise.errors import MultiplierError, OptimizerError
+from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
 from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE
@@ -158,18 +158,29 @@ def plan_of_rules(
     decay = None
     if weight_decay is not None:
         decay = number(weight_decay, "weight_decay", MultiplierError)
-    spared = undecayed(tensors, no_decay, spec.match, spec.strict)
-    return spec.resolve(
-        [
-            named.parameter(0.0 if without else decay)
-            for named, without in zip(tensors, spared, strict=True)
-        ],
-        separator=SEPARATOR,
-        order=lambda: layers_in(tensors, model),
-        learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
-        steps=steps,
-        step=step,
-    )
+    try:
+        spared = undecayed(tensors, no_decay, spec.match, spec.strict)
+        return spec.resolve(
+            [
+                named.parameter(0.0 if without else decay)
+                for named, without in zip(tensors, spared, strict=True)
+            ],
+            separator=SEPARATOR,
+            order=lambda: layers_in(tensors, model),
+            learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
+            steps=steps,
+            step=step,
+        )
+    except UnmatchedRuleError as error:
+        if isinstance(model, nn.Module):
+            raise
+        raise UnmatchedRuleError(f"{error}\n{_ONE_NAME_EACH}") from None
+
+
+_ONE_NAME_EACH = (
+    "named_parameters() gives a tied weight under its first name alone: pass the model, or "
+    "model.named_parameters(remove_duplicate=False), so that rules may use the other names too."
+)
 
 
 class _Members(NamedTuple):
