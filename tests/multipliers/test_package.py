@@ -34,7 +34,6 @@ def test_the_exported_names_are_these():
         "is_embedding",
         "is_head",
         "is_norm",
-        "is_scalar",
         "layer_decay",
         "levels_from_names",
         "moves",

@@ -6,18 +6,18 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, ModelLayers, levels_from_names
+from layerwise.multipliers._depth.from_names import levels_from_names
+from layerwise.multipliers._depth.regroup import blocks_joined, side_by_side
+from layerwise.multipliers._levels import Layers, ModelLayers
 from layerwise.multipliers._names import (
     common_start,
     distinct,
     is_embedding,
     is_head,
     is_norm,
-    is_scalar,
     numbered,
 )
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
-from layerwise.multipliers._regroup import blocks_joined, side_by_side
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._spec import RuleSpec
@@ -62,7 +62,6 @@ __all__ = [
     "is_embedding",
     "is_head",
     "is_norm",
-    "is_scalar",
     "layer_decay",
     "levels_from_names",
     "moves",

@@ -94,13 +94,7 @@ def is_norm(path: tuple[str, ...]) -> bool:
 
 
 def is_scalar(part: str) -> bool:
-    """Whether the name of a parameter says that it scales a model's outputs or losses.
-
-    Examples:
-        >>> from layerwise.multipliers import is_scalar
-        >>> is_scalar("logit_scale"), is_scalar("log_sigma"), is_scalar("scale")
-        (True, True, False)
-    """
+    """Whether the name of a parameter says that it scales a model's outputs or losses."""
     return bool(_SCALAR.search(part))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from layerwise._checks import number, whole
 from layerwise._numbers import counted
 from layerwise.errors import AmbiguousRuleError, MultiplierError, UnmatchedRuleError
+from layerwise.multipliers._depth.from_names import levels_from_names
 from layerwise.multipliers._levels import (
     FoundLevels,
     Layers,
@@ -12,7 +13,6 @@ from layerwise.multipliers._levels import (
     ModelLayers,
     check_layers,
     find_levels,
-    levels_from_names,
 )
 from layerwise.multipliers._matching.longer_numbers import longer_numbers, warn_of_longer_numbers
 from layerwise.multipliers._matching.match import check_keys

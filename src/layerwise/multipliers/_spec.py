@@ -160,7 +160,7 @@ class RuleSpec:
             "schedule": None if schedule is None else value_to_config(schedule, function_name),
             "match": self.match,
             "strict": self.strict,
-            "layers": layers_config(layers),
+            "layers": layers_config(check_layers(layers)),
         }
 
     @classmethod

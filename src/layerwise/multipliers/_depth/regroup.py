@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._depth.from_names import lay_side_by_side
 from layerwise.multipliers._levels import (
     Layers,
     Levels,
     ModelLayers,
     check_layers,
     find_levels,
-    lay_side_by_side,
 )
 from layerwise.multipliers._matching.unmatched import unmatched_error
 from layerwise.multipliers._names import is_norm
