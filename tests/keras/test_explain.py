@@ -289,3 +289,12 @@ def test_a_prefix_that_takes_longer_numbers_is_said() -> None:
         plan = explain(model, {"block_1": 0.0})
     assert "also takes 'block_10'" in str(plan)
     assert [row.frozen for row in explain(model, {"block_1/": 0.0}).rows].count(True) == 2
+
+
+def test_levels_of_the_whole_are_saved_as_such() -> None:
+    model = make_network()
+    optimizer = LRMultiplier("sgd", layer_decay(0.5), layers=layers_of(model))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    model.get_layer("high").trainable = False
+    again.build(model.trainable_variables)
+    assert sorted(set(again.learning_rates().values())) == pytest.approx([0.0025, 0.005])
