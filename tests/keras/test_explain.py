@@ -298,3 +298,16 @@ def test_levels_of_the_whole_are_saved_as_such() -> None:
     model.get_layer("high").trainable = False
     again.build(model.trainable_variables)
     assert sorted(set(again.learning_rates().values())) == pytest.approx([0.0025, 0.005])
+
+
+def test_a_number_of_the_model_itself_is_the_heads() -> None:
+    class Scaled(Subclassed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.temperature = self.add_weight(shape=(), name="temperature")
+
+    model = Scaled()
+    model(np.zeros((1, 3, 4), "float32"))
+    levels = layers_of(model)
+    assert levels[0] == ("subclassed/token",)
+    assert "subclassed/temperature" in levels[-1]

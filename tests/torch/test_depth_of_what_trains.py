@@ -211,6 +211,7 @@ def test_parallel_heads_are_one_level(kind: type[nn.Module]) -> None:
     body = Pair(a=nn.Linear(4, 4), b=nn.Linear(4, 4))
     flat = heads(kind, nn.Linear(4, 2), nn.Linear(4, 4), nn.Linear(4, 3))
     assert rates(Pair(body=body, heads=flat)) == [0.25, 0.5, 1.0]
+    assert rates(Pair(body=body, classifiers=heads(kind, *[nn.Linear(4, 4)] * 2))) == [0.25, 0.5, 1]
     deep = heads(kind, nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), nn.Linear(4, 2))
     assert rates(Pair(body=body, task_heads=deep)) == [0.125, 0.25, 0.5, 1.0]
 
@@ -232,12 +233,23 @@ def test_heads_beside_each_other_by_name() -> None:
     assert rates(model) == [0.25, 0.5, 1.0]
 
 
+def test_a_bare_projection_is_at_the_output() -> None:
+    model = Student()
+    model.blocks.proj = nn.Parameter(torch.ones(4, 4))
+    model.text_projection = nn.Parameter(torch.ones(2, 2))
+    levels = layers_of(model)
+    assert [len(level) for level in levels] == [2, 2, 3, 3]
+    assert (levels[2][-1], levels[3][-1]) == ("blocks.proj", "text_projection")
+
+
 def test_numbers_at_the_top_take_the_heads_multiplier() -> None:
     model = Student()
     model.logit_scale = nn.Parameter(torch.ones(()))
     model.log_sigma = nn.Parameter(torch.zeros(3))
     model.anything = nn.Parameter(torch.ones(1))
     model.cls_token = nn.Parameter(torch.zeros(1, 4))
+    loss = Pair(weights=nn.ParameterDict({"log_sigma": nn.Parameter(torch.zeros(2))}))
+    assert rates(Pair(model=Student(), loss=loss)) == ALONE
     outer = Pair(model=model, metric=nn.Linear(2, 2).requires_grad_(False))
     for whole, prefix in ((model, ""), (outer, "model.")):
         plan = explain(whole, layer_decay(0.5))

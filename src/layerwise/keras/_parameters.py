@@ -129,8 +129,10 @@ def _levels(model: keras.Model, norms: set[int]) -> list[list[Variable]]:
         for back in range(height, 0, -1):
             levels.append([v for branch in branches if len(branch) >= back for v in branch[-back]])
     place = {id(v): i for i, level in reversed(list(enumerate(levels))) for v in level}
-    # Weights outside all layers, such as a class token, come before the layers.
+    # Weights outside all layers, such as a class token, come before the layers; but a number, such
+    # as a temperature, scales what comes out of the last.
     unique: list[list[Variable]] = [[] for _ in range(len(levels) + 1)]
     for variable in model.trainable_variables:
-        unique[place.get(id(variable), -1) + 1].append(variable)
+        outside = len(levels) - 1 if variable.shape == () else -1
+        unique[place.get(id(variable), outside) + 1].append(variable)
     return [level for level in unique if level]

@@ -27,6 +27,8 @@ Path: TypeAlias = tuple[str, ...]
 _CONTAINERS = {"functional", "model", "sequential"}
 _STACKS = {"blocks", "layers"}
 _DOWNSAMPLING = re.compile(r"downsampl\w*$|transition\d*$")
+# Parameters of a container itself, which are named before its layers and used after them.
+_OUTPUT = re.compile(r"^bias$|(^|_)(proj|projection|head)$")
 _LISTS_OF_HEADS = re.compile(r"(^|_)(heads|classifiers)$")
 # What the blocks of a stage are called before their numbers: 0, or denselayer1 in DenseNet.
 _INNER_BLOCKS = {"", "denselayer"}
@@ -63,7 +65,8 @@ def levels_from_names(
     - a normalization belongs to the layer that it follows;
     - what downsamples between stages belongs to the block that it feeds;
     - heads side by side (``heads.0``, ``heads.1``; ``head``, ``head_dist``) are one level;
-    - a number or bias beside layers, such as a model's ``logit_scale``, is the last one's.
+    - a number, bias or projection beside layers, such as a model's ``logit_scale``, is the last
+      one's.
 
     Args:
         names: The parameters' names, in the model's order.
@@ -88,8 +91,8 @@ def levels_from_names(
     numbers: dict[str, Path] = {}
     for name, path in paths.items():
         level = tree.level_of(path)
-        single = name in scalars or path[-1] == "bias" or is_scalar(path[-1])
-        if single and level == path[:-1] and level in tree.compound:
+        above = name in scalars or is_scalar(path[-1]) or bool(_OUTPUT.search(path[-1]))
+        if above and level == path[:-1] and level in tree.compound:
             numbers[name] = level
         else:
             levels.setdefault(level, []).append(name)
@@ -217,8 +220,10 @@ class _Tree:
 
 
 def _scales(paths: Mapping[str, Path], known: set[Path] | None, name: str) -> bool:
-    """Whether a parameter is a normalization's."""
+    """Whether a parameter is a normalization's, or scales outputs or losses."""
     path = paths[name]
+    if is_scalar(path[-1]):
+        return True
     return is_norm(path) if known is None else path[:-1] in known
 
 

@@ -60,7 +60,7 @@ def parallel_in(model: nn.Module) -> set[str]:
         unwrapped(name)
         for name, part in model.named_modules()
         if isinstance(part, nn.ModuleList | nn.ModuleDict) and len(part) > 1
-        if is_head(name.rpartition(SEPARATOR)[2])
+        if _are_heads(name.rpartition(SEPARATOR)[2])
         or (isinstance(part, nn.ModuleList) and _no_chain(part))
     }
 
@@ -70,6 +70,10 @@ def _is_norm(part: nn.Module) -> bool:
         return True
     own = list(part.parameters(recurse=False))
     return "norm" in type(part).__name__.lower() and bool(own) and all(p.ndim <= 1 for p in own)
+
+
+def _are_heads(name: str) -> bool:
+    return is_head(name) or is_head(name.removesuffix("s"))
 
 
 def _no_chain(members: nn.ModuleList) -> bool:
