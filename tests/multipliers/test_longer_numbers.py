@@ -57,6 +57,13 @@ def test_several_keys_are_one_warning():
     assert len(warned(net, {"a.1": 0.5, "b.1": 0.5}, separator=".").notes) == 2
 
 
+def test_a_flood_of_keys_is_counted():
+    net = [Parameter(f"h.{i}.w") for i in range(100)]
+    notes = warned(net, {f"h.{i}": 0.5 for i in range(1, 8)}, separator=".").notes
+    assert len(notes) == 4
+    assert notes[-1] == "So do 4 more keys that end in a number."
+
+
 def test_nothing_is_said_where_nothing_is_taken():
     assert warned(DOTS, {"blocks.2": 0.5}, separator=".").notes == ()
     apart = {f"blocks.{i}": 0.5 for i in (1, 10, 11)}

@@ -2,8 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
+from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
 
 _DIGITS = re.compile(r"\d+")
@@ -37,17 +38,21 @@ def longer_numbers(
                 ends = _ends(key, text, mode)
                 if ends and all(text[end : end + 1].isdigit() for end in ends):
                     longer.setdefault(key, {})[_to_number_end(text, ends[0])] = None
-    for key, others in longer.items():
-        whole = _as_whole(key, parameters, mode, separator)
-        if whole is None:
-            continue
-        names = ", ".join(map(repr, list(others)[:_SHOWN]))
+    if not longer:
+        return
+    layers, names = _whole(longer.keys(), parameters, mode, separator)
+    doubtful = [key for key in longer if key in layers or key in names]
+    for key in doubtful[:_SHOWN]:
+        others = list(longer[key])
+        shown = ", ".join(map(repr, others[:_SHOWN]))
         more = len(others) - _SHOWN
-        names += f" and {more} more" if more > 0 else ""
-        only = f"To mean {key!r} alone, write {key + separator!r}."
-        if not whole:  # no layer, but a parameter
-            only = f"To give {next(iter(others))!r} another value, name it as well."
-        yield f"{subject} {key!r} also takes {names}, because a key is plain text. {only}"
+        shown += f" and {more} more" if more > 0 else ""
+        way_out = f"To mean {key!r} alone, write {key + separator!r}."
+        if key not in layers:  # a parameter
+            way_out = f"To give {others[0]!r} another value, name it as well."
+        yield f"{subject} {key!r} also takes {shown}, because a key is plain text. {way_out}"
+    if len(doubtful) > _SHOWN:
+        yield f"So do {len(doubtful) - _SHOWN} more keys that end in a number."
 
 
 def warn_of_longer_numbers(notes: Iterable[str]) -> None:
@@ -57,24 +62,27 @@ def warn_of_longer_numbers(notes: Iterable[str]) -> None:
         warnings.warn(text, stacklevel=3)
 
 
-def _as_whole(key: str, parameters: Sequence[Parameter], mode: str, separator: str) -> bool | None:
-    """True if the key is a whole layer, False if only a parameter, None if neither."""
-    found: bool | None = None
+def _whole(
+    keys: Set[str], parameters: Sequence[Parameter], mode: str, separator: str
+) -> tuple[set[str], set[str]]:
+    """The keys that are whole layers, and those that are whole names of parameters."""
+    layers: set[str] = set()
+    names: set[str] = set()
     for parameter in parameters:
         for text in _texts(parameter):
-            for end in _ends(key, text, mode):
-                if text.startswith(separator, end):
-                    return True
-                if end == len(text):
-                    found = False
-    return found
+            if mode == "prefix":
+                layers.update(layer for layer in layers_of(text, separator) if layer in keys)
+                names.update({text} & keys)
+            else:
+                layers.update(key for key in keys if key + separator in text)
+                names.update(key for key in keys if text.endswith(key))
+    return layers, names
 
 
-def _texts(parameter: Parameter) -> Iterator[str]:
-    for name, short in parameter.paths():
-        yield name
-        if short:
-            yield short
+def _texts(parameter: Parameter) -> tuple[str, ...]:
+    """What a key may have matched."""
+    name, short = parameter.name, parameter.short
+    return (name, short, *parameter.aliases) if short else (name, *parameter.aliases)
 
 
 def _ends(key: str, text: str, mode: str) -> list[int]:
