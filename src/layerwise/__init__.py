@@ -26,6 +26,7 @@ from layerwise.multipliers import (
     gradual_unfreezing,
     layer_decay,
     override,
+    side_by_side,
 )
 from layerwise.recorder import History, Recorder
 from layerwise.schedules import (
@@ -77,6 +78,7 @@ __all__ = [
     "override",
     "piecewise_constant",
     "polynomial",
+    "side_by_side",
     "warmup",
     "warmup_stable_decay",
 ]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerwise import cosine, gradual_unfreezing, override
+from layerwise import cosine, gradual_unfreezing, layer_decay, override
 from layerwise.errors import (
     AmbiguousRuleError,
     LayerwiseError,
@@ -121,12 +121,22 @@ def with_a_model(layer: str) -> list[Any]:
             f"A rule matches no parameter.*'{typo}': .*{layer}.*strict=False",
         ),
         (
+            {"rules": layer_decay(0.5), "layers": [typo, layer]},
+            UnmatchedRuleError,
+            f"A name in layers= matches no parameter.*'{typo}': .*{layer}.*strict=False",
+        ),
+        (
+            {"rules": layer_decay(0.5, layers=[layer])},
+            UnmatchedRuleError,
+            "in no level of layers= and would train at the full rate: .*strict=False",
+        ),
+        (
             {"rules": {start: 0.5, end: 0.25}, "match": "substring"},
             AmbiguousRuleError,
             f"'{start}' and '{end}' match .*{layer}.* equally well",
         ),
         (
-            {"rules": gradual_unfreezing(5, groups=99, layers=[layer])},
+            {"rules": gradual_unfreezing(5, groups=99, layers=[layer]), "strict": False},
             MultiplierError,
             r"groups=99 must be at most",
         ),

@@ -1,7 +1,7 @@
 """Every Hypothesis strategy of these tests, one section a noun."""
 
-from dataclasses import fields, is_dataclass
 import json
+from dataclasses import fields, is_dataclass
 
 from hypothesis import strategies as st
 
@@ -208,6 +208,8 @@ def any_schedule_data() -> st.SearchStrategy[object]:
         return st.one_of(near, *exact)
 
     return st.recursive(st.one_of(right, any_data(any_scalar)), around, max_leaves=6)
+
+
 # --- recorder ------------------------------------------------------------------------------------
 
 names = st.sampled_from(

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from layerwise import cosine, discriminative, gradual_unfreezing, layer_decay, warmup
+from layerwise.errors import MultiplierError
 from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explain, layers_of
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.variables import bits
@@ -232,3 +233,81 @@ def test_levels_are_the_optimizers_and_saved_with_it() -> None:
     for each in (optimizer, again, later):
         values = [row.value for row in each.plan_for(model.trainable_variables).rows]
         assert values == [1.0] * 4 + [0.5] * 2
+
+
+def test_a_normalization_belongs_to_the_layer_that_it_follows() -> None:
+    inputs = keras.Input((4,))
+    x = layers.Dense(4, name="a")(layers.LayerNormalization(name="first")(inputs))
+    x = layers.GroupNormalization(2, name="group")(layers.BatchNormalization(name="batch")(x))
+    x = layers.RMSNormalization(name="rms")(layers.Dense(4, name="b")(x))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    assert owners(layers_of(model)) == ["first a batch group", "b rms", "head"]
+    assert owners(layers_of(keras.Sequential(model.layers))) == owners(layers_of(model))
+
+
+def blocks() -> Any:
+    """As in ``keras.applications``: no containers, and the blocks in the names."""
+    inputs = x = keras.Input((4,))
+    for name in ("conv_1", "block_expand", "block_project", "block_1_expand", "block_1_project"):
+        x = layers.BatchNormalization(name=f"{name}_bn")(layers.Dense(4, name=name)(x))
+    return keras.Model(inputs, layers.Dense(2, name="head")(x))
+
+
+def test_layers_by_block() -> None:
+    model = blocks()
+    assert len(layers_of(model)) == 6
+    levels = layers_of(model, by="block")
+    assert [level[0].split("/")[0] for level in levels] == [
+        "conv_1",
+        "block_expand",
+        "block_1_expand",
+        "head",
+    ]
+    plan = explain(model, gradual_unfreezing(10), layers=levels)
+    assert [sum(plan.multipliers(step) == 1) for step in (0, 10, 20, 30)] == [2, 10, 18, 22]
+    with pytest.raises(MultiplierError, match="by must be one of 'layer', 'block'"):
+        layers_of(model, by="stage")
+
+
+def test_levels_of_the_whole_hold_for_what_trains_of_it() -> None:
+    model = make_network()
+    levels = layers_of(model)
+    model.get_layer("low").trainable = False
+    model.get_layer("high").trainable = False
+    assert explain(model, layer_decay(0.5), layers=levels).multipliers(0).tolist() == [0.5, 0.5]
+    assert explain(model, discriminative(0.25), layers=levels).multipliers(0)[0] == 0.5
+
+
+def test_a_prefix_that_takes_longer_numbers_is_said() -> None:
+    inputs = x = keras.Input((4,))
+    for number in range(12):
+        x = layers.Dense(4, name=f"block_{number}")(x)
+    model = keras.Model(inputs, x)
+    with pytest.warns(
+        UserWarning, match=r"'block_1' also takes 'block_10', 'block_11'.*'block_1/'"
+    ):
+        plan = explain(model, {"block_1": 0.0})
+    assert "also takes 'block_10'" in str(plan)
+    assert [row.frozen for row in explain(model, {"block_1/": 0.0}).rows].count(True) == 2
+
+
+def test_levels_of_the_whole_are_saved_as_such() -> None:
+    model = make_network()
+    optimizer = LRMultiplier("sgd", layer_decay(0.5), layers=layers_of(model))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    model.get_layer("high").trainable = False
+    again.build(model.trainable_variables)
+    assert sorted(set(again.learning_rates().values())) == pytest.approx([0.0025, 0.005])
+
+
+def test_a_number_of_the_model_itself_is_the_heads() -> None:
+    class Scaled(Subclassed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.temperature = self.add_weight(shape=(), name="temperature")
+
+    model = Scaled()
+    model(np.zeros((1, 3, 4), "float32"))
+    levels = layers_of(model)
+    assert levels[0] == ("subclassed/token",)
+    assert "subclassed/temperature" in levels[-1]

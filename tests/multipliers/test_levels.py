@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwise.multipliers import levels_from_names
+from layerwise.multipliers import blocks_joined, levels_from_names
 from tests._support import rules as own
 
 # Each model as levels, from input to head: what is on one line is one level.
@@ -21,8 +21,7 @@ MODELS = {
         "/",
         """
         conv/kernel
-        mha/query/kernel mha/query/bias mha/key/kernel mha/value/kernel mha/attention_output/kernel
-        norm/gamma norm/beta
+        mha/query/kernel mha/key/kernel mha/value/kernel mha/attention_output/kernel norm/gamma
         head/kernel
         """,
     ),
@@ -63,8 +62,7 @@ MODELS = {
     "Torch, plain": (
         ".",
         """
-        conv1.weight conv1.bias
-        bn1.weight bn1.bias
+        conv1.weight conv1.bias bn1.weight bn1.bias
         fc.weight fc.bias
         """,
     ),
@@ -80,8 +78,7 @@ MODELS = {
     "Torch, ResNet": (
         ".",
         """
-        conv1.weight
-        bn1.weight bn1.bias
+        conv1.weight bn1.weight bn1.bias
         layer1.0.conv1.weight layer1.0.bn1.weight layer1.0.conv2.weight
         layer1.1.conv1.weight layer1.1.bn1.weight layer1.1.conv2.weight
         layer2.0.conv1.weight layer2.0.downsample.0.weight layer2.0.downsample.1.weight
@@ -105,8 +102,7 @@ MODELS = {
         """
         cls_token pos_embed patch_embed.proj.weight patch_embed.proj.bias
         blocks.0.norm1.weight blocks.0.attn.qkv.weight blocks.0.attn.proj.weight
-        blocks.1.norm1.weight blocks.1.attn.qkv.weight blocks.1.attn.proj.weight
-        norm.weight norm.bias
+        blocks.1.norm1.weight blocks.1.attn.qkv.weight blocks.1.attn.proj.weight norm.weight
         head.weight head.bias
         """,
     ),
@@ -116,8 +112,7 @@ MODELS = {
         patch_embed.proj.weight patch_embed.norm.weight
         layers.0.blocks.0.attn.qkv.weight layers.0.blocks.0.mlp.fc1.weight
         layers.0.blocks.1.attn.qkv.weight
-        layers.1.downsample.norm.weight
-        layers.1.blocks.0.attn.qkv.weight
+        layers.1.downsample.norm.weight layers.1.blocks.0.attn.qkv.weight
         layers.1.blocks.1.attn.qkv.weight
         head.fc.weight
         """,
@@ -146,8 +141,7 @@ MODELS = {
         """
         model.embed_tokens.weight
         model.layers.0.self_attn.q_proj.weight model.layers.0.mlp.gate_proj.weight
-        model.layers.1.self_attn.q_proj.weight model.layers.1.mlp.gate_proj.weight
-        model.norm.weight
+        model.layers.1.self_attn.q_proj.weight model.layers.1.mlp.gate_proj.weight model.norm.weight
         lm_head.weight
         """,
     ),
@@ -156,23 +150,20 @@ MODELS = {
         """
         wte.weight wpe.weight
         h.0.attn.c_attn.weight h.0.mlp.c_fc.weight
-        h.1.attn.c_attn.weight h.1.mlp.c_fc.weight
-        ln_f.weight
+        h.1.attn.c_attn.weight h.1.mlp.c_fc.weight ln_f.weight
         """,
     ),
     "Torch, MultiheadAttention": (
         ".",
         """
-        attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight
-        norm.weight
+        attn.in_proj_weight attn.in_proj_bias attn.out_proj.weight norm.weight
         """,
     ),
     "Torch, projections beside each other": (
         ".",
         """
         proj_in.weight
-        attn.q_proj.weight attn.k_proj.weight attn.v_proj.weight attn.o_proj.weight
-        attn.norm.weight
+        attn.q_proj.weight attn.k_proj.weight attn.v_proj.weight attn.o_proj.weight attn.norm.weight
         head.weight
         """,
     ),
@@ -205,6 +196,48 @@ MODELS = {
         head.weight
         """,
     ),
+    "torchvision, DenseNet": (
+        ".",
+        """
+        features.conv0.weight features.norm0.weight
+        features.denseblock1.denselayer1.norm1.weight features.denseblock1.denselayer1.conv1.weight
+        features.denseblock1.denselayer2.norm1.weight features.denseblock1.denselayer2.conv1.weight
+        features.transition1.conv.weight features.denseblock2.denselayer1.conv1.weight
+        features.denseblock2.denselayer2.conv1.weight features.norm5.weight
+        classifier.weight classifier.bias
+        """,
+    ),
+    "timm, MobileNetV3: both convolution and classifier are the head": (
+        ".",
+        """
+        conv_stem.weight bn1.weight
+        blocks.0.0.conv.weight blocks.0.0.bn1.weight
+        blocks.1.0.conv.weight blocks.1.0.bn1.weight
+        conv_head.weight conv_head.bias classifier.weight
+        """,
+    ),
+    "Keras, a norm before all layers": (
+        "/",
+        """
+        batch_normalization/gamma dense/kernel
+        head/kernel
+        """,
+    ),
+    "Flax, heads in a list": (
+        "/",
+        """
+        Dense_0/kernel LayerNorm_0/scale
+        heads/0/Dense_0/kernel heads/1/Dense_0/kernel
+        """,
+    ),
+    "numbers and biases of a container are its last layer's": (
+        ".",
+        """
+        body.first.weight
+        body.second.weight body.log_temp body.bias
+        head.weight logit_scale
+        """,
+    ),
     "a model's own name is no layer's": (
         "/",
         """
@@ -231,6 +264,15 @@ def test_levels_of_well_known_models(model):
     assert list(levels_from_names(names, separator)) == expected
 
 
+def test_what_a_framework_knows_of_layers_counts():
+    names = ["table.w", "mix.w", "mean.w", "out.a.w", "out.b.w", "gain"]
+    found = levels_from_names(
+        names, ".", norms={"mean"}, parallel={"out"}, scalars={"gain"}, embeddings={"table"}
+    )
+    assert found == (("table.w",), ("mix.w", "mean.w"), ("out.a.w", "out.b.w", "gain"))
+    assert len(levels_from_names(names, ".")) == 6
+
+
 def test_blocks_that_are_mixed_in_the_names_are_still_one_level_each():
     names = ["block_0/a/k", "block_1/a/k", "block_0/b/k"]
     assert levels_from_names(names) == (("block_0/a/k", "block_0/b/k"), ("block_1/a/k",))
@@ -238,6 +280,37 @@ def test_blocks_that_are_mixed_in_the_names_are_still_one_level_each():
 
 def test_no_names_are_no_levels():
     assert levels_from_names([]) == ()
+
+
+def test_blocks_joined_by_name():
+    names = [
+        "conv/k",
+        "conv_bn/gamma",
+        "expanded_conv_depthwise/k",
+        "expanded_conv_project/k",
+        "expanded_conv_1_expand/k",
+        "expanded_conv_1_squeeze_excite_conv/k",
+        "expanded_conv_1_project/k",
+        "expanded_conv_2_expand/k",
+        "expanded_conv_2_depthwise/k",
+        "expanded_conv_2_project/k",
+        "conv_1/k",
+        "head/k",
+    ]
+    levels = blocks_joined([[name] for name in names])
+    assert [level[0] for level in levels] == [
+        "conv/k",
+        "conv_bn/gamma",
+        "expanded_conv_depthwise/k",
+        "expanded_conv_1_expand/k",
+        "expanded_conv_2_expand/k",
+        "conv_1/k",
+        "head/k",
+    ]
+    stages = ["conv2_block1_1_conv/k", "conv2_block1_2_conv/k", "conv2_block2_1_conv/k", "fc/k"]
+    assert [len(level) for level in blocks_joined([[name] for name in stages])] == [2, 1, 1]
+    contained = ["layer1.0.conv1.w", "layer1.0.conv2.w", "layer1.1.conv1.w"]
+    assert len(blocks_joined([contained[:2], contained[2:]], ".")) == 2
 
 
 @given(names=st.lists(own.names, unique=True, max_size=15))

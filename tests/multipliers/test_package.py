@@ -13,6 +13,7 @@ def test_the_exported_names_are_these():
     assert package.__all__ == sorted(package.__all__)
     assert package.__all__ == [
         "Layers",
+        "ModelLayers",
         "Override",
         "Parameter",
         "Plan",
@@ -22,6 +23,7 @@ def test_the_exported_names_are_these():
         "StepValue",
         "Strategy",
         "Value",
+        "blocks_joined",
         "check_value",
         "common_start",
         "discriminative",
@@ -31,6 +33,7 @@ def test_the_exported_names_are_these():
         "group_labels",
         "is_embedding",
         "is_head",
+        "is_norm",
         "layer_decay",
         "levels_from_names",
         "moves",
@@ -40,6 +43,7 @@ def test_the_exported_names_are_these():
         "resolve",
         "rules_from_config",
         "rules_to_config",
+        "side_by_side",
         "value_at",
         "value_from_config",
         "value_text",

@@ -140,13 +140,14 @@ def test_layers_may_be_given_to_resolve_or_to_the_strategy_which_wins():
 
 
 def test_what_is_in_no_level_has_1_and_no_rule():
-    plan = resolve(NET, layer_decay(0.5, layers=["a", "b"]))
+    plan = resolve(NET, layer_decay(0.5, layers=["a", "b"]), strict=False)
     assert [row.value for row in plan.rows] == [0.5, 0.5, 1, 1, 1, 1, 1, 1]
     assert [row.rule for row in plan.rows[3:5]] == [repr(layer_decay(0.5, ["a", "b"])), None]
 
 
 def test_a_level_without_parameters_takes_no_depth():
-    found = by_layer(layer_decay(0.5), layers=["a", "dropout", "b", [], "c", "d"])
+    levels = ["a", "dropout", "b", [], "c", "d"]
+    found = by_layer(layer_decay(0.5), layers=levels, strict=False)
     assert found["a/kernel"] == 0.125
 
 

@@ -320,7 +320,6 @@ def test_an_order_that_can_be_told(tree: Any, expected: str) -> None:
     [
         ({"encoder": 0, "decoder": 0}, r"'decoder', 'encoder'.*layers="),
         ({"Conv_0": 0, "Conv_1": 0, "Dense_0": 0}, r"'Conv_0', 'Conv_1', 'Dense_0'"),
-        ({"head": 0, "classifier": 0}, r"'classifier', 'head'"),
         ({"x": {"up": 0, "down": 0}}, r"'x/down', 'x/up'"),
         (dict.fromkeys("abcdefgh", 0), r"'f', \.\.\.\]"),
     ],

@@ -64,16 +64,16 @@ def test_a_resnet() -> None:
     with torch.device("meta"):
         model = ResNet50()
     levels = owners(model)
-    assert levels[:2] == ["conv1", "bn1"]
+    assert levels[0] == "conv1 bn1"
     assert levels[-1] == "fc"
-    assert len(levels) == 2 + 16 + 1
-    assert all(level.startswith("layer2.1.") for level in levels[6].split())
+    assert len(levels) == 1 + 16 + 1
+    assert all(level.startswith("layer2.1.") for level in levels[5].split())
     found = multipliers(model, layer_decay(0.5))
     assert found["fc.weight"] == 1.0
     assert found["layer4.2.conv3.weight"] == found["layer4.2.bn1.bias"] == 0.5
-    assert found["conv1.weight"] == 0.5**18
+    assert found["conv1.weight"] == found["bn1.weight"] == 0.5**17
     groups = param_groups(model, layer_decay(0.5), lr=1.0)
-    assert [group["name"] for group in groups[:4]] == ["conv1", "bn1", "layer1.0", "layer1.1"]
+    assert [group["name"] for group in groups[:3]] == ["conv1 + bn1", "layer1.0", "layer1.1"]
 
 
 def test_a_vit() -> None:
@@ -85,17 +85,17 @@ def test_a_vit() -> None:
         "patch_embed.proj.weight",
         "patch_embed.proj.bias",
     )
-    assert len(levels) == 1 + 3 + 1 + 1
+    assert len(levels) == 1 + 3 + 1
     found = multipliers(model, layer_decay(0.5))
-    assert found["blocks.2.attn.qkv.weight"] == found["blocks.2.norm1.bias"] == 0.25
-    assert found["cls_token"] == found["patch_embed.proj.bias"] == 0.5**5
+    assert found["blocks.2.attn.qkv.weight"] == found["blocks.2.norm1.bias"] == 0.5
+    assert found["norm.weight"] == 0.5  # as in timm
+    assert found["cls_token"] == found["patch_embed.proj.bias"] == 0.5**4
     names = [group["name"] for group in param_groups(model, layer_decay(0.5), lr=1.0)]
     assert names == [
         "cls_token + pos_embed + patch_embed.proj",
         "blocks.0",
         "blocks.1",
-        "blocks.2",
-        "norm",
+        "blocks.2 + norm",
         "head",
     ]
 
@@ -119,7 +119,7 @@ def test_a_frozen_backbone_still_has_its_depth() -> None:
     model.backbone.requires_grad_(False)
     groups = param_groups(model, layer_decay(0.5), lr=1.0)
     assert [(group["name"], group["lr"]) for group in groups] == [("head", 1.0)]
-    assert groups.plan.rows[0].value == 0.125
+    assert groups.plan.rows[0].value == 0.25
 
 
 class HeadFirst(nn.Module):

@@ -38,7 +38,7 @@ def test_the_page_runs(page: dict[str, Any]) -> None:
     assert page["step"] == 20
     assert page["scheduler"].last_epoch == 20
     assert page["compiled_scheduler"].last_epoch == 5
-    assert page["unfreezing_scheduler"].get_last_lr() == [0.0, 0.0, 1e-3]
+    assert page["unfreezing_scheduler"].get_last_lr() == [0.0, 1e-3]
     assert [group["momentum"] for group in page["sgd"].param_groups] == [0.95, 0.95]
 
 

@@ -34,7 +34,7 @@ def test_rules_with_a_base_rate_and_a_schedule() -> None:
 
 def test_without_a_rate_the_multipliers_are_shown() -> None:
     plan = explain(make_network(), layer_decay(0.5), steps=[7])
-    assert plan.to_dict()["multiplier @ 7"] == [0.125] * 2 + [0.25] * 2 + [0.5] * 2 + [1.0] * 2
+    assert plan.to_dict()["multiplier @ 7"] == [0.25] * 4 + [0.5] * 2 + [1.0] * 2
 
 
 def test_it_is_the_plan_that_the_groups_are_made_by() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from layerwise import cosine, layer_decay, linear
+from layerwise.errors import UnmatchedRuleError
 from layerwise.torch import ScheduleLR, biases_and_norms, param_groups
 from tests._support.torch.networks import Network, make_network
 
@@ -85,8 +86,7 @@ def test_names_say_which_layers_are_meant() -> None:
     model = make_network()
     groups = param_groups(model, layer_decay(0.5), lr=1.0)
     assert {group["name"]: group["lr"] for group in groups} == {
-        "backbone.0": 0.125,
-        "backbone.1": 0.25,
+        "backbone.0 + backbone.1": 0.25,
         "backbone.3": 0.5,
         "head": 1.0,
     }
@@ -226,3 +226,35 @@ def plain(value: Any) -> bool:
 def test_the_rules_are_dead_unless_they_match() -> None:
     groups = param_groups(Network(), {"nowhere": 0.5}, lr=1.0, strict=False)
     assert len(groups) == 1
+
+
+def test_a_rule_on_the_second_name_of_a_tied_weight() -> None:
+    model = nn.ModuleDict({"embed": nn.Embedding(4, 3), "head": nn.Linear(3, 4, bias=False)})
+    model["head"].weight = model["embed"].weight
+    for whole in (model, model.named_parameters(remove_duplicate=False)):
+        groups = param_groups(whole, {"head.weight": 0.5}, lr=1.0)
+        assert [group["lr"] for group in groups] == [0.5]
+    with pytest.raises(UnmatchedRuleError, match=r"'head\.weight'.*\n.*\n.*remove_duplicate=False"):
+        param_groups(model.named_parameters(), {"head.weight": 0.5}, lr=1.0)
+    with pytest.raises(UnmatchedRuleError) as caught:
+        param_groups(model, {"haed": 0.5}, lr=1.0)
+    assert "remove_duplicate" not in str(caught.value)
+
+
+def test_a_key_of_no_decay_that_takes_longer_numbers_is_said_once() -> None:
+    model = nn.ModuleDict({"blocks": nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)))})
+    options: dict[str, Any] = {"lr": 1.0, "weight_decay": 0.1}
+    with pytest.warns(
+        UserWarning, match=r"'blocks\.1' also takes .* write 'blocks\.1\.'"
+    ) as caught:
+        groups = param_groups(model, no_decay=["blocks.1", "blocks.2."], **options)
+    assert len(caught) == 1
+    spared = [len(group["params"]) for group in groups if group["weight_decay"] == 0]
+    assert spared == [2 * 4]
+    quiet = param_groups(model, no_decay=["blocks.1", "blocks.10", "blocks.11"], **options)
+    assert len(quiet) == 2
+    with pytest.warns(UserWarning, match=r"'blocks\.1' also takes") as caught:
+        frozen = param_groups(model, {"blocks.1": 0.0}, **options)
+    assert len(caught) == 1
+    assert sum(row.frozen for row in frozen.plan.rows) == 6
+    assert "also takes 'blocks.10'" in " ".join(str(frozen.plan).split())

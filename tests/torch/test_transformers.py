@@ -73,9 +73,9 @@ ENCODERS: dict[str, tuple[Any, str, str, list[str]]] = {
         ["bert.pooler.", "classifier."],
     ),
     "RoBERTa": (make_roberta, "roberta.embeddings.", "roberta.encoder.layer.", ["classifier."]),
-    "ViT": (make_vit, "vit.embeddings.", "vit.", ["vit.layernorm.", "classifier."]),
-    "GPT-2": (make_gpt2, "transformer.w", "transformer.h.", ["transformer.ln_f."]),
-    "Llama": (make_llama, "model.embed_tokens.", "model.layers.", ["model.norm.", "score."]),
+    "ViT": (make_vit, "vit.embeddings.", "vit.", ["classifier."]),
+    "GPT-2": (make_gpt2, "transformer.w", "transformer.", []),  # ln_f is the last block's
+    "Llama": (make_llama, "model.embed_tokens.", "model.", ["score."]),
 }
 
 

@@ -6,11 +6,12 @@ import keras
 from keras import Variable
 from keras.optimizers import Optimizer
 
-from layerwise.errors import AmbiguousRuleError
+from layerwise._checks import choice
+from layerwise.errors import AmbiguousRuleError, MultiplierError
 from layerwise.keras._annotations import annotations_of, check_names
 from layerwise.keras._internals.layer import stages
 from layerwise.keras._internals.optimizer import weight_decay_of
-from layerwise.multipliers import Parameter, Value
+from layerwise.multipliers import ModelLayers, Parameter, Value, blocks_joined
 
 
 def parameters_of(
@@ -57,19 +58,33 @@ def _annotation(variable: Variable) -> Value | None:
     return found[0][1] if found else None
 
 
-def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
+_NORMS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+
+
+def layers_of(model: keras.Model, by: str = "layer") -> ModelLayers:
     """The model's layers with trainable weights, from input to output, as strategies take them.
 
     In a functional model this is the order of its graph, and layers side by side in the graph are
     one level; in a ``Sequential`` or subclassed model it is the order of its layers. A nested model
     counts as its layers. A layer that is built of others (attention, a block of yours) is one
-    level.
+    level, and a normalization belongs to the layer that it follows.
 
     Args:
         model: A built Keras model.
+        by: ``"layer"``, or ``"block"`` to have the layers of one block, by their names
+            (``expanded_conv_1_expand``, ``expanded_conv_1_project``), as one level.
 
     Returns:
-        The levels: for each, the paths of its variables.
+        The levels: for each, the paths of its variables. As ``layers=`` they keep their depth, also
+        if some of the layers are frozen later.
+
+    Raises:
+        MultiplierError: ``by`` is neither ``"layer"`` nor ``"block"``.
 
     Examples:
         >>> import keras
@@ -83,14 +98,29 @@ def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
     Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
     2018).
     """
-    return tuple(tuple(v.path for v in level) for level in _levels(model))
+    choice(by, "by", MultiplierError, ("layer", "block"))
+    norms: set[int] = set()
+    levels: list[list[Variable]] = []
+    for level in _levels(model, norms):
+        if levels and all(id(v) in norms for v in level):
+            levels[-1] += level
+        else:
+            levels.append(level)
+    if len(levels) > 1 and all(id(v) in norms for v in levels[0]):
+        levels[:2] = [levels[0] + levels[1]]  # nothing is before it
+    paths = ModelLayers(tuple(v.path for v in level) for level in levels)
+    return paths if by == "layer" else ModelLayers(blocks_joined(paths))
 
 
-def _levels(model: keras.Model) -> list[list[Variable]]:
+def _levels(model: keras.Model, norms: set[int]) -> list[list[Variable]]:
+    """The levels of a model; the ids of the variables of normalizations are added to ``norms``."""
     levels: list[list[Variable]] = []
     for side_by_side in stages(model):
+        for layer in side_by_side:
+            if isinstance(layer, _NORMS):
+                norms.update(map(id, layer.trainable_variables))
         branches = [
-            _levels(layer) if isinstance(layer, keras.Model) else [layer.trainable_variables]
+            _levels(layer, norms) if isinstance(layer, keras.Model) else [layer.trainable_variables]
             for layer in side_by_side
         ]
         branches = [branch for branch in branches if any(branch)]
@@ -99,8 +129,10 @@ def _levels(model: keras.Model) -> list[list[Variable]]:
         for back in range(height, 0, -1):
             levels.append([v for branch in branches if len(branch) >= back for v in branch[-back]])
     place = {id(v): i for i, level in reversed(list(enumerate(levels))) for v in level}
-    # Weights outside all layers, such as a class token, come before the layers.
+    # Weights outside all layers, such as a class token, come before the layers; but a number, such
+    # as a temperature, scales what comes out of the last.
     unique: list[list[Variable]] = [[] for _ in range(len(levels) + 1)]
     for variable in model.trainable_variables:
-        unique[place.get(id(variable), -1) + 1].append(variable)
+        outside = len(levels) - 1 if variable.shape == () else -1
+        unique[place.get(id(variable), outside) + 1].append(variable)
     return [level for level in unique if level]

@@ -6,8 +6,17 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, levels_from_names
-from layerwise.multipliers._names import common_start, distinct, is_embedding, is_head, numbered
+from layerwise.multipliers._depth.from_names import levels_from_names
+from layerwise.multipliers._depth.regroup import blocks_joined, side_by_side
+from layerwise.multipliers._levels import Layers, ModelLayers
+from layerwise.multipliers._names import (
+    common_start,
+    distinct,
+    is_embedding,
+    is_head,
+    is_norm,
+    numbered,
+)
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
 from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
@@ -33,6 +42,7 @@ from layerwise.multipliers._values import (
 
 __all__ = [
     "Layers",
+    "ModelLayers",
     "Override",
     "Parameter",
     "Plan",
@@ -43,6 +53,7 @@ __all__ = [
     "StepValue",
     "Strategy",
     "Value",
+    "blocks_joined",
     "check_stacked",
     "check_value",
     "common_start",
@@ -53,6 +64,7 @@ __all__ = [
     "group_labels",
     "is_embedding",
     "is_head",
+    "is_norm",
     "layer_decay",
     "levels_from_names",
     "moves",
@@ -62,6 +74,7 @@ __all__ = [
     "resolve",
     "rules_from_config",
     "rules_to_config",
+    "side_by_side",
     "value_at",
     "value_from_config",
     "value_text",

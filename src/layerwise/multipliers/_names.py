@@ -8,6 +8,12 @@ _EMBEDDING = re.compile(r"(^|_)embed(ding)?s?(_\d+)?$|^embed_|_token$|^w[tp]e$")
 # The heads of an attention layer are no output of the model.
 _HEAD = re.compile(r"^(?!.*multi_?head)(.*_)?heads?$|^(classifier|logits)$")
 _NUMBERED = re.compile(r"(.*?)_?(\d+)")
+_NORM = re.compile(
+    r"(^|_)(bn|ln|gn|rms|(batch|layer|group|instance|rms)?_?norm(ali[sz]ation)?)(_|\d|$)",
+    re.IGNORECASE,
+)
+_OF_NORMS = {"weight", "bias", "gamma", "beta", "scale", "offset"}
+_SCALAR = re.compile(r"(^|_)(logit_(scale|bias)|temperature|log_(sigma|var|std|temp)s?)$")
 
 
 def layers_of(name: str, separator: str) -> Iterator[str]:
@@ -74,6 +80,22 @@ def is_head(part: str) -> bool:
         [True, True, False, False]
     """
     return bool(_HEAD.search(part))
+
+
+def is_norm(path: tuple[str, ...]) -> bool:
+    """Whether the name of a parameter, as a path, says that it is a normalization layer's.
+
+    Examples:
+        >>> from layerwise.multipliers import is_norm
+        >>> is_norm(("bn1", "weight")), is_norm(("layer_norm", "gamma")), is_norm(("fc", "weight"))
+        (True, True, False)
+    """
+    return len(path) > 1 and path[-1] in _OF_NORMS and bool(_NORM.search(path[-2]))
+
+
+def is_scalar(part: str) -> bool:
+    """Whether the name of a parameter says that it scales a model's outputs or losses."""
+    return bool(_SCALAR.search(part))
 
 
 def numbered(part: str) -> tuple[str, int] | None:

@@ -1,9 +1,10 @@
 """The plan: which multiplier each parameter gets, and why, as a table to read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from layerwise import _show
 from layerwise._numbers import counted
 from layerwise._text import shown
 from layerwise.errors import MultiplierError
-from layerwise.multipliers._names import common_start, wrapper_of
+from layerwise.multipliers._names import wrapper_of
 from layerwise.multipliers._values import (
     StepValue,
     Value,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3  # rules or layers in a label, at most
 
+Path: TypeAlias = tuple[str, ...]
 Floats = npt.NDArray[np.float64]
 
 
@@ -347,7 +349,12 @@ def multiply_plans(inner: Plan, outer: Plan) -> Plan:
         for a, b in zip(inner.rows, outer.rows, strict=True)
     ]
     schedules = [plan.schedule for plan in (inner, outer) if plan.schedule is not None]
-    return replace(inner, rows=tuple(rows), schedule=product(*schedules) if schedules else None)
+    return replace(
+        inner,
+        rows=tuple(rows),
+        schedule=product(*schedules) if schedules else None,
+        notes=tuple(dict.fromkeys((*inner.notes, *outer.notes))),
+    )
 
 
 def group_labels(
@@ -356,8 +363,8 @@ def group_labels(
     """A readable label for each group of a plan's rows.
 
     A group is named after its rules (``default`` where there was none) if each of these rules
-    stands for a single multiplier. Otherwise, as under a strategy, it is named after its layers: by
-    what their names have in common at the start, or else by the names.
+    stands for a single multiplier. Otherwise, as under a strategy, it is named after its layers:
+    several that are all of a container by the container, and others by their names.
 
     Args:
         plan: The plan.
@@ -378,23 +385,46 @@ def group_labels(
     for number, (_, members) in enumerate(plan.groups):
         for place in members:
             meanings.setdefault(plan.rows[place].rule, set()).add(number)
+    paths = [
+        tuple(name.split(plan.separator))
+        for name in (names or [row.parameter.name for row in plan.rows])
+    ]
+    owners = _owners(paths, groups)
     labels = []
-    for places in groups:
+    for number, places in enumerate(groups):
         rules = list(dict.fromkeys(plan.rows[place].rule for place in places))
         if all(len(meanings[rule]) == 1 for rule in rules):
             labels.append(_joined(["default" if rule is None else rule for rule in rules]))
         else:
-            shown = [names[i] if names else plan.rows[i].parameter.name for i in places]
-            labels.append(_layers_label(shown, plan.separator))
+            layers = _layers([paths[place] for place in places], number, owners)
+            labels.append(_joined([plan.separator.join(layer) for layer in layers]))
     return labels
 
 
-def _layers_label(names: Sequence[str], separator: str) -> str:
-    """The layers of these parameters; a parameter without a layer stands for itself."""
-    paths = [tuple(name.split(separator)) for name in names]
+def _owners(paths: Sequence[Path], groups: Sequence[Sequence[int]]) -> dict[Path, int | None]:
+    """The group that has everything in a container, or None if no group has all of it."""
+    group_of = {place: number for number, places in enumerate(groups) for place in places}
+    owners: dict[Path, int | None] = {}
+    for place, path in enumerate(paths):
+        number = group_of.get(place)
+        for end in range(1, len(path)):
+            start = path[:end]
+            owners[start] = number if owners.get(start, number) == number else None
+    return owners
+
+
+def _layers(paths: Sequence[Path], number: int, owners: Mapping[Path, int | None]) -> list[Path]:
+    """The layers of a group's parameters; a parameter without a layer stands for itself.
+
+    Several layers that are all that a container has are called by the container: ``blocks.3``.
+    """
     layers = list(dict.fromkeys(path[:-1] or path for path in paths))
-    start = common_start(layers)
-    return separator.join(start) or _joined([separator.join(layer) for layer in layers])
+    inside = Counter(layer[:end] for layer in layers for end in range(1, len(layer)))
+    shown: dict[Path, None] = {}
+    for layer in layers:
+        starts = (layer[:end] for end in range(1, len(layer)))
+        shown[next((s for s in starts if inside[s] > 1 and owners[s] == number), layer)] = None
+    return list(shown)
 
 
 def _joined(texts: Sequence[str]) -> str:

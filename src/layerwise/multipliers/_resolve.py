@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Sequence
 
 from layerwise._checks import number, whole
+from layerwise._numbers import counted
 from layerwise._text import shown
-from layerwise.errors import AmbiguousRuleError, MultiplierError
+from layerwise.errors import AmbiguousRuleError, MultiplierError, UnmatchedRuleError
+from layerwise.multipliers._depth.from_names import levels_from_names
 from layerwise.multipliers._levels import (
+    FoundLevels,
     Layers,
     Levels,
+    ModelLayers,
     check_layers,
     find_levels,
-    levels_from_names,
 )
+from layerwise.multipliers._matching.longer_numbers import longer_numbers, warn_of_longer_numbers
 from layerwise.multipliers._matching.match import check_keys
 from layerwise.multipliers._matching.unmatched import unmatched_error
 from layerwise.multipliers._matching.winners import find_winners
@@ -71,6 +75,36 @@ def resolve(
         >>> plan.multipliers(0).tolist()
         [0.5, 0.1, 1.0]
     """
+    plan = resolve_quietly(
+        parameters,
+        rules,
+        match=match,
+        strict=strict,
+        separator=separator,
+        layers=layers,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        steps=steps,
+        step=step,
+    )
+    warn_of_longer_numbers(plan.notes)
+    return plan
+
+
+def resolve_quietly(
+    parameters: Iterable[Parameter],
+    rules: Rules | None = None,
+    *,
+    match: str = "prefix",
+    strict: bool = True,
+    separator: str = "/",
+    layers: Layers | None = None,
+    learning_rate: float | None = None,
+    schedule: Value | None = None,
+    steps: Sequence[int] = (),
+    step: int = 0,
+) -> Plan:
+    """See ``resolve``; what the plan notes is not warned of."""
     known = tuple(parameters)
     ruleset = normalize_rules(rules)
     check_keys(list(ruleset.explicit), match)
@@ -86,7 +120,16 @@ def resolve(
     checked = check_layers(layers)
     # Rules may be checked before there is a model, and without one there are no levels.
     strategies = ruleset.strategies if known else ()
-    defaults = _from_strategies(strategies, known, checked, strict, separator)
+    finder = _LevelFinder(known, checked, strict, separator)
+    defaults, owned = _from_strategies(strategies, finder)
+    if strict and strategies:
+        # A parameter with a rule of its own needs no level.
+        ruled = [
+            key is not None or note is not None
+            for key, note in zip(winners.keys, annotations, strict=True)
+        ]
+        _check_owned(known, [a or b for a, b in zip(owned, ruled, strict=True)])
+    notes = (*longer_numbers(winners.keys, known, match, separator), *finder.notes)
     rows = []
     for parameter, key, annotation, default in zip(
         known, winners.keys, annotations, defaults, strict=True
@@ -110,20 +153,20 @@ def resolve(
         steps=tuple(whole(s, "steps", MultiplierError) for s in steps),
         step=whole(step, "step", MultiplierError),
         separator=separator,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
 def _from_strategies(
-    strategies: Sequence[Strategy],
-    parameters: Sequence[Parameter],
-    layers: Levels | None,
-    strict: bool,
-    separator: str,
-) -> list[tuple[str | None, Value]]:
-    """Each parameter's multiplier by the strategies, and the names of those that gave it."""
-    said: list[list[tuple[str, Value]]] = [[] for _ in parameters]
+    strategies: Sequence[Strategy], finder: "_LevelFinder"
+) -> tuple[list[tuple[str | None, Value]], list[bool]]:
+    """What the strategies say of each parameter, and whether it is in a level of any of them.
+
+    They say its multiplier, and the names of those that gave it.
+    """
+    said: list[list[tuple[str, Value]]] = [[] for _ in finder.parameters]
     for strategy in strategies:
-        levels, count = _levels(strategy, parameters, layers, strict, separator)
+        levels, count = finder.levels(strategy)
         values = [check_value(v, f"A level of {strategy!r}") for v in strategy.multipliers(count)]
         if len(values) != count:
             raise MultiplierError(
@@ -133,36 +176,75 @@ def _from_strategies(
         for parts, level in zip(said, levels, strict=True):
             if level is not None:
                 parts.append((repr(strategy), values[level]))
-    return [
+    found = [
         (" * ".join(text for text, _ in parts) or None, product(*(value for _, value in parts)))
         for parts in said
     ]
+    return found, [bool(parts) for parts in said]
 
 
-def _levels(
-    strategy: Strategy,
-    parameters: Sequence[Parameter],
-    layers: Levels | None,
-    strict: bool,
-    separator: str,
-) -> tuple[tuple[int | None, ...], int]:
-    """The level of each parameter for a strategy, and how many levels there are.
+class _LevelFinder:
+    """Finds the levels of parameters for one strategy after the other.
 
-    A level without any of these parameters does not count.
+    Attributes:
+        notes: What is to be said about names in the levels that were found.
     """
-    written = check_layers(strategy.layers)
-    used = layers if written is None else written
-    if used is None:
-        used = levels_from_names((p.name for p in parameters), separator)
-    levels, unmatched = find_levels(used, parameters, separator)
-    if strict and written is not None and unmatched:
-        raise unmatched_error(unmatched, parameters, "prefix", separator)
-    if strict:
-        check_known(strategy.stacked, parameters)
-    levels = split_levels(levels, parameters)
-    filled = sorted({level for level in levels if level is not None})
-    place = {level: i for i, level in enumerate(filled)}
-    return tuple(None if level is None else place[level] for level in levels), len(filled)
+
+    def __init__(
+        self, parameters: Sequence[Parameter], layers: Levels | None, strict: bool, separator: str
+    ) -> None:
+        self.parameters = parameters
+        self.layers = layers
+        self.strict = strict
+        self.separator = separator
+        self.notes: list[str] = []
+
+    def levels(self, strategy: Strategy) -> tuple[tuple[int | None, ...], int]:
+        """The level of each parameter for a strategy, and how many levels there are.
+
+        In levels that a caller wrote, one without any of these parameters does not count.
+        """
+        written = check_layers(strategy.layers)
+        used = self.layers if written is None else written
+        if used is None:
+            used = levels_from_names((p.name for p in self.parameters), self.separator)
+        found = find_levels(used, self.parameters, self.separator)
+        levels = found.of
+        if isinstance(used, ModelLayers):
+            return levels, len(used)
+        if self.strict:
+            self._check(used, found)
+            check_known(strategy.stacked, self.parameters)
+        self.notes += found.notes
+        levels = split_levels(levels, self.parameters)
+        filled = sorted({level for level in levels if level is not None})
+        place = {level: i for i, level in enumerate(filled)}
+        return tuple(None if level is None else place[level] for level in levels), len(filled)
+
+    def _check(self, used: Sequence[Sequence[str]], found: FoundLevels) -> None:
+        """Raise if a name or a level without effect is among the levels."""
+        if found.unmatched:
+            what = "name in layers="
+            raise unmatched_error(found.unmatched, self.parameters, "prefix", self.separator, what)
+        if found.empty:
+            raise UnmatchedRuleError(
+                f"The level {list(used[found.empty[0]])} of layers= has no parameter, because "
+                "longer names in other levels take all that it names. Leave the level out, or "
+                "these longer names."
+            )
+
+
+def _check_owned(parameters: Sequence[Parameter], owned: Sequence[bool]) -> None:
+    """Raise if a parameter that trains is in no level and has no rule of its own."""
+    lost = [p.name for p, known in zip(parameters, owned, strict=True) if p.trainable and not known]
+    if lost:
+        names = ", ".join(map(shown, lost[:3])) + (", …" if len(lost) > 3 else "")
+        one = len(lost) == 1
+        raise UnmatchedRuleError(
+            f"{counted(len(lost), 'parameter')} {'is' if one else 'are'} in no level of layers= "
+            f"and would train at the full rate: {names}. Add {'it' if one else 'them'} to a level, "
+            "give a rule by name beside the strategy, or allow it with strict=False."
+        )
 
 
 def _rate(learning_rate: object) -> float:

@@ -15,9 +15,10 @@ from layerwise.multipliers._config import (
     value_from_config,
     value_to_config,
 )
-from layerwise.multipliers._levels import Layers, check_layers
+from layerwise.multipliers._levels import Layers, check_layers, layers_config
+from layerwise.multipliers._matching.longer_numbers import warn_of_longer_numbers
 from layerwise.multipliers._plan import Parameter, Plan
-from layerwise.multipliers._resolve import resolve
+from layerwise.multipliers._resolve import resolve, resolve_quietly
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._strategies import Strategy
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
@@ -129,7 +130,7 @@ class RuleSpec:
         layers = order() if order is not None and known and self.needs_order else self.layers
         strict = self.strict and bool(known)
         by_rules = partial(
-            resolve, rules=self.rules, match=self.match, separator=separator, layers=layers
+            resolve_quietly, rules=self.rules, match=self.match, separator=separator, layers=layers
         )
         if strict and absent:
             by_rules((*known, *absent))
@@ -141,6 +142,7 @@ class RuleSpec:
             steps=steps,
             step=step,
         )
+        warn_of_longer_numbers(plan.notes)
         return plan.map_values(prepare)
 
     def to_config(self, function_name: FunctionName | None = None) -> dict[str, Any]:
@@ -164,7 +166,7 @@ class RuleSpec:
             "schedule": None if schedule is None else value_to_config(schedule, function_name),
             "match": self.match,
             "strict": self.strict,
-            "layers": None if layers is None else [list(level) for level in layers],
+            "layers": layers_config(check_layers(layers)),
         }
 
     @classmethod

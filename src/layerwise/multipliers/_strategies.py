@@ -7,7 +7,7 @@ from typing import Any
 
 from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, MultiplierError
-from layerwise.multipliers._levels import Layers, check_layers
+from layerwise.multipliers._levels import Layers, check_layers, layers_config
 from layerwise.multipliers._stacked import Stacked, check_stacked
 from layerwise.multipliers._values import Value
 from layerwise.schedules import piecewise_constant
@@ -61,7 +61,7 @@ class _BuiltIn(Strategy):
         if self.stacked is None:
             del arguments["stacked"]
         if self.layers is not None:
-            arguments["layers"] = [list(level) for level in self.layers]
+            arguments["layers"] = layers_config(check_layers(self.layers))
         return {"name": type(self).__name__, **arguments}
 
     def _keep(self, **checked: object) -> None:

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._files import written_whole
 from layerwise._checks import MOST_STEPS
+from layerwise._files import written_whole
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 

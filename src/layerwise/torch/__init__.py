@@ -1,10 +1,10 @@
 """Layerwise for PyTorch: parameter groups from rules, one scheduler, and a rate to start from."""
 
+from layerwise.torch._depth.layers_of import layers_of
 from layerwise.torch._explain import explain
 from layerwise.torch._finder.find_lr import find_lr
 from layerwise.torch._groups.no_decay import biases_and_norms
 from layerwise.torch._groups.param_groups import ParamGroups, param_groups
-from layerwise.torch._parameters import layers_of
 from layerwise.torch._recorder.recorder import Recorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 

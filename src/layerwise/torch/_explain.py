@@ -92,6 +92,7 @@ def explain(
         learning_rate,
         weight_decay,
         no_decay,
+        model=model,
         steps=steps,
         step=step or 0,
     )

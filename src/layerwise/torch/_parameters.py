@@ -6,25 +6,36 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 
-from layerwise.errors import MultiplierError, OptimizerError
-from layerwise.multipliers import Parameter, is_head, levels_from_names
+from layerwise.errors import OptimizerError
+from layerwise.multipliers import Parameter
 
 SEPARATOR = "."
 
 Named: TypeAlias = nn.Module | Iterable[tuple[str, Tensor]] | Mapping[str, Tensor]
 """A module, what its ``named_parameters()`` gives, or a mapping of names to parameters."""
 
-# What DistributedDataParallel, torch.compile and FSDP put into a name, at its start or inside.
-_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module"}
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module"}
+"""What DistributedDataParallel, torch.compile and FSDP put into a name, at its start or inside."""
+
+# Where torch.nn.utils.parametrize keeps what a weight is computed from.
+_PARAMETRIZED = "parametrizations"
 
 
 @dataclass(frozen=True, eq=False)
 class NamedTensor:
-    """A parameter with all the names that it has in a model."""
+    """A parameter with all the names that it has in a model.
+
+    Attributes:
+        tensor: The parameter.
+        names: Its names, in the model's order.
+        averaged: Whether it is an ``AveragedModel``'s, which writes it itself.
+    """
 
     tensor: Tensor
     names: tuple[str, ...]
+    averaged: bool = False
 
     @property
     def name(self) -> str:
@@ -36,6 +47,11 @@ class NamedTensor:
         """The first name without what wrappers put into it."""
         return unwrapped(self.name)
 
+    @property
+    def trains(self) -> bool:
+        """Whether an optimizer is to update it."""
+        return self.tensor.requires_grad and not self.averaged
+
     def parameter(self, weight_decay: float | None = None) -> Parameter:
         """The parameter as rules see it."""
         # A rule may use either spelling of a shared parameter's other names.
@@ -46,14 +62,23 @@ class NamedTensor:
             short=self.short if self.short != self.name else None,
             aliases=tuple(dict.fromkeys(aliases)),
             weight_decay=weight_decay,
-            trainable=self.tensor.requires_grad,
+            trainable=self.trains,
         )
 
 
 def unwrapped(name: str) -> str:
     """A name without the parts that wrappers put into it."""
     parts = name.split(SEPARATOR)
-    return SEPARATOR.join(part for part in parts if part not in _WRAPPERS) or name
+    return SEPARATOR.join(part for part in parts if part not in WRAPPERS) or name
+
+
+def plain(name: str) -> str:
+    """The name of the weight that a parametrized layer computes from this parameter, and others.
+
+    Both ``fc.parametrizations.weight.original0`` and ``….original1`` are ``fc.weight``.
+    """
+    layer, parametrized, rest = name.rpartition(f"{_PARAMETRIZED}{SEPARATOR}")
+    return layer + rest.partition(SEPARATOR)[0] if parametrized else name
 
 
 def named_tensors(model: Named) -> list[NamedTensor]:
@@ -83,7 +108,26 @@ def named_tensors(model: Named) -> list[NamedTensor]:
             "named_parameters() is empty once it has been used, and a lazy module has none before "
             "its first batch."
         )
-    return [NamedTensor(tensors[key], tuple(all_names)) for key, all_names in names.items()]
+    averages = _averages(model) if isinstance(model, nn.Module) else ()
+    return [
+        NamedTensor(
+            tensors[key],
+            tuple(all_names),
+            bool(averages) and all(name.startswith(averages) for name in all_names),
+        )
+        for key, all_names in names.items()
+    ]
+
+
+def _averages(model: nn.Module) -> tuple[str, ...]:
+    """What the names of parameters of averages of a model start with."""
+    if isinstance(model, AveragedModel):
+        raise OptimizerError(
+            "An AveragedModel is the average of another model and writes its parameters itself, "
+            "so that there is nothing to train. Pass the model that it averages."
+        )
+    found = (name for name, part in model.named_modules() if isinstance(part, AveragedModel))
+    return tuple(name + SEPARATOR for name in found)
 
 
 def _pairs(model: object) -> Iterable[tuple[object, object]]:
@@ -128,61 +172,3 @@ def _checked(name: object, tensor: object) -> tuple[str, Tensor]:
             "or FullyShardedDataParallel(model, use_orig_params=True)."
         )
     return name, tensor
-
-
-def layers_of(model: Named) -> tuple[tuple[str, ...], ...]:
-    """The levels of a model from its input to its head, as strategies count them.
-
-    PyTorch knows a model's layers in the order in which they were registered, not in the order
-    in which they are called; for nearly all models that is the same. Numbered blocks, attention
-    layers and embeddings are one level each.
-
-    Args:
-        model: A module, wrapped or not, or its named parameters.
-
-    Returns:
-        A tuple for each level, with the names of its parameters, without what wrappers put into
-        them.
-
-    Raises:
-        MultiplierError: The names don't tell the depth: all are in one level, or a head comes
-            first.
-        OptimizerError: There are no usable parameters.
-
-    Examples:
-        >>> from torch import nn
-        >>> from layerwise.torch import layers_of
-        >>> layers_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)))
-        (('0.weight', '0.bias'), ('2.weight', '2.bias'))
-
-    Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
-    2018).
-    """
-    return layers_in(named_tensors(model))
-
-
-def layers_in(tensors: Iterable[NamedTensor]) -> tuple[tuple[str, ...], ...]:
-    """See ``layers_of``."""
-    levels = levels_from_names((named.short for named in tensors), SEPARATOR)
-    if len(levels) < 2:
-        raise MultiplierError(
-            f"The names {_shown(levels[0])} are all in one layer, so that they don't tell how deep "
-            f"each parameter lies. {_WAY_OUT}"
-        )
-    if _has_head(levels[0]) and not _has_head(levels[-1]):
-        raise MultiplierError(
-            f"The model's first layer is {levels[0][0]!r}, by its name a head, so that the order "
-            f"of its layers doesn't tell how deep each lies. {_WAY_OUT}"
-        )
-    return levels
-
-
-_WAY_OUT = "Name the levels, from input to head: layers=[['embedding'], ['body'], ['head']]."
-
-
-def _has_head(level: tuple[str, ...]) -> bool:
-    return any(is_head(part) for name in level for part in name.split(SEPARATOR))
-
-
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")

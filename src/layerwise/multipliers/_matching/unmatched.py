@@ -15,7 +15,11 @@ _LONGEST = 1_000  # characters of what is compared
 
 
 def unmatched_error(
-    keys: Sequence[str], parameters: Sequence[Parameter], mode: str, separator: str
+    keys: Sequence[str],
+    parameters: Sequence[Parameter],
+    mode: str,
+    separator: str,
+    what: str = "rule",
 ) -> UnmatchedRuleError:
     """One error for all keys that match nothing.
 
@@ -24,18 +28,24 @@ def unmatched_error(
         parameters: The model's parameters.
         mode: The match mode.
         separator: What stands between the parts of a name.
+        what: What the keys are: ``rule``, or ``name in layers=``.
 
     Returns:
         The error, for the caller to raise.
     """
-    count = "A rule matches" if len(keys) == 1 else f"{len(keys)} rules match"
+    first, _, rest = what.partition(" ")
+    several = f"{first}s {rest}".rstrip()
+    count = f"A {what} matches" if len(keys) == 1 else f"{len(keys)} {several} match"
     lines = [f"{count} no parameter (match={mode!r}):"]
     names = _names_and_layers(parameters, separator)
     for key in keys[:_SHOWN]:
         lines.append(f"  {shown(key, 200)}: {_advice(key, names, mode)}")
     if len(keys) > _SHOWN:
         lines.append(f"  … and {len(keys) - _SHOWN} more")
-    lines.append("Correct the keys, or allow rules that match nothing with strict=False.")
+    keys_or_names = "keys" if what == "rule" else "names"
+    lines.append(
+        f"Correct the {keys_or_names}, or allow {first}s that match nothing with strict=False."
+    )
     return UnmatchedRuleError("\n".join(lines))
 
 

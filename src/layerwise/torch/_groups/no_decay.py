@@ -1,5 +1,6 @@
 """Which parameters take no weight decay."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -7,7 +8,10 @@ from torch import Tensor
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import resolve
-from layerwise.torch._parameters import SEPARATOR, NamedTensor
+from layerwise.torch._parameters import SEPARATOR, NamedTensor, plain
+
+# What weight_norm calls a gain: in torch.nn.utils.parametrizations, and in torch.nn.utils before.
+_GAIN = re.compile(r"(^|\.)parametrizations\.\w+\.original0$|_g$")
 
 NoDecay: TypeAlias = str | Callable[[str, Tensor], bool]
 """A key in the match mode of the rules, or a function of a parameter's name and tensor."""
@@ -16,8 +20,9 @@ NoDecay: TypeAlias = str | Callable[[str, Tensor], bool]
 def biases_and_norms(name: str, parameter: Tensor) -> bool:
     """Whether a parameter is a bias, or a scale such as those of normalization layers.
 
-    True if it has at most one dimension, or if its name ends in ``bias``. Use it as ``no_decay=``,
-    or as a model for a function of your own.
+    True if it has at most one dimension, if its name ends in ``bias``, or if it is the gain of
+    ``weight_norm``, of which only one dimension is larger than 1. Use it as ``no_decay=``, or as a
+    model for a function of your own.
 
     Args:
         name: The parameter's name.
@@ -35,7 +40,9 @@ def biases_and_norms(name: str, parameter: Tensor) -> bool:
 
     Source: the rule that timm and nanoGPT use.
     """
-    return parameter.ndim <= 1 or name.rpartition(SEPARATOR)[2].endswith("bias")
+    if parameter.ndim <= 1 or plain(name).rpartition(SEPARATOR)[2].endswith("bias"):
+        return True
+    return bool(_GAIN.search(name)) and sum(size > 1 for size in parameter.shape) <= 1
 
 
 def undecayed(
@@ -58,24 +65,33 @@ def undecayed(
     """
     parameters = [named.parameter() for named in tensors]
     found = [False] * len(tensors)
+    rules = _rules(no_decay)
+    keys = [rule for rule in rules if isinstance(rule, str)]
+    alone = match == "substring"  # where keys of equal length for one parameter are a conflict
     dead: dict[str, float] = {}
-    for rule in _rules(no_decay):
-        if isinstance(rule, str):
-            # Each key by itself: keys that match the same parameter are no conflict here.
-            plan = resolve(parameters, {rule: 0.0}, match=match, strict=False, separator=SEPARATOR)
-            hits = [row.rule is not None for row in plan.rows]
-            if not any(hits):
-                dead[rule] = 0.0
-        else:
+    for several in [[key] for key in keys] if alone else [keys]:
+        plan = resolve(
+            parameters,
+            dict.fromkeys(several, 0.0),
+            match=match,
+            strict=strict and not alone,
+            separator=SEPARATOR,
+        )
+        hits = [row.rule is not None for row in plan.rows]
+        found = [one or other for one, other in zip(found, hits, strict=True)]
+        if alone and not any(hits):
+            dead[several[0]] = 0.0
+    if strict and dead:  # the error names all of them, and what is near
+        resolve(parameters, dead, match=match, separator=SEPARATOR)
+    for rule in rules:
+        if not isinstance(rule, str):
             hits = [bool(rule(named.short, named.tensor)) for named in tensors]
             if strict and not any(hits):
                 raise MultiplierError(
                     f"no_decay={rule!r} is true for no parameter. Leave it out, or allow rules "
                     "without effect with strict=False."
                 )
-        found = [one or other for one, other in zip(found, hits, strict=True)]
-    if strict and dead:  # the error names all of them, and what is near
-        resolve(parameters, dead, match=match, separator=SEPARATOR)
+            found = [one or other for one, other in zip(found, hits, strict=True)]
     return found
 
 

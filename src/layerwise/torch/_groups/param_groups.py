@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerwise._checks import number
-from layerwise.errors import MultiplierError, OptimizerError
+from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
+from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import write_multiplier
-from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
+from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
 
 class ParamGroups(list[dict[str, Any]]):
@@ -100,7 +101,7 @@ def param_groups(
     """
     tensors = named_tensors(model)
     spec = RuleSpec(rules, match=match, strict=strict, layers=layers)
-    plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay)
+    plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
     members = _members(plan)
     if not members:
         raise OptimizerError(
@@ -130,10 +131,21 @@ def plan_of_rules(
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     *,
+    model: Named,
     steps: Sequence[int] = (),
     step: int = 0,
 ) -> Plan:
     """The plan that groups are made by, and that ``explain`` shows.
+
+    Args:
+        tensors: The parameters.
+        spec: The rules.
+        lr: The base rate.
+        weight_decay: The weight decay of all parameters but those in ``no_decay``.
+        no_decay: What takes no weight decay.
+        model: What the parameters are from. Only a module is read.
+        steps: The steps to show rates at, beside ``step``.
+        step: The step that is now.
 
     Raises:
         MultiplierError: A rule, rate or weight decay can't be used.
@@ -146,18 +158,29 @@ def plan_of_rules(
     decay = None
     if weight_decay is not None:
         decay = number(weight_decay, "weight_decay", MultiplierError)
-    spared = undecayed(tensors, no_decay, spec.match, spec.strict)
-    return spec.resolve(
-        [
-            named.parameter(0.0 if without else decay)
-            for named, without in zip(tensors, spared, strict=True)
-        ],
-        separator=SEPARATOR,
-        order=lambda: layers_in(tensors),
-        learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
-        steps=steps,
-        step=step,
-    )
+    try:
+        spared = undecayed(tensors, no_decay, spec.match, spec.strict)
+        return spec.resolve(
+            [
+                named.parameter(0.0 if without else decay)
+                for named, without in zip(tensors, spared, strict=True)
+            ],
+            separator=SEPARATOR,
+            order=lambda: layers_in(tensors, model),
+            learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
+            steps=steps,
+            step=step,
+        )
+    except UnmatchedRuleError as error:
+        if isinstance(model, nn.Module):
+            raise
+        raise UnmatchedRuleError(f"{error}\n{_ONE_NAME_EACH}") from None
+
+
+_ONE_NAME_EACH = (
+    "named_parameters() gives a tied weight under its first name alone: pass the model, or "
+    "model.named_parameters(remove_duplicate=False), so that rules may use the other names too."
+)
 
 
 class _Members(NamedTuple):

@@ -1,0 +1,1 @@
+"""How deep each parameter lies, by the parameters' names."""

@@ -1,0 +1,1 @@
+"""How deep each parameter of a model lies."""
