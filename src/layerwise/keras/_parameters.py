@@ -10,6 +10,7 @@ from layerwise.errors import AmbiguousRuleError
 from layerwise.keras._annotations import annotations_of, check_names
 from layerwise.keras._internals.layer import stages
 from layerwise.keras._internals.optimizer import weight_decay_of
+from layerwise.keras._restored import full_name
 from layerwise.multipliers import Parameter, Value
 
 
@@ -42,17 +43,17 @@ def parameters_of(
             trainable=variable.trainable,
         )
         for variable in variables
-        for path in [getattr(variable, "path", variable.name)]  # a tf.Variable has only a name
+        for path in [full_name(variable)]
     ]
 
 
 def _annotation(variable: Variable) -> Value | None:
     found = annotations_of(variable)
     if len(found) > 1:
-        layers = " and ".join(f"{layer.name!r} ({multiplier})" for layer, multiplier in found)
+        layers = " and ".join(f"{layer!r} ({multiplier})" for layer, multiplier in found)
         raise AmbiguousRuleError(
-            f"The weight {variable.path!r} has a multiplier from each of the layers {layers}. "
-            "Leave it to one of them: set lr_multiplier=None on the others."
+            f"The weight {full_name(variable)!r} has a multiplier from each of the layers "
+            f"{layers}. Leave it to one of them: set lr_multiplier=None on the others."
         )
     return found[0][1] if found else None
 
@@ -83,7 +84,7 @@ def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
     Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
     2018).
     """
-    return tuple(tuple(v.path for v in level) for level in _levels(model))
+    return tuple(tuple(full_name(v) for v in level) for level in _levels(model))
 
 
 def _levels(model: keras.Model) -> list[list[Variable]]:

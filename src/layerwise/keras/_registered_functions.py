@@ -1,22 +1,55 @@
-"""The functions in rules and schedules, by the names that Keras saves them under."""
+"""The functions in rules and schedules, as Keras saves them."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 
 
-def function_name(function: Callable[..., Any]) -> str | None:
-    """The name under which Keras knows a function, or None if it was not registered."""
-    name: str = keras.saving.get_registered_name(function)
-    return name if keras.saving.get_registered_object(name) is function else None
+def function_name(function: Callable[..., Any]) -> str | dict[str, Any] | None:
+    """What a config holds in place of a function.
+
+    Returns:
+        The name under which Keras knows the function; the config of an object that Keras can make
+        again, such as a learning-rate schedule of Keras; or None if it is neither.
+    """
+    try:
+        name: str = keras.saving.get_registered_name(function)
+    except (AttributeError, TypeError):  # an object without a name, or without a hash
+        return _object_config(function)
+    if keras.saving.get_registered_object(name) is function:
+        return name
+    return _object_config(function)
+
+
+def _object_config(made: object) -> dict[str, Any] | None:
+    """The config of an object, if Keras can make the same object again from it."""
+    if isinstance(made, type) or not hasattr(made, "get_config"):
+        return None
+    try:
+        config: dict[str, Any] = json.loads(json.dumps(keras.saving.serialize_keras_object(made)))
+        again = keras.saving.deserialize_keras_object(config)
+    except Exception:  # a get_config() or from_config() of the user's may raise anything
+        return None
+    return config if type(again) is type(made) else None
 
 
 class RegisteredFunctions(Mapping[str, Callable[..., Any]]):
-    """The functions registered with Keras, by name; looked up when asked for, never copied."""
+    """The functions registered with Keras, by name; looked up when asked for, never copied.
 
-    def __getitem__(self, name: str) -> Callable[..., Any]:
-        function: Callable[..., Any] | None = keras.saving.get_registered_object(name)
+    In place of a name it also takes the config of an object, and gives the object.
+    """
+
+    def __getitem__(self, name: str | Mapping[str, Any]) -> Callable[..., Any]:
+        function: Callable[..., Any] | None
+        if isinstance(name, str):
+            function = keras.saving.get_registered_object(name)
+        else:
+            try:
+                function = keras.saving.deserialize_keras_object(name)
+            except (TypeError, ValueError) as error:  # a class that is not known here
+                raise KeyError(name) from error
         if function is None:
             raise KeyError(name)
         return function
