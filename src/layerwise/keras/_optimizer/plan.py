@@ -19,8 +19,10 @@ from layerwise.schedules import Schedule, from_function
 
 _NOT_AMONG_THEM = (
     "The names are those of the weights that train: a layer with trainable=False is not among "
-    "them, and Keras leaves the name of a nested functional model out of its layers' names "
-    "(layerwise.keras.annotate(nested, multiplier) reaches them all)."
+    "them, nor a kernel that enable_lora() froze. Keras leaves out the name of a nested functional "
+    "model, and where a model was saved before its LRMultiplier was built, or without one, the "
+    "names of all layers around other layers. layerwise.keras.annotate(layer, multiplier) reaches "
+    "all weights of a layer."
 )
 
 
