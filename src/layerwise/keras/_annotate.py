@@ -79,7 +79,8 @@ def _remove(layer: keras.Layer) -> None:
     plain: type | None = vars(layer).get(_PLAIN)
     if plain is not None:
         become(layer, plain, MultiplierError)
-        delattr(layer, _PLAIN)
+        for name in (_PLAIN, *Annotated.OWN):
+            vars(layer).pop(name, None)
 
 
 def _annotate_model(model: keras.Model, lr_multiplier: Annotation | None) -> None:

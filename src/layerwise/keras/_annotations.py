@@ -58,6 +58,8 @@ def _marks(variable: Variable) -> list[tuple[keras.Layer, Value | None]]:
 class Annotated(LayerHooks):
     """Adds ``lr_multiplier`` to the arguments, config and weights of a layer class."""
 
+    OWN = ("_lr_multiplier", "_given_later", "_in_config")  # what it keeps in an instance
+
     _lr_multiplier: Annotation | None = None
     _given_later = False  # to a layer that was built, so that no __init__ gives it again
     _in_config = False  # of the model that is being saved
