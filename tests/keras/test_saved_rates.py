@@ -13,8 +13,8 @@ import keras
 import pytest
 
 from layerwise import constant, gradual_unfreezing, layer_decay, linear
-from layerwise.errors import OptimizerError, UnmatchedRuleError
-from layerwise.keras import LRMultiplier, explain, layers_of
+from layerwise.errors import AmbiguousRuleError, OptimizerError, UnmatchedRuleError
+from layerwise.keras import LRMultiplier, annotate, explain, layers_of
 from tests._support.keras.inner_layers import NETWORKS, fit_inner, make_inner, update
 from tests._support.keras.variables import bits
 
@@ -278,13 +278,46 @@ def test_equal_names_in_another_order_keep_their_rates() -> None:
         dense = [keras.layers.Dense(6, name=name) for name in names]
         return keras.Sequential([keras.Input((6,)), *dense], name="network")
 
-    first = network("a", "b", "c")
     optimizer = LRMultiplier("sgd", {"a": 0.5, "b": 0.25})
-    optimizer.build(first.trainable_variables)
-    for names in (("b", "c", "a"), ("c", "a"), ("d", "c", "b", "a")):
-        if len(names) == 2:  # a rule for a layer that is not there stays an error
-            continue
-        other = used_for(optimizer.get_config(), network(*names))
-        got, known = other.learning_rates(), optimizer.learning_rates()
-        assert {name: got[name] for name in known} == known
-        assert set(got) - set(known) <= {"network/d/kernel", "network/d/bias"}
+    optimizer.build(network("a", "b", "c").trainable_variables)
+    known = optimizer.learning_rates()
+    for names in (("b", "c", "a"), ("b", "a"), ("d", "c", "b", "a")):
+        got = used_for(optimizer.get_config(), network(*names)).learning_rates()
+        assert {name: got[name] for name in known if name in got} == {
+            name: rate for name, rate in known.items() if name in got
+        }
+        assert len(got) == 2 * len(names)
+
+
+def without_names(name: str, folder: Path) -> Any:
+    """A loaded model whose optimizer was left out, so that nothing knows its weights' names."""
+    trained(name, None).save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras", compile=False)
+
+
+def test_new_rules_where_no_names_were_saved(tmp_path: Path) -> None:
+    twice = without_names("time-distributed", tmp_path)
+    with pytest.warns(UserWarning, match=r"'dense' matches 2 weights.*called 'dense/kernel'"):
+        plan = explain(twice, {"dense": 0.5}, optimizer="sgd")
+    assert [row.value for row in plan.rows] == [0.5] * 4 + [1.0] * 2
+    with pytest.raises(AmbiguousRuleError, match="different levels are called 'dense/kernel'"):
+        layers_of(twice)
+    annotate(twice.get_layer("each"), 0.5)
+    plan = explain(twice, optimizer="sgd")
+    assert [row.value for row in plan.rows] == [1.0, 1.0, 0.5, 0.5, 1.0, 1.0]
+    with pytest.raises(UnmatchedRuleError, match=r"(?s)'encoder'.*annotate"):
+        explain(without_names("bidirectional", tmp_path), {"encoder": 0.5}, optimizer="sgd")
+
+
+def test_layers_of_one_name_in_one_level_stay_allowed() -> None:
+    inputs = keras.Input((6,))
+
+    def tower(name: str) -> Any:
+        pixels = keras.Input((6,))
+        return keras.Model(pixels, keras.layers.Dense(4, name="same")(pixels), name=name)(inputs)
+
+    outputs = keras.layers.Dense(3, name="head")(
+        keras.layers.Concatenate()([tower("one"), tower("two")])
+    )
+    model = keras.Model(inputs, outputs)
+    assert layers_of(model)[0] == ("same/kernel", "same/bias") * 2

@@ -14,6 +14,8 @@ from layerwise.keras._annotations import (
     annotation_from_config,
     annotation_to_config,
     checked_annotation,
+    forget,
+    note_saved,
 )
 from layerwise.keras._internals.classes import become, unpickler, view_as
 from layerwise.keras._restored import forget_annotations
@@ -79,8 +81,8 @@ def _remove(layer: keras.Layer) -> None:
     plain: type | None = vars(layer).get(_PLAIN)
     if plain is not None:
         become(layer, plain, MultiplierError)
-        for name in (_PLAIN, *Annotated.OWN):
-            vars(layer).pop(name, None)
+        forget(layer)
+        delattr(layer, _PLAIN)
 
 
 def _annotate_model(model: keras.Model, lr_multiplier: Annotation | None) -> None:
@@ -129,7 +131,7 @@ class AnotherLayer(Annotated):
         assert plain is not None
         # A view, since Keras writes the config itself for a class that has no get_config().
         config: dict[str, object] = view_as(self, plain).get_config()
-        self.note_saved()
+        note_saved(self)
         public = getattr(keras.layers, plain.__name__, None) is plain
         layer = {
             "module": "keras.layers" if public else plain.__module__,

@@ -8,7 +8,7 @@ reached, too.
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, TypeAlias
 from weakref import ref
 
@@ -38,9 +38,11 @@ def annotations_of(variable: Variable) -> list[tuple[str, Value]]:
     return [(layer.name, value) for layer, value in _marks(variable) if value is not None]
 
 
-def layers_that_annotate(variable: Variable) -> list[keras.Layer]:
-    """The layers that have an annotation and this variable among their weights."""
-    return [layer for layer, _ in _marks(variable)]
+def note_all_saved(variables: Iterable[Variable]) -> None:
+    """Note that the file which is being written holds the multipliers of these weights."""
+    for variable in variables:
+        for layer, _ in _marks(variable):
+            note_saved(layer)
 
 
 def check_names(variables: Sequence[Variable]) -> None:
@@ -50,15 +52,13 @@ def check_names(variables: Sequence[Variable]) -> None:
         _check_names(layer.lr_multiplier, layer.weights, layer.name)
 
 
-def _marks(variable: Variable) -> list[tuple[keras.Layer, Value | None]]:
-    marks: dict[int, tuple[ref[keras.Layer], Value | None]] = getattr(variable, _MARK, {})
+def _marks(variable: Variable) -> "list[tuple[Annotated, Value | None]]":
+    marks: dict[int, tuple[ref[Annotated], Value | None]] = getattr(variable, _MARK, {})
     return [(layer, value) for mark, value in marks.values() if (layer := mark()) is not None]
 
 
 class Annotated(LayerHooks):
     """Adds ``lr_multiplier`` to the arguments, config and weights of a layer class."""
-
-    OWN = ("_lr_multiplier", "_given_later", "_in_config")  # what it keeps in an instance
 
     _lr_multiplier: Annotation | None = None
     _given_later = False  # to a layer that was built, so that no __init__ gives it again
@@ -127,13 +127,9 @@ class Annotated(LayerHooks):
             )
         self._in_config = False
 
-    def note_saved(self) -> None:
-        """Note that what is being saved holds this layer's multipliers."""
-        self._in_config = True
-
     def get_config(self) -> dict[str, object]:
         config: dict[str, object] = super().get_config()
-        self.note_saved()
+        note_saved(self)
         return config | {"lr_multiplier": annotation_to_config(self._lr_multiplier, self.name)}
 
     @classmethod
@@ -143,6 +139,17 @@ class Annotated(LayerHooks):
         layer: Self = super().from_config(plain, *args, **kwargs)
         layer._set_lr_multiplier(multiplier)
         return layer
+
+
+def note_saved(layer: Annotated) -> None:
+    """Note that the file which is being written holds the multipliers of a layer."""
+    layer._in_config = True
+
+
+def forget(layer: keras.Layer) -> None:
+    """Remove all that ``Annotated`` keeps in a layer."""
+    for name in ("_lr_multiplier", "_given_later", "_in_config"):
+        vars(layer).pop(name, None)
 
 
 def checked_annotation(

@@ -72,6 +72,9 @@ def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
     Returns:
         The levels: for each, the paths of its variables.
 
+    Raises:
+        AmbiguousRuleError: Variables in different levels have the same path.
+
     Examples:
         >>> import keras
         >>> from layerwise.keras import layers_of
@@ -84,7 +87,17 @@ def layers_of(model: keras.Model) -> tuple[tuple[str, ...], ...]:
     Source: the depth of a layer as in ULMFiT's discriminative fine-tuning (Howard and Ruder,
     2018).
     """
-    return tuple(tuple(full_name(v) for v in level) for level in _levels(model))
+    levels = tuple(tuple(full_name(v) for v in level) for level in _levels(model))
+    place: dict[str, int] = {}
+    for number, level in enumerate(levels):
+        for name in level:
+            if place.setdefault(name, number) != number:
+                raise AmbiguousRuleError(
+                    f"Weights in different levels are called {name!r}, so names can't tell their "
+                    "levels apart. Give the layers of nested models names of their own; in a model "
+                    "that was loaded, an LRMultiplier that was built before saving keeps the names."
+                )
+    return levels
 
 
 def _levels(model: keras.Model) -> list[list[Variable]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from layerwise.errors import LayerwiseError
+
 
 def function_name(function: Callable[..., Any]) -> str | dict[str, Any] | None:
     """What a config holds in place of a function.
@@ -30,29 +32,39 @@ def _object_config(made: object) -> dict[str, Any] | None:
     try:
         config: dict[str, Any] = json.loads(json.dumps(keras.saving.serialize_keras_object(made)))
         again = keras.saving.deserialize_keras_object(config)
+    except LayerwiseError:
+        raise
     except Exception:  # a get_config() or from_config() of the user's may raise anything
         return None
+    config.pop("shared_object_id", None)  # means nothing outside of the file that Keras writes
     return config if type(again) is type(made) else None
 
 
 class RegisteredFunctions(Mapping[str, Callable[..., Any]]):
     """The functions registered with Keras, by name; looked up when asked for, never copied.
 
-    In place of a name it also takes the config of an object, and gives the object.
+    In place of a name it also takes the config of an object, which it makes once.
     """
 
+    def __init__(self) -> None:
+        self._made: dict[str, Callable[..., Any]] = {}
+
     def __getitem__(self, name: str | Mapping[str, Any]) -> Callable[..., Any]:
-        function: Callable[..., Any] | None
-        if isinstance(name, str):
-            function = keras.saving.get_registered_object(name)
-        else:
-            try:
-                function = keras.saving.deserialize_keras_object(name)
-            except (TypeError, ValueError) as error:  # a class that is not known here
-                raise KeyError(name) from error
+        if not isinstance(name, str):
+            return self._object(name)
+        function: Callable[..., Any] | None = keras.saving.get_registered_object(name)
         if function is None:
             raise KeyError(name)
         return function
+
+    def _object(self, config: Mapping[str, Any]) -> Callable[..., Any]:
+        key = json.dumps(config, sort_keys=True)
+        if key not in self._made:
+            try:
+                self._made[key] = keras.saving.deserialize_keras_object(config)
+            except (TypeError, ValueError) as error:  # a class that is not known here
+                raise KeyError(key) from error
+        return self._made[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(keras.saving.get_custom_objects())

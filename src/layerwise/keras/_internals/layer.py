@@ -43,7 +43,7 @@ class LayerHooks(keras.Layer):
 
     @quantize.setter
     def quantize(self, method: Callable[..., None]) -> None:
-        vars(self)["quantize"] = method
+        self.__dict__["quantize"] = method
 
 
 def _checks_its_type(layer_class: type) -> bool:

@@ -9,7 +9,7 @@ from keras import Variable
 from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._annotations import layers_that_annotate
+from layerwise.keras._annotations import note_all_saved
 from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables
 from layerwise.keras._internals.values import copy_of
@@ -232,9 +232,7 @@ class LRMultiplier(MultipliedUpdate):
                 "registered_name": "layerwise>LRMultiplier",
             }
         config = {"optimizer": config, **last.to_config(function_name)}
-        for variable in trained_variables(self) if self.built else ():
-            for layer in layers_that_annotate(variable):
-                layer.note_saved()
+        note_all_saved(trained_variables(self) if self.built else ())
         weights = self._multiplied.weights()
         return config if weights is None else config | {"weights": weights.to_config()}
 
