@@ -241,6 +241,14 @@ def test_saved_before_it_was_built_is_said(tmp_path: Path) -> None:
     assert loaded.optimizer.learning_rates() == model.optimizer.learning_rates()
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_an_optimizer_alone_is_copied_before_it_is_built(copied: Any) -> None:
+    optimizer = LRMultiplier("adam", {"body": 0.5})
+    model = make_inner("nested")
+    wanted = optimizer.plan_for(model.trainable_variables)
+    assert copied(optimizer).plan_for(model.trainable_variables).to_dict() == wanted.to_dict()
+
+
 def used_for(config: Any, model: Any) -> Any:
     optimizer = LRMultiplier.from_config(config)
     optimizer.build(model.trainable_variables)

@@ -37,6 +37,7 @@ class _Multiplied:
         source: The built optimizer whose state is to be taken over, if any.
         saved: The weights that the rules were resolved for before they were saved, if they were.
         plan: What the rules mean for the weights, when these are known.
+        alone: Whether the optimizer is being pickled without a model.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class _Multiplied:
         self.source = source
         self.saved = saved
         self.plan: Plan | None = None
+        self.alone = False
 
     def plan_for(self, variables: Sequence[Variable], optimizer: Optimizer) -> Plan:
         """What the rules mean for these weights."""
@@ -252,7 +254,7 @@ class LRMultiplier(MultipliedUpdate):
     def save_assets(self, directory: str) -> None:
         """Called by Keras while a ``.keras`` file is written, when all configs have been."""
         has_rules = any(spec.rules for spec in self._multiplied.specs)
-        if has_rules and self._multiplied.weights() is None:
+        if has_rules and self._multiplied.weights() is None and not self._multiplied.alone:
             warnings.warn(
                 f"The model is saved before {self.name!r} has seen its weights, so the file does "
                 "not hold the names that the rules are for, and Keras changes the names of inner "
@@ -286,7 +288,11 @@ class LRMultiplier(MultipliedUpdate):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keras pickles through its file format; the class that reads it must be importable.
-        return unpickler(LRMultiplier), super().__reduce__()[1]
+        self._multiplied.alone = True
+        try:
+            return unpickler(LRMultiplier), super().__reduce__()[1]
+        finally:
+            self._multiplied.alone = False
 
 
 def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
