@@ -107,6 +107,19 @@ def test_a_function_that_is_not_known_when_reading_is_named():
         assert part in str(caught.value)
 
 
+def test_what_a_framework_writes_for_a_function_stands_in_the_config():
+    class Objects(dict):
+        def __getitem__(self, name):
+            return halving if name["class_name"] == "Halving" else super().__getitem__("no")
+
+    data = {"class_name": "Halving", "config": {"every": 1}}
+    config = json.loads(json.dumps(rules_to_config({"a": halving}, lambda function: data)))
+    assert config["rules"] == {"mapping": [["a", {"function": data}]]}
+    assert rules_from_config(config, Objects(halving=halving)) == {"a": halving}
+    with pytest.raises(ConfigError, match="The rule 'a' needs the function 'Halving'"):
+        rules_from_config(config, {"halving": halving})
+
+
 def test_bad_rules_are_not_written():
     with pytest.raises(MultiplierError, match="The rule 'a' has the multiplier -1"):
         rules_to_config({"a": -1})

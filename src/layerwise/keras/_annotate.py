@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import keras
 
@@ -14,10 +14,15 @@ from layerwise.keras._annotations import (
     annotation_from_config,
     annotation_to_config,
     checked_annotation,
+    forget,
+    note_saved,
 )
-from layerwise.keras._internals.classes import become, view_as
+from layerwise.keras._internals.classes import become, unpickler, view_as
+from layerwise.keras._restored import forget_annotations
 
 AnyLayer = TypeVar("AnyLayer", bound=keras.Layer)
+
+_PLAIN = "_class_before_annotate"
 
 
 def annotate(layer: AnyLayer, lr_multiplier: Annotation | None) -> AnyLayer:
@@ -27,10 +32,12 @@ def annotate(layer: AnyLayer, lr_multiplier: Annotation | None) -> AnyLayer:
         layer: Any Keras layer, built or not; or a built model, whose layers are all annotated.
         lr_multiplier: A number >= 0, a schedule or a registered callable of the step for all of
             its weights; or a dict of these by weight name (``"kernel"``, or with more of the path
-            ``"query/kernel"``), where the longest matching name counts; None removes them.
+            ``"query/kernel"``), where the longest matching name counts; None removes them. What is
+            given to a kernel also counts for the weights that ``enable_lora`` trains in its place.
 
     Returns:
-        The same layer. Its class is now a subclass of the one it had, which saves the multipliers.
+        The same layer. Its class is now a subclass of the one it had, which saves the multipliers;
+        None gives it that class back.
 
     Raises:
         MultiplierError: Not a layer, a value that is no multiplier, or a model that is not built.
@@ -54,11 +61,28 @@ def annotate(layer: AnyLayer, lr_multiplier: Annotation | None) -> AnyLayer:
             "rules by name go to LRMultiplier(optimizer, {...})."
         )
     checked = checked_annotation(lr_multiplier, layer.name, layer)
+    if checked is None:
+        _remove(layer)
+        return layer
     if not isinstance(layer, Annotated):
         plain: type = type(layer)
         become(layer, layers.annotated_class(plain) or _annotated_class(plain), MultiplierError)
+        setattr(layer, _PLAIN, plain)
     layer.lr_multiplier = checked
     return layer
+
+
+def _remove(layer: keras.Layer) -> None:
+    """Remove a layer's multipliers, and give it the class back that it had before ``annotate``."""
+    if not isinstance(layer, Annotated):
+        forget_annotations(layer.weights)
+        return
+    layer.lr_multiplier = None
+    plain: type | None = vars(layer).get(_PLAIN)
+    if plain is not None:
+        become(layer, plain, MultiplierError)
+        forget(layer)
+        delattr(layer, _PLAIN)
 
 
 def _annotate_model(model: keras.Model, lr_multiplier: Annotation | None) -> None:
@@ -96,28 +120,44 @@ def _layers_with_weights(model: keras.Model) -> list[keras.Layer]:
 
 
 @keras.saving.register_keras_serializable("layerwise", "AnnotatedLayer")
-class _AnotherLayer(Annotated):
-    """An annotated layer of a class that Layerwise does not know: its config holds that layer's."""
+class AnotherLayer(Annotated):
+    """An annotated layer of a class that Layerwise does not know.
 
-    _plain: type
+    Its config is that layer's, and says beside the multipliers which class it belongs to.
+    """
 
     def get_config(self) -> dict[str, object]:
-        plain: object = view_as(self, self._plain)
-        return {
-            "layer": keras.saving.serialize_keras_object(plain),
-            "lr_multiplier": annotation_to_config(self._lr_multiplier),
+        plain = self.plain_class
+        assert plain is not None
+        # A view, since Keras writes the config itself for a class that has no get_config().
+        config: dict[str, object] = view_as(self, plain).get_config()
+        note_saved(self)
+        public = getattr(keras.layers, plain.__name__, None) is plain
+        layer = {
+            "module": "keras.layers" if public else plain.__module__,
+            "class_name": plain.__name__,
+            "registered_name": None if public else keras.saving.get_registered_name(plain),
         }
+        value = annotation_to_config(self._lr_multiplier, self.name)
+        return config | {"lr_multiplier": {"layer": layer, "value": value}}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, object], *args: object, **kwargs: object) -> Self:
-        layer = keras.saving.deserialize_keras_object(config["layer"])
-        annotated: Self = annotate(layer, annotation_from_config(config["lr_multiplier"]))
+    def from_config(cls, config: Mapping[str, Any], *args: object, **kwargs: object) -> Self:
+        plain = dict(config)
+        multiplier = plain.pop("lr_multiplier")
+        layer = keras.saving.deserialize_keras_object({**multiplier["layer"], "config": plain})
+        annotated: Self = annotate(layer, annotation_from_config(multiplier["value"]))
         return annotated
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keras pickles through its file format; the class that reads it must be importable.
+        return unpickler(AnotherLayer), super().__reduce__()[1]
 
-# All are registered under one name: any of them can read a config, which holds the layer.
+
+# All are registered under one name: any of them can read a config, which names the class.
 @cache
 def _annotated_class(plain: type) -> type:
-    made = type(plain.__name__, (_AnotherLayer, plain), {"_plain": plain, "__doc__": plain.__doc__})
+    body = {"plain_class": plain, "__doc__": plain.__doc__}
+    made = type(plain.__name__, (AnotherLayer, plain), body)
     keras.saving.register_keras_serializable("layerwise", "AnnotatedLayer")(made)
     return made

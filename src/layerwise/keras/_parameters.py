@@ -11,6 +11,7 @@ from layerwise.errors import AmbiguousRuleError, MultiplierError
 from layerwise.keras._annotations import annotations_of, check_names
 from layerwise.keras._internals.layer import stages
 from layerwise.keras._internals.optimizer import weight_decay_of
+from layerwise.keras._restored import full_name
 from layerwise.multipliers import ModelLayers, Parameter, Value, blocks_joined
 
 
@@ -43,17 +44,17 @@ def parameters_of(
             trainable=variable.trainable,
         )
         for variable in variables
-        for path in [getattr(variable, "path", variable.name)]  # a tf.Variable has only a name
+        for path in [full_name(variable)]
     ]
 
 
 def _annotation(variable: Variable) -> Value | None:
     found = annotations_of(variable)
     if len(found) > 1:
-        layers = " and ".join(f"{layer.name!r} ({multiplier})" for layer, multiplier in found)
+        layers = " and ".join(f"{layer!r} ({multiplier})" for layer, multiplier in found)
         raise AmbiguousRuleError(
-            f"The weight {variable.path!r} has a multiplier from each of the layers {layers}. "
-            "Leave it to one of them: set lr_multiplier=None on the others."
+            f"The weight {full_name(variable)!r} has a multiplier from each of the layers "
+            f"{layers}. Leave it to one of them: set lr_multiplier=None on the others."
         )
     return found[0][1] if found else None
 
@@ -84,6 +85,7 @@ def layers_of(model: keras.Model, by: str = "layer") -> ModelLayers:
         if some of the layers are frozen later.
 
     Raises:
+        AmbiguousRuleError: Variables in different levels have the same path.
         MultiplierError: ``by`` is neither ``"layer"`` nor ``"block"``.
 
     Examples:
@@ -108,8 +110,22 @@ def layers_of(model: keras.Model, by: str = "layer") -> ModelLayers:
             levels.append(level)
     if len(levels) > 1 and all(id(v) in norms for v in levels[0]):
         levels[:2] = [levels[0] + levels[1]]  # nothing is before it
-    paths = ModelLayers(tuple(v.path for v in level) for level in levels)
-    return paths if by == "layer" else ModelLayers(blocks_joined(paths))
+    names = ModelLayers(tuple(full_name(v) for v in level) for level in levels)
+    _check_apart(names)
+    return names if by == "layer" else ModelLayers(blocks_joined(names))
+
+
+def _check_apart(levels: ModelLayers) -> None:
+    """Raise if names can't tell the levels apart."""
+    place: dict[str, int] = {}
+    for number, level in enumerate(levels):
+        for name in level:
+            if place.setdefault(name, number) != number:
+                raise AmbiguousRuleError(
+                    f"Weights in different levels are called {name!r}, so names can't tell their "
+                    "levels apart. Give the layers of nested models names of their own; in a model "
+                    "that was loaded, an LRMultiplier that was built before saving keeps the names."
+                )
 
 
 def _levels(model: keras.Model, norms: set[int]) -> list[list[Variable]]:

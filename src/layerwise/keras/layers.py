@@ -66,7 +66,8 @@ __all__ = list(NAMES)
 
 def _annotated(name: str, plain: type) -> type[Annotated]:
     doc = f"``keras.layers.{name}`` with ``lr_multiplier``; see ``{__name__}``."
-    made = type(name, (Annotated, plain), {"__module__": __name__, "__doc__": doc})
+    body = {"__module__": __name__, "__doc__": doc, "plain_class": plain}
+    made = type(name, (Annotated, plain), body)
     keras.saving.register_keras_serializable(package="layerwise")(made)
     return made
 

@@ -15,8 +15,11 @@ VERSION = 1
 
 T = TypeVar("T")
 
-FunctionName: TypeAlias = Callable[[Callable[..., Any]], str | None]
-Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+FunctionName: TypeAlias = Callable[[Callable[..., Any]], str | dict[str, Any] | None]
+"""Gives what a config holds for a callable: its name, or a dict that its framework reads."""
+
+Functions: TypeAlias = Mapping[Any, Callable[..., Any]]
+"""The callables by what ``FunctionName`` gave for them."""
 
 
 def rules_to_config(
@@ -164,8 +167,9 @@ def _value_to_data(value: object, function_name: FunctionName | None, where: str
     if name is None:
         raise ConfigError(
             f"{where} has the multiplier {value_text(rule)}, a function that can't be written into "
-            "a config. In Keras, register it with @keras.saving.register_keras_serializable(); or "
-            "use a Layerwise schedule, such as layerwise.schedules.exponential(0.999)."
+            "a config. In Keras, register it with @keras.saving.register_keras_serializable() (an "
+            "object: register its class, which needs get_config()); or use a Layerwise schedule, "
+            "such as layerwise.schedules.exponential(0.999)."
         )
     return {"function": name}
 
@@ -178,20 +182,21 @@ def _value_from_data(data: object, functions: Functions, where: str) -> Value | 
                 return Override(value)
         case {"schedule": config, **rest} if not rest:
             return Schedule.from_config(config, functions=functions)
-        case {"function": str(name), **rest} if not rest:
+        case {"function": str() | dict() as name, **rest} if not rest:
             return _function(name, functions, where)
         case int() | float():
             return _as_config_error(lambda: check_value(data, where))
     raise ConfigError(f"{where} has the config {shown(data)}, which this Layerwise doesn't know.")
 
 
-def _function(name: str, functions: Functions, where: str) -> Callable[..., Any]:
+def _function(name: str | dict[str, Any], functions: Functions, where: str) -> Callable[..., Any]:
     try:
         return functions[name]
-    except KeyError:
+    except (KeyError, TypeError):  # a mapping of names takes no dict as a key
+        known = name if isinstance(name, str) else str(name.get("class_name"))
         raise ConfigError(
-            f"{where} needs the function {shown(name)}, which isn't known here. In Keras, register "
-            f"it before loading; elsewhere pass functions={{{shown(name)}: ...}}."
+            f"{where} needs the function {shown(known)}, which isn't known here. In Keras, register "
+            f"it before loading; elsewhere pass functions={{{shown(known)}: ...}}."
         ) from None
 
 

@@ -163,7 +163,9 @@ class RuleSpec:
         rules, schedule, layers = self.rules, self.schedule, self.layers
         return {
             "rules": None if rules is None else rules_to_config(rules, function_name),
-            "schedule": None if schedule is None else value_to_config(schedule, function_name),
+            "schedule": None
+            if schedule is None
+            else value_to_config(schedule, function_name, "The schedule"),
             "match": self.match,
             "strict": self.strict,
             "layers": layers_config(check_layers(layers)),

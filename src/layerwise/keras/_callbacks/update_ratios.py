@@ -10,6 +10,7 @@ from keras import ops
 from layerwise.keras._callbacks.batch_rows import NamedValues
 from layerwise.keras._internals.trainer import State, trained_values
 from layerwise.keras._internals.values import copy_of
+from layerwise.keras._restored import full_name
 
 
 class UpdateRatios:
@@ -27,7 +28,7 @@ class UpdateRatios:
         self._variables = model.trainable_variables
         members: dict[str, list[int]] = {}
         for place, variable in enumerate(self._variables):
-            path = variable.path.removeprefix(f"{model.name}/")
+            path = full_name(variable).removeprefix(f"{model.name}/")
             layer = path.rpartition("/")[0] or path
             members.setdefault(layer, []).append(place)
         self._layers = tuple(members)

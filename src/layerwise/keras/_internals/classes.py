@@ -1,5 +1,6 @@
 """One object under two classes: the one that it was made with, and another."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from layerwise.errors import LayerwiseError
@@ -32,3 +33,9 @@ def become(instance: object, new: type, error: type[LayerwiseError]) -> None:
             f"Layerwise can't add multipliers to a {type(instance).__name__}: {reason}. Its class "
             "must be an ordinary one, without __slots__."
         ) from reason
+
+
+def unpickler(saveable_class: type) -> Callable[[object], object]:
+    """The function with which Keras makes a layer or optimizer of this class from a pickle."""
+    function: Callable[[object], object] = saveable_class._unpickle_model  # type: ignore[attr-defined]
+    return function

@@ -1,10 +1,20 @@
 """The private parts of Keras' layers, under names of our own."""
 
+import inspect
+from collections.abc import Callable
+
 import keras
 
 
 class LayerHooks(keras.Layer):
-    """A layer that is told when its weights have been made."""
+    """Stands in front of another layer class, and is told when its weights have been made.
+
+    Attributes:
+        plain_class: In a class that was made for one other class, that class: Keras is to treat
+            instances as it treats those.
+    """
+
+    plain_class: type | None = None
 
     def _post_build(self) -> None:
         super()._post_build()
@@ -12,6 +22,34 @@ class LayerHooks(keras.Layer):
 
     def after_build(self) -> None:
         """Called once, when the layer has been built."""
+
+    # A property, since Keras puts a wrapper into each instance, which would hide a method.
+    @property
+    def quantize(self) -> Callable[..., None]:
+        """Quantize the layer, as Keras does it for the plain class alone."""
+        method: Callable[..., None] | None = vars(self).get("quantize")
+        if method is None:
+            inherited: Callable[..., None] = super().quantize
+            return inherited
+        plain = vars(type(self)).get("plain_class")
+        if plain is None or not _checks_its_type(plain):
+            return method
+
+        def quantize(mode: object = None, type_check: bool = True, config: object = None) -> None:
+            # The check is for subclasses that compute something else.
+            method(mode, config, type_check=False)
+
+        return quantize
+
+    @quantize.setter
+    def quantize(self, method: Callable[..., None]) -> None:
+        self.__dict__["quantize"] = method
+
+
+def _checks_its_type(layer_class: type) -> bool:
+    """Whether a class has a ``quantize`` of its own, which can be told to take a subclass."""
+    own = vars(layer_class).get("quantize")
+    return own is not None and "type_check" in inspect.signature(own).parameters
 
 
 def stages(model: keras.Model) -> list[list[keras.Layer]]:

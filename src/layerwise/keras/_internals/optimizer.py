@@ -292,12 +292,6 @@ def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
             setattr(target, name, getattr(source, name))
 
 
-def unpickler(optimizer_class: type) -> Callable[[object], object]:
-    """The function with which Keras makes an optimizer of this class from a pickle."""
-    function: Callable[[object], object] = optimizer_class._unpickle_model  # type: ignore[attr-defined]
-    return function
-
-
 @contextmanager
 def overriding_rate(
     optimizer: Optimizer, rate: keras.optimizers.schedules.LearningRateSchedule

@@ -1,5 +1,6 @@
 """LRMultiplier: any Keras optimizer, with a learning rate for each variable."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 
@@ -8,8 +9,9 @@ from keras import Variable
 from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._internals.classes import become
-from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables, unpickler
+from layerwise.keras._annotations import note_all_saved
+from layerwise.keras._internals.classes import become, unpickler
+from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables
 from layerwise.keras._internals.values import copy_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
@@ -19,6 +21,7 @@ from layerwise.keras._optimizer.clone import (
 )
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
+from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
@@ -27,12 +30,39 @@ from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 
 
 class _Multiplied:
-    """The rules of an optimizer; a plain object, so that no backend tracks it."""
+    """The rules of an optimizer; a plain object, so that no backend tracks it.
 
-    def __init__(self, specs: tuple[RuleSpec, ...], source: Optimizer | None) -> None:
+    Attributes:
+        specs: The rules, the innermost first.
+        source: The built optimizer whose state is to be taken over, if any.
+        saved: The weights that the rules were resolved for before they were saved, if they were.
+        plan: What the rules mean for the weights, when these are known.
+        alone: Whether the optimizer is being pickled without a model.
+    """
+
+    def __init__(
+        self,
+        specs: tuple[RuleSpec, ...],
+        source: Optimizer | None,
+        saved: SavedWeights | None = None,
+    ) -> None:
         self.specs = specs
         self.source = source
+        self.saved = saved
         self.plan: Plan | None = None
+        self.alone = False
+
+    def plan_for(self, variables: Sequence[Variable], optimizer: Optimizer) -> Plan:
+        """What the rules mean for these weights."""
+        if self.saved is not None:
+            self.saved.restore(variables)
+        return plan_of(variables, optimizer, self.specs)
+
+    def weights(self) -> SavedWeights | None:
+        """The weights that the rules are resolved for, or were when they were saved."""
+        if self.plan is None:
+            return self.saved
+        return SavedWeights.of([row.parameter for row in self.plan.rows])
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
@@ -132,7 +162,7 @@ class LRMultiplier(MultipliedUpdate):
                     "theirs. Make a new optimizer, for example "
                     f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
                 )
-        plan = plan_of(variables, self, self._multiplied.specs)
+        plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
         self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
         self._multiplied.plan = plan
@@ -184,13 +214,13 @@ class LRMultiplier(MultipliedUpdate):
         return with_rates(plan, self, steps)
 
     def plan_for(self, variables: Sequence[Variable], steps: Sequence[int] = ()) -> Plan:
-        """The plan that building on these variables would make; nothing is built or changed."""
-        return with_rates(plan_of(variables, self, self._multiplied.specs), self, steps)
+        """The plan that building on these variables would make; nothing is built."""
+        return with_rates(self._multiplied.plan_for(variables, self), self, steps)
 
     def resolved(self, variables: Sequence[Variable]) -> Plan:
         """The plan without rates that it was built with, or else would be on these variables."""
         plan: Plan | None = self._multiplied.plan
-        return plan_of(variables, self, self._multiplied.specs) if plan is None else plan
+        return self._multiplied.plan_for(variables, self) if plan is None else plan
 
     def get_config(self) -> dict[str, object]:
         """The optimizer it was made from, its rules and schedule, as plain data."""
@@ -203,7 +233,10 @@ class LRMultiplier(MultipliedUpdate):
                 "config": {"optimizer": config, **spec.to_config(function_name)},
                 "registered_name": "layerwise>LRMultiplier",
             }
-        return {"optimizer": config, **last.to_config(function_name)}
+        config = {"optimizer": config, **last.to_config(function_name)}
+        note_all_saved(trained_variables(self) if self.built else ())
+        weights = self._multiplied.weights()
+        return config if weights is None else config | {"weights": weights.to_config()}
 
     @classmethod
     def from_config(
@@ -211,8 +244,24 @@ class LRMultiplier(MultipliedUpdate):
     ) -> "LRMultiplier":
         """The optimizer that ``get_config`` described."""
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        spec = RuleSpec.from_config(config, RegisteredFunctions())
-        return _multiplied(as_optimizer(optimizer), spec)
+        made = _multiplied(
+            as_optimizer(optimizer), RuleSpec.from_config(config, RegisteredFunctions())
+        )
+        weights = config.get("weights")
+        made._multiplied.saved = None if weights is None else SavedWeights.from_config(weights)
+        return made
+
+    def save_assets(self, directory: str) -> None:
+        """Called by Keras while a ``.keras`` file is written, when all configs have been."""
+        has_rules = any(spec.rules for spec in self._multiplied.specs)
+        if has_rules and self._multiplied.weights() is None and not self._multiplied.alone:
+            warnings.warn(
+                f"The model is saved before {self.name!r} has seen its weights, so the file does "
+                "not hold the names that the rules are for, and Keras changes the names of inner "
+                "weights when it loads. Call model.optimizer.build(model.trainable_variables) "
+                "before saving.",
+                stacklevel=2,
+            )
 
     def plain(self) -> Optimizer:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
@@ -234,22 +283,28 @@ class LRMultiplier(MultipliedUpdate):
         """
         made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers))
         made._multiplied.source = self if self.built else None
+        made._multiplied.saved = self._multiplied.saved
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keras pickles through its file format; the class that reads it must be importable.
-        return unpickler(LRMultiplier), super().__reduce__()[1]
+        self._multiplied.alone = True
+        try:
+            return unpickler(LRMultiplier), super().__reduce__()[1]
+        finally:
+            self._multiplied.alone = False
 
 
 def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
-    inside = source._multiplied.specs if isinstance(source, LRMultiplier) else ()
+    known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
     plain = _plain_class(type(source))
     check_hooks(plain)
     made: LRMultiplier = clone_optimizer(source, plain)
     become(made, _multiplied_class(plain), OptimizerError)
     made._factors = Factors()
-    made._multiplied = _Multiplied((*inside, spec), source if source.built else None)
+    built = source if source.built else None
+    made._multiplied = _Multiplied((*known.specs, spec), built, known.saved)
     return made
 
 
