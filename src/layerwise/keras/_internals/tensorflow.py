@@ -64,6 +64,15 @@ def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> "tf.Indexe
     return type(slices)(values, slices.indices, slices.dense_shape)
 
 
+def is_own_variable(value: object) -> bool:
+    """Whether it is a variable of TensorFlow itself, that no variable of Keras holds."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(value, tf.Variable)
+
+
 def replica() -> int:
     """A number for the replica that a step is traced for: tf.distribute has a thread for each."""
     return threading.get_ident() if keras.backend.backend() == "tensorflow" else 0
