@@ -148,7 +148,7 @@ def test_what_a_layer_keeps_is_as_before(keep: Any, eagerly: bool) -> None:
 
 
 def test_every_probe_begins_from_the_same_state() -> None:
-    """Whenever the weights are those of the start, so is what the layer keeps."""
+    """The sweep and every probe find the weights and the count of the start together."""
     log: list[Any] = []
     layer = Keeper(count, [])
     model = make(layer, optimizer="sgd", run_eagerly=True)
@@ -159,8 +159,7 @@ def test_every_probe_begins_from_the_same_state() -> None:
     start, here = layer._count, value(kernel)
     found = search(model, low=1e-3, steps=80)
     begun = [counted for counted, weights in log if weights == here]
-    assert len(begun) >= 1 + len(found.probes) > 2
-    assert set(begun) == {start}
+    assert begun.count(start) == 1 + len(found.probes) > 2
 
 
 def value(variable: Any) -> Any:

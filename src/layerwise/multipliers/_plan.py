@@ -113,6 +113,7 @@ class Plan:
         steps: More steps to show rates at, beside ``step``.
         step: The present step: optimizer updates already applied.
         separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
+        notes: Sentences on what a reader should check; they stand under the table.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -135,6 +136,7 @@ class Plan:
     steps: tuple[int, ...] = ()
     step: int = 0
     separator: str = "/"
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def groups(self) -> tuple[tuple[Value, tuple[int, ...]], ...]:
@@ -342,7 +344,12 @@ def multiply_plans(inner: Plan, outer: Plan) -> Plan:
         for a, b in zip(inner.rows, outer.rows, strict=True)
     ]
     schedules = [plan.schedule for plan in (inner, outer) if plan.schedule is not None]
-    return replace(inner, rows=tuple(rows), schedule=product(*schedules) if schedules else None)
+    return replace(
+        inner,
+        rows=tuple(rows),
+        schedule=product(*schedules) if schedules else None,
+        notes=tuple(dict.fromkeys((*inner.notes, *outer.notes))),
+    )
 
 
 def group_labels(

@@ -58,6 +58,15 @@ def assign_on_replicas(
     )
 
 
+def is_slices(gradient: object) -> bool:
+    """Whether it is the sparse gradient of an embedding, ``tf.IndexedSlices``."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(gradient, tf.IndexedSlices)
+
+
 def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> "tf.IndexedSlices":
     """The sparse gradient of an embedding, or zeros where it is not active."""
     values = ops.where(active, slices.values, ops.zeros_like(slices.values))

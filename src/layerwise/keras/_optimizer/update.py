@@ -36,7 +36,7 @@ from layerwise.keras._internals.optimizer import (
     place_of,
     trained_variables,
 )
-from layerwise.keras._internals.tensorflow import assign_on_replicas, mask_slices
+from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices, mask_slices
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._schedule import LearningRateSchedule
@@ -135,6 +135,22 @@ class MultipliedUpdate(OptimizerHooks):
         check_known(self, variables)
         with self._factors.at(self.iterations):
             self._update_unfrozen(grads, list(variables), update)
+
+    def mask_frozen(
+        self, grads: Sequence[Tensor | None], variables: Sequence[Variable]
+    ) -> list[Tensor | None]:
+        """The gradients of a step to come, without those of what is frozen at it.
+
+        For what looks at the gradients before ``apply`` gets them.
+        """
+        _check_lengths(grads, variables)
+        check_known(self, variables)
+        with self._factors.at(self.iterations):
+            active = [self._factors.active(place_of(self, variable)) for variable in variables]
+        return [
+            None if a is False else _mask_gradient(a, gradient)
+            for a, gradient in zip(active, grads, strict=True)
+        ]
 
     def _state_to_restore(
         self, variables: list[Variable], places: list[int], active: list[Tensor | bool]
@@ -285,7 +301,7 @@ def _mask_gradient(active: Tensor | bool, gradient: Tensor | None) -> Tensor | N
     if active is True or gradient is None:
         return gradient
     masked: Tensor
-    if hasattr(gradient, "values") and hasattr(gradient, "indices"):  # tf.IndexedSlices
+    if is_slices(gradient):
         masked = mask_slices(active, gradient)
         return masked
     if hasattr(gradient, "todense"):  # JAX's BCOO
