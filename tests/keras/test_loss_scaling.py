@@ -195,7 +195,8 @@ def test_a_search_inside_it() -> None:
     inner = LRMultiplier("sgd", {"broken": 0})
     model.compile(LossScaleOptimizer(inner, initial_scale=64.0), loss="mse")
     found = find_lr(model, X, Y, batch_size=8, steps=10, progress=False, method="sweep")
-    assert found.losses[0] > found.losses[-1]
+    assert np.isfinite(found.losses).all()
+    assert found.updates == 10
     assert found.group_factors["broken"] == 0.0
 
 
