@@ -64,8 +64,8 @@ def find_lr(
         each group.
 
     Raises:
-        FinderError: The model can't train, the data has no batch, the loss is not a single number,
-            or an argument is out of its range. Nothing has changed.
+        FinderError: The model can't train, or not on such batches; the data has no batch; the loss
+            is not a single number; or an argument is out of its range. Nothing has changed.
 
     Examples:
         >>> import keras, numpy
