@@ -125,7 +125,8 @@ class Recorder(BatchCallback):
         epochs, batches = self.params.get("epochs"), self.params.get("steps")
         if not epochs or not batches:
             return None
-        return step + (epochs - epoch) * batches // batches_per_update(self.model.optimizer)
+        updates: int = (epochs - epoch) * batches // batches_per_update(self.model.optimizer)
+        return step + updates
 
     def wants_ratios(self, step: int) -> bool:
         """Whether to measure the update-to-weight ratios of this step."""

@@ -81,7 +81,8 @@ class SeveralOptimizers:
             if self._leading is None and (after > before[name]).any():
                 self._leading = name
         leading = self._leading or next(iter(self._optimizers))
-        base, rates = None, {}
+        base: Floats | None = None
+        rates: dict[str, Floats] = {}
         for name, optimizer in self._optimizers.items():
             if not self._counted[name]:
                 continue

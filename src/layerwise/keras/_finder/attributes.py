@@ -69,7 +69,7 @@ class AttributeSnapshot:
         for restore in self._restores:
             restore()
 
-    def _keep(self, value: object) -> None:
+    def _keep(self, value: Any) -> None:
         """Keep what is inside a value; it may be met again, also within itself."""
         if id(value) in self._seen or isinstance(value, _PLAIN):
             return
@@ -134,7 +134,7 @@ def _refilled(container: Container) -> Restore:
     kinds: tuple[Any, ...] = (OrderedDict, dict, set, deque)
     kind = next(kind for kind in kinds if isinstance(container, kind))
     content = kind(container)
-    refill = kind.extend if kind is deque else kind.update
+    refill = kind.extend if hasattr(kind, "extend") else kind.update
 
     def restore() -> None:
         kind.clear(container)

@@ -40,11 +40,12 @@ def copy_of(variable: Variable | Tensor) -> Tensor:
     return copy
 
 
-def mask_stored(active: Tensor | bool, sparse: Any) -> Any:
+def mask_stored(active: Tensor | bool, sparse: Any) -> Tensor:
     """A sparse array of JAX (``BCOO``), or one with zeros stored where it is not active."""
     masked = copy(sparse)  # with what it knows of its indices
     masked.data = ops.where(active, sparse.data, ops.zeros_like(sparse.data))
-    return masked
+    result: Tensor = masked
+    return result
 
 
 def number_in(variable: Variable) -> npt.NDArray[np.generic]:

@@ -20,7 +20,7 @@ update of its own, at the present step.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import Variable, ops
@@ -41,8 +41,8 @@ from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, valu
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._schedule import LearningRateSchedule
 
-Update: TypeAlias = Callable[[list[Tensor | None], list[Variable]], object]
-"""What updates variables by their gradients."""
+Update: TypeAlias = Callable[[list[Any], list[Variable]], object]
+"""What updates variables by their gradients, where it takes None for a gradient or does not."""
 
 FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]
 """A state, its value before the step, and whether it may change: False, or a boolean tensor."""
@@ -182,9 +182,10 @@ class MultipliedUpdate(OptimizerHooks):
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> object:
         if not self._factors.in_step:
-            return self._update_by_hand(
-                [gradient], [variable], lambda g, v: self.update_step(*g, *v, learning_rate)
+            self._update_by_hand(
+                [gradient], [variable], lambda g, v: self.update_step(g[0], v[0], learning_rate)
             )
+            return None
         factor = self._factors.factor(place_of(self, variable))
         with self._factors.rate_times(factor):  # for those that read self.learning_rate
             return super().update_step(gradient, variable, _times(learning_rate, factor))
