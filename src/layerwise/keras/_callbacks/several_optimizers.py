@@ -116,6 +116,8 @@ def _optimizers(model: keras.Model) -> Iterator[tuple[str, Optimizer]]:
     seen: set[int] = set()
     attributes = {"optimizer": model.optimizer, **vars(model)}
     for attribute, value in attributes.items():
+        if attribute.startswith("_self_"):  # TensorFlow's own books
+            continue
         name = attribute.lstrip("_")
         several: dict[str, object] = {name: value}
         if isinstance(value, dict):
