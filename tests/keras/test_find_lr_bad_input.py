@@ -106,3 +106,88 @@ def test_an_optimizer_without_one_base_rate() -> None:
     model = make(optimizer=keras.optimizers.MultiOptimizer(optimizers))
     with pytest.raises(FinderError, match="LRMultiplier"):
         find_lr(model, X, Y, progress=False)
+
+
+def generated(batch: Any) -> Any:
+    while True:
+        yield batch
+
+
+class Loaded(keras.utils.PyDataset):
+    """The same batch each time."""
+
+    def __init__(self, batch: Any) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batch
+
+
+WAY_OUT = r"A batch must be x, \(x, y\) or \(x, y, sample_weight\).*train_step\(\)"
+
+
+@pytest.mark.parametrize("data", [generated, Loaded])
+@pytest.mark.parametrize("fitted", [False, True], ids=["new", "after fit"])
+@pytest.mark.parametrize(
+    "batch",
+    [
+        (X, Y, np.ones(32, "float32"), Y),
+        {"pixels": X, "label": Y},
+        (X,),
+        (X[:, :3], Y),
+        (X, np.ones((32, 5, 3), "float32")),
+    ],
+    ids=["extra", "dictionary", "no targets", "inputs", "targets"],
+)
+def test_batches_that_the_model_can_not_take(batch: Any, fitted: bool, data: Any) -> None:
+    model = make()
+    if fitted:
+        model.fit(X, Y, verbose=0)
+    before = everything(model)
+    with pytest.raises(FinderError, match=rf"(?s){WAY_OUT}"):
+        find_lr(model, data(batch), progress=False)
+    assert everything(model) == before
+
+
+def test_the_error_shows_the_batch() -> None:
+    with pytest.raises(
+        FinderError, match=r"'network' can't train on a batch like .*float32\[32, 3"
+    ):
+        find_lr(make(), X[:, :3], Y, progress=False)
+
+
+def test_a_model_without_a_loss() -> None:
+    model = make(loss=None)
+    if keras.backend.backend() == "jax":
+        pytest.skip("on JAX Keras trains it, with a loss of 0")
+    before = everything(model)
+    with pytest.raises(FinderError, match=r"No loss to compute"):
+        find_lr(model, X, Y, progress=False)
+    assert everything(model) == before
+
+
+def test_a_train_step_that_takes_more_than_fit_does() -> None:
+    """Compiled without loss and metrics, such a model trains on any batch; so it is searched."""
+
+    class Own(keras.Model):
+        """Leaves out what is more than two."""
+
+        def train_step(self, *arguments: Any) -> Any:
+            *state, batch = arguments
+            result = super().train_step(*state, batch[:2])
+            return ({"loss": result[0]["loss"]}, result[1]) if state else result
+
+        def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
+            return loss()(y, y_pred)
+
+    plain = make_network()
+    model = Own(plain.inputs, plain.outputs)
+    model.compile("adam")
+    before = everything(model)
+    found = find_lr(model, generated((X, Y, X, X)), steps=10, progress=False, high=0.1)
+    assert found.updates >= 10
+    assert everything(model) == before

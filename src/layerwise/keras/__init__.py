@@ -5,6 +5,7 @@ from layerwise.keras._annotate import annotate
 from layerwise.keras._callbacks.recorder import Recorder
 from layerwise.keras._explain import explain
 from layerwise.keras._finder.find_lr import find_lr
+from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._parameters import layers_of
 from layerwise.keras._schedule import LearningRateSchedule
@@ -12,6 +13,7 @@ from layerwise.keras._schedule import LearningRateSchedule
 __all__ = [
     "LRMultiplier",
     "LearningRateSchedule",
+    "LossScaleOptimizer",
     "Recorder",
     "annotate",
     "callbacks",

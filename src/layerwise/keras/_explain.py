@@ -1,15 +1,23 @@
 """explain: the rate of every weight, read before training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.clone import Identifier
+from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.plan import step_of, with_rates
 from layerwise.multipliers import Layers, Plan, Rules, StepValue
+
+_SCALES = (
+    "Keras' LossScaleOptimizer looks at the gradients of frozen weights too: while one is not "
+    "finite, no weight is updated and the loss scale falls. "
+    "layerwise.keras.LossScaleOptimizer(LRMultiplier(...)) leaves them out."
+)
 
 
 def explain(
@@ -74,11 +82,23 @@ def explain(
     compiled = inner_optimizer(getattr(model, "optimizer", None))
     given = any(argument is not None for argument in (rules, schedule, optimizer, layers))
     if isinstance(compiled, LRMultiplier) and not given:
-        return with_rates(compiled.resolved(variables), compiled, steps, step, learning_rate)
+        plan = with_rates(compiled.resolved(variables), compiled, steps, step, learning_rate)
+        return _with_notes(plan, model, model.optimizer)
     base = compiled or "adam" if optimizer is None else inner_optimizer(optimizer)
     if isinstance(base, LRMultiplier):
         base = base.plain()
     made = LRMultiplier(base, rules, schedule=schedule, match=match, strict=strict, layers=layers)
     if step is None and compiled is not None:
         step = step_of(compiled)
-    return with_rates(made.resolved(variables), made, steps, step, learning_rate)
+    plan = with_rates(made.resolved(variables), made, steps, step, learning_rate)
+    used = getattr(model, "optimizer", None) if optimizer is None else optimizer
+    return _with_notes(plan, model, used)
+
+
+def _with_notes(plan: Plan, model: keras.Model, optimizer: Identifier | None) -> Plan:
+    """The plan, with a note where gradients of frozen weights steer Keras' loss scaling."""
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    scales |= model.dtype_policy.name == "mixed_float16"  # where compile() wraps the optimizer
+    if not scales or isinstance(optimizer, LossScaleOptimizer) or plan.multipliers(plan.step).all():
+        return plan
+    return replace(plan, notes=(*plan.notes, _SCALES))

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 import keras
 from keras import ops
 
-from layerwise.errors import ScheduleError
+from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.keras._internals.values import Step, Tensor
 from layerwise.keras._registered_functions import RegisteredFunctions
 from layerwise.schedules import Schedule
@@ -69,3 +69,15 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
 def as_learning_rate(value: Rate) -> Rate | LearningRateSchedule:
     """What Keras takes as a learning rate: a Layerwise schedule is wrapped for it."""
     return LearningRateSchedule(value) if isinstance(value, Schedule) else value
+
+
+def rate_error(optimizer: str, value: object) -> OptimizerError:
+    """The error for what can't be the learning rate of the optimizer of this name."""
+    hint = (
+        " If this is a finding's suggestion: finding.reason says why there is none, and "
+        "finding.rate_or(1e-3) is the suggestion or else that rate."
+    )
+    return OptimizerError(
+        f"The learning rate of {optimizer!r} must be a number, a schedule or a callable without "
+        f"arguments, got {value!r}.{hint if value is None else ''}"
+    )

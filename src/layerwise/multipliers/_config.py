@@ -195,8 +195,8 @@ def _function(name: str | dict[str, Any], functions: Functions, where: str) -> C
     except (KeyError, TypeError):  # a mapping of names takes no dict as a key
         known = name if isinstance(name, str) else str(name.get("class_name"))
         raise ConfigError(
-            f"{where} needs the function {shown(known)}, which isn't known here. In Keras, register "
-            f"it before loading; elsewhere pass functions={{{shown(known)}: ...}}."
+            f"{where} needs the function {shown(known)}, which isn't known here. In Keras, "
+            f"register it before loading; elsewhere pass functions={{{shown(known)}: ...}}."
         ) from None
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from layerwise.keras._callbacks.several_optimizers import Reading, several_optimizers
 from layerwise.keras._callbacks.step_rate import StepRate
 from layerwise.keras._internals.optimizer import base_rate_of, batches_per_update, inner_optimizer
 from layerwise.keras._optimizer.rate_groups import Floats, Steps, groups_of, over
@@ -51,6 +52,7 @@ class Step:
         epoch: The epoch, from 0.
         time: When it was handed to the device, in Unix seconds.
         ratios: The update-to-weight ratio of each layer, if they were wanted.
+        readings: What each optimizer says, if the model has several.
     """
 
     values: NamedValues | Mapping[str, object]
@@ -59,6 +61,7 @@ class Step:
     epoch: int
     time: float
     ratios: NamedValues | None
+    readings: Mapping[str, Reading]
 
 
 class RowBuilder:
@@ -69,33 +72,30 @@ class RowBuilder:
 
     Attributes:
         per_update: How many batches make one update of its optimizer.
+        scales_loss: Whether it is inside Keras' loss scaling.
         may_skip: Whether a step may leave the optimizer's count as it was.
         counted: How many batches the optimizer had counted after the last step seen here.
         step_rate: What gives the base rate in the place of the optimizer, if something does.
+        several: The model's optimizers, if it has several.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
+        self.scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
         self.per_update = batches_per_update(model.optimizer)
-        self.may_skip = scales_loss or model.steps_per_execution > 1
+        self.may_skip = self.scales_loss or model.steps_per_execution > 1
         self.counted = 0
         self.step_rate: StepRate | None = None
         self._optimizer = model.optimizer
-        self._groups = groups_of(model)
+        self.several = several_optimizers(model)
+        self._groups = groups_of(model) if self.several is None else None
         self._warning: str | None = _MEANS.format(type(model).__name__)
 
     def build(self, steps: Sequence[Step]) -> list[BatchRow]:
         """The rows of these steps, fetched from the device."""
-        after = np.array([int(_number(step.batches)) for step in steps], dtype="int64")
-        before = after - 1
-        if self.may_skip:
-            known = np.concatenate([[self.counted], after[:-1]])
-            before = np.where(after == known, after, before)
-        self.counted = int(after[-1])
-        updates = before // self.per_update
-        base = self._base_rates(steps, before, updates)
-        groups = self._groups
-        rates = {} if groups is None or base is None else groups.rates(base, updates)
+        if self.several is None:
+            updates, base, rates = self._columns(steps)
+        else:
+            updates, base, rates = self.several.columns([step.readings for step in steps])
         self._warn_of_means(steps[0])
         rows: list[BatchRow] = []
         for i, step in enumerate(steps):
@@ -113,6 +113,20 @@ class RowBuilder:
                 }
             )
         return rows
+
+    def _columns(self, steps: Sequence[Step]) -> tuple[Steps, Floats | None, dict[str, Floats]]:
+        """The step, the base rate and the rate of each group, for each of these steps."""
+        after = np.array([int(_number(step.batches)) for step in steps], dtype="int64")
+        before = after - 1
+        if self.may_skip:
+            known = np.concatenate([[self.counted], after[:-1]])
+            before = np.where(after == known, after, before)
+        self.counted = int(after[-1])
+        updates = before // self.per_update
+        base = self._base_rates(steps, before, updates)
+        groups = self._groups
+        rates = {} if groups is None or base is None else groups.rates(base, updates)
+        return updates, base, rates
 
     def _base_rates(self, steps: Sequence[Step], batches: Steps, updates: Steps) -> Floats | None:
         """The base rate of each step; None if a function without arguments gives it."""

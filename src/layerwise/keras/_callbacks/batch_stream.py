@@ -82,6 +82,7 @@ class BatchStream:
         self._state: State | None = None
         self._rate: float | None = None
         self._batches, self._outdated = 0, True
+        self._began: int | None = None  # what the optimizer had counted when training began
         original = model.train_function
         self._prepare_function()
         model.train_function = TrainFunctionProxy(original, self)
@@ -179,10 +180,25 @@ class BatchStream:
             self._optimizer = OptimizerState(self._model.optimizer)
         state = arguments[0] if _on_jax() else None
         if self._outdated or (state is not None and state is not self._state):
-            self._rate, self._batches = self._optimizer.rate(state), self._optimizer.batches(state)
+            several = self._rows.several
+            self._rate = self._optimizer.rate(state)
+            counted = self._optimizer.batches(state) if several is None else several.batches()
+            self._batches = self._counted_or_seen(counted)
             self._outdated = False
             if not len(self._pending):
                 self._rows.counted = self._batches
+
+    def _counted_or_seen(self, counted: int) -> int:
+        """The optimizer's count, or that of the batches here if it never counts.
+
+        A ``train_step()`` of the user's may train with something else.
+        """
+        if self._began is None:
+            self._began = counted
+        seen = self._batches > self._began
+        if seen and counted == self._began and not self._rows.scales_loss:
+            return self._batches
+        return counted
 
     def _with_rate(self, arguments: tuple[Any, ...], step: int) -> tuple[Any, ...]:
         if self._rate_rule is None or self._optimizer is None:
@@ -217,7 +233,9 @@ class BatchStream:
             rate, batches = values.get("rate"), values["batches"]
         elif state is not None and self._rows.may_skip and self._optimizer is not None:
             batches = self._optimizer.batches_on_device(state)
-        return Step(given, batches, rate, self._epoch, time.time(), ratios)
+        several = self._rows.several
+        readings = {} if several is None else several.read()
+        return Step(given, batches, rate, self._epoch, time.time(), ratios, readings)
 
 
 def _on_jax() -> bool:

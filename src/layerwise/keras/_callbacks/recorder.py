@@ -8,7 +8,7 @@ from typing import Self, SupportsIndex
 
 from layerwise import recorder
 from layerwise.keras._callbacks.batch_callback import BatchCallback
-from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.recorder import BatchRow, check_ratios, check_wait
 
@@ -37,7 +37,13 @@ class Recorder(BatchCallback):
     - With ``steps_per_execution`` there is one row for each execution, that of its last batch.
     - A ``train_step()`` of your own that updates the metrics of ``Model.metrics`` by name is read
       like Keras'. Of any other, the values that it returns are recorded, with a warning.
-    - Under gradient accumulation the batches of one update have the same step.
+    - Under gradient accumulation the batches of one update have the same step, and so have an
+      update that loss scaling skips and the next one.
+    - In a model with optimizers beside ``model.optimizer``, such as a GAN, the rates are those of
+      each optimizer that trains, by the name of its attribute: ``rates/d_optimizer``. Step and
+      base rate are those of the first that counts. On JAX, ``fit`` knows ``model.optimizer`` only.
+    - ``train_on_batch`` calls no callbacks: there a ``layerwise.recorder.Recorder`` writes a row
+      with ``log(step=..., loss=...)``.
 
     Args:
         run: The run's folder, made if need be. Its last part is the run's name.
@@ -91,21 +97,36 @@ class Recorder(BatchCallback):
         self._open = partial(recorder.Recorder, self.run, every=every, sinks=tuple(sinks))
         self._record: recorder.Recorder | None = self._open()
         self._last = BatchRow()
+        self._begun = False
 
     def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_begin(logs)
         if self._record is None:
             self._record = self._open()
-        optimizer = inner_optimizer(self.model.optimizer)
-        if isinstance(optimizer, LRMultiplier):
-            variables = self.model.trainable_variables
-            plan = optimizer.plan() if optimizer.built else optimizer.plan_for(variables)
-            self._record.save_plan(plan, self._length())
+        self._begun = False
 
-    def _length(self) -> int | None:
-        """How many steps the training has, if that is known."""
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        optimizer = inner_optimizer(self.model.optimizer)
+        if self._begun or self._record is None or not isinstance(optimizer, LRMultiplier):
+            return
+        self._begun = True
+        variables = self.model.trainable_variables
+        plan = optimizer.plan() if optimizer.built else optimizer.plan_for(variables)
+        self._record.save_plan(plan, self._length(plan.step, epoch))
+
+    def _length(self, step: int, epoch: int) -> int | None:
+        """The step at which this training ends, if that is known.
+
+        Args:
+            step: The updates applied before its first epoch.
+            epoch: That epoch.
+        """
         epochs, batches = self.params.get("epochs"), self.params.get("steps")
-        return epochs * batches if epochs and batches else None
+        if not epochs or not batches:
+            return None
+        updates: int = (epochs - epoch) * batches // batches_per_update(self.model.optimizer)
+        return step + updates
 
     def wants_ratios(self, step: int) -> bool:
         """Whether to measure the update-to-weight ratios of this step."""

@@ -71,7 +71,7 @@ class UpdateRatios:
 
     def _ratios(self, before: Sequence[Any], after: Sequence[Any]) -> keras.KerasTensor:
         def squares(values: list[Any]) -> keras.KerasTensor:
-            return ops.sum(ops.stack([ops.sum(ops.square(ops.cast(v, "float32"))) for v in values]))
+            return ops.sum(ops.stack([ops.sum(ops.square(_real(v))) for v in values]))
 
         changes = [ops.subtract(b, a) for a, b in zip(before, after, strict=True)]
         return ops.stack(
@@ -81,3 +81,9 @@ class UpdateRatios:
                 for places in self._members
             ]
         )
+
+
+def _real(value: Any) -> keras.KerasTensor:
+    """The values in float32; of complex ones their absolute values."""
+    is_complex = keras.backend.standardize_dtype(value.dtype).startswith("complex")
+    return ops.cast(ops.abs(value) if is_complex else value, "float32")

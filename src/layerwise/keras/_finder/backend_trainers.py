@@ -9,6 +9,7 @@ from layerwise.keras._finder.restore import VariableSnapshot, variables_of
 from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
 from layerwise.keras._internals.optimizer import accumulated_gradients
 from layerwise.keras._internals.random_states import RandomStates, TorchGenerator
+from layerwise.keras._internals.tensorflow import on_each_replica
 from layerwise.keras._internals.trainer import (
     METRICS_PART,
     OPTIMIZER_PART,
@@ -23,8 +24,10 @@ class EagerTrainer(KerasTrainer):
 
     def snapshot(self) -> Snapshot:
         """See ``layerwise.finder.Trainer``."""
-        values = VariableSnapshot(variables_of(self.model), self.on_host)
-        return RandomStates(self.generators), values
+        attributes = self._attributes(variables_of(self.model, replicas=False))
+        others = on_each_replica(self.model, attributes.variables)
+        values = VariableSnapshot([*variables_of(self.model), *others], self.on_host)
+        return RandomStates(self.generators), attributes, values
 
     def _begin(self, per_update: int) -> None:
         self._reset_tensors = [
@@ -84,7 +87,9 @@ class FunctionalTrainer(KerasTrainer):
     def snapshot(self) -> Snapshot:
         """See ``layerwise.finder.Trainer``."""
         every = [variable for part in self._variables for variable in part]
-        return RandomStates(self.generators), VariableSnapshot(every) if self.on_host else None
+        attributes = self._attributes(every)
+        values = VariableSnapshot([*(every if self.on_host else ()), *attributes.variables])
+        return RandomStates(self.generators), attributes, values
 
     def restore(self, state: Snapshot) -> None:
         """See ``layerwise.finder.Trainer``."""

@@ -1,9 +1,12 @@
 """The batches of a search: from all data that ``fit`` takes, one list for each applied update."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
+from textwrap import shorten
 from types import GeneratorType
+from typing import Any
 
 import keras
 
@@ -18,6 +21,47 @@ from layerwise.keras._internals.data import (
 )
 from layerwise.keras._internals.random_states import TorchGenerator
 from layerwise.keras._internals.tensorflow import is_dataset, remade_dataset
+
+_LENGTH = 300  # of what is quoted of an error
+
+_FORMS = (
+    "A batch must be x, (x, y) or (x, y, sample_weight) for Keras; a dictionary alone is x. Let "
+    "the data give such batches, for example by dataset.map(lambda batch: (batch['image'], "
+    "batch['label'])). A model that overrides train_step(), compiled without loss and "
+    "metrics, may take others as well, from a generator, a tf.data.Dataset or a DataLoader."
+)
+
+
+def unfit_batch(model: keras.Model, batch: object, error: Exception) -> FinderError:
+    """The error for a batch that a model can't train on.
+
+    Args:
+        model: The model.
+        batch: The batch.
+        error: What Keras or the model raised.
+    """
+    form = keras.tree.map_structure(_Array, batch, none_is_leaf=False)
+    return FinderError(
+        f"The model {model.name!r} can't train on a batch like {form}: {_in_short(error)} {_FORMS}"
+    )
+
+
+class _Array:
+    """How an array is shown in an error: ``float32[8, 6]``."""
+
+    def __init__(self, array: Any) -> None:
+        dtype = getattr(array, "dtype", type(array).__name__)
+        name = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+        self._text = f"{name}{list(getattr(array, 'shape', ()))}"
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _in_short(error: Exception) -> str:
+    """What went wrong as one sentence, without the arguments that Keras lists."""
+    plain = re.sub(r"\x1b\[\d*m", "", str(error)).partition("\n\nArguments received")[0]
+    return f"{shorten(plain, _LENGTH, placeholder=' ...').rstrip('.')}."
 
 
 class FinderBatches:
@@ -75,7 +119,9 @@ class FinderBatches:
         try:
             self._adapter = self._make_adapter()
         except (ValueError, TypeError, KeyError) as error:
-            raise FinderError(f"Keras can't train on this data: {error}") from error
+            raise FinderError(
+                f"Keras can't train on this data: {_in_short(error)} {_FORMS}"
+            ) from error
         self.held_out: FinderBatches | None = None
         if held_out is not None:
             x_held, y_held, weight = keras.utils.unpack_x_y_sample_weight(held_out)
@@ -94,12 +140,15 @@ class FinderBatches:
             FinderError: There is none.
         """
         empty = self._adapter.num_batches == 0
-        for batch in () if empty else self._one_pass() if self._once is None else self._once:
-            if self._once is None:
-                stop_workers(self._adapter)
-            else:
-                self._once = chain([batch], self._once)
-            return on_one_replica(batch)
+        try:
+            for batch in () if empty else self._one_pass() if self._once is None else self._once:
+                if self._once is None:
+                    stop_workers(self._adapter)
+                else:
+                    self._once = chain([batch], self._once)
+                return on_one_replica(batch)
+        except (ValueError, TypeError) as error:
+            raise FinderError(f"The data gives no batch: {_in_short(error)} {_FORMS}") from error
         raise FinderError(
             "The data has no batch: pass arrays, a dataset or a loader that is not empty."
         )

@@ -6,11 +6,11 @@ from typing import Unpack
 
 import keras
 
-from layerwise.errors import FinderError
+from layerwise.errors import FinderError, LayerwiseError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
 from layerwise.keras._finder.base_rate import group_factors, searchable_rate
-from layerwise.keras._finder.batches import FinderBatches, generators_of
+from layerwise.keras._finder.batches import FinderBatches, generators_of, unfit_batch
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.optimizer import batches_per_update
@@ -64,8 +64,8 @@ def find_lr(
         each group.
 
     Raises:
-        FinderError: The model can't train, the data has no batch, the loss is not a single number,
-            or an argument is out of its range. Nothing has changed.
+        FinderError: The model can't train, or not on such batches; the data has no batch; the loss
+            is not a single number; or an argument is out of its range. Nothing has changed.
 
     Examples:
         >>> import keras, numpy
@@ -87,7 +87,7 @@ def find_lr(
     per_update = _batches_per_update(model, wanted.accumulate)
     trainer = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
     generators = generators_of(x, held_out)
-    with restored_after(model, generators) as random, searchable_rate(model) as lifted:
+    with restored_after(model, generators) as before, searchable_rate(model) as lifted:
         batches = FinderBatches(
             *(model, per_update, x, y),
             sample_weight=sample_weight,
@@ -98,9 +98,10 @@ def find_lr(
         )
         with closing(batches):
             first = batches.first()
-            random.put_back()
-            shape = build_as_fit_would(model, first)
-            random.renew()  # weights made now stay, and so does what was drawn for them
+            before.random.put_back()
+            shape = _built_on(model, first)
+            before.layers.put_back()  # building calls the layers
+            before.random.renew()  # weights made now stay, and so does what was drawn for them
             if not model.trainable_variables:
                 raise FinderError(f"The model {model.name!r} has no weights that train.")
             check_scalar(model, shape or ())
@@ -122,6 +123,16 @@ def _check_model(model: object) -> None:
             f"The model {model.name!r} is not compiled with an optimizer: call "
             "model.compile(optimizer, loss) first."
         )
+
+
+def _built_on(model: keras.Model, batch: object) -> tuple[int, ...] | None:
+    """The shape of the loss on a batch, for which everything is built as ``fit`` would."""
+    try:
+        return build_as_fit_would(model, batch)
+    except LayerwiseError:
+        raise
+    except Exception as error:
+        raise unfit_batch(model, batch, error) from error
 
 
 def _batches_per_update(model: keras.Model, accumulate: int | None) -> int:

@@ -7,20 +7,26 @@ loss is reset before each batch, so that it gives the loss of this batch.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from layerwise.errors import FinderError
+from layerwise.keras._finder.attributes import AttributeSnapshot
+from layerwise.keras._finder.batches import unfit_batch
 from layerwise.keras._finder.restore import VariableSnapshot, host_value, unique
+from layerwise.keras._internals.data import on_one_replica
+from layerwise.keras._internals.layer import layers_within
 from layerwise.keras._internals.optimizer import batch_count, inner_optimizer, rate_variable
 from layerwise.keras._internals.random_states import RandomStates, TorchGenerator
 from layerwise.keras._internals.tensorflow import on_each_replica
+from layerwise.keras._internals.trainer import has_own_train_step, parts_built_by_fit
 
 _ATTEMPTS = 40  # a loss scale can't be halved more often before float32 ends
 
-Snapshot = tuple[RandomStates, VariableSnapshot | None]
+Snapshot = tuple[RandomStates, AttributeSnapshot, VariableSnapshot]
 
 
 class KerasTrainer(ABC):
@@ -57,7 +63,8 @@ class KerasTrainer(ABC):
 
     def train(self, batch: list[object], rate: float) -> float:
         """Apply one update on the batches of a list; returns the mean of their losses."""
-        if not self.begun:
+        first = not self.begun
+        if first:
             self.begun = True
             self._begin(len(batch))
         self._set_rate(rate)
@@ -65,7 +72,7 @@ class KerasTrainer(ABC):
         for part in batch:
             for _ in range(_ATTEMPTS):
                 count = self._count() if self.scales_loss else None
-                loss = self._loss_of(self._train_on(part))
+                loss = self._loss_of(self._first_on(part) if first else self._train_on(part))
                 if count is None or self._count() != count:
                     break
             else:
@@ -73,13 +80,28 @@ class KerasTrainer(ABC):
             losses.append(loss)
         return sum(losses) / len(losses)
 
+    def _first_on(self, batch: object) -> object:
+        """Train on the first batch, where a model may turn out not to take such batches."""
+        try:
+            return self._train_on(batch)
+        except Exception as error:
+            if has_own_train_step(self.model):
+                raise
+            raise unfit_batch(self.model, on_one_replica(batch), error) from error
+
     def restore(self, state: Snapshot) -> None:
         """See ``layerwise.finder.Trainer``."""
-        random, values = state
-        if values is not None and self.begun:
+        random, attributes, values = state
+        attributes.put_back()
+        if self.begun:
             values.put_back()
         random.put_back()
         self.begun = False
+
+    def _attributes(self, known: Sequence[keras.Variable]) -> AttributeSnapshot:
+        """What the model, its layers and its optimizer keep beside these variables."""
+        objects = [*parts_built_by_fit(self.model), *layers_within(self.model)]
+        return AttributeSnapshot(objects, known)
 
     def _loss_of(self, logs: object) -> float:
         if not isinstance(logs, dict) or "loss" not in logs:

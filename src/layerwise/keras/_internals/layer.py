@@ -61,3 +61,8 @@ def stages(model: keras.Model) -> list[list[keras.Layer]]:
         [operation for operation in by_depth[depth] if isinstance(operation, keras.Layer)]
         for depth in sorted(by_depth, reverse=True)
     ]
+
+
+def layers_within(model: keras.Model) -> list[keras.layers.Layer]:
+    """The model, and every layer inside it, at any depth."""
+    return list(model._flatten_layers(include_self=True, recursive=True))

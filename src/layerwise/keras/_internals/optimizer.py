@@ -135,7 +135,7 @@ class OptimizerHooks(Optimizer):
             for name in lists if isinstance(self, kind) else ():
                 owner |= {id(v): i for i, v in enumerate(getattr(self, name)) if v is not None}
         attributes = {id(value) for value in vars(self).values()}
-        of_variable: list[list[Variable]] = [[] for _ in place]
+        of_variable: list[list[Variable]] = [[] for _ in self._trainable_variables]
         shared, unknown = [], []
         # While a callback sets the rate, the rate's variable is in no attribute.
         aside = {id(v) for v in (self._iterations, self._learning_rate, *averages_of(self))}

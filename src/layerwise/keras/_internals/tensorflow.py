@@ -58,10 +58,28 @@ def assign_on_replicas(
     )
 
 
+def is_slices(gradient: object) -> bool:
+    """Whether it is the sparse gradient of an embedding, ``tf.IndexedSlices``."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(gradient, tf.IndexedSlices)
+
+
 def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> "tf.IndexedSlices":
     """The sparse gradient of an embedding, or zeros where it is not active."""
     values = ops.where(active, slices.values, ops.zeros_like(slices.values))
     return type(slices)(values, slices.indices, slices.dense_shape)
+
+
+def is_own_variable(value: object) -> bool:
+    """Whether it is a variable of TensorFlow itself, that no variable of Keras holds."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(value, tf.Variable)
 
 
 def replica() -> int:

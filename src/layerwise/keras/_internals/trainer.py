@@ -156,22 +156,39 @@ def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | N
 
     Returns:
         The shape of the loss on it; None if the model doesn't tell without training.
+
+    Raises:
+        Exception: Keras' error, or the model's, if it can't train on such a batch.
     """
 
     def symbolic(array: Any) -> keras.KerasTensor:
         return keras.KerasTensor(array.shape, keras.backend.standardize_dtype(array.dtype))
 
     with where_fit_builds(model):
-        model._symbolic_build(data_batch=batch)
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
         try:
+            model._symbolic_build(data_batch=batch)
+        except Exception:
+            if not (has_own_train_step(model) and keras.backend.backend() == "tensorflow"):
+                raise
+            # There ``fit`` builds nothing ahead, so that such a step may take any batch.
+            model.optimizer.build(model.trainable_variables)
+            return None
+        try:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
             prediction = backend.compute_output_spec(model, x, training=False)
             loss = backend.compute_output_spec(
                 model._compute_loss, x, y, prediction, sample_weight=weight, training=False
             )
             return tuple(loss.shape)
-        except Exception:  # a train_step() of the user's may not need these methods
-            return None
+        except Exception:
+            if has_own_train_step(model) or model._compile_loss is None:
+                return None  # it may train without these methods
+            raise
+
+
+def has_own_train_step(model: keras.Model) -> bool:
+    """Whether the model has a ``train_step()`` of the user's."""
+    return "train_step" in vars(model) or type(model).train_step is not keras.Model.train_step
 
 
 def give_arrays_away(model: keras.Model) -> None:

@@ -1,7 +1,8 @@
 """The values of Keras' variables."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from copy import copy
+from typing import Any, Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -37,6 +38,14 @@ def copy_of(variable: Variable | Tensor) -> Tensor:
     """A copy of the present value."""
     copy: Tensor = ops.copy(value_of(variable))
     return copy
+
+
+def mask_stored(active: Tensor | bool, sparse: Any) -> Tensor:
+    """A sparse array of JAX (``BCOO``), or one with zeros stored where it is not active."""
+    masked = copy(sparse)  # with what it knows of its indices
+    masked.data = ops.where(active, sparse.data, ops.zeros_like(sparse.data))
+    result: Tensor = masked
+    return result
 
 
 def number_in(variable: Variable) -> npt.NDArray[np.generic]:

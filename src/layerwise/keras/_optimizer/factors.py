@@ -76,6 +76,11 @@ class Factors:
                 self._active, self._factor, self.before = [], [], {}
 
     @property
+    def in_step(self) -> bool:
+        """Whether a step is being built or run, so that its factors are there."""
+        return self._depth > 0
+
+    @property
     def all_active(self) -> bool:
         """Whether every variable is known to train at this step."""
         return all(active is True for active in self._active)

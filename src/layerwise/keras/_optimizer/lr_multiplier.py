@@ -11,7 +11,12 @@ from keras.optimizers import Optimizer
 from layerwise.errors import OptimizerError
 from layerwise.keras._annotations import note_all_saved
 from layerwise.keras._internals.classes import become, unpickler
-from layerwise.keras._internals.optimizer import Rate, check_hooks, trained_variables
+from layerwise.keras._internals.optimizer import (
+    Rate,
+    check_hooks,
+    rate_variable,
+    trained_variables,
+)
 from layerwise.keras._internals.values import copy_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
@@ -25,7 +30,7 @@ from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
-from layerwise.keras._schedule import as_learning_rate
+from layerwise.keras._schedule import as_learning_rate, rate_error
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 
 
@@ -179,7 +184,12 @@ class LRMultiplier(MultipliedUpdate):
 
     @learning_rate.setter
     def learning_rate(self, value: float | Rate) -> None:
-        Optimizer.learning_rate.fset(self, as_learning_rate(value))
+        try:
+            Optimizer.learning_rate.fset(self, as_learning_rate(value))
+        except Exception as error:
+            if rate_variable(self) is None:
+                raise  # the optimizer was made with a schedule, and Keras says so
+            raise rate_error(self.name, value) from error
 
     def learning_rates(self) -> dict[str, float]:
         """Each variable's effective rate for the next update, by path.

@@ -14,10 +14,13 @@ learning rate:
 - ``apply`` leaves out the variables that are frozen for good, and restores those that are frozen
   at this step only;
 - the moving average of a frozen weight stays as it is, too.
+
+A subclass or a loop of the user's may call these methods outside of ``apply``. Then each is an
+update of its own, at the present step.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 from keras import Variable, ops
@@ -33,10 +36,13 @@ from layerwise.keras._internals.optimizer import (
     place_of,
     trained_variables,
 )
-from layerwise.keras._internals.tensorflow import assign_on_replicas, mask_slices
-from layerwise.keras._internals.values import Tensor, copy_of, value_of
+from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices, mask_slices
+from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._schedule import LearningRateSchedule
+
+Update: TypeAlias = Callable[[list[Any], list[Variable]], object]
+"""What updates variables by their gradients, where it takes None for a gradient or does not."""
 
 FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]
 """A state, its value before the step, and whether it may change: False, or a boolean tensor."""
@@ -87,14 +93,22 @@ class MultipliedUpdate(OptimizerHooks):
             if not self.built:
                 with keras.name_scope(self.name, caller=self):
                     self.build(variables)
+            _check_lengths(grads, variables)
             check_known(self, variables)
         with self._factors.at(self.iterations):
-            self._apply_unfrozen(list(grads), variables)
+            updated = self._update_unfrozen(list(grads), variables, super().apply)
+            if grads and not updated:
+                if self.use_ema:
+                    self.update_averages(trained_variables(self))
+                batch_count(self).assign_add(1)
 
-    def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
+    def _update_unfrozen(
+        self, grads: list[Tensor | None], variables: list[Variable], update: Update
+    ) -> bool:
+        """Update what is not frozen at this step; returns whether there is anything."""
         if self._factors.all_active:
-            super().apply(grads, variables)
-            return
+            update(grads, variables)
+            return True
         places = [place_of(self, v) for v in variables]
         active = [self._factors.active(place) for place in places]
         kept = self._state_to_restore(variables, places, active)
@@ -104,12 +118,39 @@ class MultipliedUpdate(OptimizerHooks):
             if a is not False
         ]
         if pairs:
-            super().apply([g for g, _ in pairs], [v for _, v in pairs])
-        elif grads:
-            if self.use_ema:
-                self.update_averages(trained_variables(self))
-            batch_count(self).assign_add(1)
+            update([g for g, _ in pairs], [v for _, v in pairs])
         self._restore(kept)
+        return bool(pairs)
+
+    def _update_by_hand(
+        self, grads: list[Tensor | None], variables: Sequence[Variable], update: Update
+    ) -> None:
+        """Run a part of an update that is called outside of ``apply``, at the present step."""
+        if not self.built:
+            raise OptimizerError(
+                f"The optimizer {self.name!r} has not seen its variables yet, so their rates are "
+                "not known. Call optimizer.build(model.trainable_variables) first."
+            )
+        _check_lengths(grads, variables)
+        check_known(self, variables)
+        with self._factors.at(self.iterations):
+            self._update_unfrozen(grads, list(variables), update)
+
+    def mask_frozen(
+        self, grads: Sequence[Tensor | None], variables: Sequence[Variable]
+    ) -> list[Tensor | None]:
+        """The gradients of a step to come, without those of what is frozen at it.
+
+        For what looks at the gradients before ``apply`` gets them.
+        """
+        _check_lengths(grads, variables)
+        check_known(self, variables)
+        with self._factors.at(self.iterations):
+            active = [self._factors.active(place_of(self, variable)) for variable in variables]
+        return [
+            None if a is False else _mask_gradient(a, gradient)
+            for a, gradient in zip(active, grads, strict=True)
+        ]
 
     def _state_to_restore(
         self, variables: list[Variable], places: list[int], active: list[Tensor | bool]
@@ -140,6 +181,11 @@ class MultipliedUpdate(OptimizerHooks):
             state.assign(before if active is False else ops.where(active, value_of(state), before))
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> object:
+        if not self._factors.in_step:
+            self._update_by_hand(
+                [gradient], [variable], lambda g, v: self.update_step(g[0], v[0], learning_rate)
+            )
+            return None
         factor = self._factors.factor(place_of(self, variable))
         with self._factors.rate_times(factor):  # for those that read self.learning_rate
             return super().update_step(gradient, variable, _times(learning_rate, factor))
@@ -147,6 +193,11 @@ class MultipliedUpdate(OptimizerHooks):
     def update_together(
         self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
+        if not self._factors.in_step:
+            self._update_by_hand(
+                list(gradients), variables, lambda g, v: self.update_together(g, v, rate)
+            )
+            return
         shared = [(state, copy_of(state)) for state in self._slots.shared]
         for n, (factor, members) in enumerate(self._by_factor(variables)):
             if n:
@@ -162,6 +213,11 @@ class MultipliedUpdate(OptimizerHooks):
     def update_all(
         self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
+        if not self._factors.in_step:
+            self._update_by_hand(
+                list(gradients), variables, lambda g, v: self.update_all(g, v, rate)
+            )
+            return
         self._factors.asked = 0
         super().update_all(gradients, variables, rate)
         if self._factors.asked < len(gradients):
@@ -183,6 +239,10 @@ class MultipliedUpdate(OptimizerHooks):
         return list(groups.values())
 
     def decay(self, variables: Sequence[Variable]) -> None:
+        if not self._factors.in_step:
+            nothing: list[Tensor | None] = [None] * len(variables)
+            self._update_by_hand(nothing, variables, lambda _, v: self.decay(v))
+            return
         for factor, members in self._by_factor(variables):
             with self._factors.rate_times(factor):
                 super().decay([variables[m] for m in members])
@@ -198,6 +258,10 @@ class MultipliedUpdate(OptimizerHooks):
     # -- moving average of the weights --------------------------------------------------------
 
     def update_averages(self, variables: Sequence[Variable]) -> None:
+        if not self._factors.in_step:
+            with self._factors.at(self.iterations):
+                self.update_averages(variables)
+            return
         kept = [
             (average, copy_of(average), self._factors.before.get(i, value_of(variable)), active)
             for i, (variable, average) in enumerate(zip(variables, averages_of(self), strict=True))
@@ -221,6 +285,14 @@ class MultipliedUpdate(OptimizerHooks):
             variable.assign(value)
 
 
+def _check_lengths(grads: Sequence[object], variables: Sequence[object]) -> None:
+    if len(grads) != len(variables):
+        raise OptimizerError(
+            f"There are {len(grads)} gradients for {len(variables)} variables; pass one for each, "
+            "and None for a variable without a gradient."
+        )
+
+
 def _times(rate: Tensor, factor: Tensor | float | None) -> Tensor:
     return rate if factor is None else rate * factor
 
@@ -230,8 +302,11 @@ def _mask_gradient(active: Tensor | bool, gradient: Tensor | None) -> Tensor | N
     if active is True or gradient is None:
         return gradient
     masked: Tensor
-    if hasattr(gradient, "values") and hasattr(gradient, "indices"):  # tf.IndexedSlices
+    if is_slices(gradient):
         masked = mask_slices(active, gradient)
+        return masked
+    if hasattr(gradient, "todense"):  # JAX's BCOO
+        masked = mask_stored(active, gradient)
         return masked
     masked = ops.where(active, gradient, ops.zeros_like(gradient))
     return masked
