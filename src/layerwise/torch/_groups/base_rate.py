@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from layerwise.errors import FinderError, ScheduleError
+from layerwise.errors import FinderError, OptimizerError, ScheduleError
 from layerwise.multipliers import distinct, value_at
 from layerwise.torch._groups.stored_multiplier import KEY as MULTIPLIER
 from layerwise.torch._groups.stored_multiplier import read_multiplier
@@ -22,13 +22,29 @@ Setting: TypeAlias = float | Tensor | tuple[float | Tensor, ...]
 
 def names_of(optimizer: Optimizer) -> list[str]:
     """The names of an optimizer's groups; one without a name is called by its place."""
-    groups = optimizer.param_groups
+    return group_names(optimizer.param_groups)
+
+
+def group_names(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of groups; one without a name is called by its place."""
     return [str(group.get("name", f"group {place}")) for place, group in enumerate(groups)]
 
 
 def base_of(group: Mapping[str, Any]) -> float:
-    """A group's base rate: its ``initial_lr`` once it has been scheduled, its ``lr`` before."""
-    return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
+    """A group's base rate: its ``initial_lr`` once it has been scheduled, its ``lr`` before.
+
+    Raises:
+        OptimizerError: It has none.
+    """
+    try:
+        return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
+    except (KeyError, TypeError):
+        name = f"The group {group['name']!r}" if "name" in group else "A group of the optimizer"
+        raise OptimizerError(
+            f"{name} has lr={group.get('lr')!r}, so that there is no rate to multiply. An "
+            "optimizer that makes a rate of its own, such as Adafactor, has to be given one in its "
+            "place: lr=1e-3, and relative_step=False where it has that."
+        ) from None
 
 
 def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:

@@ -9,9 +9,11 @@ from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
 from layerwise.torch._groups.base_rate import BASE
+from layerwise.torch._groups.group_parameters import NAMES, GroupParameters
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import write_multiplier
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
+from layerwise.torch._scheduler.step_hooks import watch_copy, watch_loads, watch_steps
 
 
 class ParamGroups(list[dict[str, Any]]):
@@ -112,13 +114,20 @@ def param_groups(
     groups.plan = plan
     for name, (_, places) in zip(_names(plan, members), members, strict=True):
         row = plan.rows[places[0]]
-        group: dict[str, Any] = {"params": [tensors[place].tensor for place in places]}
+        moves = not isinstance(row.value, float | int)
+        members_of_it = [tensors[place] for place in places]
+        group: dict[str, Any] = {
+            "params": GroupParameters(
+                (each.tensor for each in members_of_it), watch_steps if moves else watch_loads
+            ),
+            NAMES: [each.short for each in members_of_it],
+        }
         group |= {"name": name, "lr": _scaled(lr, float(first[places[0]])), BASE: float(lr)}
         if row.parameter.weight_decay is not None:
             group["weight_decay"] = row.parameter.weight_decay
-        if not isinstance(row.value, float | int):
+        if moves:
             group["initial_lr"] = float(lr)
-            write_multiplier(row.value, group)
+            write_multiplier(row.value, group, watch_copy)
         groups.append(group)
     return groups
 

@@ -110,7 +110,7 @@ class GroupSchedules:
 
 
 def values_at(
-    values: Sequence[Value | None], step: int, names: Sequence[str], what: str
+    values: Sequence[Value | None], step: float, names: Sequence[str], what: str
 ) -> list[float | None]:
     """The value of each group's schedule at a step; one that several share is evaluated once.
 

@@ -76,7 +76,7 @@ class Hyperparameters:
                     hint = f"; it has {other}" if other in group else ""
                     raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
 
-    def at(self, step: int, optimizer: Optimizer) -> list[dict[str, Setting]]:
+    def at(self, step: float, optimizer: Optimizer) -> list[dict[str, Setting]]:
         """What is to be written into each group at a step.
 
         Raises:

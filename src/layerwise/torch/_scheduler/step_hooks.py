@@ -1,76 +1,147 @@
-"""What an optimizer calls while it steps, and when a state is loaded.
+"""What an optimizer calls while it steps, and when its state is saved or loaded.
 
-Every PyTorch optimizer skips a parameter that has no gradient. So a frozen group is left out of a
-step, with its weight decay and state, by withholding its gradients: they are taken from the
-parameters before ``optimizer.step()``, NaN or not, and put back after it. PyTorch has hooks for
-this; nothing is patched.
+PyTorch has hooks for this; nothing is patched. An optimizer has one ``OptimizerHooks``, from the
+moment at which a group of ``param_groups`` joins it or a ``ScheduleLR`` is made for it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-from weakref import finalize, ref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+from weakref import ref
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from layerwise.errors import OptimizerError
-from layerwise.torch._groups.base_rate import names_of
-from layerwise.torch._groups.stored_multiplier import KEY, with_function
-from layerwise.torch._scheduler.group_schedules import listed
+from layerwise.torch._groups.base_rate import group_names
+from layerwise.torch._groups.stored_multiplier import KEY, keep_multiplier
+from layerwise.torch._scheduler.loaded_state import state_for
+from layerwise.torch._scheduler.other_schedulers import hookable, named, schedulers_on
+from layerwise.torch._scheduler.withheld_gradients import WithheldGradients
 
-Owner = TypeVar("Owner")
-
-
-class WithheldGradients:
-    """The gradients of frozen parameters, where the optimizer can't see them."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[Tensor, Tensor]] = []
-
-    def take(self, groups: Sequence[dict[str, Any]]) -> None:
-        """Take the gradients of these groups from their parameters."""
-        for group in groups:
-            for tensor in group["params"]:
-                if tensor.grad is not None:
-                    self._kept.append((tensor, tensor.grad))
-                    tensor.grad = None
-
-    def give_back(self) -> None:
-        """Put them back in their places."""
-        for tensor, gradient in self._kept:
-            tensor.grad = gradient
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop them: they are from a step that has failed."""
-        self._kept.clear()
+_ATTRIBUTE = "_layerwise_hooks"
 
 
-def attach(
-    optimizer: Optimizer,
-    owner: Owner,
-    frozen: Callable[[Owner], Sequence[dict[str, Any]]],
-    after_load: Callable[[Owner], None],
-) -> None:
-    """Hook into an optimizer's step and the loading of its state, for as long as the owner lives.
+class Driver(Protocol):
+    """What writes the rates of a ``ScheduleLR`` into its optimizer's groups."""
 
-    Args:
-        optimizer: The optimizer.
-        owner: What the functions below are called with. The optimizer does not keep it alive.
-        frozen: Gives the groups that are frozen at the step that is about to be made.
-        after_load: Called when a state has been loaded.
+    last_epoch: int
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether ``SequentialLR`` has put the scheduler aside, for another one."""
+
+    def frozen_groups(self, check: bool) -> Sequence[dict[str, Any]]:
+        """The groups that are frozen at the step that is about to be made."""
+
+    def settle(self) -> None:
+        """Take over what others have done to the rates."""
+
+    def after_load(self, drives: bool) -> None:
+        """The optimizer has loaded a state."""
+
+
+class OptimizerHooks:
+    """All that is hooked into one optimizer, which keeps this object.
+
+    Attributes:
+        step: The step that the last ``ScheduleLR`` was at, also when it is gone; None without one.
+        hands_off: Whether someone else sets the rates for now, as ``find_lr`` does.
     """
-    me, withheld = ref(owner), WithheldGradients()
 
-    # A compiled step must not trace these: what they look at changes with every step.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def before_step(
-        optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.step: int | None = None
+        self.hands_off = False
+        self._optimizer = ref(optimizer)
+        self._drivers: list[ref[Driver]] = []  # the last one wrote last
+        self._turns: list[ref[Driver]] = []
+        self._withheld = WithheldGradients()
+        self._on_steps: list[RemovableHandle] = []
+        optimizer.register_load_state_dict_pre_hook(state_for)
+        optimizer.register_load_state_dict_post_hook(self._loaded)
+        optimizer.register_state_dict_pre_hook(self._before_saving)
+        optimizer.register_state_dict_post_hook(_with_every_parameter)
+
+    def watch_steps(self) -> None:
+        """Hook into the optimizer's steps."""
+        optimizer = self._optimizer()
+        if optimizer is None or self._on_steps:
+            return
+
+        # A compiled step must not trace these: what they look at changes with every step.
+        @torch.compiler.disable  # type: ignore[untyped-decorator]
+        def before(
+            optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+            return self._before_step(optimizer, args, kwargs)
+
+        @torch.compiler.disable  # type: ignore[untyped-decorator]
+        def after(optimizer: Optimizer, args: object, kwargs: object) -> None:
+            self._withheld.give_back()
+
+        self._on_steps = [
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
+        ]
+
+    # -- who drives ---------------------------------------------------------------------------
+
+    def attach(self, driver: Driver) -> None:
+        """Let a driver drive, for as long as it lives: the optimizer does not keep it alive."""
+        self._drivers.append(ref(driver, self._gone))
+        self.watch_steps()
+
+    def driver(self) -> Driver | None:
+        """The driver that wrote last, of those that are still there."""
+        while self._drivers:
+            found = self._drivers[-1]()
+            if found is not None:
+                return found
+            self._drivers.pop()
+        return None
+
+    def wrote(self, driver: Driver, stepped: bool) -> Driver | None:
+        """Note that a driver has written its rates.
+
+        Returns:
+            The driver whose rates were there, if the two take turns, so that each undoes the other.
+        """
+        self.step = driver.last_epoch
+        before = self.driver()
+        if before is driver:
+            return None
+        mine = next((each for each in self._drivers if each() is driver), None)
+        if mine is not None:
+            self._drivers.remove(mine)
+            self._drivers.append(mine)
+        if not stepped:
+            return None
+        again = any(each() is driver for each in self._turns)
+        self._turns.append(ref(driver))
+        return before if again else None
+
+    def settle(self) -> None:
+        """Take over what others have done to the rates."""
+        driver = self.driver()
+        if driver is not None and not self.hands_off:
+            driver.settle()
+
+    def _gone(self, _: object) -> None:
+        optimizer = self._optimizer()
+        if self.driver() is None and optimizer is not None and not _moving(optimizer):
+            for handle in self._on_steps:
+                handle.remove()
+            self._on_steps = []
+
+    # -- what the optimizer calls -------------------------------------------------------------
+
+    def _before_step(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        living = me()
-        groups = [] if living is None else frozen(living)
+        withheld = self._withheld
         withheld.forget()
+        groups = self._frozen_groups(optimizer)
         withheld.take(groups)
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if not groups or closure is None:
@@ -84,65 +155,127 @@ def attach(
 
         return (args[0], without_frozen), {k: v for k, v in kwargs.items() if k != "closure"}
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def after_step(optimizer: Optimizer, args: object, kwargs: object) -> None:
-        withheld.give_back()
+    def _frozen_groups(self, optimizer: Optimizer) -> Sequence[dict[str, Any]]:
+        driver = self.driver()
+        if driver is not None and not driver.is_aside:
+            frozen = driver.frozen_groups(check=not self.hands_off)
+            return () if frozen and _is_initialization(optimizer) else frozen
+        moving = () if self.hands_off else _moving(optimizer)
+        if moving and not _is_initialization(optimizer):
+            raise _not_driven(optimizer, moving, self.step, driver)
+        return ()
 
-    def load(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        return state if me() is None else state_for(optimizer, state)
+    def _loaded(self, optimizer: Optimizer) -> None:
+        for name, group in zip(
+            group_names(optimizer.param_groups), optimizer.param_groups, strict=True
+        ):
+            keep_multiplier(group, name, watch_copy)
+        driver = self.driver()
+        for each in self._drivers:
+            if (found := each()) is not None:
+                found.after_load(drives=found is driver)
 
-    def loaded(optimizer: Optimizer) -> None:
-        living = me()
-        if living is not None:
-            after_load(living)
+    def _before_saving(self, optimizer: Optimizer) -> None:
+        self.settle()
 
+
+def hooks_of(optimizer: Optimizer) -> OptimizerHooks:
+    """The hooks of an optimizer, made if there are none."""
     inner = hookable(optimizer)
-    for handle in (
-        inner.register_step_pre_hook(before_step),
-        inner.register_step_post_hook(after_step),
-        inner.register_load_state_dict_pre_hook(load),
-        inner.register_load_state_dict_post_hook(loaded),
-    ):
-        finalize(owner, handle.remove).atexit = False
+    found = vars(inner).get(_ATTRIBUTE)
+    if not isinstance(found, OptimizerHooks):
+        found = OptimizerHooks(inner)
+        setattr(inner, _ATTRIBUTE, found)
+    return found
 
 
-def hookable(optimizer: Optimizer) -> Optimizer:
-    """The optimizer whose step runs: the one within a wrapper such as Accelerate's."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
-        optimizer = inner
-    return optimizer
+def step_of(optimizer: Optimizer) -> int | None:
+    """The step that the last ``ScheduleLR`` of an optimizer was at; None if it never had one."""
+    found = vars(hookable(optimizer)).get(_ATTRIBUTE)
+    return found.step if isinstance(found, OptimizerHooks) else None
 
 
-def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """The state that an optimizer should load.
+def watch_loads(optimizer: Optimizer) -> None:
+    """Hook into an optimizer that a group of ``param_groups`` joins."""
+    if "param_groups" in vars(optimizer):
+        hooks_of(optimizer)
 
-    Groups saved without a name or multiplier get those of the present groups, and where only the
-    name of a function was saved, the function of the present group stays.
 
-    Raises:
-        OptimizerError: It is the state of groups with other names.
+def watch_steps(optimizer: Optimizer) -> None:
+    """Hook into an optimizer that a group joins whose multiplier moves."""
+    if "param_groups" in vars(optimizer):
+        hooks_of(optimizer).watch_steps()
+
+
+def watch_copy(optimizer: Optimizer) -> None:
+    """Hook into an optimizer that is being made as a copy, and is still empty."""
+    if isinstance(getattr(type(optimizer), "param_groups", None), property):
+        return  # a wrapper, whose inner optimizer is copied as well
+    # It has no dictionaries of hooks yet. PyTorch makes those that are not there.
+    Optimizer.__setstate__(optimizer, {"defaults": {}})
+    hooks_of(optimizer).watch_steps()
+
+
+@contextmanager
+def hands_off(optimizer: Optimizer) -> Iterator[None]:
+    """While this is open, the caller sets the rates, and no multiplier is missed."""
+    hooks = hooks_of(optimizer)
+    before, hooks.hands_off = hooks.hands_off, True
+    try:
+        yield
+    finally:
+        hooks.hands_off = before
+
+
+def _moving(optimizer: Optimizer) -> list[str]:
+    """The names of the groups whose multiplier moves."""
+    groups = optimizer.param_groups
+    return [name for name, group in zip(group_names(groups), groups, strict=True) if KEY in group]
+
+
+def _is_initialization(optimizer: Optimizer) -> bool:
+    """Whether a step only makes the optimizer's state, as a distributed checkpoint needs it.
+
+    ``torch.distributed.checkpoint.state_dict`` of PyTorch 2.13 makes it by a step with all rates
+    and gradients 0, if there is none yet.
     """
-    groups, saved = optimizer.param_groups, state["param_groups"]
-    if any("name" in group for group in saved):
-        check_same_groups([group.get("name") for group in saved], names_of(optimizer))
-    if len(saved) != len(groups):
-        return state  # PyTorch's error is clear
-    merged = [
-        {key: mine[key] for key in ("name", KEY) if key in mine} | with_function(loaded, mine)
-        for mine, loaded in zip(groups, saved, strict=True)
-    ]
-    return state | {"param_groups": merged}
-
-
-def check_same_groups(saved: Sequence[object], present: Sequence[str]) -> None:
-    """Raise unless the groups of a state are those of the optimizer.
-
-    Raises:
-        OptimizerError: They are others.
-    """
-    if list(saved) != list(present):
-        raise OptimizerError(
-            f"This is the state of other groups: of {listed(saved)}, and the optimizer has "
-            f"{listed(present)}. Make the groups by the same rules, and add those that were added "
-            "later, before loading."
+    return (
+        not optimizer.state
+        and all(not group.get("lr", 0.0) for group in optimizer.param_groups)
+        and not any(
+            bool(tensor.grad.any())
+            for group in optimizer.param_groups
+            for tensor in group["params"]
+            if tensor.grad is not None and not tensor.grad.is_sparse
         )
+    )
+
+
+def _with_every_parameter(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Name the parameters in a state that were frozen so far and have none.
+
+    A distributed checkpoint can't be loaded where one is missing.
+    """
+    if state["state"]:
+        for group in state["param_groups"]:
+            if KEY in group:
+                for number in group["params"]:
+                    state["state"].setdefault(number, {})
+
+
+def _not_driven(
+    optimizer: Optimizer, moving: Sequence[str], step: int | None, driver: Driver | None
+) -> OptimizerError:
+    """The error for a multiplier that nothing applies."""
+    why = "there is no ScheduleLR to apply it"
+    if driver is not None:
+        why = "SequentialLR has put the ScheduleLR that applies it aside"
+    elif step is not None:
+        why = f"the ScheduleLR that applied it is gone since step {step}; keep it in a variable"
+    others = named(schedulers_on(optimizer))
+    them = f" {others} can't: it knows no multipliers." if others else ""
+    return OptimizerError(
+        f"The multiplier of the group {moving[0]!r} moves with the step, and {why}.{them} Make "
+        "scheduler = ScheduleLR(optimizer, schedule) and call scheduler.step() after each update. "
+        "The schedule may be any callable of the step, as for LambdaLR, or None."
+    )
