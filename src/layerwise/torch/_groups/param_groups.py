@@ -12,8 +12,8 @@ from layerwise.torch._groups.base_rate import BASE
 from layerwise.torch._groups.group_parameters import NAMES, GroupParameters
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
-from layerwise.torch._scheduler.step_hooks import watch_copy, watch_loads, watch_steps
 
 
 class ParamGroups(list[dict[str, Any]]):

@@ -48,9 +48,11 @@ class StoredMultiplier(dict[str, object]):
     def __deepcopy__(self, memo: Mapping[int, object]) -> Self:
         # PyTorch copies the groups that it loads, and a copy has the same function. A copied
         # optimizer has lost its hooks; the memo has it already, still empty.
-        for each in memo.values() if self.on_copy else ():
-            if isinstance(each, Optimizer) and not vars(each):
-                self.on_copy(each)
+        on_copy = self.on_copy
+        if on_copy is not None:
+            for each in list(memo.values()):
+                if isinstance(each, Optimizer) and not vars(each):
+                    on_copy(each)
         return self
 
     def __reduce__(self) -> tuple[type, tuple[()], None, None, Iterator[tuple[str, object]]]:

@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import watch_copy
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
-from layerwise.torch._scheduler.step_hooks import watch_copy
 
 
 class GroupSchedule(NamedTuple):

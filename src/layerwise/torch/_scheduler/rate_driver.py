@@ -1,5 +1,6 @@
 """Writes the rates of a ``ScheduleLR`` into its optimizer's groups, and notices who else does."""
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,9 +8,19 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
+from layerwise.torch._optimizer.other_schedulers import (
+    OtherSchedulers,
+    all_multiply,
+    named,
+    setting,
+)
+from layerwise.torch._scheduler.attached import Progress
+from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
     GroupSchedule,
@@ -19,12 +30,6 @@ from layerwise.torch._scheduler.group_rates import (
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
-from layerwise.torch._scheduler.other_schedulers import (
-    OtherSchedulers,
-    all_multiply,
-    named,
-    setting,
-)
 from layerwise.torch._scheduler.rate_changes import (
     are_set,
     factors_between,
@@ -34,7 +39,6 @@ from layerwise.torch._scheduler.rate_changes import (
     scale_base,
     stored,
 )
-from layerwise.torch._scheduler.step_hooks import OptimizerHooks, hooks_of, watch_copy
 
 
 class RateDriver:
@@ -48,7 +52,7 @@ class RateDriver:
     Attributes:
         last_epoch: The step that the scheduler is at. PyTorch's ``SequentialLR`` changes it to put
             a scheduler aside.
-        assumed: Whether each group's base rate was taken from its ``lr``, for want of another.
+        progress: What the optimizer still knows of the step when the scheduler is gone.
     """
 
     def __init__(
@@ -56,14 +60,16 @@ class RateDriver:
     ) -> None:
         self.optimizer = optimizer
         self.schedules, self.hyperparameters = schedules, hyperparameters
-        self.last_epoch = -1
-        self.assumed: list[bool] = []
-        self._at = -1
+        self.last_epoch: float = -1
+        self._assumed: list[bool] = []
+        self._at: float = -1
         self._followed: list[GroupSchedule] = []
         self._moving: list[int] = []
         self._rates: list[GroupRate] = []
         self._marks: list[object] = []
         self._tensors = False
+        self.progress = Progress()
+        self._gradients = FrozenGradients()
         self._others = OtherSchedulers()
         self._warned = False
         self._hooks: OptimizerHooks | None = None
@@ -82,6 +88,7 @@ class RateDriver:
                 write_multiplier(followed.multiplier, group, watch_copy)
         self._hooks = hooks_of(self.optimizer)
         self._hooks.attach(self)
+        self._hold_gradients()
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -108,14 +115,16 @@ class RateDriver:
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
-            self.assumed += ["initial_lr" not in each for each in groups[len(self.assumed) :]]
+            self._assumed += ["initial_lr" not in each for each in groups[len(self._assumed) :]]
         for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
             write_rate(now, followed, group)
             for key, value in new.items():
                 write(group, key, value)
         self._rates, self._marks = rates, self._marks_of(groups)
         self.last_epoch = self._at = step
+        self.progress.step = math.floor(step)
         if self._hooks is not None:
+            self._hold_gradients()
             other = self._hooks.wrote(self, stepped)
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
@@ -126,38 +135,51 @@ class RateDriver:
             self._hooks.settle()
         self.move_to(step, stepped=True)
 
+    def frozen_now(self) -> list[dict[str, Any]]:
+        """The groups whose multiplier is 0 now."""
+        groups = self.optimizer.param_groups
+        return [groups[place] for place in self._moving if self._rates[place].frozen]
+
+    def given(self) -> list[Value | None]:
+        """All schedules and multipliers, as they were given."""
+        specs = (self.schedules, *self.hyperparameters.schedules.values())
+        values = [value for spec in specs for value in spec.values.values()]
+        return [*values, *(followed.multiplier for followed in self._followed)]
+
     def restore(
         self,
         step: float,
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
         rates: Iterable[tuple[float, float]],
+        aside: bool,
     ) -> None:
         """Go to the step of a saved state, under its schedules; nothing changes if that fails.
 
         Args:
-            step: The step; -1 if the scheduler had been put aside.
+            step: The step.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
             rates: The base rate and the rate of each group when the state was saved.
+            aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
         """
         kept = dict(vars(self))
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
         groups = self.optimizer.param_groups
-        bases = [group.get("initial_lr") for group in groups]
-        for group, assumed, (base, rate) in zip(groups, self.assumed, rates, strict=True):
+        bases = [group["initial_lr"] for group in groups]
+        for group, assumed, (base, rate) in zip(groups, self._assumed, rates, strict=True):
             # A distributed checkpoint that is loaded before there is a scheduler drops the base.
             if assumed and base_of(group) == rate:
                 group["initial_lr"] = base
         try:
-            if step < 0:
-                self.last_epoch = -1
+            if aside:
+                self.last_epoch, self._at = math.floor(step) - 1, step
             else:
                 self.move_to(step)
         except Exception:
             vars(self).update(kept)
-            for group, base in zip(groups, bases, strict=True):
-                group["initial_lr"] = base
+            for group, before in zip(groups, bases, strict=True):
+                group["initial_lr"] = before
             raise
 
     def join(self) -> None:
@@ -167,6 +189,11 @@ class RateDriver:
             self.move_to(self.last_epoch)
 
     # -- what the optimizer's hooks call ------------------------------------------------------
+
+    @property
+    def at(self) -> float:
+        """The step whose rates are in the groups."""
+        return self._at
 
     @property
     def is_aside(self) -> bool:
@@ -181,7 +208,7 @@ class RateDriver:
             known = groups[: len(self._marks)]
             if not self._take_over(known):
                 self.move_to(self._at)
-        return [groups[place] for place in self._moving if self._rates[place].frozen]
+        return self.frozen_now()
 
     def settle(self) -> None:
         """See ``Driver``."""
@@ -192,11 +219,14 @@ class RateDriver:
     def after_load(self, drives: bool) -> None:
         """See ``Driver``."""
         self._followed, self._marks = [], []
-        self.assumed = [False] * len(self.optimizer.param_groups)
+        self._assumed = [False] * len(self.optimizer.param_groups)
         if drives and not self.is_aside:
             self.move_to(self.last_epoch)
 
     # -- what others have done ----------------------------------------------------------------
+
+    def _hold_gradients(self) -> None:
+        self._gradients.hold(self.optimizer, self.frozen_now())
 
     def _marks_of(self, groups: Sequence[dict[str, Any]]) -> list[object]:
         if not self._tensors:

@@ -1,5 +1,6 @@
 """ScheduleLR: every rate of an optimizer, computed from the step alone."""
 
+import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,15 +14,19 @@ from layerwise._checks import number, whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.torch._optimizer.loaded_state import check_same_groups
+from layerwise.torch._scheduler.attached import announce
+from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
-from layerwise.torch._scheduler.loaded_state import check_same_groups
+from layerwise.torch._scheduler.pickling import check_picklable
 from layerwise.torch._scheduler.rate_driver import RateDriver
 
 VERSION = 1
 _STATE = {
     "version",
     "last_epoch",
+    "aside",
     "groups",
     "base_lrs",
     "lrs",
@@ -109,12 +114,12 @@ class ScheduleLR(LRScheduler):
         self._step_count = 1
         self._driver = RateDriver(optimizer, schedules, hyperparameters)
         self._driver.move_to(first)
-        self._driver.attach()
+        self._attach()
 
     @property
     def last_epoch(self) -> int:
         """The step that the scheduler is at: updates applied so far."""
-        return self._driver.last_epoch
+        return self._driver.last_epoch  # type: ignore[return-value]  # a fraction if step() got one
 
     @last_epoch.setter
     def last_epoch(self, step: int) -> None:
@@ -170,7 +175,8 @@ class ScheduleLR(LRScheduler):
         groups = self.optimizer.param_groups
         return {
             "version": VERSION,
-            "last_epoch": self.last_epoch,
+            "last_epoch": self._driver.at,
+            "aside": self._driver.is_aside,
             "groups": names_of(self.optimizer),
             "base_lrs": [base_of(group) for group in groups],
             "lrs": [float(group["lr"]) for group in groups],
@@ -206,10 +212,11 @@ class ScheduleLR(LRScheduler):
         hyperparameters.check(self.optimizer)
         changed = bool(before) and schedules.to_config() != before.to_config()
         self._driver.restore(
-            _step(state_dict["last_epoch"], "last_epoch", -1),
+            _step(state_dict["last_epoch"], "last_epoch"),
             schedules,
             hyperparameters,
             zip(state_dict["base_lrs"], state_dict["lrs"], strict=True),
+            bool(state_dict["aside"]),
         )
         if changed:
             warnings.warn(
@@ -223,6 +230,16 @@ class ScheduleLR(LRScheduler):
         """The schedule that each group follows, None for one that keeps its rate."""
         return self._driver.schedules.for_groups(names_of(self.optimizer))
 
+    def drop_frozen_gradients(self) -> None:
+        """Drop the gradients that frozen groups have now, wherever they come from.
+
+        Those that ``backward()`` computes are dropped at once, so that they steer neither
+        ``clip_grad_norm_`` nor ``GradScaler``. Call this before either if gradients are written
+        in another way: by hand, or by the older ``FullyShardedDataParallel``.
+        """
+        self._driver.join()
+        drop(self._driver.frozen_now())
+
     # -- what PyTorch's SequentialLR and pickle call ------------------------------------------
 
     def _initial_step(self) -> None:
@@ -234,16 +251,30 @@ class ScheduleLR(LRScheduler):
     def _next(self) -> int:
         return math.floor(self.last_epoch) + 1
 
+    def _attach(self) -> None:
+        self._driver.attach()
+        announce(self, self._driver.progress)
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_picklable(self._driver.given())
+        return self.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ScheduleLR":
+        # Functions need not be picklable for this: a copy has the same ones.
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return made
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._driver.attach()
+        self._attach()
 
 
-def _step(step: object, what: str = "epoch", at_least: int = 0) -> float:
+def _step(step: object, what: str = "epoch") -> float:
     """A step: an ``int`` if it is whole, which callables of the step may rely on.
 
     Raises:
         ScheduleError: It is no such number.
     """
-    found = number(step, what, ScheduleError, at_least=at_least)
+    found = number(step, what, ScheduleError)
     return int(found) if found.is_integer() else found

@@ -8,6 +8,8 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as peer
 from torch.optim.lr_scheduler import LRScheduler
 
+from layerwise.torch._scheduler.step_hooks import hookable
+
 # Each of these multiplies the rate that is there, so that several of them compose.
 _MULTIPLYING = (
     peer.MultiplicativeLR,
@@ -35,14 +37,7 @@ _CONTAINERS = (peer.ChainedScheduler, peer.SequentialLR)
 _MOST_SEARCHES = 8
 
 
-def hookable(optimizer: Optimizer) -> Optimizer:
-    """The optimizer whose step runs: the one within a wrapper such as Accelerate's."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
-        optimizer = inner
-    return optimizer
-
-
-def schedulers_on(optimizer: Optimizer) -> list[LRScheduler]:
+def peers_on(optimizer: Optimizer) -> list[LRScheduler]:
     """The schedulers on an optimizer that are not of Layerwise.
 
     An optimizer doesn't know its schedulers, so they are searched for among all of Python's
@@ -95,6 +90,6 @@ class OtherSchedulers:
         known = [(found, at) for each, at in self._known if (found := each()) is not None]
         if not any(each.last_epoch != at for each, at in known) and self._searches < _MOST_SEARCHES:
             self._searches += 1
-            known = [(each, each.last_epoch) for each in schedulers_on(optimizer)]
+            known = [(each, each.last_epoch) for each in peers_on(optimizer)]
         self._known = [(ref(each), each.last_epoch) for each, _ in known]
         return [each for each, _ in known]
