@@ -41,15 +41,20 @@ class Driver(Protocol):
     def after_load(self, drives: bool) -> None:
         """The optimizer has loaded a state."""
 
+    def let_go(self) -> None:
+        """Another one drives from now on."""
+
 
 class OptimizerHooks:
     """All that is hooked into one optimizer, which keeps this object.
 
     Attributes:
+        told: The pairs of schedulers that a warning has named.
         hands_off: Whether someone else sets the rates for now, as ``find_lr`` does.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
+        self.told: set[frozenset[str]] = set()
         self.hands_off = False
         self._optimizer = ref(optimizer)
         self._drivers: list[ref[Driver]] = []  # the last one wrote last
@@ -87,6 +92,9 @@ class OptimizerHooks:
 
     def attach(self, driver: Driver) -> None:
         """Let a driver drive, for as long as it lives: the optimizer does not keep it alive."""
+        before = self.driver()
+        if before is not None:
+            before.let_go()
         self._drivers.append(ref(driver, self._gone))
         self.watch_steps()
 
@@ -116,6 +124,8 @@ class OptimizerHooks:
         before = self.driver()
         if before is driver:
             return None
+        if before is not None:
+            before.let_go()
         mine = next((each for each in self._drivers if each() is driver), None)
         if mine is not None:
             self._drivers.remove(mine)

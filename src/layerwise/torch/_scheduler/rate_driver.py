@@ -71,7 +71,7 @@ class RateDriver:
         self.progress = Progress()
         self._gradients = FrozenGradients()
         self._others = OtherSchedulers()
-        self._warned = False
+        self._are_set = False
         self._hooks: OptimizerHooks | None = None
 
     def __repr__(self) -> str:
@@ -124,8 +124,8 @@ class RateDriver:
         self.last_epoch = self._at = step
         self.progress.step = math.floor(step)
         if self._hooks is not None:
-            self._hold_gradients()
             other = self._hooks.wrote(self, stepped)
+            self._hold_gradients()
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
@@ -182,8 +182,13 @@ class RateDriver:
                 group["initial_lr"] = before
             raise
 
-    def join(self) -> None:
-        """Write the present rates of groups that were added since the last step."""
+    def catch_up(self) -> None:
+        """Take over what others have done, and write the rates of groups that were added."""
+        if self._hooks is not None and self._hooks.driver() is self:
+            self._hooks.settle()
+            self._join()
+
+    def _join(self) -> None:
         if len(self._rates) != len(self.optimizer.param_groups) and not self.is_aside:
             self.settle()
             self.move_to(self.last_epoch)
@@ -202,7 +207,7 @@ class RateDriver:
 
     def frozen_groups(self, check: bool) -> Sequence[dict[str, Any]]:
         """See ``Driver``."""
-        self.join()
+        self._join()
         groups = self.optimizer.param_groups
         if check and any(mark(groups[place]["lr"]) != self._marks[place] for place in self._moving):
             known = groups[: len(self._marks)]
@@ -222,6 +227,10 @@ class RateDriver:
         self._assumed = [False] * len(self.optimizer.param_groups)
         if drives and not self.is_aside:
             self.move_to(self.last_epoch)
+
+    def let_go(self) -> None:
+        """See ``Driver``."""
+        self._gradients.hold(self.optimizer, ())
 
     # -- what others have done ----------------------------------------------------------------
 
@@ -249,12 +258,11 @@ class RateDriver:
         frozen = [now.frozen for now in self._rates]
         moving = [place in self._moving for place in range(len(groups))]
         others = self._others.now(self.optimizer)
-        known = all_multiply(others)
-        if (
-            setting(others)
-            or is_thawed(factors, frozen)
-            or (not known and are_set(factors, frozen, moving))
-        ):
+        by_hand = not all_multiply(others)
+        self._are_set |= by_hand and are_set(factors, frozen, moving)
+        if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
+            for group, now in zip(groups, self._rates, strict=True):
+                group["initial_lr"] = now.base  # OneCycleLR and CyclicLR have set it, too
             them = named(setting(others) or others) or "something else"
             self._warn(them, "the ScheduleLR")
             return False
@@ -269,8 +277,9 @@ class RateDriver:
 
     def _warn(self, other: str, which: str) -> None:
         """Tell, once, that another scheduler and this one undo each other."""
-        if not self._warned:
-            self._warned = True
+        told = set() if self._hooks is None else self._hooks.told
+        if frozenset((repr(self), other)) not in told:
+            told.add(frozenset((repr(self), other)))
             warnings.warn(
                 f"{self!r} and {other} set the rates of one optimizer, and each undoes the other. "
                 f"Give {which} the product of both as its schedule.",

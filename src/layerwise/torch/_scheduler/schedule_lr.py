@@ -143,14 +143,13 @@ class ScheduleLR(LRScheduler):
 
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
-        self._driver.join()
+        self._driver.catch_up()
         rates = [group["lr"] for group in self.optimizer.param_groups]
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group at the present step, computed anew."""
-        self._driver.settle()
-        self._driver.join()
+        self._driver.catch_up()
         return [now.rate for now in self._driver.rates_at(self.last_epoch)]
 
     @property
@@ -159,19 +158,18 @@ class ScheduleLR(LRScheduler):
 
         It can be set, and counts from the next step on.
         """
-        self._driver.settle()
+        self._driver.catch_up()
         return [base_of(group) for group in self.optimizer.param_groups]
 
     @base_lrs.setter
     def base_lrs(self, rates: Sequence[float | Tensor]) -> None:
-        self._driver.settle()
+        self._driver.catch_up()
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["initial_lr"] = float(rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The step and the configs of the schedules, as plain data; a function only by name."""
-        self._driver.settle()
-        self._driver.join()
+        self._driver.catch_up()
         groups = self.optimizer.param_groups
         return {
             "version": VERSION,
@@ -237,7 +235,7 @@ class ScheduleLR(LRScheduler):
         ``clip_grad_norm_`` nor ``GradScaler``. Call this before either if gradients are written
         in another way: by hand, or by the older ``FullyShardedDataParallel``.
         """
-        self._driver.join()
+        self._driver.catch_up()
         drop(self._driver.frozen_now())
 
     # -- what PyTorch's SequentialLR and pickle call ------------------------------------------
