@@ -1,4 +1,4 @@
-"""What becomes of an optimizer's state before PyTorch loads it.
+"""What becomes of an optimizer's state when it is saved, and before PyTorch loads it.
 
 PyTorch gives the saved moments to the parameters in order, and looks at no name and no shape.
 """
@@ -15,6 +15,11 @@ from layerwise.torch._groups.group_parameters import NAMES, parameter_names
 from layerwise.torch._groups.stored_multiplier import KEY, data_in, with_function
 from layerwise.torch._scheduler.group_schedules import listed
 
+_STATELESS = "parameters_without_state"
+"""Where a saved group has the places of its parameters that the optimizer has no state of."""
+
+_SAME = 1e-6
+
 _BY_NAME = "layerwise.torch.load_optimizer_state(model, optimizer, state) loads by parameter name."
 
 
@@ -29,11 +34,7 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """
     groups, saved = optimizer.param_groups, state["param_groups"]
     _check_groups(groups, saved)
-    changed = [
-        name
-        for name, mine, loaded in zip(group_names(groups), groups, saved, strict=True)
-        if _is_changed(mine, loaded)
-    ]
+    changed = _changed(groups, saved)
     if changed:
         warnings.warn(
             f"The state has other multipliers for {listed(changed)} than these groups were made "
@@ -44,12 +45,43 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         )
     merged = [
         {key: mine[key] for key in ("name", KEY, NAMES) if key in mine}
-        | with_function(loaded, mine)
+        | with_function({key: each for key, each in loaded.items() if key != _STATELESS}, mine)
         for mine, loaded in zip(groups, saved, strict=True)
     ]
-    # A distributed checkpoint has an empty entry in place of each that was not saved.
-    kept = {key: value for key, value in state["state"].items() if not _is_empty(value)}
+    without = _without_state(saved)
+    kept = {
+        key: value
+        for key, value in state["state"].items()
+        if key not in without and not _is_empty(value)
+    }
     return state | {"state": kept, "param_groups": merged}
+
+
+def with_every_parameter(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Name the parameters in a state that have been frozen so far, and have none.
+
+    A distributed checkpoint can't be loaded where one is missing. When it is loaded, PyTorch may
+    put an empty entry in its place, or the state of a first step.
+    """
+    for group in state["param_groups"]:
+        if KEY in group:
+            places = [
+                i for i, number in enumerate(group["params"]) if not state["state"].get(number)
+            ]
+            # Always there, and one text: PyTorch wants the same keys on both sides.
+            group[_STATELESS] = ",".join(map(str, places)) if state["state"] else ""
+            for place in places if state["state"] else ():
+                state["state"][group["params"][place]] = {}
+
+
+def _without_state(saved: Sequence[Mapping[str, Any]]) -> set[object]:
+    """The numbers, or names, of the parameters of which nothing was saved."""
+    return {
+        group["params"][int(place)]
+        for group in saved
+        for place in str(group.get(_STATELESS, "")).split(",")
+        if place
+    }
 
 
 def check_same_groups(saved: Sequence[object], present: Sequence[str]) -> None:
@@ -94,14 +126,28 @@ def _told(names: Sequence[str] | None, group: Mapping[str, Any]) -> str:
     return listed(names) if names else f"{len(group['params'])} without names"
 
 
-def _is_changed(mine: Mapping[str, Any], loaded: Mapping[str, Any]) -> bool:
-    """Whether two groups of ``param_groups`` have different multipliers."""
-    if BASE not in mine or BASE not in loaded:
-        return False
-    if KEY in mine or KEY in loaded:
-        return data_in(mine.get(KEY)) != data_in(loaded.get(KEY))
-    here, there = (base_of(group) / (group[BASE] or 1.0) for group in (mine, loaded))
-    return abs(here - there) > 1e-6 * max(here, there)
+def _changed(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the groups of ``param_groups`` whose multiplier in the state is another one."""
+    names = group_names(groups)
+    ratios: dict[str, tuple[float, bool]] = {}
+    moved = []
+    for name, mine, loaded in zip(names, groups, saved, strict=True):
+        if BASE not in mine or BASE not in loaded:
+            continue
+        if KEY in mine or KEY in loaded:
+            if data_in(mine.get(KEY)) != data_in(loaded.get(KEY)):
+                moved.append(name)
+        elif mine[BASE] and loaded[BASE] and base_of(mine):
+            ratio = base_of(loaded) / loaded[BASE] * mine[BASE] / base_of(mine)
+            ratios[name] = ratio, "initial_lr" in loaded
+    # A flattened checkpoint may have lost base rates. What it has is all at one factor then.
+    found = [ratio for ratio, certain in ratios.values() if not certain]
+    scaled = bool(found) and max(found) - min(found) <= _SAME * max(found)
+    return moved + [
+        name
+        for name, (ratio, certain) in ratios.items()
+        if abs(ratio - 1) > _SAME and (certain or not scaled)
+    ]
 
 
 def _is_empty(value: object) -> bool:

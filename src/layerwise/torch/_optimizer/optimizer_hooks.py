@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import group_names
 from layerwise.torch._groups.stored_multiplier import KEY, keep_multiplier
-from layerwise.torch._optimizer.loaded_state import state_for
+from layerwise.torch._optimizer.loaded_state import state_for, with_every_parameter
 from layerwise.torch._optimizer.other_schedulers import named, peers_on
 from layerwise.torch._optimizer.withheld_gradients import WithheldGradients
 from layerwise.torch._scheduler.attached import step_of
@@ -64,7 +64,7 @@ class OptimizerHooks:
         optimizer.register_load_state_dict_pre_hook(state_for)
         optimizer.register_load_state_dict_post_hook(self._loaded)
         optimizer.register_state_dict_pre_hook(self._before_saving)
-        optimizer.register_state_dict_post_hook(_with_every_parameter)
+        optimizer.register_state_dict_post_hook(with_every_parameter)
 
     def watch_steps(self) -> None:
         """Hook into the optimizer's steps."""
@@ -271,18 +271,6 @@ def _is_initialization(optimizer: Optimizer) -> bool:
             if tensor.grad is not None and not tensor.grad.is_sparse
         )
     )
-
-
-def _with_every_parameter(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Name the parameters in a state that were frozen so far and have none.
-
-    A distributed checkpoint can't be loaded where one is missing.
-    """
-    if state["state"]:
-        for group in state["param_groups"]:
-            if KEY in group:
-                for number in group["params"]:
-                    state["state"].setdefault(number, {})
 
 
 def _not_driven(

@@ -248,13 +248,14 @@ class RateDriver:
         Returns:
             Whether that is what they were. Otherwise the rates were set, and a warning says so.
         """
-        if all(mark(g["lr"]) == m for g, m in zip(groups, self._marks, strict=True)):
-            return True
         written = [
             stored(now.rate, group["lr"]) for now, group in zip(self._rates, groups, strict=True)
         ]
         present = [float(group["lr"]) for group in groups]
         factors = factors_between(written, present)
+        if all(factor == 1 for factor in factors):
+            self._marks = self._marks_of(groups)
+            return True
         frozen = [now.frozen for now in self._rates]
         moving = [place in self._moving for place in range(len(groups))]
         others = self._others.now(self.optimizer)
