@@ -263,6 +263,33 @@ def test_a_distributed_checkpoint(rules: str, options: str, order: str) -> None:
         assert bits(again.parameters()) == bits(model.parameters())
 
 
+def test_a_weight_decay_in_a_flattened_checkpoint() -> None:
+    """Its base is lost, too, where the state is loaded before there is a scheduler."""
+    ends = []
+    for resumed in (False, True):
+        model = make_network()
+        options = OPTIONS["flattened"]
+        optimizer = torch.optim.AdamW(param_groups(model, lr=0.1, weight_decay=0.5))
+        scheduler = ScheduleLR(optimizer, linear(10), weight_decay_factor=linear(20))
+        for step in range(3):
+            update(model, optimizer, step)
+            scheduler.step()
+        if resumed:
+            saved = copy.deepcopy(get_optimizer_state_dict(model, optimizer, options=options))
+            optimizer.zero_grad()
+            optimizer = torch.optim.AdamW(param_groups(model, lr=0.1, weight_decay=0.5))
+            set_optimizer_state_dict(model, optimizer, saved, options=options)
+            state = scheduler.state_dict()
+            scheduler = ScheduleLR(optimizer, linear(10), weight_decay_factor=linear(20))
+            scheduler.load_state_dict(through_a_file(state))
+        update(model, optimizer, 3)
+        scheduler.step()
+        (group,) = optimizer.param_groups
+        ends.append((bits(model.parameters()), group["lr"], group["weight_decay"]))
+    assert ends[0] == ends[1]
+    assert ends[0][2] == 0.5 * linear(20)(4)
+
+
 def test_frozen_layers_get_no_state_from_a_first_step_at_rate_zero() -> None:
     """It looks like the step by which PyTorch makes a state, but has gradients."""
     model = make_network()

@@ -132,9 +132,10 @@ class OptimizerHooks:
             self._drivers.append(mine)
         if not stepped:
             return None
-        again = any(each() is driver for each in self._turns)
+        if any(each() is driver for each in self._turns):
+            return before
         self._turns.append(ref(driver))
-        return before if again else None
+        return None
 
     def settle(self) -> None:
         """Take over what others have done to the rates."""

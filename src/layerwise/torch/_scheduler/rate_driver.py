@@ -2,14 +2,14 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import base_of, write
+from layerwise.torch._groups.base_rate import write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
@@ -29,7 +29,7 @@ from layerwise.torch._scheduler.group_rates import (
     write_rate,
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
-from layerwise.torch._scheduler.hyperparameters import Hyperparameters
+from layerwise.torch._scheduler.hyperparameters import BASE_DECAY, Hyperparameters
 from layerwise.torch._scheduler.rate_changes import (
     are_set,
     factors_between,
@@ -39,6 +39,9 @@ from layerwise.torch._scheduler.rate_changes import (
     scale_base,
     stored,
 )
+
+_BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
+"""Where a group keeps the base of each value that moves."""
 
 
 class RateDriver:
@@ -61,7 +64,7 @@ class RateDriver:
         self.optimizer = optimizer
         self.schedules, self.hyperparameters = schedules, hyperparameters
         self.last_epoch: float = -1
-        self._assumed: list[bool] = []
+        self._assumed: list[set[str]] = []
         self._at: float = -1
         self._followed: list[GroupSchedule] = []
         self._moving: list[int] = []
@@ -115,7 +118,7 @@ class RateDriver:
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
-            self._assumed += ["initial_lr" not in each for each in groups[len(self._assumed) :]]
+            self._assumed += [_BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
         for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
             write_rate(now, followed, group)
             for key, value in new.items():
@@ -146,12 +149,23 @@ class RateDriver:
         values = [value for spec in specs for value in spec.values.values()]
         return [*values, *(followed.multiplier for followed in self._followed)]
 
+    def bases(self) -> list[dict[str, list[float]]]:
+        """What the values of each group that move are multiples of, with the values."""
+        return [
+            {
+                base: [float(group[base]), float(group[key])]
+                for base, key in _BASES.items()
+                if base in group
+            }
+            for group in self.optimizer.param_groups
+        ]
+
     def restore(
         self,
         step: float,
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
-        rates: Iterable[tuple[float, float]],
+        bases: Sequence[Mapping[str, Sequence[float]]],
         aside: bool,
     ) -> None:
         """Go to the step of a saved state, under its schedules; nothing changes if that fails.
@@ -160,17 +174,19 @@ class RateDriver:
             step: The step.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
-            rates: The base rate and the rate of each group when the state was saved.
+            bases: What ``bases()`` gave when the state was saved.
             aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
         """
         kept = dict(vars(self))
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
         groups = self.optimizer.param_groups
-        bases = [group["initial_lr"] for group in groups]
-        for group, assumed, (base, rate) in zip(groups, self._assumed, rates, strict=True):
-            # A distributed checkpoint that is loaded before there is a scheduler drops the base.
-            if assumed and base_of(group) == rate:
-                group["initial_lr"] = base
+        before = [dict(group) for group in groups]
+        for group, assumed, saved in zip(groups, self._assumed, bases, strict=True):
+            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
+            for key in assumed & saved.keys():
+                base, value = saved[key]
+                if float(group[key]) == value:
+                    group[key] = base
         try:
             if aside:
                 self.last_epoch, self._at = math.floor(step) - 1, step
@@ -178,8 +194,8 @@ class RateDriver:
                 self.move_to(step)
         except Exception:
             vars(self).update(kept)
-            for group, before in zip(groups, bases, strict=True):
-                group["initial_lr"] = before
+            for group, old in zip(groups, before, strict=True):
+                group.update(old)
             raise
 
     def catch_up(self) -> None:
@@ -224,7 +240,7 @@ class RateDriver:
     def after_load(self, drives: bool) -> None:
         """See ``Driver``."""
         self._followed, self._marks = [], []
-        self._assumed = [False] * len(self.optimizer.param_groups)
+        self._assumed = [set() for _ in self.optimizer.param_groups]
         if drives and not self.is_aside:
             self.move_to(self.last_epoch)
 

@@ -28,8 +28,7 @@ _STATE = {
     "last_epoch",
     "aside",
     "groups",
-    "base_lrs",
-    "lrs",
+    "bases",
     "schedule",
     "hyperparameters",
 }
@@ -170,14 +169,12 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The step and the configs of the schedules, as plain data; a function only by name."""
         self._driver.catch_up()
-        groups = self.optimizer.param_groups
         return {
             "version": VERSION,
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
             "groups": names_of(self.optimizer),
-            "base_lrs": [base_of(group) for group in groups],
-            "lrs": [float(group["lr"]) for group in groups],
+            "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
             "hyperparameters": self._driver.hyperparameters.to_config(),
         }
@@ -213,7 +210,7 @@ class ScheduleLR(LRScheduler):
             _step(state_dict["last_epoch"], "last_epoch"),
             schedules,
             hyperparameters,
-            zip(state_dict["base_lrs"], state_dict["lrs"], strict=True),
+            state_dict["bases"],
             bool(state_dict["aside"]),
         )
         if changed:
