@@ -211,11 +211,16 @@ def hooks_of(optimizer: Optimizer) -> OptimizerHooks:
 
 
 def _hooks_on(optimizer: Optimizer) -> OptimizerHooks:
-    found = vars(optimizer).get(_ATTRIBUTE)
-    if not isinstance(found, OptimizerHooks):
+    found = _hooks_in(optimizer)
+    if found is None:
         found = OptimizerHooks(optimizer)
         setattr(optimizer, _ATTRIBUTE, found)
     return found
+
+
+def _hooks_in(optimizer: Optimizer) -> OptimizerHooks | None:
+    found = vars(optimizer).get(_ATTRIBUTE)
+    return found if isinstance(found, OptimizerHooks) else None
 
 
 def watch_loads(optimizer: Optimizer) -> None:
@@ -242,12 +247,15 @@ def watch_copy(optimizer: Optimizer) -> None:
 @contextmanager
 def hands_off(optimizer: Optimizer) -> Iterator[None]:
     """While this is open, the caller sets the rates, and no multiplier is missed."""
-    hooks = hooks_of(optimizer)
-    before, hooks.hands_off = hooks.hands_off, True
+    found = [_hooks_in(each) for each in {optimizer, hookable(optimizer)}]
+    hooks = [each for each in found if each is not None and not each.hands_off]
+    for each in hooks:
+        each.hands_off = True
     try:
         yield
     finally:
-        hooks.hands_off = before
+        for each in hooks:
+            each.hands_off = False
 
 
 def _moving(optimizer: Optimizer) -> list[str]:
