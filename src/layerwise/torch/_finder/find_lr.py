@@ -20,6 +20,7 @@ from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
 
@@ -132,7 +133,7 @@ def find_lr(
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
-    with hands_off(optimizer):
+    with only(optimizer), hands_off(optimizer):
         return search(
             trainer,
             together(loader),

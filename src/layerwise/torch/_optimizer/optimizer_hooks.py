@@ -50,12 +50,14 @@ class OptimizerHooks:
 
     Attributes:
         told: The pairs of schedulers that a warning has named.
+        within: The hooks of the optimizer that is wrapped in this one, and makes its updates.
         hands_off: Whether someone else sets the rates for now, as ``find_lr`` does.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.told: set[frozenset[str]] = set()
         self.hands_off = False
+        self.within: OptimizerHooks | None = None
         self._optimizer = ref(optimizer)
         self._drivers: list[ref[Driver]] = []  # the last one wrote last
         self._turns: list[ref[Driver]] = []
@@ -105,15 +107,12 @@ class OptimizerHooks:
             if found is not None:
                 return found
             self._drivers.pop()
-        inner = self._inner()
-        return None if inner is None else inner.driver()
-
-    def _inner(self) -> "OptimizerHooks | None":
-        """The hooks of the optimizer within this one."""
-        optimizer = self._optimizer()
-        if optimizer is None or (inner := hookable(optimizer)) is optimizer:
-            return None
-        return hooks_of(inner)
+        if self.within is None:
+            optimizer = self._optimizer()
+            inner = None if optimizer is None else hookable(optimizer)
+            if inner is not None and inner is not optimizer:
+                self.within = _hooks_on(inner)
+        return None if self.within is None else self.within.driver()
 
     def wrote(self, driver: Driver, stepped: bool) -> Driver | None:
         """Note that a driver has written its rates.
@@ -188,7 +187,7 @@ class OptimizerHooks:
             group_names(optimizer.param_groups), optimizer.param_groups, strict=True
         ):
             keep_multiplier(group, name, watch_copy)
-        hooks = self._inner() or self
+        hooks = self.within or self
         driver = hooks.driver()
         for each in hooks._drivers:
             if (found := each()) is not None:
@@ -205,9 +204,10 @@ def hooks_of(optimizer: Optimizer) -> OptimizerHooks:
     states of its own, as SAM does, has hooks for that as well.
     """
     inner = hookable(optimizer)
+    found = _hooks_on(inner)
     if inner is not optimizer and "_optimizer_load_state_dict_pre_hooks" in vars(optimizer):
-        _hooks_on(optimizer)
-    return _hooks_on(inner)
+        _hooks_on(optimizer).within = found
+    return found
 
 
 def _hooks_on(optimizer: Optimizer) -> OptimizerHooks:

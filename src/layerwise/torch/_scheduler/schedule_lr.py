@@ -1,7 +1,6 @@
 """ScheduleLR: every rate of an optimizer, computed from the step alone."""
 
 import copy
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -131,8 +130,7 @@ class ScheduleLR(LRScheduler):
 
         Args:
             epoch: Go to this step instead. It may lie between two, as in
-                ``scheduler.step(epoch + batch / batches)``, where the schedule allows it. The next
-                ``step()`` then goes to the next whole one.
+                ``scheduler.step(epoch + batch / batches)``, where the schedule allows it.
 
         Raises:
             ScheduleError: It is no number of at least 0, or the schedule takes whole ones only.
@@ -244,7 +242,7 @@ class ScheduleLR(LRScheduler):
         self._driver.move_to(self._next() if epoch is None else _step(epoch))
 
     def _next(self) -> int:
-        return math.floor(self.last_epoch) + 1
+        return self.last_epoch + 1
 
     def _attach(self) -> None:
         self._driver.attach()
