@@ -136,6 +136,16 @@ def test_a_group_that_is_added() -> None:
     refused(model, optimizer)
 
 
+def test_groups_that_a_second_optimizer_is_made_of() -> None:
+    """As when a cell of a notebook is run again."""
+    model = make_network()
+    groups = param_groups(model, MOVING["a strategy"], lr=0.1)
+    torch.optim.SGD(groups)
+    refused(model, torch.optim.AdamW(groups))
+    ScheduleLR(torch.optim.SGD(groups), linear(10))
+    refused(model, torch.optim.RMSprop(groups))
+
+
 def test_other_settings_in_a_copied_group() -> None:
     model = make_network()
     groups = param_groups(model, MOVING["a strategy"], lr=0.1)

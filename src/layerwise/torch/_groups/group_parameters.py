@@ -21,6 +21,12 @@ NAMES = "parameter_names"
 PyTorch's own ``param_names`` would not do: a group without any could not be added beside it.
 """
 
+STATELESS = "parameters_without_state"
+"""Where a saved group whose multiplier moves has the places of its parameters without a state.
+
+It is there at all times, and one text: a distributed checkpoint wants the same keys on both sides.
+"""
+
 
 class GroupParameters(list[Tensor]):
     """Parameters that tell which optimizer makes a list of them.
@@ -41,11 +47,16 @@ class GroupParameters(list[Tensor]):
         self._on_join = on_join
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self._on_join is not None:
-            owner = sys._getframe(1).f_locals.get("self")
-            if isinstance(owner, Optimizer):
-                self._on_join(owner)
+        optimizer = joined()
+        if self._on_join is not None and optimizer is not None:
+            self._on_join(optimizer)
         return super().__iter__()
+
+
+def joined() -> Optimizer | None:
+    """The optimizer whose method has called the caller of this function."""
+    owner = sys._getframe(2).f_locals.get("self")
+    return owner if isinstance(owner, Optimizer) else None
 
 
 def parameter_names(group: Mapping[str, Any]) -> list[str] | None:

@@ -1,6 +1,6 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -9,9 +9,9 @@ from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
 from layerwise.torch._groups.base_rate import BASE
-from layerwise.torch._groups.group_parameters import NAMES, GroupParameters
+from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
-from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._groups.stored_multiplier import KEY, write_multiplier
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
 
@@ -32,6 +32,14 @@ class ParamGroups(list[dict[str, Any]]):
     """
 
     plan: Plan
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # A group keeps no ``GroupParameters`` once it has joined an optimizer, and may join others.
+        optimizer = joined()
+        if optimizer is not None:
+            moves = any(KEY in group for group in super().__iter__())
+            (watch_steps if moves else watch_loads)(optimizer)
+        return super().__iter__()
 
 
 def param_groups(
@@ -126,7 +134,7 @@ def param_groups(
         if row.parameter.weight_decay is not None:
             group["weight_decay"] = row.parameter.weight_decay
         if moves:
-            group["initial_lr"] = float(lr)
+            group |= {"initial_lr": float(lr), STATELESS: ""}
             write_multiplier(row.value, group, watch_copy)
         groups.append(group)
     return groups

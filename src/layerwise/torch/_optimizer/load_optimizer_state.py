@@ -148,7 +148,9 @@ def _names_of(groups: Sequence[Mapping[str, Any]], known: Sequence[NamedTensor])
     )
 
 
-def _unflattened(state: object, known: Sequence[NamedTensor]) -> dict[str, dict[str, Any]]:
+def _unflattened(
+    state: Mapping[str, Any], known: Sequence[NamedTensor]
+) -> dict[str, dict[str, Any]]:
     """The state of each parameter in a flattened distributed checkpoint, by its name."""
     found: dict[str, dict[str, Any]] = {}
     names = sorted({unwrapped(n) for named in known for n in named.names}, key=len, reverse=True)

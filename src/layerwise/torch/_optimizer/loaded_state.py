@@ -11,12 +11,9 @@ from torch.optim import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import BASE, base_of, group_names
-from layerwise.torch._groups.group_parameters import NAMES, parameter_names
+from layerwise.torch._groups.group_parameters import NAMES, STATELESS, parameter_names
 from layerwise.torch._groups.stored_multiplier import KEY, data_in, with_function
 from layerwise.torch._scheduler.group_schedules import listed
-
-_STATELESS = "parameters_without_state"
-"""Where a saved group has the places of its parameters that the optimizer has no state of."""
 
 _SAME = 1e-6
 
@@ -45,7 +42,8 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         )
     merged = [
         {key: mine[key] for key in ("name", KEY, NAMES) if key in mine}
-        | with_function({key: each for key, each in loaded.items() if key != _STATELESS}, mine)
+        | with_function(loaded, mine)
+        | ({STATELESS: ""} if STATELESS in loaded else {})
         for mine, loaded in zip(groups, saved, strict=True)
     ]
     without = _without_state(saved)
@@ -69,7 +67,7 @@ def with_every_parameter(optimizer: Optimizer, state: dict[str, Any]) -> None:
                 i for i, number in enumerate(group["params"]) if not state["state"].get(number)
             ]
             # Always there, and one text: PyTorch wants the same keys on both sides.
-            group[_STATELESS] = ",".join(map(str, places)) if state["state"] else ""
+            group[STATELESS] = ",".join(map(str, places)) if state["state"] else ""
             for place in places if state["state"] else ():
                 state["state"][group["params"][place]] = {}
 
@@ -79,7 +77,7 @@ def _without_state(saved: Sequence[Mapping[str, Any]]) -> set[object]:
     return {
         group["params"][int(place)]
         for group in saved
-        for place in str(group.get(_STATELESS, "")).split(",")
+        for place in str(group.get(STATELESS, "")).split(",")
         if place
     }
 
