@@ -129,7 +129,8 @@ class RateDriver:
         self.progress.step = math.floor(step)
         if self._hooks is not None:
             other = self._hooks.wrote(self, stepped)
-            self._hold_gradients()
+            if self._moving:
+                self._hold_gradients()
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
@@ -241,6 +242,7 @@ class RateDriver:
     def after_load(self, drives: bool) -> None:
         """See ``Driver``."""
         self._followed, self._marks = [], []
+        self._gradients.hold(self.optimizer, ())  # what is frozen may be others now
         self._assumed = [set() for _ in self.optimizer.param_groups]
         if drives and not self.is_aside:
             self.move_to(self.last_epoch)
