@@ -268,6 +268,8 @@ def test_a_distributed_checkpoint(rules: str, options: str, order: str) -> None:
         assert bits(again.parameters()) == bits(model.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.*assuming the intent is to (save|load):UserWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch.distributed.*")
 @pytest.mark.parametrize("options", ["nested", "flattened"])
 @pytest.mark.parametrize("taken", [2, 8])
 def test_a_checkpoint_on_disk(tmp_path: Path, options: str, taken: int) -> None:
