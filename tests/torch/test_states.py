@@ -176,6 +176,7 @@ def test_a_copy_of_all_goes_on_alike(rules: str, duplicate: str, tensors: bool) 
         scheduler.step()
     copied, copy_of_optimizer, following = DUPLICATES[duplicate]((model, optimizer, scheduler))
     assert following.optimizer is copy_of_optimizer
+    copy_of_optimizer.load_state_dict(through_a_file(copy_of_optimizer.state_dict()))
     for step in range(3, 7):
         for each, its, schedule in (
             (model, optimizer, scheduler),
