@@ -20,7 +20,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     setting,
 )
 from layerwise.torch._scheduler.attached import Progress
-from layerwise.torch._scheduler.frozen_gradients import FrozenGradients, take_over
+from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
     GroupSchedule,
@@ -91,7 +91,6 @@ class RateDriver:
                 write_multiplier(followed.multiplier, group, watch_copy)
         self._hooks = hooks_of(self.optimizer)
         self._hooks.attach(self)
-        take_over(self.optimizer)
         self._hold_gradients()
 
     # -- writing ------------------------------------------------------------------------------
@@ -129,8 +128,7 @@ class RateDriver:
         self.progress.step = math.floor(step)
         if self._hooks is not None:
             other = self._hooks.wrote(self, stepped)
-            if self._moving:
-                self._hold_gradients()
+            self._hold_gradients()
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
