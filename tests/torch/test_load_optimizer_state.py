@@ -202,3 +202,17 @@ def test_with_a_scheduler_attached(fresh: bool) -> None:
     assert scheduler.get_last_lr() == rates
     assert state_bits(other, again.parameters()) == state_bits(optimizer, model.parameters())
     update(again, other, 0)
+
+
+def test_what_the_optimizer_had_before_is_gone() -> None:
+    """It has trained already, with layers frozen that have no state yet."""
+    model, optimizer = trained(SAVED["plain"])
+    again = Stack()
+    other = torch.optim.Adam(param_groups(again, gradual_unfreezing(every=5), lr=1e-3))
+    scheduler = ScheduleLR(other, cosine(20))
+    for step in range(2):
+        update(again, other, step)
+        scheduler.step()
+    assert len(other.state) == 2
+    load_optimizer_state(again, other, optimizer.state_dict())
+    assert state_bits(other, again.parameters()) == state_bits(optimizer, model.parameters())

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.torch._groups.group_parameters import parameter_names
+from layerwise.torch._groups.group_parameters import STATELESS, parameter_names
 from layerwise.torch._parameters import Named, NamedTensor, named_tensors, unwrapped
 from layerwise.torch._scheduler.group_schedules import listed
 
@@ -89,7 +89,11 @@ def load_optimizer_state(
     numbers = [number for group in present["param_groups"] for number in group["params"]]
     placed = list(zip(numbers, tensors, strict=True))
     loaded = {number: entries[id(each)] for number, each in placed if entries.get(id(each))}
-    optimizer.load_state_dict({"state": loaded, "param_groups": present["param_groups"]})
+    groups = [
+        {**group, STATELESS: ""} if STATELESS in group else group
+        for group in present["param_groups"]
+    ]
+    optimizer.load_state_dict({"state": loaded, "param_groups": groups})
     called = {id(named.tensor): named.name for named in known}
     return tuple(
         called.get(id(tensor), f"parameter {number}")
