@@ -6,11 +6,13 @@ import pickle
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise import cosine, exponential, linear, warmup
+from layerwise import cosine, cosine_restarts, exponential, linear, warmup
+from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.torch import ScheduleLR, param_groups
 from tests._support.torch.networks import make_network, through_a_file, update
 
@@ -130,7 +132,8 @@ def test_the_multiplier_in_an_optimizers_state_counts() -> None:
     saved = make_optimizer(head=exponential(0.5))
     optimizer = make_optimizer(head=exponential(0.9))
     scheduler = ScheduleLR(optimizer)
-    optimizer.load_state_dict(saved.state_dict())
+    with pytest.warns(UserWarning, match="other multipliers for 'head'"):
+        optimizer.load_state_dict(saved.state_dict())
     scheduler.step()
     assert rates(optimizer) == [0.1, 0.05]
 
@@ -347,3 +350,59 @@ def test_within_pytorchs_own_combinations() -> None:
         seen.append(rates(optimizer)[0])
         sequence.step()
     assert seen == pytest.approx([0.1, 0.09, 0.1, 0.05, 0.025])
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, torch.tensor])
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
+def test_a_step_between_two(kind: Any) -> None:
+    """As CosineAnnealingWarmRestarts documents it: ``step(epoch + batch / batches)``."""
+    seen = []
+    for ours in (True, False):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+        scheduler: Any = (
+            ScheduleLR(optimizer, cosine_restarts(3))
+            if ours
+            else torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3)
+        )
+        for quarter in range(40):
+            scheduler.step(kind(quarter / 4) if ours else quarter / 4)
+            seen.append(rates(optimizer)[0])
+        scheduler.step(2.25)
+        again = ScheduleLR(optimizer, cosine_restarts(3)) if ours else scheduler
+        if ours:
+            again.load_state_dict(through_a_file(scheduler.state_dict()))
+            assert again.last_epoch == 2.25
+        again.step()
+        seen.append(rates(optimizer)[0])
+    assert seen[:41] == pytest.approx(seen[41:], rel=1e-12, abs=1e-16)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.float64, torch.tensor, float])
+def test_a_step_that_is_whole_is_an_integer_to_a_callable(kind: Any) -> None:
+    scheduler = ScheduleLR(make_optimizer(), lambda step: [1.0, 0.5, 0.25, 0.125][step])
+    scheduler.step(kind(2))
+    assert scheduler.get_last_lr() == [0.025, 0.0125]
+    assert type(scheduler.last_epoch) is int
+    with pytest.raises(ScheduleError, match="epoch must be a finite number of at least 0, got -1"):
+        scheduler.step(-1)
+
+
+NO_RATE: dict[str, Any] = {
+    "None": {"lr": None},
+    "None of a group with a name": {"lr": None, "name": "body"},
+    "none at all": {},
+}
+
+
+@pytest.mark.parametrize("case", NO_RATE)
+def test_a_group_without_a_rate(case: str) -> None:
+    optimizer = make_optimizer()
+    group = optimizer.param_groups[1]
+    for key in ("lr", "name"):
+        del group[key]
+    group.update(NO_RATE[case])
+    before = [dict(each) for each in optimizer.param_groups]
+    with pytest.raises(OptimizerError, match=r"has no rate: its lr is None.*relative_step=False"):
+        ScheduleLR(optimizer, cosine(10))
+    assert optimizer.param_groups == before

@@ -5,6 +5,7 @@ from layerwise.torch._explain import explain
 from layerwise.torch._finder.find_lr import find_lr
 from layerwise.torch._groups.no_decay import biases_and_norms
 from layerwise.torch._groups.param_groups import ParamGroups, param_groups
+from layerwise.torch._optimizer.load_optimizer_state import load_optimizer_state
 from layerwise.torch._recorder.recorder import Recorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -16,5 +17,6 @@ __all__ = [
     "explain",
     "find_lr",
     "layers_of",
+    "load_optimizer_state",
     "param_groups",
 ]

@@ -18,6 +18,9 @@ from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
+from layerwise.torch._groups.shared_tensors import separate_tensors
+from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
 
@@ -109,6 +112,7 @@ def find_lr(
     ranks = Processes(model, where)
     factors = group_factors(optimizer, int(getattr(scheduler, "last_epoch", 0)))
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
+    separate_tensors(optimizer)
     trainer = TorchTrainer(
         model,
         optimizer,
@@ -129,13 +133,14 @@ def find_lr(
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
-    return search(
-        trainer,
-        together(loader),
-        replace(wanted, progress=wanted.progress and ranks.rank == 0),
-        held_out=None if held_out is None else together(held_out),
-        group_factors=factors,
-    )
+    with only(optimizer), hands_off(optimizer):
+        return search(
+            trainer,
+            together(loader),
+            replace(wanted, progress=wanted.progress and ranks.rank == 0),
+            held_out=None if held_out is None else together(held_out),
+            group_factors=factors,
+        )
 
 
 def _check_parts(model: object, optimizer: object, loader: object) -> None:

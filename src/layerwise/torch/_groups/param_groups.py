@@ -1,6 +1,6 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -10,8 +10,11 @@ from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
 from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE
+from layerwise.torch._groups.frozen_beside import write_frozen
+from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
-from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._groups.stored_multiplier import KEY, write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
 
@@ -32,6 +35,14 @@ class ParamGroups(list[dict[str, Any]]):
 
     plan: Plan
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # A group keeps no ``GroupParameters`` once it has joined an optimizer, and may join others.
+        optimizer = joined()
+        if optimizer is not None:
+            moves = any(KEY in group for group in super().__iter__())
+            (watch_steps if moves else watch_loads)(optimizer)
+        return super().__iter__()
+
 
 def param_groups(
     model: Named,
@@ -51,7 +62,8 @@ def param_groups(
     $$\eta_p = lr \cdot \text{multiplier}(p)$$
 
     Parameters that are frozen (``requires_grad=False``, or a multiplier that is the number 0) are
-    in no group, so no optimizer touches them. A multiplier that moves (a schedule or a callable of
+    in no group, so no optimizer touches them. Under a ``ScheduleLR`` they have no gradient either,
+    which ``clip_grad_norm_`` would count. A multiplier that moves (a schedule or a callable of
     the step) is kept in its group for ``ScheduleLR``. While it is 0, the group's weights and
     optimizer state stay as they are, bit for bit.
 
@@ -113,14 +125,23 @@ def param_groups(
     groups.plan = plan
     for name, (_, places) in zip(_names(plan, members), members, strict=True):
         row = plan.rows[places[0]]
-        group: dict[str, Any] = {"params": [tensors[place].tensor for place in places]}
+        moves = not isinstance(row.value, float | int)
+        members_of_it = [tensors[place] for place in places]
+        group: dict[str, Any] = {
+            "params": GroupParameters(
+                (each.tensor for each in members_of_it), watch_steps if moves else watch_loads
+            ),
+            NAMES: [each.short for each in members_of_it],
+        }
         group |= {"name": name, "lr": _scaled(lr, float(first[places[0]])), BASE: float(lr)}
         if row.parameter.weight_decay is not None:
             group["weight_decay"] = row.parameter.weight_decay
-        if not isinstance(row.value, float | int):
-            group["initial_lr"] = float(lr)
-            write_multiplier(row.value, group)
+        if moves:
+            group |= {"initial_lr": float(lr), STATELESS: ""}
+            write_multiplier(row.value, group, watch_copy)
         groups.append(group)
+    rows = zip(tensors, plan.rows, strict=True)
+    write_frozen(groups, [t.tensor for t, row in rows if row.frozen and t.tensor.requires_grad])
     return groups
 
 

@@ -5,10 +5,9 @@ checkpoint when it loads one. So the group holds a ``StoredMultiplier``: for eve
 ``dict``, the multiplier's config, which ``torch.save`` writes as such and
 ``torch.load(weights_only=True)`` reads; and beside it the schedule or function itself.
 
-A config brings a schedule back, but not a function. Of all that a group has, PyTorch keeps only
-the parameters when it loads a state, and it has no hook that a group could use before there is a
-scheduler. So the group's first parameter refers to the multiplier as well, and a function is found
-again there.
+A config brings a schedule back, but not a function. ``OptimizerHooks`` keep the present function
+when a state is loaded. A group that is made by hand from another has no hooks; of all that it has,
+PyTorch keeps only the parameters then, so they refer to the multiplier as well.
 """
 
 from collections import OrderedDict
@@ -16,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from layerwise.errors import ConfigError, OptimizerError
+from torch.optim import Optimizer
+
+from layerwise.errors import ConfigError, LayerwiseError, OptimizerError
 from layerwise.multipliers import Value, check_value, value_from_config, value_to_config
 
 KEY = "lr_multiplier"
-"""Where a group, and its first parameter as an attribute, keep a multiplier that moves."""
+"""Where a group, and its parameters as an attribute, keep a multiplier that moves."""
 
 
 class StoredMultiplier(dict[str, object]):
@@ -31,30 +32,41 @@ class StoredMultiplier(dict[str, object]):
 
     Attributes:
         value: A schedule, a callable of the step or a number; None in a rebuilt one.
+        on_copy: Called with an optimizer that is being made as a copy of another.
     """
 
     value: Value | None = None
+    on_copy: Callable[[Optimizer], object] | None = None
 
     @classmethod
-    def of(cls, value: Value) -> Self:
+    def of(cls, value: Value, on_copy: Callable[[Optimizer], object] | None = None) -> Self:
         """A multiplier with its config."""
         made = cls(to_data(value))
-        made.value = value
+        made.value, made.on_copy = value, on_copy
         return made
 
-    def __deepcopy__(self, memo: object) -> Self:
-        return self  # PyTorch copies the groups that it loads
+    def __deepcopy__(self, memo: Mapping[int, object]) -> Self:
+        # PyTorch copies the groups that it loads, and a copy has the same function. A copied
+        # optimizer has lost its hooks; the memo has it already, still empty.
+        on_copy = self.on_copy
+        if on_copy is not None:
+            for each in list(memo.values()):
+                if isinstance(each, Optimizer) and not vars(each):
+                    on_copy(each)
+        return self
 
     def __reduce__(self) -> tuple[type, tuple[()], None, None, Iterator[tuple[str, object]]]:
         # In a file it is plain data. torch.load(weights_only=True) can make an OrderedDict.
         return OrderedDict, (), None, None, iter(self.items())
 
 
-def write_multiplier(value: Value, group: dict[str, Any]) -> None:
+def write_multiplier(
+    value: Value, group: dict[str, Any], on_copy: Callable[[Optimizer], object]
+) -> None:
     """Write a multiplier that moves into a group, unless it is there already."""
     if value_in(group.get(KEY)) is not value:
-        group[KEY] = StoredMultiplier.of(value)
-        for parameter in group["params"][:1]:
+        group[KEY] = StoredMultiplier.of(value, on_copy)
+        for parameter in group["params"]:
             setattr(parameter, KEY, group[KEY])
 
 
@@ -95,6 +107,25 @@ def with_function(saved: dict[str, Any], present: Mapping[str, Any]) -> dict[str
             if from_data(loaded, known) is known:
                 return {**saved, KEY: present[KEY]}
     return saved
+
+
+def keep_multiplier(
+    group: dict[str, Any], name: str, on_copy: Callable[[Optimizer], object]
+) -> None:
+    """Keep a multiplier that a state has brought as data as what it is, if that can be known."""
+    with suppress(LayerwiseError):
+        value = read_multiplier(group, name)
+        if value is not None:
+            write_multiplier(value, group, on_copy)
+
+
+def data_in(kept: object) -> dict[str, object] | None:
+    """What a group keeps, as plain data; None for nothing or for what is no multiplier."""
+    if isinstance(kept, Mapping):
+        return dict(kept)
+    with suppress(LayerwiseError):
+        return None if kept is None else to_data(check_value(kept, "A group"))
+    return None
 
 
 def value_in(kept: object) -> Value | None:

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import watch_copy
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
 
 
@@ -69,5 +70,5 @@ def write_rate(now: GroupRate, schedule: GroupSchedule, group: dict[str, Any]) -
     """Write a group's rate, and what an optimizer has to save beside it."""
     group["initial_lr"] = now.base
     if schedule.multiplier is not None:
-        write_multiplier(schedule.multiplier, group)
+        write_multiplier(schedule.multiplier, group, watch_copy)
     write(group, "lr", now.rate)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, cast
 
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import StepValue, Value, value_at
@@ -126,7 +126,8 @@ def values_at(
     known: dict[int, float | None] = {id(None): None}
     for value, name in zip(values, names, strict=True):
         if value is not None and id(value) not in known:
-            known[id(value)] = value_at(value, step, f"The {what} of {name!r}", ScheduleError)
+            at = cast(int, step)  # a schedule says itself whether it takes a fraction
+            known[id(value)] = value_at(value, at, f"The {what} of {name!r}", ScheduleError)
     return [known[id(value)] for value in values]
 
 

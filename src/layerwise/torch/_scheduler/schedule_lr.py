@@ -1,5 +1,6 @@
 """ScheduleLR: every rate of an optimizer, computed from the step alone."""
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +12,25 @@ from torch.optim.lr_scheduler import LRScheduler
 from layerwise._checks import step_number, whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import base_of, names_of, write
-from layerwise.torch._scheduler.group_rates import (
-    GroupRate,
-    GroupSchedule,
-    rates_at,
-    schedules_of,
-    write_rate,
-)
+from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.torch._optimizer.loaded_state import check_same_groups
+from layerwise.torch._scheduler.attached import announce
+from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
-from layerwise.torch._scheduler.step_hooks import attach, check_same_groups
+from layerwise.torch._scheduler.pickling import check_picklable
+from layerwise.torch._scheduler.rate_driver import RateDriver
 
 VERSION = 1
-_STATE = {"version", "last_epoch", "groups", "schedule", "hyperparameters"}
+_STATE = {
+    "version",
+    "last_epoch",
+    "aside",
+    "groups",
+    "bases",
+    "schedule",
+    "hyperparameters",
+}
 
 
 class ScheduleLR(LRScheduler):
@@ -80,6 +86,8 @@ class ScheduleLR(LRScheduler):
     Source: the interface is that of ``torch.optim.lr_scheduler.LambdaLR``.
     """
 
+    _knows_multipliers = True
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -98,13 +106,22 @@ class ScheduleLR(LRScheduler):
         if schedule is not None and lr_lambda is not None:
             raise ScheduleError("schedule= and lr_lambda= are the same argument. Give one of them.")
         self.optimizer = optimizer
-        self._schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
-        self._hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
+        schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
+        hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
+        first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._followed: list[GroupSchedule] = []
-        self._frozen: list[bool] = []
-        self._move_to(whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1)
+        self._driver = RateDriver(optimizer, schedules, hyperparameters)
+        self._driver.move_to(first)
         self._attach()
+
+    @property
+    def last_epoch(self) -> int:
+        """The step that the scheduler is at: updates applied so far."""
+        return self._driver.last_epoch  # type: ignore[return-value]  # a fraction if step() got one
+
+    @last_epoch.setter
+    def last_epoch(self, step: int) -> None:
+        self._driver.last_epoch = step
 
     # -- what PyTorch's schedulers do ---------------------------------------------------------
 
@@ -112,22 +129,25 @@ class ScheduleLR(LRScheduler):
         """Go on to the next step; call it after each update that the optimizer has applied.
 
         Args:
-            epoch: Go to this step instead; it may lie between two, as in ``epoch + i / iters``.
+            epoch: Go to this step instead. It may lie between two, as in
+                ``scheduler.step(epoch + batch / batches)``, where the schedule allows it.
+
+        Raises:
+            ScheduleError: It is no number of at least 0, or the schedule takes whole ones only.
         """
-        next_step = self.last_epoch + 1
-        self._move_to(next_step if epoch is None else step_number(epoch, "epoch", ScheduleError))
+        self._driver.go_on_to(self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError))
         self._step_count += 1
 
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
-        self._join()
+        self._driver.catch_up()
         rates = [group["lr"] for group in self.optimizer.param_groups]
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group at the present step, computed anew."""
-        self._join()
-        return [now.rate for now in self._rates_at(self.last_epoch)]
+        self._driver.catch_up()
+        return [now.rate for now in self._driver.rates_at(self.last_epoch)]
 
     @property
     def base_lrs(self) -> list[float | Tensor]:
@@ -135,27 +155,32 @@ class ScheduleLR(LRScheduler):
 
         It can be set, and counts from the next step on.
         """
+        self._driver.catch_up()
         return [base_of(group) for group in self.optimizer.param_groups]
 
     @base_lrs.setter
     def base_lrs(self, rates: Sequence[float | Tensor]) -> None:
+        self._driver.catch_up()
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["initial_lr"] = float(rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The step and the configs of the schedules, as plain data; a function only by name."""
+        self._driver.catch_up()
         return {
             "version": VERSION,
-            "last_epoch": self.last_epoch,
+            "last_epoch": self._driver.at,
+            "aside": self._driver.is_aside,
             "groups": names_of(self.optimizer),
-            "schedule": self._schedules.to_config(),
-            "hyperparameters": self._hyperparameters.to_config(),
+            "bases": self._driver.bases(),
+            "schedule": self._driver.schedules.to_config(),
+            "hyperparameters": self._driver.hyperparameters.to_config(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to the step of a state, under its schedules.
 
-        The optimizer's state may be loaded before or after.
+        The optimizer's state may be loaded before or after. The base rates belong to it.
 
         A state can't hold a function, so the one that is here stays. To go on under other
         schedules, don't load the state, but make
@@ -174,18 +199,18 @@ class ScheduleLR(LRScheduler):
                 "scheduler at its step N, make ScheduleLR(..., last_epoch=N - 1)."
             )
         check_same_groups(state_dict["groups"], names_of(self.optimizer))
-        before = self._schedules, self._hyperparameters
-        schedules = before[0].restored(state_dict["schedule"])
-        hyperparameters = before[1].restored(state_dict["hyperparameters"])
+        before = self._driver.schedules
+        schedules = before.restored(state_dict["schedule"])
+        hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
         hyperparameters.check(self.optimizer)
-        changed = bool(before[0]) and schedules.to_config() != before[0].to_config()
-        self._schedules, self._hyperparameters, self._followed = schedules, hyperparameters, []
-        try:
-            self._move_to(step_number(state_dict["last_epoch"], "last_epoch", ScheduleError))
-        except Exception:
-            self._schedules, self._hyperparameters = before
-            self._followed = []
-            raise
+        changed = bool(before) and schedules.to_config() != before.to_config()
+        self._driver.restore(
+            step_number(state_dict["last_epoch"], "last_epoch", ScheduleError),
+            schedules,
+            hyperparameters,
+            state_dict["bases"],
+            bool(state_dict["aside"]),
+        )
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
@@ -194,50 +219,45 @@ class ScheduleLR(LRScheduler):
                 stacklevel=2,
             )
 
-    # -- the rates ----------------------------------------------------------------------------
-
     def group_schedules(self) -> list[Value | None]:
         """The schedule that each group follows, None for one that keeps its rate."""
-        return self._schedules.for_groups(names_of(self.optimizer))
+        return self._driver.schedules.for_groups(names_of(self.optimizer))
 
-    def _rates_at(self, step: float) -> list[GroupRate]:
-        """Each group's rate at a step, computed before anything is written."""
-        if len(self._followed) != len(self.optimizer.param_groups):
-            self._followed = schedules_of(self.optimizer, self._schedules)
-        return rates_at(step, self.optimizer.param_groups, self._followed)
+    def drop_frozen_gradients(self) -> None:
+        """Drop the gradients that frozen groups have now, wherever they come from.
 
-    def _move_to(self, step: float) -> None:
-        """Write every group's rate and hyperparameters of a step; nothing if that fails."""
-        groups = self.optimizer.param_groups
-        rates = self._rates_at(step)
-        settings = self._hyperparameters.at(step, self.optimizer)
-        for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
-            write_rate(now, followed, group)
-            for key, value in new.items():
-                write(group, key, value)
-        self._frozen = [now.frozen for now in rates]
-        self.last_epoch = step  # type: ignore[assignment]  # it may lie between two
+        Those that ``backward()`` computes are dropped at once, so that they steer neither
+        ``clip_grad_norm_`` nor ``GradScaler``. Call this before either if gradients are written
+        in another way: by hand, or by the older ``FullyShardedDataParallel``.
+        """
+        self._driver.catch_up()
+        drop(self._driver.frozen_now())
 
-    def _join(self) -> None:
-        """Write the present rates of groups that were added since the last step."""
-        if len(self._frozen) != len(self.optimizer.param_groups):
-            self._move_to(self.last_epoch)
+    # -- what PyTorch's SequentialLR and pickle call ------------------------------------------
 
-    # -- what the optimizer calls -------------------------------------------------------------
+    def _initial_step(self) -> None:
+        self._driver.move_to(self._next(), stepped=True)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self._driver.move_to(self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError))
+
+    def _next(self) -> int:
+        return self.last_epoch + 1
 
     def _attach(self) -> None:
-        attach(self.optimizer, self, ScheduleLR._frozen_groups, ScheduleLR._after_load)
+        self._driver.attach()
+        announce(self, self._driver.progress)
 
-    def _frozen_groups(self) -> list[dict[str, Any]]:
-        self._join()
-        groups = zip(self.optimizer.param_groups, self._frozen, strict=True)
-        return [group for group, frozen in groups if frozen]
+    def __getstate__(self) -> dict[str, Any]:
+        check_picklable(self._driver.given())
+        return self.__dict__
 
-    def _after_load(self) -> None:
-        self._followed = []
-        self._move_to(self.last_epoch)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ScheduleLR":
+        # Functions need not be picklable for this: a copy has the same ones.
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # PyTorch doesn't copy an optimizer's hooks with it.
         self.__dict__.update(state)
         self._attach()

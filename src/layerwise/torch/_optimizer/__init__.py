@@ -1,0 +1,1 @@
+"""What Layerwise hooks into an optimizer, and its state."""

@@ -1,0 +1,95 @@
+"""The schedulers of PyTorch on an optimizer, and what they do to the rates that they find."""
+
+import gc
+from collections.abc import Sequence
+from weakref import ref
+
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as peer
+from torch.optim.lr_scheduler import LRScheduler
+
+from layerwise.torch._scheduler.step_hooks import hookable
+
+# Each of these multiplies the rate that is there, so that several of them compose.
+_MULTIPLYING = (
+    peer.MultiplicativeLR,
+    peer.StepLR,
+    peer.MultiStepLR,
+    peer.ConstantLR,
+    peer.LinearLR,
+    peer.ExponentialLR,
+    peer.PolynomialLR,
+    peer.CosineAnnealingLR,
+    peer.ReduceLROnPlateau,
+)
+# Each of these sets a rate, whatever is there.
+_SETTING = (
+    peer.LambdaLR,
+    peer.CyclicLR,
+    peer.OneCycleLR,
+    peer.CosineAnnealingWarmRestarts,
+)
+MARK = "_knows_multipliers"
+"""An attribute of the schedulers that apply multipliers themselves."""
+
+_CONTAINERS = (peer.ChainedScheduler, peer.SequentialLR)
+
+_MOST_SEARCHES = 8
+
+
+def peers_on(optimizer: Optimizer) -> list[LRScheduler]:
+    """The schedulers on an optimizer that are not of Layerwise.
+
+    An optimizer doesn't know its schedulers, so they are searched for among all of Python's
+    objects. That takes a tenth of a second in a large process: it is for messages, and for the
+    moment at which a rate turns out to have been changed.
+    """
+    inner = hookable(optimizer)
+    return [
+        each
+        for each in gc.get_objects()
+        if issubclass(type(each), LRScheduler)
+        and not isinstance(each, _CONTAINERS)
+        and not hasattr(type(each), MARK)
+        and isinstance(owner := getattr(each, "optimizer", None), Optimizer)
+        and hookable(owner) is inner
+    ]
+
+
+def setting(schedulers: Sequence[LRScheduler]) -> list[LRScheduler]:
+    """Those that set a rate, whatever is there."""
+    return [each for each in schedulers if isinstance(each, _SETTING)]
+
+
+def all_multiply(schedulers: Sequence[LRScheduler]) -> bool:
+    """Whether there are some, and all of them multiply the rate that is there."""
+    return bool(schedulers) and all(isinstance(each, _MULTIPLYING) for each in schedulers)
+
+
+def named(schedulers: Sequence[LRScheduler]) -> str:
+    """Schedulers for a message."""
+    return " and ".join(dict.fromkeys(type(each).__name__ for each in schedulers))
+
+
+class OtherSchedulers:
+    """The schedulers beside a ``ScheduleLR``, searched for when rates have changed.
+
+    Those that were found explain later changes, too, as long as one of them has gone on since. If
+    nothing is ever found, the rates are changed by hand, and the search is given up.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[ref[LRScheduler], int]] = []
+        self._searches = 0
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return OtherSchedulers, ()  # a copy belongs to another optimizer
+
+    def now(self, optimizer: Optimizer) -> list[LRScheduler]:
+        """Those that are there now."""
+        known = [(found, at) for each, at in self._known if (found := each()) is not None]
+        if not any(each.last_epoch != at for each, at in known) and self._searches < _MOST_SEARCHES:
+            self._searches += 1
+            known = [(each, each.last_epoch) for each in peers_on(optimizer)]
+        self._known = [(ref(each), each.last_epoch) for each, _ in known]
+        return [each for each, _ in known]

@@ -1,0 +1,85 @@
+"""What others have done to the rates that a ``ScheduleLR`` wrote.
+
+A scheduler that multiplies the rate that it finds, such as ``ReduceLROnPlateau``, composes with one
+in closed form: the factor belongs to the base rate from then on. One that sets a rate, such as
+``LambdaLR``, would undo it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from layerwise.torch._groups.base_rate import BASE, base_of
+
+# Two groups that were multiplied by one number differ by the rounding of their rates.
+_SAME = 1e-6
+
+
+def mark(rate: float | Tensor) -> object:
+    """What tells that a rate has been changed, without waiting for the device that it is on."""
+    if isinstance(rate, Tensor):
+        return id(rate), 0 if rate.is_inference() else rate._version
+    return rate
+
+
+def stored(rate: float, place: float | Tensor) -> float:
+    """A rate as it is once it has been written in place of another."""
+    return float(place.new_tensor(rate)) if isinstance(place, Tensor) else rate
+
+
+def factors_between(written: Sequence[float], present: Sequence[float]) -> list[float]:
+    """By what each rate was multiplied: infinity where it was 0.
+
+    A rate that was set to 0 counts as unchanged, since nothing would bring it back.
+    """
+    found = []
+    for before, now in zip(written, present, strict=True):
+        if now in (before, 0.0):
+            found.append(1.0)
+        else:
+            found.append(now / before if before else math.inf)
+    return found
+
+
+def are_set(factors: Sequence[float], frozen: Sequence[bool], moving: Sequence[bool]) -> bool:
+    """Whether rates were set and not multiplied, as far as their multipliers can tell.
+
+    Args:
+        factors: By what each group's rate was multiplied.
+        frozen: Whether a group's multiplier is 0.
+        moving: Whether it has one that moves.
+    """
+    finite = [
+        factor
+        for factor, cold in zip(factors, frozen, strict=True)
+        if factor != math.inf and not cold
+    ]
+    return is_thawed(factors, frozen) or (any(moving) and not _are_equal(finite))
+
+
+def is_thawed(factors: Sequence[float], frozen: Sequence[bool]) -> bool:
+    """Whether a group whose multiplier is 0 has been given a rate."""
+    return any(cold and factor != 1 for factor, cold in zip(factors, frozen, strict=True))
+
+
+def factors_on_bases(factors: Sequence[float], written: Sequence[float]) -> list[float]:
+    """The factor on each group's base rate.
+
+    A rate of 0 can't show a factor. It takes that of the others, if they have one in common.
+    """
+    shown = [factor for factor, rate in zip(factors, written, strict=True) if rate > 0]
+    common = shown[0] if shown and _are_equal(shown) else 1.0
+    return [factor if rate > 0 else common for factor, rate in zip(factors, written, strict=True)]
+
+
+def scale_base(group: dict[str, Any], factor: float) -> None:
+    """Multiply a group's base rate."""
+    group["initial_lr"] = base_of(group) * factor
+    if BASE in group:
+        group[BASE] *= factor
+
+
+def _are_equal(factors: Sequence[float]) -> bool:
+    return not factors or max(factors) - min(factors) <= _SAME * max(factors)

@@ -1,0 +1,305 @@
+"""Writes the rates of a ``ScheduleLR`` into its optimizer's groups, and notices who else does."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from layerwise.multipliers import Value
+from layerwise.torch._groups.base_rate import write
+from layerwise.torch._groups.shared_tensors import separate_tensors
+from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
+from layerwise.torch._optimizer.other_schedulers import (
+    OtherSchedulers,
+    all_multiply,
+    named,
+    setting,
+)
+from layerwise.torch._scheduler.attached import Progress
+from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
+from layerwise.torch._scheduler.group_rates import (
+    GroupRate,
+    GroupSchedule,
+    rates_at,
+    schedules_of,
+    write_rate,
+)
+from layerwise.torch._scheduler.group_schedules import GroupSchedules
+from layerwise.torch._scheduler.hyperparameters import BASE_DECAY, Hyperparameters
+from layerwise.torch._scheduler.rate_changes import (
+    are_set,
+    factors_between,
+    factors_on_bases,
+    is_thawed,
+    mark,
+    scale_base,
+    stored,
+)
+
+_BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
+"""Where a group keeps the base of each value that moves."""
+
+
+class RateDriver:
+    """Drives the rates of one optimizer.
+
+    Args:
+        optimizer: The optimizer.
+        schedules: Which schedule each group follows.
+        hyperparameters: What is scheduled beside the rates.
+
+    Attributes:
+        last_epoch: The step that the scheduler is at. PyTorch's ``SequentialLR`` changes it to put
+            a scheduler aside.
+        progress: What the optimizer still knows of the step when the scheduler is gone.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedules: GroupSchedules, hyperparameters: Hyperparameters
+    ) -> None:
+        self.optimizer = optimizer
+        self.schedules, self.hyperparameters = schedules, hyperparameters
+        self.last_epoch: float = -1
+        self._assumed: list[set[str]] = []
+        self._at: float = -1
+        self._followed: list[GroupSchedule] = []
+        self._moving: list[int] = []
+        self._rates: list[GroupRate] = []
+        self._marks: list[object] = []
+        self._tensors = False
+        self.progress = Progress()
+        self._gradients = FrozenGradients()
+        self._others = OtherSchedulers()
+        self._are_set = False
+        self._hooks: OptimizerHooks | None = None
+
+    def __repr__(self) -> str:
+        each = [value for value in self.schedules.values.values() if value is not None]
+        return f"ScheduleLR({', '.join(dict.fromkeys(map(repr, each)))})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_hooks": None}  # PyTorch doesn't copy an optimizer's hooks with it
+
+    def attach(self) -> None:
+        """Hook into the optimizer, and bring it the functions that a pickled one has lost."""
+        for group, followed in zip(self.optimizer.param_groups, self._followed, strict=False):
+            if followed.multiplier is not None:
+                write_multiplier(followed.multiplier, group, watch_copy)
+        self._hooks = hooks_of(self.optimizer)
+        self._hooks.attach(self)
+        self._hold_gradients()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def rates_at(self, step: float) -> list[GroupRate]:
+        """Each group's rate at a step, computed before anything is written."""
+        groups = self.optimizer.param_groups
+        if len(self._followed) != len(groups):
+            self._followed = schedules_of(self.optimizer, self.schedules)
+            self._moving = [
+                place for place, each in enumerate(self._followed) if each.multiplier is not None
+            ]
+        return rates_at(step, groups, self._followed)
+
+    def move_to(self, step: float, stepped: bool = False) -> None:
+        """Write every group's rate and hyperparameters of a step; nothing if that fails.
+
+        Args:
+            step: The step.
+            stepped: Whether an update has been applied since the last time.
+        """
+        groups = self.optimizer.param_groups
+        rates = self.rates_at(step)
+        settings = self.hyperparameters.at(step, self.optimizer)
+        if len(self._marks) != len(groups):
+            separate_tensors(self.optimizer)
+            self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
+            self._assumed += [_BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
+        for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
+            write_rate(now, followed, group)
+            for key, value in new.items():
+                write(group, key, value)
+        self._rates, self._marks = rates, self._marks_of(groups)
+        self.last_epoch = self._at = step
+        self.progress.step = math.floor(step)
+        if self._hooks is not None:
+            other = self._hooks.wrote(self, stepped)
+            self._hold_gradients()
+            if other is not None:
+                self._warn(f"{other!r}", "one ScheduleLR")
+
+    def go_on_to(self, step: float) -> None:
+        """``move_to``, after an update."""
+        if self._hooks is not None:
+            self._hooks.settle()
+        self.move_to(step, stepped=True)
+
+    def frozen_now(self) -> list[dict[str, Any]]:
+        """The groups whose multiplier is 0 now."""
+        groups = self.optimizer.param_groups
+        return [groups[place] for place in self._moving if self._rates[place].frozen]
+
+    def given(self) -> list[Value | None]:
+        """All schedules and multipliers, as they were given."""
+        specs = (self.schedules, *self.hyperparameters.schedules.values())
+        values = [value for spec in specs for value in spec.values.values()]
+        return [*values, *(followed.multiplier for followed in self._followed)]
+
+    def bases(self) -> list[dict[str, list[float]]]:
+        """What the values of each group that move are multiples of, with the values."""
+        return [
+            {
+                base: [float(group[base]), float(group[key])]
+                for base, key in _BASES.items()
+                if base in group
+            }
+            for group in self.optimizer.param_groups
+        ]
+
+    def restore(
+        self,
+        step: float,
+        schedules: GroupSchedules,
+        hyperparameters: Hyperparameters,
+        bases: Sequence[Mapping[str, Sequence[float]]],
+        aside: bool,
+    ) -> None:
+        """Go to the step of a saved state, under its schedules; nothing changes if that fails.
+
+        Args:
+            step: The step.
+            schedules: The schedules.
+            hyperparameters: The schedules of hyperparameters.
+            bases: What ``bases()`` gave when the state was saved.
+            aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
+        """
+        kept = dict(vars(self))
+        self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
+        groups = self.optimizer.param_groups
+        before = [dict(group) for group in groups]
+        for group, assumed, saved in zip(groups, self._assumed, bases, strict=True):
+            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
+            for key in assumed & saved.keys():
+                base, value = saved[key]
+                if float(group[key]) == value:
+                    group[key] = base
+        try:
+            if aside:
+                self.last_epoch, self._at = math.floor(step) - 1, step
+            else:
+                self.move_to(step)
+        except Exception:
+            vars(self).update(kept)
+            for group, old in zip(groups, before, strict=True):
+                group.update(old)
+            raise
+
+    def catch_up(self) -> None:
+        """Take over what others have done, and write the rates of groups that were added."""
+        if self._hooks is not None and self._hooks.driver() is self:
+            self._hooks.settle()
+            self._join()
+
+    def _join(self) -> None:
+        if len(self._rates) != len(self.optimizer.param_groups) and not self.is_aside:
+            self.settle()
+            self.move_to(self.last_epoch)
+
+    # -- what the optimizer's hooks call ------------------------------------------------------
+
+    @property
+    def at(self) -> float:
+        """The step whose rates are in the groups."""
+        return self._at
+
+    @property
+    def is_aside(self) -> bool:
+        """See ``Driver``."""
+        return self.last_epoch != self._at
+
+    def frozen_groups(self, check: bool) -> Sequence[dict[str, Any]]:
+        """See ``Driver``."""
+        self._join()
+        groups = self.optimizer.param_groups
+        if check and any(mark(groups[place]["lr"]) != self._marks[place] for place in self._moving):
+            known = groups[: len(self._marks)]
+            if not self._take_over(known):
+                self.move_to(self._at)
+        return self.frozen_now()
+
+    def settle(self) -> None:
+        """See ``Driver``."""
+        known = self.optimizer.param_groups[: len(self._marks)]
+        if not self.is_aside and self._marks_of(known) != self._marks:
+            self._take_over(known)
+
+    def after_load(self, drives: bool) -> None:
+        """See ``Driver``."""
+        self._followed, self._marks = [], []
+        self._gradients.hold(self.optimizer, ())  # what is frozen may be others now
+        self._assumed = [set() for _ in self.optimizer.param_groups]
+        if drives and not self.is_aside:
+            self.move_to(self.last_epoch)
+
+    def let_go(self) -> None:
+        """See ``Driver``."""
+        self._gradients.hold(self.optimizer, ())
+
+    # -- what others have done ----------------------------------------------------------------
+
+    def _hold_gradients(self) -> None:
+        self._gradients.hold(self.optimizer, self.frozen_now())
+
+    def _marks_of(self, groups: Sequence[dict[str, Any]]) -> list[object]:
+        if not self._tensors:
+            return [group["lr"] for group in groups]
+        return [mark(group["lr"]) for group in groups]
+
+    def _take_over(self, groups: Sequence[dict[str, Any]]) -> bool:
+        """Take factors on the rates over into the bases.
+
+        Returns:
+            Whether that is what they were. Otherwise the rates were set, and a warning says so.
+        """
+        written = [
+            stored(now.rate, group["lr"]) for now, group in zip(self._rates, groups, strict=True)
+        ]
+        present = [float(group["lr"]) for group in groups]
+        factors = factors_between(written, present)
+        if all(factor == 1 for factor in factors):
+            self._marks = self._marks_of(groups)
+            return True
+        frozen = [now.frozen for now in self._rates]
+        moving = [place in self._moving for place in range(len(groups))]
+        others = self._others.now(self.optimizer)
+        by_hand = not all_multiply(others)
+        self._are_set |= by_hand and are_set(factors, frozen, moving)
+        if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
+            for group, now in zip(groups, self._rates, strict=True):
+                group["initial_lr"] = now.base  # OneCycleLR and CyclicLR have set it, too
+            them = named(setting(others) or others) or "something else"
+            self._warn(them, "the ScheduleLR")
+            return False
+        for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
+            if factor != 1:
+                scale_base(group, factor)
+        self._rates = [
+            now._replace(rate=rate) for now, rate in zip(self._rates, present, strict=True)
+        ]
+        self._marks = self._marks_of(groups)
+        return True
+
+    def _warn(self, other: str, which: str) -> None:
+        """Tell, once, that another scheduler and this one undo each other."""
+        told = set() if self._hooks is None else self._hooks.told
+        if frozenset((repr(self), other)) not in told:
+            told.add(frozenset((repr(self), other)))
+            warnings.warn(
+                f"{self!r} and {other} set the rates of one optimizer, and each undoes the other. "
+                f"Give {which} the product of both as its schedule.",
+                stacklevel=5,
+            )
