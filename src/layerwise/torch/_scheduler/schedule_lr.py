@@ -12,6 +12,7 @@ from layerwise._checks import whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
+from layerwise.torch._scheduler.frozen_gradients import FrozenGradients, drop
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
     GroupSchedule,
@@ -103,6 +104,7 @@ class ScheduleLR(LRScheduler):
         self._step_count = 1
         self._followed: list[GroupSchedule] = []
         self._frozen: list[bool] = []
+        self._gradients = FrozenGradients()
         self._move_to(whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1)
         self._attach()
 
@@ -200,6 +202,15 @@ class ScheduleLR(LRScheduler):
         """The schedule that each group follows, None for one that keeps its rate."""
         return self._schedules.for_groups(names_of(self.optimizer))
 
+    def drop_frozen_gradients(self) -> None:
+        """Drop the gradients that frozen groups have now, wherever they come from.
+
+        Those that ``backward()`` computes are dropped at once, so that they steer neither
+        ``clip_grad_norm_`` nor ``GradScaler``. Call this before either if gradients are written
+        in another way: by hand, or by the older ``FullyShardedDataParallel``.
+        """
+        drop(self._frozen_groups())
+
     def _rates_at(self, step: int) -> list[GroupRate]:
         """Each group's rate at a step, computed before anything is written."""
         if len(self._followed) != len(self.optimizer.param_groups):
@@ -216,6 +227,7 @@ class ScheduleLR(LRScheduler):
             for key, value in new.items():
                 write(group, key, value)
         self._frozen = [now.frozen for now in rates]
+        self._gradients.hold(self.optimizer, self._frozen_groups())
         self.last_epoch = step
 
     def _join(self) -> None:
@@ -227,6 +239,7 @@ class ScheduleLR(LRScheduler):
 
     def _attach(self) -> None:
         attach(self.optimizer, self, ScheduleLR._frozen_groups, ScheduleLR._after_load)
+        self._gradients.hold(self.optimizer, self._frozen_groups())
 
     def _frozen_groups(self) -> list[dict[str, Any]]:
         self._join()

@@ -97,20 +97,33 @@ def attach(
             after_load(living)
 
     inner = hookable(optimizer)
-    for handle in (
-        inner.register_step_pre_hook(before_step),
-        inner.register_step_post_hook(after_step),
-        inner.register_load_state_dict_pre_hook(load),
-        inner.register_load_state_dict_post_hook(loaded),
-    ):
+    handles = [inner.register_step_pre_hook(before_step), inner.register_step_post_hook(after_step)]
+    for each in {inner, optimizer}:
+        if hasattr(each, "_optimizer_load_state_dict_pre_hooks"):  # Accelerate's wrapper has none
+            handles.append(each.register_load_state_dict_pre_hook(load))
+            handles.append(each.register_load_state_dict_post_hook(loaded))
+    for handle in handles:
         finalize(owner, handle.remove).atexit = False
 
 
 def hookable(optimizer: Optimizer) -> Optimizer:
-    """The optimizer whose step runs: the one within a wrapper such as Accelerate's."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
+    """The optimizer whose ``step`` makes the update: the innermost one with the same groups.
+
+    Accelerate's wrapper, SAM and Lookahead each have another optimizer inside, and share its
+    groups. SAM's ``second_step`` calls the ``step`` of that one, and not its own.
+    """
+    while (inner := inner_optimizer(optimizer)) is not None:
         optimizer = inner
     return optimizer
+
+
+def inner_optimizer(optimizer: Optimizer) -> Optimizer | None:
+    """The optimizer that another has as an attribute and shares its groups with."""
+    groups = {id(group) for group in optimizer.param_groups}
+    for value in vars(optimizer).values():
+        if isinstance(value, Optimizer) and any(id(g) in groups for g in value.param_groups):
+            return value
+    return None
 
 
 def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
