@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from layerwise.errors import FinderError, ScheduleError
+from layerwise.errors import FinderError, OptimizerError, ScheduleError
 from layerwise.multipliers import distinct, value_at
 from layerwise.torch._groups.stored_multiplier import KEY as MULTIPLIER
 from layerwise.torch._groups.stored_multiplier import read_multiplier
@@ -27,8 +27,26 @@ def names_of(optimizer: Optimizer) -> list[str]:
 
 
 def base_of(group: Mapping[str, Any]) -> float:
-    """A group's base rate: its ``initial_lr`` once it has been scheduled, its ``lr`` before."""
-    return float(group["initial_lr"] if "initial_lr" in group else group["lr"])
+    """A group's base rate: its ``initial_lr`` once it has been scheduled, its ``lr`` before.
+
+    Raises:
+        OptimizerError: It has none.
+    """
+    rate = group["initial_lr"] if "initial_lr" in group else group.get("lr")
+    if rate is None:
+        name = f" {group['name']!r}" if "name" in group else ""
+        raise OptimizerError(
+            f"The group{name} has no rate: its lr is None, as of an optimizer that makes its own "
+            "rate (Adafactor with relative_step=True). Make the optimizer with a rate; Adafactor "
+            "with lr=1e-3, relative_step=False, scale_parameter=False and warmup_init=False."
+        )
+    return float(rate)
+
+
+def has_rates(optimizer: Optimizer) -> bool:
+    """Whether any group has a rate; an optimizer that makes its own leaves ``lr`` at None."""
+    groups = optimizer.param_groups
+    return any(group.get("lr") is not None or "initial_lr" in group for group in groups)
 
 
 def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
@@ -67,7 +85,10 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
             f"{kind} has no 'lr' in its parameter groups, so that there is no rate to search. "
             "Search with an optimizer that has one."
         )
-    base = _base(optimizer)
+    try:
+        base = _base(optimizer)
+    except OptimizerError as error:
+        raise FinderError(f"{error} There is no rate to search otherwise.") from None
     if not base > 0:
         raise FinderError(
             f"All groups of {kind} have the rate 0, so that their ratio to a base rate isn't "
@@ -93,6 +114,8 @@ def base_rate(optimizer: Optimizer, rates: Sequence[float | Tensor]) -> float | 
     """
     if any(isinstance(rate, Tensor) and rate.device.type != "cpu" for rate in rates):
         return None  # comparing them would make the host wait for the device
+    if not has_rates(optimizer):
+        return None
     if len(rates) == 1 and BASE not in optimizer.param_groups[0]:
         return rates[0]
     base = _base(optimizer)

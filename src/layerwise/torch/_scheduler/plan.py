@@ -7,7 +7,7 @@ from functools import reduce
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Plan, PlanRow, StepValue, Value, multiply_plans
-from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.torch._groups.base_rate import base_of, has_rates, names_of
 from layerwise.torch._groups.stored_multiplier import read_multiplier
 from layerwise.torch._parameters import SEPARATOR, NamedTensor
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -24,7 +24,8 @@ def plan_of_groups(
     """The groups of an optimizer, with a row for each parameter of a model.
 
     The plan's rate is the highest base rate of the groups, and a row's multiplier is the ratio of
-    its group's rate to that. A parameter in no group is not trained.
+    its group's rate to that. Without any rate, the optimizer makes its own, and the plan shows
+    multipliers alone. A parameter in no group is not trained.
 
     Args:
         tensors: The model's parameters.
@@ -34,7 +35,9 @@ def plan_of_groups(
         step: The step that is now; None for that of a ``ScheduleLR``, or 0.
     """
     groups, names = optimizer.param_groups, names_of(optimizer)
-    bases = [base_of(group) for group in groups]
+    # An optimizer that makes its own rate has none to show: then the multipliers stand alone.
+    shown = has_rates(optimizer)
+    bases = [base_of(group) if shown else 1.0 for group in groups]
     highest = max(bases, default=0.0) or 1.0
     place = {id(tensor): i for i, group in enumerate(groups) for tensor in group["params"]}
 
@@ -48,7 +51,8 @@ def plan_of_groups(
                 parameter = named.parameter(groups[i].get("weight_decay"))
                 value = values[i]
                 rows.append(PlanRow(parameter, rules[i], 1.0 if value is None else value))
-        return Plan(tuple(rows), learning_rate=highest, separator=SEPARATOR)
+        rate = highest if shown else None
+        return Plan(tuple(rows), learning_rate=rate, separator=SEPARATOR)
 
     no_rules = [None] * len(groups)
     multipliers = [read_multiplier(*each) for each in zip(groups, names, strict=True)]

@@ -12,6 +12,7 @@ from layerwise._checks import whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
+from layerwise.torch._scheduler.attached import Progress, announce
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients, drop
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
@@ -104,7 +105,7 @@ class ScheduleLR(LRScheduler):
         self._step_count = 1
         self._followed: list[GroupSchedule] = []
         self._frozen: list[bool] = []
-        self._gradients = FrozenGradients()
+        self._gradients, self._progress = FrozenGradients(), Progress()
         self._move_to(whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1)
         self._attach()
 
@@ -228,7 +229,7 @@ class ScheduleLR(LRScheduler):
                 write(group, key, value)
         self._frozen = [now.frozen for now in rates]
         self._gradients.hold(self.optimizer, self._frozen_groups())
-        self.last_epoch = step
+        self.last_epoch = self._progress.step = step
 
     def _join(self) -> None:
         """Write the present rates of groups that were added since the last step."""
@@ -239,6 +240,7 @@ class ScheduleLR(LRScheduler):
 
     def _attach(self) -> None:
         attach(self.optimizer, self, ScheduleLR._frozen_groups, ScheduleLR._after_load)
+        announce(self, self._progress)
         self._gradients.hold(self.optimizer, self._frozen_groups())
 
     def _frozen_groups(self) -> list[dict[str, Any]]:

@@ -118,11 +118,23 @@ def hookable(optimizer: Optimizer) -> Optimizer:
 
 
 def inner_optimizer(optimizer: Optimizer) -> Optimizer | None:
-    """The optimizer that another has as an attribute and shares its groups with."""
+    """The optimizer that another has as an attribute and shares its groups with.
+
+    Raises:
+        OptimizerError: It is SAM's, and has groups of its own, which nobody would write rates to.
+    """
     groups = {id(group) for group in optimizer.param_groups}
     for value in vars(optimizer).values():
-        if isinstance(value, Optimizer) and any(id(g) in groups for g in value.param_groups):
+        if not isinstance(value, Optimizer):
+            continue
+        if any(id(group) in groups for group in value.param_groups):
             return value
+        if hasattr(optimizer, "second_step"):
+            raise OptimizerError(
+                f"{type(optimizer).__name__} and the {type(value).__name__} within it have "
+                "different groups, so that a rate of the one does not reach the other. Let them "
+                "share: optimizer.param_groups = base_optimizer.param_groups."
+            )
     return None
 
 

@@ -1,0 +1,70 @@
+"""Which ``ScheduleLR`` an optimizer is driven by, and how far it has come."""
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import ReferenceType, ref
+
+import torch.distributed as dist
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from layerwise.torch._scheduler.step_hooks import hookable
+
+_ATTRIBUTE = "_layerwise_schedules"
+"""Where an optimizer keeps them; it goes into neither its state nor a copy of it."""
+
+
+@dataclass
+class Progress:
+    """The step that a scheduler has come to."""
+
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class _Attached:
+    scheduler: ReferenceType[Any]
+    progress: Progress
+
+
+def announce(scheduler: Any, progress: Progress) -> None:
+    """Tell an optimizer of the scheduler that drives it, which it does not keep alive."""
+    optimizer = hookable(scheduler.optimizer)
+    others = [each for each in _attached(optimizer) if each.scheduler() is not None]
+    vars(optimizer)[_ATTRIBUTE] = [*others, _Attached(ref(scheduler), progress)]
+
+
+def schedulers_on(optimizer: Optimizer) -> list[Any]:
+    """The living schedulers of an optimizer, in the order in which they came."""
+    found = [each.scheduler() for each in _attached(hookable(optimizer))]
+    return [each for each in found if each is not None]
+
+
+def step_of(optimizer: Optimizer) -> int | None:
+    """The step that the last scheduler of an optimizer came to; None if it never had one."""
+    attached = _attached(hookable(optimizer))
+    return attached[-1].progress.step if attached else None
+
+
+def without_wrapper(scheduler: Any) -> Any:
+    """The scheduler within a wrapper such as Accelerate's, or what was given."""
+    while not isinstance(scheduler, Optimizer | LRScheduler) and hasattr(scheduler, "scheduler"):
+        scheduler = scheduler.scheduler
+    return scheduler
+
+
+def steps_of_an_update(scheduler: Any) -> int:
+    """How many steps a scheduler goes with each update, which Accelerate may make many.
+
+    Its wrapper goes one for each process, since each has a batch of its own, unless the batches
+    are split among them.
+    """
+    together = getattr(scheduler, "split_batches", None) is False
+    if together and scheduler.step_with_optimizer and dist.is_available() and dist.is_initialized():
+        return dist.get_world_size()
+    return 1
+
+
+def _attached(optimizer: Optimizer) -> list[_Attached]:
+    found: list[_Attached] = vars(optimizer).get(_ATTRIBUTE, [])
+    return found
