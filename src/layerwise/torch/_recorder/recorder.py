@@ -149,6 +149,19 @@ class Recorder(recorder.Recorder):
         self._pending.add(row)
         self._pending.flush(self._wait if is_on_device(row) else 0.0)
 
+    @property
+    def updates(self) -> int:
+        """The updates that the optimizer has applied: ``start``, and those since then."""
+        return self._watcher.count
+
+    def count_from(self, updates: int) -> None:
+        """Count the updates here, and not by a ``ScheduleLR``, which may step once an epoch.
+
+        Args:
+            updates: Those applied before.
+        """
+        self._watcher.count, self._watcher.scheduler = updates, None
+
     def flush(self) -> None:
         """Fetch what waits on the device, and write it."""
         self._pending.flush()

@@ -32,6 +32,9 @@ class StepWatcher:
         start: Updates applied before.
         ratios: What measures the update-to-weight ratios, or None.
         per_update: How many steps the scheduler goes with each update.
+
+    Attributes:
+        count: The updates that the optimizer has applied, ``start`` among them.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class StepWatcher:
         per_update: int = 1,
     ) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
-        self._count, self._ratios, self._per_update = start, ratios, per_update
+        self.count, self._ratios, self._per_update = start, ratios, per_update
         self._last: StepRates | None = None
         self._names: list[str] = []
         inner = hookable(optimizer)
@@ -92,7 +95,7 @@ class StepWatcher:
             handle.remove()
 
     def _now(self) -> StepRates:
-        step = self._count
+        step = self.count
         if self.scheduler is not None:
             step = self.scheduler.last_epoch // self._per_update
         rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -109,6 +112,6 @@ class StepWatcher:
         if (found_inf := getattr(stepped, "found_inf", None)) is not None and float(found_inf):
             self._last = None
             return
-        self._count += 1
+        self.count += 1
         if self._last is not None and self._ratios is not None:
             self._last = self._last._replace(ratios=self._ratios.after())
