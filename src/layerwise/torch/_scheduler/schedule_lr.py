@@ -1,5 +1,6 @@
 """ScheduleLR: every rate of an optimizer, computed from the step alone."""
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from layerwise.torch._scheduler.group_rates import (
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
+from layerwise.torch._scheduler.pickling import check_picklable
 from layerwise.torch._scheduler.step_hooks import attach, check_same_groups
 
 VERSION = 1
@@ -251,6 +253,18 @@ class ScheduleLR(LRScheduler):
     def _after_load(self) -> None:
         self._followed = []
         self._move_to(self.last_epoch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        others = self._hyperparameters.schedules.values()
+        given = [value for each in (self._schedules, *others) for value in each.values.values()]
+        check_picklable([*given, *(followed.multiplier for followed in self._followed)])
+        return self.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ScheduleLR":
+        # Functions need not be picklable for this: a copy has the same ones.
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # PyTorch doesn't copy an optimizer's hooks with it.
