@@ -96,7 +96,7 @@ def make_row(kind: str, started: float, given: Given) -> Row:
         for numbers in (metrics, rates, ratios):
             if numbers:
                 values.extend(map(float, numbers.values()))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, RuntimeError):
         raise RecorderError(
             _complaint({TIME: time, LOSS: loss, RATE: rate}, metrics, rates, ratios)
         ) from None
@@ -131,6 +131,6 @@ def _complaint(fixed: Mapping[str, object], *named: object) -> str:
     for name, value in given:
         try:
             float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError: a complex tensor
             return f"The value of {name!r} must be a number, got {value!r}."
     return "A value of this row could not be made a number."

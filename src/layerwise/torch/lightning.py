@@ -1,6 +1,7 @@
 """Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeGuard
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -45,7 +46,7 @@ class Recorder(TrainerRecorder, Callback):
     """
 
     _step = 0
-    _reached = {"global_step": 0, "updates": 0}
+    _reached: Mapping[str, int] = MappingProxyType({"global_step": 0, "updates": 0})
 
     @property
     def state_key(self) -> str:
