@@ -17,11 +17,13 @@ from torch import nn
 
 from layerwise import constant, cosine, gradual_unfreezing, piecewise_constant
 from layerwise.errors import OptimizerError
-from layerwise.torch import ScheduleLR, param_groups
+from layerwise.torch import ScheduleLR, find_lr, param_groups
+from tests._support.torch.finding import QUIET
 from tests._support.torch.networks import (
     Network,
     bits,
     loss_of,
+    make_batch,
     make_network,
     set_gradients,
     state_bits,
@@ -333,6 +335,41 @@ def test_another_optimizer_trains_what_a_forgotten_scheduler_has_frozen() -> Non
     scheduler.step()
     loss_of(model, 0).backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("rules", [{}, RULES], ids=["", "frozen too"])
+def test_a_new_scheduler_takes_over_from_a_forgotten_one(rules: Any) -> None:
+    """Without any loss, and so without a word."""
+    model, other = make_network(), make_network()
+    forgotten = ScheduleLR(torch.optim.SGD(param_groups(model, RULES, lr=0.1)))
+    ends = []
+    for network in (model, other):
+        optimizer = torch.optim.AdamW(param_groups(network, rules, lr=0.1))
+        scheduler = ScheduleLR(optimizer)
+        for step in range(THAW + 2):
+            clipped(network, optimizer, step)
+            scheduler.step()
+        ends.append(bits(network.parameters()))
+    assert ends[0] == ends[1] != bits(make_network().parameters())
+    forgotten.step()
+
+
+def test_a_search_for_another_optimizer_takes_over_for_a_while() -> None:
+    model = make_network()
+    first = torch.optim.SGD(param_groups(model, RULES, lr=0.1))
+    scheduler = ScheduleLR(first)
+    fresh = torch.optim.SGD(param_groups(model, lr=0.1))
+    moved = set()
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        moved.add(bits(model.backbone.parameters())[0])
+        return nn.functional.cross_entropy(outputs, targets)
+
+    find_lr(model, fresh, loss, [make_batch(step) for step in range(20)], **QUIET)
+    assert len(moved) > 5
+    clipped(model, first, 0)
+    assert model.backbone[0].weight.grad is None  # frozen as before
+    assert scheduler.last_epoch == 0
 
 
 def test_an_optimizer_of_other_parameters_is_left_alone() -> None:

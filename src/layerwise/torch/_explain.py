@@ -76,7 +76,9 @@ def explain(
 
     Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
-    tensors, schedule = named_tensors(model), without_wrapper(schedule)
+    tensors, inner = named_tensors(model), without_wrapper(schedule)
+    if isinstance(inner, ScheduleLR):
+        schedule = inner
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
     if optimizer is not None:

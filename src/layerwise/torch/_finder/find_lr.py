@@ -19,6 +19,7 @@ from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._scheduler.attached import schedulers_on, step_of, without_wrapper
+from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
 
@@ -134,13 +135,14 @@ def find_lr(
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
-    return search(
-        trainer,
-        together(loader),
-        replace(wanted, progress=wanted.progress and ranks.rank == 0),
-        held_out=None if held_out is None else together(held_out),
-        group_factors=factors,
-    )
+    with only(optimizer):
+        return search(
+            trainer,
+            together(loader),
+            replace(wanted, progress=wanted.progress and ranks.rank == 0),
+            held_out=None if held_out is None else together(held_out),
+            group_factors=factors,
+        )
 
 
 def _check_parts(model: object, optimizer: object, loader: object) -> None:

@@ -105,7 +105,9 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
     return dict(zip(distinct(names), factors, strict=True))
 
 
-def base_rate(optimizer: Optimizer, rates: Sequence[float | Tensor]) -> float | Tensor | None:
+def base_rate(
+    optimizer: Optimizer, rates: Sequence[float | Tensor | None]
+) -> float | Tensor | None:
     """The base rate behind the groups' rates, or None if they don't follow one together.
 
     Args:
@@ -114,14 +116,15 @@ def base_rate(optimizer: Optimizer, rates: Sequence[float | Tensor]) -> float | 
     """
     if any(isinstance(rate, Tensor) and rate.device.type != "cpu" for rate in rates):
         return None  # comparing them would make the host wait for the device
-    if not has_rates(optimizer):
-        return None
+    known = [rate for rate in rates if rate is not None]
+    if len(known) < len(rates):
+        return None  # the optimizer makes its own
     if len(rates) == 1 and BASE not in optimizer.param_groups[0]:
-        return rates[0]
+        return known[0]
     base = _base(optimizer)
     found = [
         float(rate) * base / base_of(group)
-        for rate, group in zip(rates, optimizer.param_groups, strict=True)
+        for rate, group in zip(known, optimizer.param_groups, strict=True)
         if MULTIPLIER not in group and base_of(group) > 0
     ]
     if not found or max(found) - min(found) > 1e-6 * max(found):

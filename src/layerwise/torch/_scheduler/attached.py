@@ -1,7 +1,6 @@
 """Which ``ScheduleLR`` an optimizer is driven by, and how far it has come."""
 
 from dataclasses import dataclass
-from typing import Any
 from weakref import ReferenceType, ref
 
 import torch.distributed as dist
@@ -23,18 +22,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Attached:
-    scheduler: ReferenceType[Any]
+    scheduler: ReferenceType[LRScheduler]
     progress: Progress
 
 
-def announce(scheduler: Any, progress: Progress) -> None:
+def announce(scheduler: LRScheduler, progress: Progress) -> None:
     """Tell an optimizer of the scheduler that drives it, which it does not keep alive."""
     optimizer = hookable(scheduler.optimizer)
     others = [each for each in _attached(optimizer) if each.scheduler() is not None]
     vars(optimizer)[_ATTRIBUTE] = [*others, _Attached(ref(scheduler), progress)]
 
 
-def schedulers_on(optimizer: Optimizer) -> list[Any]:
+def schedulers_on(optimizer: Optimizer) -> list[LRScheduler]:
     """The living schedulers of an optimizer, in the order in which they came."""
     found = [each.scheduler() for each in _attached(hookable(optimizer))]
     return [each for each in found if each is not None]
@@ -46,21 +45,22 @@ def step_of(optimizer: Optimizer) -> int | None:
     return attached[-1].progress.step if attached else None
 
 
-def without_wrapper(scheduler: Any) -> Any:
+def without_wrapper(scheduler: object) -> object:
     """The scheduler within a wrapper such as Accelerate's, or what was given."""
     while not isinstance(scheduler, Optimizer | LRScheduler) and hasattr(scheduler, "scheduler"):
         scheduler = scheduler.scheduler
     return scheduler
 
 
-def steps_of_an_update(scheduler: Any) -> int:
+def steps_of_an_update(scheduler: object) -> int:
     """How many steps a scheduler goes with each update, which Accelerate may make many.
 
     Its wrapper goes one for each process, since each has a batch of its own, unless the batches
     are split among them.
     """
-    together = getattr(scheduler, "split_batches", None) is False
-    if together and scheduler.step_with_optimizer and dist.is_available() and dist.is_initialized():
+    many = getattr(scheduler, "split_batches", None) is False
+    with_optimizer = getattr(scheduler, "step_with_optimizer", False)
+    if many and with_optimizer and dist.is_available() and dist.is_initialized():
         return dist.get_world_size()
     return 1
 

@@ -9,7 +9,8 @@ when it wraps a model, and waits for each such parameter in every step.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import finalize, ref
 
@@ -21,6 +22,9 @@ from torch.utils.hooks import RemovableHandle
 
 Group = dict[str, Any]
 
+_HOOKS = "_post_accumulate_grad_hooks"
+"""Where a tensor keeps these hooks by their numbers (PyTorch 2.1 to 2.13), or has None."""
+
 
 class FrozenGradients:
     """Drops the gradients of parameters while they are frozen, for as long as this object lives.
@@ -30,9 +34,7 @@ class FrozenGradients:
 
     def __init__(self) -> None:
         self._groups: Sequence[Group] = ()
-        self._hooks: dict[Tensor, RemovableHandle] = {}
-        self._let_go: set[Tensor] = set()
-        self._watching = False
+        self._holder: _Holder | None = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return type(self), ()
@@ -48,17 +50,12 @@ class FrozenGradients:
         if len(groups) == len(self._groups) and all(new is old for new, old in same):
             return
         self._groups = tuple(groups)
-        tensors = {tensor for group in groups for tensor in group["params"]} - self._let_go
-        _remove({tensor: self._hooks.pop(tensor) for tensor in self._hooks.keys() - tensors})
-        for tensor in tensors - self._hooks.keys():
-            handle = _dropping(tensor)
-            if handle is not None:
-                self._hooks[tensor] = handle
-        if self._hooks and not self._watching:
-            self._watching = True
-            watch = _watch(optimizer, self._hooks, self._let_go)
-            for remove, held in ((_remove, self._hooks), (_remove, {optimizer: watch})):
-                finalize(self, remove, held).atexit = False
+        if self._holder is None:
+            self._holder = _Holder(optimizer)
+            watch = register_optimizer_step_pre_hook(self._holder.before_step)
+            finalize(self, self._holder.hold, set()).atexit = False
+            finalize(self, watch.remove).atexit = False
+        self._holder.hold({tensor for group in groups for tensor in group["params"]})
 
 
 def drop(groups: Iterable[Group]) -> None:
@@ -68,63 +65,109 @@ def drop(groups: Iterable[Group]) -> None:
             tensor.grad = None
 
 
-def _drop(tensor: Tensor) -> None:
-    tensor.grad = None
+def take_over(optimizer: Optimizer) -> list[tuple["_Holder", Tensor]]:
+    """Have schedulers of other optimizers let go of the parameters of this one.
 
+    A scheduler may outlive its training, in a notebook or in a trainer. It must not keep layers
+    frozen, without a word, in a training that has nothing to do with it.
 
-def _dropping(tensor: Tensor) -> RemovableHandle | None:
-    """Have each gradient of a parameter dropped; None if ``backward()`` gives it none, ever."""
-    if not tensor.is_leaf or not (tensor.is_floating_point() or tensor.is_complex()):
-        return None
-    trains = tensor.requires_grad
-    try:
-        # A hook needs a tensor that trains. One that doesn't yet may do so at any later time.
-        return tensor.requires_grad_(True).register_post_accumulate_grad_hook(_drop)
-    finally:
-        tensor.requires_grad_(trains)
-
-
-def _remove(handles: Mapping[object, RemovableHandle]) -> None:
-    for handle in handles.values():
-        handle.remove()
-
-
-def _watch(
-    optimizer: Optimizer, hooks: dict[Tensor, RemovableHandle], let_go: set[Tensor]
-) -> RemovableHandle:
-    """Let go of parameters that another optimizer trains, and say so.
-
-    A scheduler may outlive its training, in a notebook or in a trainer. It must not keep the
-    layers frozen, without a word, in a training that has nothing to do with it.
+    Returns:
+        Who let go of which parameter.
     """
-    mine = ref(optimizer)
+    found = [
+        (hook, tensor)
+        for group in optimizer.param_groups
+        for tensor in group["params"]
+        for hook in (getattr(tensor, _HOOKS, None) or {}).values()
+        if isinstance(hook, _Holder) and not hook.belongs_to(optimizer)
+    ]
+    for holder, tensor in found:
+        holder.let_go({tensor})
+    return found
+
+
+@contextmanager
+def only(optimizer: Optimizer) -> Iterator[None]:
+    """Have nothing frozen by schedulers of other optimizers for a while."""
+    found = take_over(optimizer)
+    try:
+        yield
+    finally:
+        for holder, tensor in found:
+            holder.take_again(tensor)
+
+
+class _Holder:
+    """The hook of some parameters: called with one of them, it drops the gradient."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = ref(optimizer)
+        self._wanted: set[Tensor] = set()
+        self._lost: set[Tensor] = set()
+        self._handles: dict[Tensor, RemovableHandle] = {}
+
+    def __call__(self, tensor: Tensor) -> None:
+        tensor.grad = None
+
+    def hold(self, tensors: set[Tensor]) -> None:
+        """Hold these parameters, but for those that were lost to other optimizers."""
+        self._wanted = tensors
+        wanted = tensors - self._lost
+        for tensor in self._handles.keys() - wanted:
+            self._handles.pop(tensor).remove()
+        for tensor in wanted - self._handles.keys():
+            if (handle := _hooked(tensor, self)) is not None:
+                self._handles[tensor] = handle
+
+    def let_go(self, tensors: set[Tensor]) -> None:
+        """Hold these no longer, also when they are frozen again."""
+        self._lost |= tensors
+        self.hold(self._wanted)
+
+    def take_again(self, tensor: Tensor) -> None:
+        """Take back what was let go."""
+        self._lost.discard(tensor)
+        self.hold(self._wanted)
+
+    def belongs_to(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer is the one of the held parameters, or within it or around it."""
+        mine = self._optimizer()
+        if mine is None:
+            return False
+        groups = {id(group) for group in mine.param_groups}
+        return (
+            any(id(group) in groups for group in optimizer.param_groups)
+            or any(value is optimizer for value in vars(mine).values())
+            or any(value is mine for value in vars(optimizer).values())
+        )
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def before_step(other: Optimizer, args: object, kwargs: object) -> None:
-        if not hooks or _belong_together(other, mine()):
+    def before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """Let go of parameters that another optimizer has begun to train, and say so."""
+        if not self._handles or self.belongs_to(optimizer):
             return
-        tensors = {tensor for group in other.param_groups for tensor in group["params"]}
-        taken = hooks.keys() & tensors
+        theirs = {tensor for group in optimizer.param_groups for tensor in group["params"]}
+        taken = self._handles.keys() & theirs
         if taken:
-            let_go.update(taken)
-            _remove({tensor: hooks.pop(tensor) for tensor in taken})
+            self.let_go(taken)
             warnings.warn(
-                f"{type(other).__name__} trains {len(taken)} parameters that a ScheduleLR of "
+                f"{type(optimizer).__name__} trains {len(taken)} parameters that a ScheduleLR of "
                 "another optimizer has frozen, so that this first update leaves them out. That "
                 "ScheduleLR now lets go of them. Delete it before other training begins.",
                 stacklevel=3,
             )
 
-    return register_optimizer_step_pre_hook(before_step)
 
-
-def _belong_together(one: Optimizer, other: Optimizer | None) -> bool:
-    """Whether two optimizers are one: they share groups, or one of them is within the other."""
-    if other is None:
-        return False
-    groups = {id(group) for group in other.param_groups}
-    return (
-        any(id(group) in groups for group in one.param_groups)
-        or any(value is one for value in vars(other).values())
-        or any(value is other for value in vars(one).values())
-    )
+def _hooked(tensor: Tensor, hook: _Holder) -> RemovableHandle | None:
+    """Give a parameter a hook; None if ``backward()`` never computes a gradient for it."""
+    differentiable = tensor.is_floating_point() or tensor.is_complex()
+    if not differentiable or not tensor.is_leaf or tensor.is_inference():
+        return None
+    trains = tensor.requires_grad
+    try:
+        # A hook needs a tensor that trains. One that doesn't yet may do so at any later time.
+        tensor.requires_grad_(True)
+        handle: RemovableHandle = tensor.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+        return handle
+    finally:
+        tensor.requires_grad_(trains)
