@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from layerwise import linear, piecewise_constant
-from layerwise.errors import RecorderError
+from layerwise.errors import RecorderError, ScheduleError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, explain, param_groups
 from tests._support.torch.networks import loss_of, make_batch, make_network
@@ -159,6 +159,10 @@ def test_explain_takes_accelerates_wrappers() -> None:
     bare = ScheduleLR(optimizer, SCHEDULE, last_epoch=3)
     wrapped_optimizer, wrapped = accelerator.prepare(optimizer, bare)
     assert explain(model, schedule=wrapped).to_dict() == explain(model, schedule=bare).to_dict()
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, SCHEDULE)
+    for scheduler in (theirs, accelerator.prepare(theirs)):
+        with pytest.raises(ScheduleError, match=r"LambdaLR tells no rate before.*optimizer="):
+            explain(model, schedule=scheduler)
     plan = explain(model, optimizer=wrapped_optimizer)
     assert plan.to_dict() == explain(model, optimizer=optimizer).to_dict()
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise.errors import OptimizerError
+from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
@@ -79,6 +80,11 @@ def explain(
     tensors, inner = named_tensors(model), without_wrapper(schedule)
     if isinstance(inner, ScheduleLR):
         schedule = inner
+    elif isinstance(inner, LRScheduler):
+        raise ScheduleError(
+            f"{type(inner).__name__} tells no rate before it gets there. Give explain() its "
+            "optimizer= for the rates of now, or a schedule of Layerwise."
+        )
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
     if optimizer is not None:
