@@ -168,10 +168,28 @@ def test_a_layer_that_freezes_later_steers_nothing_from_then_on() -> None:
         assert bits(model.parameters()) == bits(other.parameters())
 
 
-@pytest.mark.parametrize("rule", [constant(0.0), lambda step: 0.0], ids=["constant", "lambda"])
-def test_a_multiplier_that_is_always_0(rule: Any) -> None:
+def by_rule(rule: Any) -> Callable[[Any], Any]:
+    return lambda model: param_groups(model, {"backbone": rule}, lr=0.1)
+
+
+def by_group(model: Any) -> Any:
+    frozen = {"params": model.backbone.parameters(), "lr_multiplier": 0}
+    return [frozen, {"params": model.head.parameters()}]
+
+
+ALWAYS = {
+    "number": by_rule(0),
+    "schedule": by_rule(constant(0.0)),
+    "lambda": by_rule(lambda step: 0.0),
+    "group": by_group,
+}
+
+
+@pytest.mark.parametrize("groups", ALWAYS)
+def test_a_multiplier_that_is_always_0(groups: str) -> None:
+    """A number keeps it out of all groups, and its gradient would pile up with each step."""
     model, other = make_network(), make_network()
-    optimizer = torch.optim.SGD(param_groups(model, {"backbone": rule}, lr=0.1))
+    optimizer = torch.optim.SGD(ALWAYS[groups](model), lr=0.1)
     scheduler = ScheduleLR(optimizer)
     peer = torch.optim.SGD(other.requires_grad_(False).head.requires_grad_(True).parameters(), 0.1)
     for step in range(4):
@@ -179,6 +197,65 @@ def test_a_multiplier_that_is_always_0(rule: Any) -> None:
         clipped(other, peer, step)
         scheduler.step()
     assert bits(model.parameters()) == bits(other.parameters())
+
+
+def test_what_is_frozen_for_good_is_so_for_this_training_alone() -> None:
+    """Other rules, an optimizer of the rest, a copy: each has what it says."""
+    model = make_network()
+    groups = param_groups(model, {"backbone": 0}, lr=0.1)
+    scheduler = ScheduleLR(torch.optim.SGD(groups))
+    twin, copied = copy.deepcopy((model, scheduler))
+    for network in (model, twin):
+        loss_of(network, 0).backward()
+        assert all(p.grad is None for p in network.backbone.parameters())
+    again = ScheduleLR(torch.optim.SGD(param_groups(model, {"backbone": 0.5}, lr=0.1)))
+    loss_of(model, 0).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    del scheduler, again
+    fresh = pickle.loads(pickle.dumps(model))
+    rest = torch.optim.SGD(param_groups(fresh, {"head": 0}, lr=0.1))
+    other = ScheduleLR(rest)
+    loss_of(fresh, 0).backward()
+    assert [p.grad is None for p in fresh.parameters()] == [False] * 6 + [True] * 2
+    assert other.last_epoch == copied.last_epoch == 0
+
+
+@pytest.mark.parametrize("way", ["multiplier", "requires_grad"])
+def test_a_group_that_is_added_later_trains_at_once(way: str) -> None:
+    """PyTorch's usual way to unfreeze."""
+    model, other = make_network(), make_network()
+    for network in (model, other):
+        network.backbone.requires_grad_(way == "multiplier" and network is model)
+    rules = {"backbone": 0} if way == "multiplier" else {}
+    optimizer = torch.optim.AdamW(param_groups(model, rules, lr=0.1))
+    scheduler = ScheduleLR(optimizer)
+    peer = torch.optim.AdamW(other.head.parameters(), lr=0.1)
+    for step in range(4):
+        if step == 2:
+            for network, its in ((model, optimizer), (other, peer)):
+                network.backbone.requires_grad_(True)
+                its.add_param_group({"params": network.backbone.parameters(), "lr": 0.01})
+        clipped(model, optimizer, step)
+        clipped(other, peer, step)
+        scheduler.step()
+        assert bits(model.parameters()) == bits(other.parameters())
+
+
+def test_two_optimizers_that_leave_each_others_layers_out() -> None:
+    """Their schedulers are told by the rules that the rest is frozen; it is not."""
+    model = make_network()
+    parts = [
+        torch.optim.SGD(param_groups(model, {"backbone": 0}, lr=0.1)),
+        torch.optim.AdamW(param_groups(model, {"head": 0}, lr=0.1)),
+    ]
+    schedulers = [ScheduleLR(part) for part in parts]
+    before = bits(model.parameters())
+    for step in range(2):
+        loss_of(model, step).backward()
+        for part, scheduler in zip(parts, schedulers, strict=True):
+            part.step()
+            scheduler.step()
+    assert all(a != b for a, b in zip(bits(model.parameters()), before, strict=True))
 
 
 def test_each_layer_thaws_at_its_step() -> None:

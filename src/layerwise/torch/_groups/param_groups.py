@@ -9,6 +9,7 @@ from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
 from layerwise.torch._groups.base_rate import BASE
+from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import write_multiplier
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, layers_in, named_tensors
@@ -50,7 +51,8 @@ def param_groups(
     $$\eta_p = lr \cdot \text{multiplier}(p)$$
 
     Parameters that are frozen (``requires_grad=False``, or a multiplier that is the number 0) are
-    in no group, so no optimizer touches them. A multiplier that moves (a schedule or a callable of
+    in no group, so no optimizer touches them. Under a ``ScheduleLR`` they have no gradient either,
+    which ``clip_grad_norm_`` would count. A multiplier that moves (a schedule or a callable of
     the step) is kept in its group for ``ScheduleLR``. While it is 0, the group's weights and
     optimizer state stay as they are, bit for bit.
 
@@ -126,6 +128,8 @@ def param_groups(
             group["initial_lr"] = float(lr)
             write_multiplier(row.value, group)
         groups.append(group)
+    rows = zip(tensors, plan.rows, strict=True)
+    write_frozen(groups, [t.tensor for t, row in rows if row.frozen and t.tensor.requires_grad])
     return groups
 
 

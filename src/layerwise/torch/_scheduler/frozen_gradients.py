@@ -20,6 +20,8 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
+from layerwise.torch._groups.frozen_beside import read_frozen
+
 Group = dict[str, Any]
 
 _HOOKS = "_post_accumulate_grad_hooks"
@@ -29,40 +31,53 @@ _HOOKS = "_post_accumulate_grad_hooks"
 class FrozenGradients:
     """Drops the gradients of parameters while they are frozen, for as long as this object lives.
 
-    A copy, also through pickle, holds nothing: hooks don't go with a tensor's copy either.
+    A copy, also through pickle, holds nothing yet: hooks don't go with a tensor's copy either.
     """
 
-    def __init__(self) -> None:
-        self._groups: Sequence[Group] = ()
+    def __init__(self, left_out: Sequence[Tensor] = ()) -> None:
+        self._groups: tuple[int, Sequence[Group]] = (0, ())
+        self._left_out = list(left_out)
         self._holder: _Holder | None = None
 
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return type(self), ()
+    def __reduce__(self) -> tuple[type, tuple[list[Tensor]]]:
+        return type(self), (self._left_out,)
 
     def hold(self, optimizer: Optimizer, groups: Sequence[Group]) -> None:
         """Drop the gradients of these groups from now on, and those of no others.
+
+        What rules have left out of all groups is frozen for good, and held too.
 
         Args:
             optimizer: The optimizer whose groups they are.
             groups: Those that are frozen.
         """
-        same = zip(groups, self._groups, strict=False)
-        if len(groups) == len(self._groups) and all(new is old for new, old in same):
+        number, before = self._groups
+        known = len(optimizer.param_groups) == number and len(groups) == len(before)
+        if known and all(new is old for new, old in zip(groups, before, strict=True)):
             return
-        self._groups = tuple(groups)
+        if len(optimizer.param_groups) != number:
+            # Two optimizers may share a model, and each leave out what the other one trains.
+            together = [optimizer, *(holder.optimizer for holder, _ in take_over(optimizer))]
+            trained = set().union(*(_tensors(each.param_groups) for each in together if each))
+            left_out = {*self._left_out, *read_frozen(optimizer.param_groups)}
+            self._left_out = list(left_out - trained)
+        self._groups = len(optimizer.param_groups), tuple(groups)
+        tensors = _tensors(groups) | set(self._left_out)
         if self._holder is None:
+            if not tensors:
+                return
             self._holder = _Holder(optimizer)
             watch = register_optimizer_step_pre_hook(self._holder.before_step)
             finalize(self, self._holder.hold, set()).atexit = False
             finalize(self, watch.remove).atexit = False
-        self._holder.hold({tensor for group in groups for tensor in group["params"]})
+        self._holder.number = len(optimizer.param_groups)
+        self._holder.hold(tensors)
 
 
 def drop(groups: Iterable[Group]) -> None:
     """Drop the gradients that these groups have now, wherever they come from."""
-    for group in groups:
-        for tensor in group["params"]:
-            tensor.grad = None
+    for tensor in _tensors(groups):
+        tensor.grad = None
 
 
 def take_over(optimizer: Optimizer) -> list[tuple["_Holder", Tensor]]:
@@ -98,16 +113,29 @@ def only(optimizer: Optimizer) -> Iterator[None]:
 
 
 class _Holder:
-    """The hook of some parameters: called with one of them, it drops the gradient."""
+    """The hook of some parameters: called with one of them, it drops the gradient.
+
+    Attributes:
+        number: How many groups the optimizer had when it was last asked.
+    """
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = ref(optimizer)
+        self._its_optimizer = ref(optimizer)
         self._wanted: set[Tensor] = set()
         self._lost: set[Tensor] = set()
         self._handles: dict[Tensor, RemovableHandle] = {}
+        self.number = 0
 
     def __call__(self, tensor: Tensor) -> None:
-        tensor.grad = None
+        mine = self.optimizer
+        added = [] if mine is None else mine.param_groups[self.number :]
+        if not added or tensor not in _tensors(added):  # it may have begun to train
+            tensor.grad = None
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer whose groups these are in, if it still lives."""
+        return self._its_optimizer()
 
     def hold(self, tensors: set[Tensor]) -> None:
         """Hold these parameters, but for those that were lost to other optimizers."""
@@ -131,7 +159,7 @@ class _Holder:
 
     def belongs_to(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer is the one of the held parameters, or within it or around it."""
-        mine = self._optimizer()
+        mine = self.optimizer
         if mine is None:
             return False
         groups = {id(group) for group in mine.param_groups}
@@ -146,8 +174,7 @@ class _Holder:
         """Let go of parameters that another optimizer has begun to train, and say so."""
         if not self._handles or self.belongs_to(optimizer):
             return
-        theirs = {tensor for group in optimizer.param_groups for tensor in group["params"]}
-        taken = self._handles.keys() & theirs
+        taken = self._handles.keys() & _tensors(optimizer.param_groups)
         if taken:
             self.let_go(taken)
             warnings.warn(
@@ -156,6 +183,10 @@ class _Holder:
                 "ScheduleLR now lets go of them. Delete it before other training begins.",
                 stacklevel=3,
             )
+
+
+def _tensors(groups: Iterable[Group]) -> set[Tensor]:
+    return {tensor for group in groups for tensor in group["params"]}
 
 
 def _hooked(tensor: Tensor, hook: _Holder) -> RemovableHandle | None:

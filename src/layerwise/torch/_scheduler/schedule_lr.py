@@ -14,7 +14,7 @@ from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._scheduler.attached import Progress, announce
-from layerwise.torch._scheduler.frozen_gradients import FrozenGradients, drop, take_over
+from layerwise.torch._scheduler.frozen_gradients import FrozenGradients, drop
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
     GroupSchedule,
@@ -243,7 +243,6 @@ class ScheduleLR(LRScheduler):
     def _attach(self) -> None:
         attach(self.optimizer, self, ScheduleLR._frozen_groups, ScheduleLR._after_load)
         announce(self, self._progress)
-        take_over(self.optimizer)
         self._gradients.hold(self.optimizer, self._frozen_groups())
 
     def _frozen_groups(self) -> list[dict[str, Any]]:
