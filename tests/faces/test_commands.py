@@ -345,6 +345,23 @@ def test_data_without_targets_is_one_line(trainable):
     is_one_line(invoke("find", "model.keras", "data.npz"), "data.npz", "x and y")
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.zeros((8, 5)), np.zeros((8, 1)), ["x (8, 5)", "y (8, 1)", "takes (None, 4)"]),
+        (np.zeros((8, 4)), np.zeros((8, 3, 2)), ["y (8, 3, 2)", "gives (None, 1)"]),
+        (np.array(["a"] * 8), np.zeros((8, 1)), ["x (8,) <U1"]),
+        (np.zeros(()), np.zeros((8, 1)), ["x () float64"]),
+        (np.zeros((8, 4)), np.zeros((7, 1)), ["8", "7"]),
+    ],
+    ids=["x", "y", "text", "no dimension", "lengths"],
+)
+def test_data_that_does_not_fit_is_one_line(trainable, x, y, words):
+    """Whatever the backend raises, it says what the file has and what the model takes."""
+    np.savez(trainable / "data.npz", x=x, y=y)
+    is_one_line(invoke("find", "model.keras", "data.npz", "--method", "sweep"), *words)
+
+
 def test_a_model_that_is_not_compiled_is_one_line(trainable):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save("plain.keras")
     is_one_line(invoke("find", "plain.keras", "data.npz"), "not compiled", "model.compile")

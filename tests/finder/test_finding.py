@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from layerwise.errors import ConfigError
+from layerwise.errors import ConfigError, FinderError
 from layerwise.finder import LRFinding, Probe, QuadraticTrainer, search
 
 FOUND = search(QuadraticTrainer(), range(1000), progress=False, group_factors={"head": 2.0})
@@ -78,3 +78,20 @@ def test_printed_it_says_why():
     assert FOUND.reason in str(FOUND)
     assert "valley" in str(FOUND)
     assert str(BROKEN).startswith("No suggestion (probe). Nothing was learned.")
+
+
+def test_a_rate_in_any_case():
+    assert FOUND.rate_or(123.0) == FOUND.rate_or() == FOUND.suggestion
+    assert BROKEN.rate_or(1e-3) == 1e-3
+
+
+def test_no_rate_at_all_is_an_error_with_the_reason():
+    with pytest.raises(FinderError, match=r"suggests no rate: Nothing was learned\. .*rate_or\("):
+        BROKEN.rate_or()
+
+
+@pytest.mark.parametrize("default", [0, -1.0, math.nan, "0.1", True])
+@pytest.mark.parametrize("finding", [FOUND, BROKEN])
+def test_a_default_that_is_no_rate_is_an_error(finding, default):
+    with pytest.raises(FinderError, match="default must be a finite number above 0"):
+        finding.rate_or(default)

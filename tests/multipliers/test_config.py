@@ -1,5 +1,7 @@
 import json
 import re
+from functools import partial
+from operator import attrgetter
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,22 @@ def test_an_unregistered_function_is_an_error_that_names_the_key_and_the_ways_ou
         "a Layerwise schedule",
     ):
         assert part in str(caught.value)
+
+
+class Halving:
+    def __call__(self, step):
+        return 0.5**step
+
+
+@pytest.mark.parametrize("value", [partial(halving), Halving(), lambda step: 0.5], ids=str)
+@pytest.mark.parametrize("names", [None, attrgetter("__name__")])
+def test_a_callable_without_a_name_is_the_error_that_a_function_is(value, names):
+    """Whoever looks up names may expect functions, and a partial has none."""
+    if names is not None and hasattr(value, "__name__"):
+        assert value_to_config(value, names)["value"] == {"function": "<lambda>"}
+        return
+    with pytest.raises(ConfigError, match=r"The rule 'a' has the multiplier .* a function that"):
+        rules_to_config({"a": value}, names)
 
 
 def test_the_place_of_one_value_is_named():

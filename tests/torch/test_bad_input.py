@@ -31,6 +31,7 @@ GROUPS: list[tuple[dict[str, Any], type[LayerwiseError], str]] = [
     ({"rules": {"head": lambda step: -1.0}}, MultiplierError, r"head.*-1\.0 at step 0"),
     ({"rules": 0.5}, MultiplierError, r"0\.5"),
     ({"rules": {"ea": 1, "he": 2}, "match": "substring"}, AmbiguousRuleError, "'ea'.*'he'"),
+    ({"lr": None}, MultiplierError, r"got None.*finding.reason.*rate_or\(1e-3\)"),
     ({"match": "fuzzy"}, MultiplierError, r"prefix.*'fuzzy'"),
     ({"lr": -0.1}, MultiplierError, r"-0\.1"),
     ({"lr": NAN}, MultiplierError, "nan"),

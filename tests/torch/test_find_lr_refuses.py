@@ -1,6 +1,6 @@
 """find_lr on PyTorch: bad input is one clear error, and changes nothing."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -37,6 +37,57 @@ def refused(match: str, **changes: Any) -> None:
     assert fingerprint(model, optimizer) == before
 
 
+CFLOAT = torch.cfloat
+X, Y = torch.zeros(4, 6), torch.zeros(4, dtype=torch.long)
+
+
+class Named(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("match", "batch"),
+    [
+        (r"\(\(4, 6\) on cpu, \(4,\) on cpu, int\).*3 were given.*step=", (X, Y, 3)),
+        ("3 were given.*step=", [X, Y, Y]),
+        ("3 were given.*step=", Named(X, Y, Y)),
+        ("{'x': .4, 6. on cpu, 'y'.*unexpected keyword.*step=", {"x": X, "y": Y}),
+        ("must be Tensor, not dict.*step=", {"x": X}),
+        ("not dict.*step=", ({"x": X}, Y)),
+        ("NoneType.*step=", (None, Y)),
+        ("shapes cannot be multiplied.*step=", (torch.zeros(4, 5), Y)),
+        ("on meta.*device=", (X.to("meta"), Y.to("meta"))),
+    ],
+    ids=str,
+)
+def test_a_batch_that_the_model_cannot_take(match: str, batch: Any) -> None:
+    """Whatever PyTorch says, the error has it, what the batch is made of, and the way out."""
+    refused(f"(?s)can't take the first batch.*{match}", loader=[batch] * 3)
+
+
+def test_an_error_of_a_later_batch_is_the_users_own() -> None:
+    model, optimizer = make_searched()
+    batches = [next(iter(make_loader()))] * 3 + [(X[:, :5], Y)]
+    with pytest.raises(RuntimeError, match="cannot be multiplied") as caught:
+        find_lr(model, optimizer, loss_function, batches, steps=12, progress=False)
+    assert not isinstance(caught.value, FinderError)
+
+
+def without_rate(model: Any) -> Any:
+    """As Adafactor that makes its own rate."""
+    optimizer = torch.optim.Adam(model.parameters())
+    optimizer.param_groups[0]["lr"] = None
+    return optimizer
+
+
+def test_a_model_without_values_is_refused() -> None:
+    model = nn.Linear(6, 3, device="meta")
+    with pytest.raises(FinderError, match=r"meta device.*to_empty"):
+        find_lr(model, torch.optim.SGD(model.parameters()), loss_function, make_loader())
+
+
 class NoRate(torch.optim.Optimizer):
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters, {})
@@ -50,6 +101,7 @@ class NoRate(torch.optim.Optimizer):
         ("loader=3", {"loader": 3}),
         ("not a torch.nn.Module", {"model": "resnet"}),
         ("not a torch.optim.Optimizer", {"optimizer": lambda model: "adam"}),
+        ("its lr is None.*relative_step=False", {"optimizer": without_rate}),
         ("no 'lr'", {"optimizer": lambda model: NoRate(model.parameters())}),
         ("have the rate 0", {"optimizer": lambda m: torch.optim.SGD(m.parameters(), lr=0.0)}),
         ("none of the model", {"optimizer": lambda m: torch.optim.SGD(make_noisy().parameters())}),
@@ -67,6 +119,9 @@ class NoRate(torch.optim.Optimizer):
         ("object has no state_dict", {"also": [object()]}),
         ("float has no state_dict", {"scheduler": 0.5}),
         ("held_out", {"held_out": []}),
+        ("device='gpu' can't be used here", {"device": "gpu"}),
+        ("device='meta' must be a device that the model is on", {"device": "meta"}),
+        ("complex64; it must be one real number", {"loss": lambda out, y: out.sum().to(CFLOAT)}),
         ("does both itself", {"loss": None, "step": lambda batch: 0.0, "accumulate": 2}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from layerwise import cosine, warmup
+from layerwise import cosine, linear, warmup
 from layerwise.recorder import History
 from layerwise.torch import ScheduleLR, param_groups
 from layerwise.torch.lightning import Recorder
@@ -55,9 +56,16 @@ class Classifier(lightning.LightningModule):
         }
 
 
-def fit(run: Path | None, *, batches: int = 4, epochs: int = 2, **options: Any) -> Any:
+def fit(
+    run: Path | None,
+    *,
+    module: Any = Classifier,
+    batches: int = 4,
+    epochs: int = 2,
+    **options: Any,
+) -> Any:
     x, y = make_batch(0, samples=4 * batches)
-    model = Classifier()
+    model = module()
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=1,
@@ -107,3 +115,84 @@ def test_a_training_that_breaks_off_is_recorded_to_its_end(tmp_path: Path) -> No
     with pytest.raises(KeyError, match="broken off"):
         fit(tmp_path, batches=12)
     assert History.load(tmp_path).batch["step"].tolist() == list(range(9))
+
+
+class Adversaries(lightning.LightningModule):
+    """Two optimizers, of which the first makes an update every so many batches."""
+
+    def __init__(self, every: int, scheduled: bool) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.judge = torch.nn.Linear(6, 6), torch.nn.Linear(6, 1)
+        self.every, self.scheduled = every, scheduled
+
+    def training_step(self, batch: Any, number: int) -> Any:
+        first, second = self.optimizers()  # type: ignore[misc]
+        for _ in range(2):
+            second.zero_grad()
+            self.manual_backward(self.judge(self.generator(batch[0])).mean())
+            second.step()
+        loss = self.judge(self.generator(batch[0])).square().mean()
+        if number % self.every == 0:
+            first.zero_grad()
+            self.manual_backward(loss)
+            first.step()
+        return {"loss": loss}
+
+    def configure_optimizers(self) -> Any:
+        first = torch.optim.SGD(param_groups(self.generator, lr=0.1))
+        second = torch.optim.Adam(self.judge.parameters())
+        # By epochs, as Lightning does by default: it does not count updates.
+        return [first, second], [ScheduleLR(first, SCHEDULE)] if self.scheduled else []
+
+
+def play(module: Any, run: Path, epochs: int, checkpoint: Path | None = None) -> Any:
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[Recorder(run, ratios=1)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    data = DataLoader(TensorDataset(*make_batch(0, samples=24)), batch_size=4)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return trainer
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["", "scheduled"])
+@pytest.mark.parametrize(("every", "steps"), [(1, [0, 1, 2, 3, 4, 5]), (3, [0, 1, 1, 1, 2, 2])])
+def test_of_two_optimizers_the_first_counts(
+    every: int, steps: list[int], scheduled: bool, tmp_path: Path
+) -> None:
+    """Lightning's own step counts the updates of both."""
+    trainer = play(Adversaries(every, scheduled), tmp_path, 1)
+    assert trainer.global_step == 12 + 6 // every
+    history = History.load(tmp_path)
+    assert history.batch["step"].tolist() == steps
+    assert history.epoch["step"].tolist() == [6 // every]
+    assert history.batch["rates/default"].tolist() == [0.1 * (SCHEDULE(0) if scheduled else 1)] * 6
+
+
+def test_counting_goes_on_after_a_checkpoint(tmp_path: Path) -> None:
+    trainer = play(Adversaries(3, False), tmp_path / "run", 1)
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    play(Adversaries(3, False), tmp_path / "run", 2, tmp_path / "first.ckpt")
+    history = History.load(tmp_path / "run")
+    assert history.batch["step"].tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4, 4]
+    assert history.epoch["step"].tolist() == [2, 4]
+
+
+def test_a_schedule_by_epochs_does_not_count_batches(tmp_path: Path) -> None:
+    class ByEpochs(Classifier):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(param_groups(self, lr=0.05))
+            return [optimizer], [ScheduleLR(optimizer, linear(4))]
+
+    fit(tmp_path, module=ByEpochs)
+    batch = History.load(tmp_path).batch
+    assert batch["step"].tolist() == list(range(8))
+    assert batch["rates/default"].tolist() == pytest.approx([0.05] * 4 + [0.0375] * 4)
+    assert np.isfinite(batch["ratios/network.head"]).tolist() == [True, False] * 4

@@ -1,6 +1,8 @@
 """``layerwise find``: a base rate for a saved model on saved data."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -10,9 +12,10 @@ from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import input_argument, picture_option
 from layerwise.cli._models import KerasBackend, keras_model
-from layerwise.errors import FinderError
+from layerwise.errors import FinderError, LayerwiseError
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
     import numpy.typing as npt
 
@@ -51,18 +54,19 @@ def find(
         loaded = keras_model(model, backend)
         from layerwise.keras import find_lr
 
-        found = find_lr(
-            loaded,
-            arrays["x"],
-            arrays["y"],
-            sample_weight=arrays.get("sample_weight"),
-            batch_size=batch_size,
-            low=low,
-            high=high,
-            steps=steps,
-            horizon=horizon,
-            method=cast("Literal['probe', 'sweep']", method),  # find_lr checks it
-        )
+        with _misfits(model, data, loaded, arrays):
+            found = find_lr(
+                loaded,
+                arrays["x"],
+                arrays["y"],
+                sample_weight=arrays.get("sample_weight"),
+                batch_size=batch_size,
+                low=low,
+                high=high,
+                steps=steps,
+                horizon=horizon,
+                method=cast("Literal['probe', 'sweep']", method),  # find_lr checks it
+            )
         if output is not None:
             from layerwise.plots import save
 
@@ -70,6 +74,33 @@ def find(
     say(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
     if found.suggestion is None:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _misfits(
+    model: Path, data: Path, loaded: "keras.Model", arrays: "dict[str, npt.NDArray[np.generic]]"
+) -> Iterator[None]:
+    """Say in one sentence that the arrays don't fit the model, whatever its backend raises."""
+    try:
+        yield
+    except (LayerwiseError, OSError, ModuleNotFoundError, MemoryError):
+        raise
+    except Exception as error:
+        shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+        raise FinderError(
+            f"{model.name} can't be trained on {data.name}: {_said(error)} The file has {shapes}; "
+            f"the model takes {getattr(loaded, 'input_shape', 'what it was built for')} and gives "
+            f"{getattr(loaded, 'output_shape', 'what it computes')}, the first number being the "
+            "batch."
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of a backend's error that says something."""
+    lines = [line.strip() for line in str(error).replace("\x1b[1m", "").splitlines()]
+    # Keras says first in which layer it was, and then what.
+    said = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return said[0].removesuffix(".") + "." if said else f"{type(error).__name__}."
 
 
 def _arrays(path: Path) -> "dict[str, npt.NDArray[np.generic]]":

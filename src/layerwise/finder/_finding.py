@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerwise import _show
-from layerwise._checks import version
-from layerwise.errors import ConfigError
+from layerwise._checks import number, version
+from layerwise.errors import ConfigError, FinderError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,6 +123,39 @@ class LRFinding:
         if self.suggestion is None:
             return {}
         return {name: self.suggestion * factor for name, factor in self.group_factors.items()}
+
+    def rate_or(self, default: float | None = None) -> float:
+        """The suggested base rate, or a rate of your own if there is no suggestion.
+
+        ``suggestion`` is None where no rate can honestly be suggested, and no optimizer takes
+        that.
+
+        Args:
+            default: The rate to train with then, above 0. None: it is an error.
+
+        Returns:
+            A rate to give to an optimizer.
+
+        Raises:
+            FinderError: There is neither a suggestion nor a default; the message has the reason.
+                Or the default is no number above 0.
+
+        Examples:
+            >>> from layerwise.finder import QuadraticTrainer, search
+            >>> still = search(QuadraticTrainer(curvatures=(0.0,)), range(100), progress=False)
+            >>> still.suggestion, still.rate_or(1e-3)
+            (None, 0.001)
+        """
+        if default is not None:
+            default = number(default, "default", FinderError, above=0.0)
+        if self.suggestion is not None:
+            return self.suggestion
+        if default is None:
+            raise FinderError(
+                f"The search suggests no rate: {self.reason} Give a rate of your own, "
+                "finding.rate_or(1e-3), or search again with other options."
+            )
+        return default
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the loss over the rate, with the suggestion and the classical ones.

@@ -1,6 +1,7 @@
 """Rules as plain JSON data, and back."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 from layerwise._checks import extent, version
@@ -163,7 +164,10 @@ def _value_to_data(value: object, function_name: FunctionName | None, where: str
         return {"schedule": rule.to_config()}
     if isinstance(rule, float | int):
         return rule
-    name = None if function_name is None else function_name(rule)
+    name = None
+    if function_name is not None:
+        with suppress(AttributeError):  # a partial and a callable object have no __name__
+            name = function_name(rule)
     if name is None:
         raise ConfigError(
             f"{where} has the multiplier {value_text(rule)}, a function that can't be written into "

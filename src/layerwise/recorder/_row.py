@@ -100,7 +100,7 @@ def make_row(kind: str, started: float, given: Given) -> Row:
         for numbers in (metrics, rates, ratios):
             if numbers:
                 values.extend(map(float, numbers.values()))
-    except (AttributeError, TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):
         raise RecorderError(
             _complaint({TIME: time, LOSS: loss, RATE: rate}, metrics, rates, ratios)
         ) from None
@@ -146,7 +146,7 @@ def _complaint(fixed: Mapping[str, object], *named: object) -> str:
             float(value)  # type: ignore[arg-type]
         except OverflowError:
             return f"The value of {_shown(name)} must be a number that a float can hold."
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError: a complex tensor
             return f"The value of {_shown(name)} must be a number, got {_shown(value)}."
     return "A value of this row could not be made a number."
 

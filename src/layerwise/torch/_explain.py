@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise.errors import OptimizerError
+from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._parameters import Named, named_tensors
+from layerwise.torch._scheduler.attached import without_wrapper
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -43,7 +45,8 @@ def explain(
         learning_rate: The base rate; without it the plan shows multipliers alone.
         weight_decay: As for ``param_groups``.
         no_decay: As for ``param_groups``.
-        optimizer: Show its groups instead of rules.
+        optimizer: Show its groups instead of rules. One that makes its own rate (``lr=None``) has
+            none to show, and the plan shows multipliers alone.
         schedule: A factor on the base rate for all parameters. A ``ScheduleLR`` brings its
             optimizer along, whose groups are shown at its present step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
@@ -74,7 +77,14 @@ def explain(
 
     Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
-    tensors = named_tensors(model)
+    tensors, inner = named_tensors(model), without_wrapper(schedule)
+    if isinstance(inner, ScheduleLR):
+        schedule = inner
+    elif isinstance(inner, LRScheduler):
+        raise ScheduleError(
+            f"{type(inner).__name__} tells no rate before it gets there. Give explain() its "
+            "optimizer= for the rates of now, or a schedule of Layerwise."
+        )
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
     if optimizer is not None:

@@ -1,6 +1,7 @@
 """Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeGuard
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,9 +19,11 @@ class Recorder(TrainerRecorder, Callback):
 
     A batch's row has the batch's loss, the numbers that ``training_step`` returns beside it, and
     each parameter group's rate as the update used it. An epoch's row has ``callback_metrics``. Of
-    several optimizers the first is recorded; of several processes the first one writes. Under
-    gradient accumulation the batches of one update have the same step. Another ``fit`` of the
-    same run appends, and steps that a resumed one repeats replace those recorded before.
+    several optimizers the first is recorded, and a row's step counts its updates alone, which
+    Lightning's ``global_step`` does not; of several processes the first one writes. Under gradient
+    accumulation the batches of one update have the same step, and so have the batches whose
+    update mixed precision left out. Another ``fit`` of the same run appends, and steps that a
+    resumed one repeats replace those recorded before.
 
     Args:
         run: The run's folder, made if need be.
@@ -38,11 +41,25 @@ class Recorder(TrainerRecorder, Callback):
         >>> from lightning.pytorch import Trainer
         >>> from layerwise.torch.lightning import Recorder
         >>> run = tempfile.mkdtemp()
-        >>> Recorder(run, ratios=100).state_key
-        'Recorder'
+        >>> Recorder(run, ratios=100).state_dict()
+        {'global_step': 0, 'updates': 0}
     """
 
     _step = 0
+    _reached: Mapping[str, int] = MappingProxyType({"global_step": 0, "updates": 0})
+
+    @property
+    def state_key(self) -> str:
+        """What the callback's state is called in a checkpoint; each run has its own."""
+        return self._generate_state_key(run=str(self.run))
+
+    def state_dict(self) -> dict[str, int]:
+        """How many updates the recorded optimizer has made, at which step of Lightning's."""
+        return dict(self._reached)
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on counting from a checkpoint."""
+        self._reached = dict(state_dict)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the record."""
@@ -52,13 +69,18 @@ class Recorder(TrainerRecorder, Callback):
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         ours = [each for each in schedulers if isinstance(each, ScheduleLR)]
         source = next((each for each in ours if each.optimizer is optimizer), optimizer)
-        self._open(source, pl_module, trainer.global_step)
+        # Lightning's step counts the updates of all optimizers together.
+        updates = trainer.global_step // len(trainer.optimizers)
+        if self._reached["global_step"] == trainer.global_step:
+            updates = self._reached["updates"]
+        self._open(source, pl_module, updates)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Remember how many updates there were before."""
-        self._step = trainer.global_step
+        if self._record is not None:
+            self._step = self._record.updates
 
     def on_train_batch_end(
         self,
@@ -78,6 +100,7 @@ class Recorder(TrainerRecorder, Callback):
             loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it by that
         epoch = trainer.current_epoch
         self._record.log(step=self._step, epoch=epoch, loss=loss, metrics=values)
+        self._reached = {"global_step": trainer.global_step, "updates": self._record.updates}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch."""
@@ -85,7 +108,7 @@ class Recorder(TrainerRecorder, Callback):
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             loss = metrics.pop("loss", None)
             self._record.log_epoch(
-                trainer.current_epoch, step=trainer.global_step, loss=loss, metrics=metrics
+                trainer.current_epoch, step=self._record.updates, loss=loss, metrics=metrics
             )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -20,6 +20,7 @@ from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._scheduler.attached import schedulers_on, step_of, without_wrapper
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
@@ -110,7 +111,11 @@ def find_lr(
         )
     where = _device(model, device)
     ranks = Processes(model, where)
-    factors = group_factors(optimizer, int(getattr(scheduler, "last_epoch", 0)))
+    attached = [each for each in schedulers_on(optimizer) if each is not without_wrapper(scheduler)]
+    known = step_of(optimizer)
+    if known is None:
+        known = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
+    factors = group_factors(optimizer, known)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     separate_tensors(optimizer)
     trainer = TorchTrainer(
@@ -119,7 +124,7 @@ def find_lr(
         step or plain,
         factors=list(factors.values()),
         modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
-        stateful=_stateful(scheduler, *also),
+        stateful=_stateful(scheduler, *attached, *also),
         loader=loader,
         scaler=scaler,
         ranks=ranks,
@@ -158,6 +163,11 @@ def _check_parts(model: object, optimizer: object, loader: object) -> None:
             f"loader={loader!r} must be the batches to train on: a DataLoader or any iterable."
         )
     parameters = list(model.parameters())
+    if any(tensor.is_meta for tensor in parameters):
+        raise FinderError(
+            "The model has parameters on the meta device, which have no values. Give them values "
+            "first: model.to_empty(device=...), and then load or initialise its weights."
+        )
     if any(is_lazy(tensor) for tensor in parameters):
         raise FinderError(
             "The model has parameters without a shape yet. Call it once on a batch before."
@@ -224,9 +234,25 @@ def _stateful(*things: object) -> list[Stateful]:
 
 
 def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    """The device to move batches to.
+
+    Raises:
+        FinderError: It can't be used here, or nothing of the model is on it.
+    """
+    places = [tensor.device for tensor in model.parameters()]
+    if device is None:
+        return places[0]
+    try:
+        wanted = torch.empty(0, device=device).device
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise FinderError(f"device={device!r} can't be used here: {error}") from error
+    if wanted not in places:
+        found = ", ".join(sorted({str(place) for place in places}))
+        raise FinderError(
+            f"device={device!r} must be a device that the model is on, which is {found}. Move the "
+            "model first, and make its optimizer after that."
+        )
+    return wanted
 
 
 def _required(function: Callable[..., object]) -> set[str]:

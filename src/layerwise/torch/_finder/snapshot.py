@@ -5,19 +5,29 @@ Tensors are filled in place and objects stay the same objects, so that a compile
 """
 
 import copy
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import is_dataclass
+from itertools import zip_longest
+from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
-from layerwise.torch._finder.random_states import Generator, is_generator, state_of
+from layerwise.torch._finder.random_states import is_generator, state_of
 
 Restore: TypeAlias = Callable[[], object]
-"""Restores a value and returns it."""
 
 _PLAIN = (bool, int, float, complex, str, type(None))
+_OF_MODULE = frozenset(vars(nn.Module())) - {"training"}
+_FRAMEWORKS = {"torch", "lightning", "pytorch_lightning"}
+_WRAPPERS = (DistributedDataParallel, DataParallel)
+_COMPILED = "OptimizedModule"  # of torch.compile
 
 
 @runtime_checkable
@@ -32,7 +42,7 @@ class Stateful(Protocol):
 
 
 class Snapshot:
-    """Copies what training changes, each tensor once, and restores it any number of times.
+    """Copies what training changes, each thing once, and restores it any number of times.
 
     Args:
         on_host: Whether the copies of tensors are kept in the host's memory.
@@ -42,48 +52,59 @@ class Snapshot:
     def __init__(self, on_host: bool = False, replaced: Iterable[Tensor] = ()) -> None:
         self._on_host = on_host
         self._replaced = {id(tensor) for tensor in replaced}
-        self._copies: dict[int, tuple[Tensor, Tensor]] = {}
+        self._copies: list[tuple[Tensor, Tensor, int]] = []
         self._parts: list[Restore] = []
         self._states: list[Restore] = []
+        self._known: dict[int, object] = {}
+        self._packages: set[str] = set()
 
     def restore(self) -> None:
         """Make everything as it was when it was added to the snapshot."""
         for state in self._states:
             state()  # first, because a scheduler writes rates when it loads its state
         with torch.no_grad():
-            for tensor, values in self._copies.values():
-                tensor.copy_(values)
+            for tensor, values, version in self._copies:
+                # A hidden state that is part of a graph is left alone, if it can be.
+                if tensor.grad_fn is None or tensor._version != version:
+                    tensor.copy_(values)
         for part in self._parts:
             part()
 
     def module(self, module: nn.Module) -> None:
-        """Add a module: parameters, gradients, buffers, modes and plain attributes."""
-        for each in module.modules():
+        """Add a module: parameters, gradients, buffers, modes, and what its attributes hold."""
+        modules = [each for each in module.modules() if self._is_new(each)]
+        self._packages |= {_package(each) for each in modules} - _FRAMEWORKS
+        for each in modules:
             for tensor in each.parameters(recurse=False):
                 self.parameter(tensor)
-            members = (
-                *each.named_parameters("", False, False),
-                *each.named_buffers("", False, False),
-            )
-            for name, member in members:
-                self._member(each, name, member)
-            self.attributes(each, private=False)
+            for member in (*each.buffers(recurse=False), each._parameters, each._buffers):
+                self._value(member)
+            if isinstance(each, _WRAPPERS) or type(each).__name__ == _COMPILED:
+                # What these keep in private has to agree with what they keep in C++.
+                self._attributes(each, lambda name, value: name[0] != "_" and _is_plain(value))
+            else:
+                self._attributes(each, lambda name, value: name not in _OF_MODULE)
 
     def optimizer(self, optimizer: Optimizer) -> None:
         """Add an optimizer: its state, its groups, and the parameters in them."""
-        for group in optimizer.param_groups:
-            for tensor in group["params"]:
-                self.parameter(tensor)
-            self._parts.append(self._value(group))
-        self._parts.append(self._value(optimizer.state))
-        self.attributes(optimizer)
+        if self._is_new(optimizer):
+            for group in optimizer.param_groups:
+                for tensor in group["params"]:
+                    self.parameter(tensor)
+                self._value(group)
+            self._value(optimizer.state)
+            self._attributes(optimizer, lambda name, value: name not in ("param_groups", "state"))
 
     def stateful(self, thing: Stateful) -> None:
         """Add what has a ``state_dict``."""
         state = copy.deepcopy(thing.state_dict())
         self._states.append(lambda: thing.load_state_dict(copy.deepcopy(state)))
         if hasattr(thing, "__dict__"):
-            self.attributes(thing)
+            self._attributes(thing, lambda name, value: _is_plain(value))
+
+    def contents(self, thing: object) -> None:
+        """Add all attributes of an object, with what is in its containers."""
+        self._attributes(thing, lambda name, value: True)
 
     def parameter(self, tensor: Tensor) -> None:
         """Add a parameter, its gradient, and whether it trains."""
@@ -100,90 +121,132 @@ class Snapshot:
 
         self._parts.append(restore)
 
-    def attributes(self, thing: object, private: bool = True) -> None:
-        """Add an object's plain attributes: numbers, texts, tensors, random generators."""
-        inside = vars(thing)
-        known = set(inside)
-        restores = {
-            name: self._value(value)
-            for name, value in inside.items()
-            if (private or not name.startswith("_")) and _is_plain(value)
-        }
+    def _value(self, value: object) -> None:
+        """Add what a value holds. An object of a kind that isn't known stays as training leaves it.
 
-        def restore() -> None:
-            for name in inside.keys() - known:
-                if private and _is_plain(inside[name]):
-                    del inside[name]
-            for name, value in restores.items():
-                inside[name] = value()
+        Containers are filled again with the very objects that were in them, and each of those is
+        restored on its own, so that any of them may be in several places.
+        """
+        if isinstance(value, _PLAIN):
+            return
+        if isinstance(value, nn.Module):
+            self.module(value)
+        elif isinstance(value, Optimizer):
+            self.optimizer(value)
+        elif self._is_new(value):
+            if isinstance(value, Tensor):
+                if _is_writable(value):
+                    self._copies.append((value, self._copy(value), value._version))
+            elif isinstance(value, np.ndarray):
+                self._array(value)
+            elif is_generator(value):
+                self._parts.append(state_of(value))
+            elif isinstance(value, MutableMapping):
+                self._mapping(value)
+            elif isinstance(value, list | deque | set | tuple | frozenset):
+                self._items(value)
+            if self._is_data(value):
+                self.contents(value)
 
-        self._parts.append(restore)
+    def _is_new(self, thing: object) -> bool:
+        new = id(thing) not in self._known
+        self._known[id(thing)] = thing  # it lives, so that no other thing gets its id
+        return new
 
-    def contents(self, thing: object) -> None:
-        """Add all attributes of an object, with its dictionaries and lists."""
-        self._parts.append(self._value(vars(thing)))
+    def _is_data(self, value: object) -> bool:
+        """Whether to look inside an object: a dataclass, or one of the model's own package.
 
-    def _member(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """Add a parameter or buffer by its name: training may put another tensor in its place."""
-        self._value(tensor)
-
-        def restore() -> None:
-            if getattr(module, name, None) is not tensor:
-                setattr(module, name, tensor)
-
-        self._parts.append(restore)
-
-    def _value(self, value: object) -> Restore:
-        """Add a value and what is inside it; an object of another kind is only kept as it is."""
-        if isinstance(value, Tensor):
-            if id(value) not in self._copies and _is_writable(value):
-                self._copies[id(value)] = (value, self._copy(value))
-        elif isinstance(value, MutableMapping):
-            return self._mapping(value)
-        elif isinstance(value, list | tuple):
-            return self._sequence(value)
-        elif is_generator(value):
-            return self._generator(value)
-        return lambda: value
+        Such as a memory or a cache. A logger or a trainer that a module knows is no part of the
+        model, and may change meanwhile for reasons of its own.
+        """
+        if isinstance(value, type | Dataset):
+            return False
+        plain = is_dataclass(value) or isinstance(value, SimpleNamespace)
+        return plain or _package(value) in self._packages
 
     def _copy(self, tensor: Tensor) -> Tensor:
         inside = tensor.detach()
         return inside.to("cpu", copy=True) if self._on_host else inside.clone()
 
-    def _mapping(self, mapping: MutableMapping[object, object]) -> Restore:
-        inside = {key: self._value(value) for key, value in mapping.items()}
+    def _attributes(self, thing: object, wanted: Callable[[str, object], bool]) -> None:
+        """Add the attributes of an object; those that come later are taken away."""
+        slots = [name for name in _slots(thing) if hasattr(thing, name)]
+        inside: dict[str, Any] = getattr(thing, "__dict__", {})
+        known = set(inside)
+        values = {name: value for name, value in inside.items() if wanted(name, value)}
+        in_slots = {name: getattr(thing, name) for name in slots}
+        for value in (*values.values(), *in_slots.values()):
+            self._value(value)
 
-        def restore() -> object:
-            values = {key: value() for key, value in inside.items()}
-            mapping.clear()
-            mapping.update(values)
-            return mapping
+        def restore() -> None:
+            for name in inside.keys() - known:
+                if wanted(name, inside[name]):
+                    del inside[name]
+            inside.update(values)
+            for name, value in in_slots.items():
+                object.__setattr__(thing, name, value)
 
-        return restore
+        self._parts.append(restore)
 
-    def _sequence(self, items: list[object] | tuple[object, ...]) -> Restore:
-        inside = [self._value(item) for item in items]
+    def _mapping(self, mapping: MutableMapping[object, object]) -> None:
+        items = list(mapping.items())
+        for _, value in items:
+            self._value(value)
+        # A subclass may forbid to change it, like the outputs of Transformers.
+        kind: Any = next((k for k in (OrderedDict, dict) if isinstance(mapping, k)), type(mapping))
 
-        def restore() -> object:
-            values = [item() for item in inside]
-            if isinstance(items, list):
-                items[:] = values
-            return items
+        def restore() -> None:
+            present = list(mapping.items())
+            if not all(_same(now, old) for now, old in zip_longest(present, items, fillvalue=())):
+                kind.clear(mapping)
+                for key, value in items:
+                    kind.__setitem__(mapping, key, value)
 
-        return restore
+        self._parts.append(restore)
 
-    def _generator(self, generator: Generator) -> Restore:
-        set_back = state_of(generator)
+    def _items(self, items: Any) -> None:
+        inside = list(items)
+        for item in inside:
+            self._value(item)
 
-        def restore() -> object:
-            set_back()
-            return generator
+        def restore() -> None:
+            if not _same(items, inside):
+                items.clear()
+                (items.update if isinstance(items, set) else items.extend)(inside)
 
-        return restore
+        if not isinstance(items, tuple | frozenset):
+            self._parts.append(restore)
+
+    def _array(self, array: "np.ndarray[Any, Any]") -> None:
+        if array.flags.writeable:
+            values = array.copy()
+            self._parts.append(lambda: np.copyto(array, values))
 
 
 def _is_plain(value: object) -> bool:
     return isinstance(value, (*_PLAIN, Tensor)) or is_generator(value)
+
+
+def _package(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _slots(thing: object) -> Iterable[str]:
+    """The names of an object's slots, if its class has any."""
+    for kind in type(thing).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in ("__dict__", "__weakref__"):
+                yield f"_{kind.__name__.lstrip('_')}{name}" if _is_mangled(name) else name
+
+
+def _is_mangled(name: str) -> bool:
+    return name.startswith("__") and not name.endswith("__")
+
+
+def _same(one: Iterable[object], other: Iterable[object]) -> bool:
+    """Whether two containers hold the same objects, in the same order."""
+    return [id(item) for item in one] == [id(item) for item in other]
 
 
 def _is_writable(tensor: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """One update on what a loader yields: forward, backward and the optimizer's step."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from layerwise.errors import FinderError
+from layerwise.errors import FinderError, LayerwiseError
 
 LossFunction: TypeAlias = Callable[[Any, Any], Tensor]
 """A loss function: of a model's outputs and the targets."""
@@ -44,7 +44,7 @@ class Update:
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.device, self.scaler = device, scaler
-        self._autocast = autocast
+        self._autocast, self._tried = autocast, False
         self._parameters = parameters_of(model, optimizer)
 
     def __call__(self, micro_batches: Sequence[object]) -> float:
@@ -54,7 +54,8 @@ class Update:
             That loss, from before the update.
 
         Raises:
-            FinderError: The loss is not a scalar with a gradient.
+            FinderError: The model or the loss can't take a first batch, or the loss is not a
+                scalar with a gradient.
         """
         for tensor in self._parameters:
             tensor.grad = None
@@ -62,8 +63,9 @@ class Update:
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
             with self._no_sync() if place < number else nullcontext():
-                with self._casting():
+                with self._casting(), nullcontext() if self._tried else _first(batch):
                     loss = loss_of(self.model, self.loss, moved(batch, self.device))
+                self._tried = True
                 if not getattr(loss, "requires_grad", False):
                     raise FinderError(
                         "The loss has no gradient: nothing that it was computed from is trained. "
@@ -126,6 +128,48 @@ def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: obje
     return cast(Tensor, found)
 
 
+@contextmanager
+def _first(batch: object) -> Iterator[None]:
+    """Say what to do if a model or a loss can't take the batches at all."""
+    try:
+        yield
+    except (LayerwiseError, torch.OutOfMemoryError):
+        raise
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+    ) as error:
+        if isinstance(batch, Mapping):
+            calls = "model(**batch) and loss(outputs, batch)"
+        elif isinstance(batch, tuple | list) and len(batch) > 1:
+            inputs = "batch[0]" if len(batch) == 2 else "*batch[:-1]"
+            calls = f"model({inputs}) and loss(outputs, batch[-1])"
+        else:
+            calls = "model(batch) and loss(outputs, batch)"
+        raise FinderError(
+            f"The model or its loss can't take the first batch, {_shown(batch)}: {error}\n"
+            f"It was called as {calls}. For another call give the "
+            "whole training step, step=train_step, which takes a batch, updates, and returns the "
+            "loss; for another place of the batches, device=."
+        ) from error
+
+
+def _shown(batch: object) -> str:
+    """What a batch is made of, for a message."""
+    if isinstance(batch, Tensor):
+        return f"{tuple(batch.shape)} on {batch.device}"
+    if isinstance(batch, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_shown(item)}" for key, item in batch.items()) + "}"
+    if isinstance(batch, tuple | list):
+        inside = ", ".join(map(_shown, batch[:8])) + (", …" if len(batch) > 8 else "")
+        return f"({inside})" if isinstance(batch, tuple) else f"[{inside}]"
+    return type(batch).__name__
+
+
 def moved(batch: Batch, device: torch.device) -> Batch:
     """A batch with all its tensors on a device."""
     found: object = batch
@@ -164,11 +208,15 @@ def check_scalar(loss: object) -> None:
     Raises:
         FinderError: It is not.
     """
-    if isinstance(loss, Tensor) and loss.numel() == 1:
+    if isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex():
         return
     if isinstance(loss, float | int) and not isinstance(loss, bool):
         return
-    shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
+    shape, hint = "", "Take its mean."
+    if isinstance(loss, Tensor):
+        shape = f" of shape {tuple(loss.shape)}"
+        if loss.is_complex():
+            shape, hint = f"{shape} and type {loss.dtype}", "Take its absolute value or real part."
     raise FinderError(
-        f"The loss is a {type(loss).__name__}{shape}; it must be one number. Take its mean."
+        f"The loss is a {type(loss).__name__}{shape}; it must be one real number. {hint}"
     )

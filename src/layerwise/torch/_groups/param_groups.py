@@ -111,6 +111,12 @@ def param_groups(
     Source: the groups are those of ``torch.optim``; leaving biases and norms undecayed is usual
     since BERT (Devlin et al., 2018).
     """
+    if lr is None:
+        raise MultiplierError(
+            "lr must be a finite number of at least 0, got None. If it is the suggestion of a "
+            "finding, print(finding.reason) says why there is none, and finding.rate_or(1e-3) "
+            "puts a rate of yours in its place."
+        )
     tensors = named_tensors(model)
     spec = RuleSpec(rules, match=match, strict=strict, layers=layers)
     plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)

@@ -14,7 +14,7 @@ def detached(row: BatchRow) -> BatchRow:
     """A row with copies of its tensors, which nothing changes later and which hold no graph.
 
     Raises:
-        RecorderError: A tensor has more than one element.
+        RecorderError: A tensor has more than one element, or a complex one.
     """
     return _mapped(row, lambda value: _copy(value) if isinstance(value, Tensor) else value)
 
@@ -56,6 +56,11 @@ def _copy(tensor: Tensor) -> Tensor:
         raise RecorderError(
             f"A record holds numbers, and this value has the shape {tuple(tensor.shape)}. Take its "
             "mean."
+        )
+    if tensor.is_complex():
+        raise RecorderError(
+            f"A record holds real numbers, and this value is {tensor.dtype}. Take its absolute "
+            "value or its real part."
         )
     return tensor.detach().clone()
 

@@ -17,6 +17,7 @@ from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
 from layerwise.torch._recorder.step_watch import StepWatcher
 from layerwise.torch._recorder.update_ratios import UpdateRatios
+from layerwise.torch._scheduler.attached import steps_of_an_update, without_wrapper
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -32,8 +33,9 @@ class Recorder(recorder.Recorder):
 
     Args:
         run: The run's folder, made if need be.
-        optimizer: The optimizer, or a scheduler on it. A ``ScheduleLR`` knows the step as
-            well, also in training that is resumed.
+        optimizer: The optimizer, or a scheduler on it, also within a wrapper of Accelerate's. A
+            ``ScheduleLR`` knows the step as well, also in training that is resumed. An optimizer
+            that makes its own rate (``lr=None``) is recorded without it.
         model: With it, the plan of its groups is saved as ``plan.json``. Needed for ``ratios``.
         every: Keep the batches whose step is a multiple of this.
         ratios: Every so many steps, record how far the update moved each layer,
@@ -80,8 +82,9 @@ class Recorder(recorder.Recorder):
         sinks: Iterable[recorder.Sink] = (),
         wait: float = 0.5,
     ) -> None:
-        schedule = optimizer if isinstance(optimizer, ScheduleLR) else None
-        inner = optimizer if isinstance(optimizer, Optimizer) else _optimizer_of(optimizer)
+        source = without_wrapper(optimizer)
+        schedule = source if isinstance(source, ScheduleLR) else None
+        inner = source if isinstance(source, Optimizer) else _optimizer_of(source)
         every_ratio, self._wait = check_ratios(ratios), check_wait(wait)
         if every_ratio is not None and model is None:
             raise RecorderError("ratios= needs the layers' names. Give model= as well.")
@@ -91,7 +94,7 @@ class Recorder(recorder.Recorder):
         measure = None
         if every_ratio is not None and model is not None:
             measure = UpdateRatios(model, every_ratio)
-        self._watcher = StepWatcher(inner, schedule, start, measure)
+        self._watcher = StepWatcher(inner, schedule, start, measure, steps_of_an_update(optimizer))
         if plan is not None:
             self.save_plan(plan)
 
@@ -120,14 +123,15 @@ class Recorder(recorder.Recorder):
             time: When, in Unix seconds; now if not given.
 
         Raises:
-            RecorderError: A value is not one number, or the recorder is closed.
+            RecorderError: A value is not one real number, the recorder is closed, or the optimizer
+                made its update where no hook can see it.
         """
         used = self._watcher.take()
         at = used.step if step is None else whole(step, "step", RecorderError)
         if not self.wants(at):
             return
         if rates is None:
-            rates = dict(zip(self._watcher.names(), used.rates, strict=True))
+            rates = self._watcher.by_name(used.rates)
             if rate is None:
                 rate = base_rate(self._watcher.optimizer, used.rates)
         row = detached(
@@ -145,6 +149,19 @@ class Recorder(recorder.Recorder):
         self._pending.add(row)
         self._pending.flush(self._wait if is_on_device(row) else 0.0)
 
+    @property
+    def updates(self) -> int:
+        """The updates that the optimizer has applied: ``start``, and those since then."""
+        return self._watcher.count
+
+    def count_from(self, updates: int) -> None:
+        """Count the updates here, and not by a ``ScheduleLR``, which may step once an epoch.
+
+        Args:
+            updates: Those applied before.
+        """
+        self._watcher.count, self._watcher.scheduler = updates, None
+
     def flush(self) -> None:
         """Fetch what waits on the device, and write it."""
         self._pending.flush()
@@ -158,9 +175,8 @@ class Recorder(recorder.Recorder):
         """See ``layerwise.recorder.Recorder.log_epoch``; without ``rates``, the present ones."""
         self.flush()
         if "rates" not in values:
-            groups = self._watcher.optimizer.param_groups
-            now = [float(group["lr"]) for group in groups]
-            values["rates"] = dict(zip(self._watcher.names(), now, strict=True))
+            now = [group["lr"] for group in self._watcher.optimizer.param_groups]
+            values["rates"] = self._watcher.by_name(now)
         super().log_epoch(epoch, **values)
 
     def close(self) -> None:

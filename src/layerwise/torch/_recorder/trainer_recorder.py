@@ -43,5 +43,6 @@ class TrainerRecorder:
     def _open(self, source: Optimizer | ScheduleLR, model: nn.Module, step: int) -> None:
         """Open the record, at the step at which training begins or goes on."""
         self._record = self._recorder(source, model=model)
+        self._record.count_from(step)
         if step:
             self._record.resume(step)

@@ -11,7 +11,7 @@ class UpdateRatios:
 
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
-    over all trained parameters of the layer.
+    over all trained parameters of the layer; of complex ones, over both of their parts.
 
     Args:
         model: A module, or its named parameters.
@@ -46,7 +46,8 @@ class UpdateRatios:
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:
-    norms = [torch.linalg.vector_norm(tensor, dtype=torch.float32) for tensor in tensors]
+    real = [torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors]
+    norms = [torch.linalg.vector_norm(tensor, dtype=torch.float32) for tensor in real]
     together = torch.stack([norm.to(norms[0].device) for norm in norms])
     size: Tensor = torch.linalg.vector_norm(together)
     return size

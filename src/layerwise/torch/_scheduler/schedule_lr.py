@@ -135,7 +135,9 @@ class ScheduleLR(LRScheduler):
         Raises:
             ScheduleError: It is no number of at least 0, or the schedule takes whole ones only.
         """
-        self._driver.go_on_to(self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError))
+        self._driver.go_on_to(
+            self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
+        )
         self._step_count += 1
 
     def get_last_lr(self) -> list[float | Tensor]:
@@ -239,7 +241,9 @@ class ScheduleLR(LRScheduler):
         self._driver.move_to(self._next(), stepped=True)
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self._driver.move_to(self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError))
+        self._driver.move_to(
+            self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
+        )
 
     def _next(self) -> int:
         return self.last_epoch + 1

@@ -1,0 +1,96 @@
+"""find_lr in the middle of training: multipliers are those of the step that the scheduler is at."""
+
+from typing import Any
+
+import pytest
+import torch
+from accelerate.scheduler import AcceleratedScheduler
+from torch import nn
+
+from layerwise import cosine, gradual_unfreezing, piecewise_constant
+from layerwise.torch import ScheduleLR, find_lr, param_groups
+from tests._support.torch.finding import QUIET, fingerprint, loss_function, make_loader, train
+from tests._support.torch.networks import make_network
+
+RULES = {"backbone": piecewise_constant([5, 9], [0.0, 0.5, 2.0])}
+STAGES = [(0, 0.0), (4, 0.0), (5, 0.5), (8, 0.5), (9, 2.0)]
+
+
+def make(step: int, schedule: Any = None) -> tuple[Any, Any, Any]:
+    model = make_network()
+    optimizer = torch.optim.SGD(param_groups(model, RULES, lr=0.1), momentum=0.9)
+    return model, optimizer, ScheduleLR(optimizer, schedule, last_epoch=step - 1)
+
+
+def factors(model: Any, optimizer: Any, **options: Any) -> dict[str, float]:
+    found = find_lr(model, optimizer, loss_function, make_loader(), **QUIET, **options)
+    return dict(found.group_factors)
+
+
+@pytest.mark.parametrize(("step", "factor"), STAGES)
+def test_an_attached_scheduler_is_asked(step: int, factor: float) -> None:
+    model, optimizer, scheduler = make(step, cosine(20))
+    assert factors(model, optimizer) == {"backbone": factor, "default": 1.0}
+    assert scheduler.last_epoch == step
+
+
+def test_the_search_trains_what_training_does_at_that_step() -> None:
+    """A group whose multiplier is still 0 is not moved by the search, later it is."""
+    for step, moves in ((0, False), (5, True)):
+        model, optimizer, scheduler = make(step)
+        start, moved = model.backbone[0].weight.clone(), set()
+
+        def loss(outputs: Any, targets: Any, model: Any = model, start: Any = start) -> Any:
+            moved.add(torch.equal(model.backbone[0].weight, start))  # noqa: B023
+            return loss_function(outputs, targets)
+
+        find_lr(model, optimizer, loss, make_loader(), **QUIET)
+        assert (False in moved) == moves
+        assert scheduler.last_epoch == step
+
+
+def test_a_scheduler_that_has_stepped_and_is_gone() -> None:
+    """The optimizer remembers how far it came."""
+    model, optimizer, scheduler = make(0)
+    for _ in range(6):
+        scheduler.step()
+    del scheduler
+    assert factors(model, optimizer)["backbone"] == 0.5
+
+
+def test_gradual_unfreezing_late_in_training() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    x = torch.randn(32, 4)
+    optimizer = torch.optim.SGD(param_groups(net, gradual_unfreezing(every=100), lr=0.1))
+    scheduler = ScheduleLR(optimizer, last_epoch=499)
+    data = [(x, x.sum(1, keepdim=True))] * 20
+    found = find_lr(net, optimizer, nn.functional.mse_loss, data, **QUIET)
+    assert dict(found.group_factors) == {"0": 1.0, "2": 1.0}
+    assert scheduler.last_epoch == 500
+
+
+def test_a_wrapped_or_another_scheduler_that_is_given_tells_the_step() -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(param_groups(model, RULES, lr=0.1))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = 0.1
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0, last_epoch=8)
+    assert factors(model, optimizer, scheduler=theirs)["backbone"] == 2.0
+    wrapped = AcceleratedScheduler(theirs, optimizer)
+    assert factors(model, optimizer, scheduler=wrapped)["backbone"] == 2.0
+
+
+def test_an_attached_scheduler_that_a_step_steps_is_put_back() -> None:
+    """It need not be given as scheduler=."""
+    model, optimizer, scheduler = make(7, cosine(20))
+    before = fingerprint(model, optimizer, scheduler)
+
+    def step(batch: Any) -> Any:
+        (loss,) = train(model, optimizer, [batch])
+        scheduler.step()
+        return loss
+
+    found = find_lr(model, optimizer, loader=make_loader(), step=step, **QUIET)
+    assert fingerprint(model, optimizer, scheduler) == before
+    assert found.group_factors["backbone"] == 0.5
