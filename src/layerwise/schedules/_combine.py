@@ -84,12 +84,11 @@ class then(Schedule):
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
-        parts = self.parts
-        (_, first), *later = self._turns
-        value = parts[first].evaluate(clock)
-        for begin, place in later:
+        parts, turns, where = self.parts, self._turns, clock.xp.where
+        value = parts[turns[0][1]].evaluate(clock)
+        for begin, place in turns[1:]:
             here = parts[place].evaluate(clock.since(begin))
-            value = clock.xp.where(clock.reached(begin), here, value)
+            value = where(clock.reached(begin), here, value)
         return value
 
     def __repr__(self) -> str:
