@@ -82,14 +82,14 @@ def make_row(kind: str, started: float, given: Given) -> Row:
     step, epoch, loss, metrics, rate, rates, ratios, time = given
     fixed: list[str] = []
     values: list[float] = []
-    if step is not None or kind == "batch":
-        fixed.append(STEP)
-        values.append(_count(step, STEP))
-    if epoch is not None or kind == "epoch":
-        fixed.append(EPOCH)
-        values.append(_count(epoch, EPOCH))
-    fixed.append(TIME)
     try:
+        if step is not None or kind == "batch":
+            fixed.append(STEP)
+            values.append(whole(step, STEP, RecorderError))
+        if epoch is not None or kind == "epoch":
+            fixed.append(EPOCH)
+            values.append(whole(epoch, EPOCH, RecorderError))
+        fixed.append(TIME)
         values.append((clock.time() if time is None else float(time)) - started)
         if loss is not None:
             fixed.append(LOSS)
@@ -100,10 +100,11 @@ def make_row(kind: str, started: float, given: Given) -> Row:
         for numbers in (metrics, rates, ratios):
             if numbers:
                 values.extend(map(float, numbers.values()))
+    except RecorderError:
+        raise
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise RecorderError(
-            _complaint({TIME: time, LOSS: loss, RATE: rate}, metrics, rates, ratios)
-        ) from None
+        others = {STEP: step, EPOCH: epoch, TIME: time, LOSS: loss, RATE: rate}
+        raise RecorderError(_complaint(others, metrics, rates, ratios)) from None
     names = tuple(metrics or ()), tuple(rates or ()), tuple(ratios or ())
     return Row(Shape(kind, tuple(fixed), *names), values)
 
@@ -122,15 +123,6 @@ def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
             f"{str(error).removeprefix('Given.__new__() ')}."
         ) from None
     return make_row("batch", started, given)
-
-
-def _count(value: object, name: str) -> int:
-    try:
-        return whole(value, name, RecorderError)
-    except RecorderError:
-        raise
-    except ValueError:  # Python writes no integers of more than 4300 digits
-        raise RecorderError(f"{name} must be a whole number of at most 2**53.") from None
 
 
 def _complaint(fixed: Mapping[str, object], *named: object) -> str:
