@@ -170,7 +170,7 @@ def test_large_steps_are_exact_or_refused(tmp_path):
     with Recorder(tmp_path) as recorder:
         recorder.log(step=most, epoch=most - 1, loss=1.0)
         for step in (most + 1, 10**400, 10**5000, float(most) * 2):
-            with pytest.raises(RecorderError, match="step must be a whole number"):
+            with pytest.raises(RecorderError, match=r"step'? must be a"):
                 recorder.log(step=step)
     batch = History.load(tmp_path).batch
     assert (batch["step"].tolist(), batch["epoch"].tolist()) == ([most], [most - 1])

@@ -96,3 +96,33 @@ def test_waiting_takes_a_number_of_seconds(wait):
 
 def test_waiting_may_take_forever():
     assert check_wait(float("inf")) == float("inf")
+
+
+@pytest.mark.parametrize("where", ["fetch", "deliver"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interruption_keeps_what_waits_and_a_refusal_does_not(where, error):
+    delivered, failing = [], [True]
+
+    def may_fail(name):
+        if name == where and failing.pop():
+            failing.append(False)
+            raise error
+        if name == where:
+            failing.append(False)
+
+    def fetch(rows):
+        may_fail("fetch")
+        return [{"step": row} for row in rows]
+
+    def deliver(rows):
+        may_fail("deliver")
+        delivered.extend(row["step"] for row in rows)
+
+    rows = PendingRows(fetch, deliver)
+    for step in range(3):
+        rows.add(step)
+    with pytest.raises(error):
+        rows.flush()
+    rows.add(3)
+    rows.flush()
+    assert delivered == ([0, 1, 2, 3] if error is KeyboardInterrupt else [3])

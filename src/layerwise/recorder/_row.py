@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsFloat, SupportsIndex, TypeAlias
 
 from layerwise._checks import whole
+from layerwise._text import shown
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, LOSS, NO_METRICS, RATE, RATES, RATIOS, STEP, TIME
 
 Numbers: TypeAlias = Mapping[str, SupportsFloat]
-
-_MOST_TEXT = 120
 
 
 class Shape(NamedTuple):
@@ -32,7 +31,7 @@ class Shape(NamedTuple):
         for name in (*self.metrics, *self.rates, *self.ratios):
             if not isinstance(name, str):
                 raise RecorderError(
-                    f"The name of a metric, group or layer must be text, got {_shown(name)}."
+                    f"The name of a metric, group or layer must be text, got {shown(name)}."
                 )
         names = (
             *self.fixed,
@@ -44,8 +43,7 @@ class Shape(NamedTuple):
         twice = sorted(taken or [name for name, count in Counter(names).items() if count > 1])
         if twice:
             raise RecorderError(
-                f"The record already has a column {_shown(twice[0])}. Give that metric another "
-                "name."
+                f"The record already has a column {shown(twice[0])}. Give that metric another name."
             )
         return names
 
@@ -82,14 +80,14 @@ def make_row(kind: str, started: float, given: Given) -> Row:
     step, epoch, loss, metrics, rate, rates, ratios, time = given
     fixed: list[str] = []
     values: list[float] = []
-    if step is not None or kind == "batch":
-        fixed.append(STEP)
-        values.append(_count(step, STEP))
-    if epoch is not None or kind == "epoch":
-        fixed.append(EPOCH)
-        values.append(_count(epoch, EPOCH))
-    fixed.append(TIME)
     try:
+        if step is not None or kind == "batch":
+            fixed.append(STEP)
+            values.append(whole(step, STEP, RecorderError))
+        if epoch is not None or kind == "epoch":
+            fixed.append(EPOCH)
+            values.append(whole(epoch, EPOCH, RecorderError))
+        fixed.append(TIME)
         values.append((clock.time() if time is None else float(time)) - started)
         if loss is not None:
             fixed.append(LOSS)
@@ -100,10 +98,11 @@ def make_row(kind: str, started: float, given: Given) -> Row:
         for numbers in (metrics, rates, ratios):
             if numbers:
                 values.extend(map(float, numbers.values()))
+    except RecorderError:
+        raise
     except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):
-        raise RecorderError(
-            _complaint({TIME: time, LOSS: loss, RATE: rate}, metrics, rates, ratios)
-        ) from None
+        others = {STEP: step, EPOCH: epoch, TIME: time, LOSS: loss, RATE: rate}
+        raise RecorderError(_complaint(others, metrics, rates, ratios)) from None
     names = tuple(metrics or ()), tuple(rates or ()), tuple(ratios or ())
     return Row(Shape(kind, tuple(fixed), *names), values)
 
@@ -124,15 +123,6 @@ def row_from_mapping(row: Mapping[str, Any], started: float) -> Row:
     return make_row("batch", started, given)
 
 
-def _count(value: object, name: str) -> int:
-    try:
-        return whole(value, name, RecorderError)
-    except RecorderError:
-        raise
-    except ValueError:  # Python writes no integers of more than 4300 digits
-        raise RecorderError(f"{name} must be a whole number of at most 2**53.") from None
-
-
 def _complaint(fixed: Mapping[str, object], *named: object) -> str:
     """Why these arguments of a row are no numbers."""
     given = [item for item in fixed.items() if item[1] is not None]
@@ -140,21 +130,12 @@ def _complaint(fixed: Mapping[str, object], *named: object) -> str:
         if isinstance(numbers, Mapping):
             given.extend(numbers.items())
         elif numbers:
-            return f"Metrics, rates and ratios must map names to numbers, got {_shown(numbers)}."
+            return f"Metrics, rates and ratios must map names to numbers, got {shown(numbers)}."
     for name, value in given:
         try:
             float(value)  # type: ignore[arg-type]
         except OverflowError:
-            return f"The value of {_shown(name)} must be a number that a float can hold."
+            return f"The value of {shown(name)} must be a number that a float can hold."
         except (TypeError, ValueError, RuntimeError):  # RuntimeError: a complex tensor
-            return f"The value of {_shown(name)} must be a number, got {_shown(value)}."
+            return f"The value of {shown(name)} must be a number, got {shown(value)}."
     return "A value of this row could not be made a number."
-
-
-def _shown(value: object) -> str:
-    """A value for a message, however long it is, and even if it has no text."""
-    try:
-        text = repr(value)
-    except Exception:
-        return f"a value of the type {type(value).__name__}"
-    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
