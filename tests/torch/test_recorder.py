@@ -32,6 +32,11 @@ def weights(model: Any) -> dict[str, Any]:
     return {name: p.detach().double().clone() for name, p in model.named_parameters()}
 
 
+def size_of_gradient(parameter: torch.Tensor) -> Any:
+    """A frozen parameter has none."""
+    return 1.0 if parameter.grad is None else parameter.grad.double().norm()
+
+
 def test_a_row_has_the_loss_and_the_rates_that_were_used(tmp_path: Path) -> None:
     model, optimizer, scheduler = make()
     losses, moved = [], []
@@ -49,7 +54,7 @@ def test_a_row_has_the_loss_and_the_rates_that_were_used(tmp_path: Path) -> None
             moved.append(
                 {
                     name: (
-                        ((before[name] - after[name]).norm() / p.grad.double().norm()).item(),
+                        ((before[name] - after[name]).norm() / size_of_gradient(p)).item(),
                         ((before[name] - after[name]).norm() / before[name].norm()).item(),
                     )
                     for name, p in model.named_parameters()
