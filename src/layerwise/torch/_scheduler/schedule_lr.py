@@ -47,8 +47,12 @@ class ScheduleLR(LRScheduler):
 
     Nothing is accumulated. The scheduler may be made, its state loaded and the optimizer's state
     loaded in any order, and a group that is added later has the right rate at once. A rate that is
-    a tensor is filled in place. ``optimizer.step`` is not patched: call ``scheduler.step()`` after
-    each update that was applied.
+    a tensor is filled in place, and each group has one of its own. ``optimizer.step`` is not
+    patched: call ``scheduler.step()`` after each update that was applied.
+
+    A scheduler of PyTorch's that multiplies the rates that it finds, such as ``ReduceLROnPlateau``,
+    may work on the same optimizer: its factors go into the base rates. One that sets them, such as
+    ``LambdaLR``, or another ``ScheduleLR``, would undo this one, and a warning says so once.
 
     Args:
         optimizer: Any ``torch.optim.Optimizer``.
