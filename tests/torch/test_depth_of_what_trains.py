@@ -131,10 +131,22 @@ def test_an_averaged_model_can_not_be_trained_itself() -> None:
         spectral_norm,
         orthogonal,
         lambda layer: weight_norm(spectral_norm(layer)),
+        lambda layer: weight_norm(weight_norm(layer), "bias", dim=None),
+        lambda _: weight_norm(nn.LSTM(4, 4), "weight_hh_l0"),
         nn.utils.weight_norm,
         nn.utils.spectral_norm,
     ],
-    ids=["weight", "whole", "spectral", "orthogonal", "both", "old weight", "old spectral"],
+    ids=[
+        "weight",
+        "whole",
+        "spectral",
+        "orthogonal",
+        "both",
+        "twice",
+        "LSTM",
+        "old",
+        "old spectral",
+    ],
 )
 def test_a_parametrized_layer_is_one_level(parametrized: Any) -> None:
     model = Pair(stem=nn.Linear(4, 4), body=parametrized(nn.Linear(4, 4)), head=nn.Linear(4, 2))
