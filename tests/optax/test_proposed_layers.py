@@ -27,7 +27,7 @@ class Net(nnx.Module):
         rngs = nnx.Rngs(0)
         self.stem = nnx.Linear(2, 2, rngs=rngs)
         self.blocks = nnx.List([nnx.Linear(2, 2, rngs=rngs) for _ in range(11)])
-        self.norm = nnx.LayerNorm(2, rngs=rngs)
+        self.mixer = nnx.Linear(2, 2, rngs=rngs)
         self.head = nnx.Linear(2, 2, rngs=rngs)
 
 
@@ -35,7 +35,7 @@ ATTENTION = dict.fromkeys(("query", "key", "value", "out"), LAYER)
 TREES: dict[str, tuple[Any, list[Any]]] = {
     "nnx": (
         nnx.state(Net(), nnx.Param),
-        ["stem", *(f"blocks/{i}" for i in range(11)), "norm", "head"],
+        ["stem", *(f"blocks/{i}" for i in range(11)), "mixer", "head"],
     ),
     "two towers": (
         {"text": {"layer_0": LAYER, "layer_1": LAYER}, "image": {"layer_0": LAYER}, "head": LAYER},
@@ -100,7 +100,7 @@ def _starts(level: Any) -> list[str]:
 
 
 def test_what_is_asked_first_names_who_is_meant() -> None:
-    with pytest.raises(MultiplierError, match=r"which of \['blocks', 'norm', 'stem'\] is nearest"):
+    with pytest.raises(MultiplierError, match=r"which of \['blocks', 'mixer', 'stem'\] is nearest"):
         layers_of(nnx.state(Net(), nnx.Param))
 
 
@@ -173,3 +173,34 @@ def test_every_error_is_a_sentence_of_ours() -> None:
     with pytest.raises(LayerwiseError) as raised:
         layers_of({"b": LAYER, "a": LAYER})
     assert re.search(r"^[A-Z].*\]$", str(raised.value), re.DOTALL)
+
+
+# --- arrays that are layers by themselves --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tree", "levels"),
+    [
+        ({"head": 2, "body": 2}, ["body", "head"]),
+        ({"head": 2, "layer_10": 2, "layer_9": 2}, ["layer_9", "layer_10", "head"]),
+        ({"embed": 2, "body": {"kernel": 2}, "head": 2}, ["embed", "body/kernel", "head"]),
+        ({"params": {"body": 2, "head": 2}}, ["params/body", "params/head"]),
+        ({"embed": {"w": 2}, "head": {"w": 2}, "logit_scale": 0}, ["embed/w", "head/w"]),
+    ],
+)
+def test_an_array_beside_others_is_a_layer(tree: Any, levels: list[str]) -> None:
+    """It was one level with all such arrays, so that all of them learned at the head's rate."""
+    params = jax.tree.map(lambda size: jnp.ones((size,) if size else ()), tree)
+    found = layers_of(params)
+    assert [level[0] for level in found] == levels
+    plan = explain(params, layer_decay(0.5))
+    values = {row.parameter.name: row.value for row in plan.rows}
+    assert [values[name] for name in levels] == [0.5**i for i in range(len(levels))][::-1]
+    assert values.get("logit_scale", 1.0) == 1.0
+
+
+def test_the_parts_of_one_layer_are_one() -> None:
+    for params in (LAYER, {"params": LAYER}, jnp.ones(2), {"scale": jnp.ones(())}):
+        assert len(layers_of(params)) == 1
+    with pytest.raises(MultiplierError, match=r"layers=\['stem', 'middle', 'head'\]"):
+        layers_of({"stem": jnp.ones(2), "middle": jnp.ones(2), "head": jnp.ones(2)})

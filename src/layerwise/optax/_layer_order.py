@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import optax
-from jax.tree_util import GetAttrKey, SequenceKey, keystr
+from jax.tree_util import DictKey, GetAttrKey, SequenceKey, keystr
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import (
@@ -22,11 +22,25 @@ from layerwise.multipliers import (
     levels_from_names,
     numbered,
 )
-from layerwise.optax._parameters import Key, Leaves, Path, has_variables, leaves_of, name_of
+from layerwise.optax._parameters import (
+    ROOT,
+    Key,
+    Leaf,
+    Leaves,
+    Path,
+    has_variables,
+    leaves_of,
+    name_of,
+)
 from layerwise.optax._stacks import stacked as with_stacks
 
 _EARLY = re.compile(r"^(stem|patch|input|in|conv_?(in|init|1|0)|encoder|backbone|pos)(_|$)", re.I)
 _LATE = re.compile(r"(^|_)(final|last|out|output|decoder|neck|pool\w*|norm(_f)?|ln_f|fc)$", re.I)
+
+_PARTS = {"kernel", "bias", "scale", "weight", "w", "b", "embedding", "gamma", "beta"}
+"""What is a part of a layer also where there is only one, at the top."""
+
+_ITSELF = GetAttrKey("itself")
 
 
 def layers_of(
@@ -77,14 +91,40 @@ def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tup
     Raises:
         MultiplierError: The order can't be told.
     """
-    tree = _Tree([path for leaf in known.leaves for path in leaf.paths], attributes_sorted)
-    levels = levels_from_names(list(map(name_of, tree.in_order())))
+    scalars = [leaf.name for leaf in known.leaves if _is_global(leaf)]
+    rest = [leaf for leaf in known.leaves if leaf.name not in scalars]
+    if not rest:
+        return (tuple(scalars),)
+    tree = _Tree([p for leaf in rest for p in map(_as_layer, leaf.paths)], attributes_sorted)
+    named = {name_of(path): _name(path) for path in tree.in_order()}
+    found = [[named[n] for n in level] for level in levels_from_names(list(named))]
+    levels = (*map(tuple, found[:-1]), (*found[-1], *scalars))
     level_of = {name: number for number, level in enumerate(levels) for name in level}
     for siblings in tree.unknown:
-        members = [{level_of[name_of(p)] for p in tree.leaves(s)} for s in siblings]
+        members = [{level_of[_name(p)] for p in tree.leaves(s)} for s in siblings]
         if len(set[int]().union(*members)) > 1:
             raise _unknown(siblings, levels)
     return tuple(part for level in levels for part in _by_layer(level, known))
+
+
+def _is_global(leaf: Leaf) -> bool:
+    """Whether a leaf is a number of the whole model, such as a temperature: it is the head's."""
+    return leaf.shape == () and not leaf.hidden and len(leaf.path) - _front(leaf.path) == 1
+
+
+def _as_layer(path: Path) -> Path:
+    """The path of a leaf; one that is a layer by itself, outside of all others, lies in it."""
+    alone = len(path) - _front(path) == 1 and isinstance(path[-1], DictKey)
+    return (*path, _ITSELF) if alone and name_of(path[-1:]) not in _PARTS else path
+
+
+def _name(path: Path) -> str:
+    return name_of(path[:-1] if path[-1:] == (_ITSELF,) else path)
+
+
+def _front(path: Path) -> int:
+    """How many keys stand in front of all names: Flax' ``params``, or none."""
+    return int(name_of(path[:1]) == ROOT and len(path) > 1)
 
 
 class _Tree:
