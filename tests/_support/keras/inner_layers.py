@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 
-@keras.saving.register_keras_serializable(package="tests")
+@keras.saving.register_keras_serializable(package="tests.inner")
 class Block(keras.layers.Layer):
     """Makes its own layers; Keras forgets the name that it was given, and numbers ``other``."""
 
@@ -27,7 +27,7 @@ class Block(keras.layers.Layer):
         return self.other(self.inner(x))
 
 
-@keras.saving.register_keras_serializable(package="tests")
+@keras.saving.register_keras_serializable(package="tests.inner")
 class Network(keras.Model):
     """A subclassed model of layers without names."""
 

@@ -1,8 +1,6 @@
 """The plan of an optimizer's variables, and the rates that it means at a step."""
 
-import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -16,7 +14,7 @@ from layerwise.keras._internals.optimizer import base_rate_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._parameters import parameters_of
 from layerwise.keras._schedule import LearningRateSchedule
-from layerwise.multipliers import Plan, Rules, RuleSpec, Strategy, distinct, multiply_plans
+from layerwise.multipliers import Plan, RuleSpec, distinct, multiply_plans
 from layerwise.schedules import Schedule, from_function
 
 _NOT_AMONG_THEM = (
@@ -37,31 +35,8 @@ def plan_of(variables: Sequence[Variable], optimizer: Optimizer, specs: Sequence
             plans.append(spec.resolve(parameters, prepare=prepared))
         except UnmatchedRuleError as error:
             raise UnmatchedRuleError(f"{error}\n{_NOT_AMONG_THEM}") from None
-        _warn_of_equal_names(plans[-1], spec)
         parameters = [replace(p, annotation=None) for p in parameters]  # it counts once
     return reduce(multiply_plans, plans)
-
-
-def _warn_of_equal_names(plan: Plan, spec: RuleSpec) -> None:
-    """Warn if a rule matches weights that have one name, of which it may be meant for one."""
-    keys = _keys(spec.rules)
-    matched = Counter((row.rule, row.parameter.name) for row in plan.rows if row.rule is not None)
-    for (rule, name), count in matched.items():
-        if count > 1 and rule in keys:
-            warnings.warn(
-                f"The rule {rule!r} matches {count} weights that are all called {name!r}. A nested "
-                "functional model is not in its weights' names, and after loading a model that was "
-                "saved without a built LRMultiplier, no layer around another layer is. "
-                "layerwise.keras.annotate(layer, multiplier) reaches the weights of one layer.",
-                stacklevel=2,
-            )
-            return
-
-
-def _keys(rules: Rules | None) -> set[str]:
-    if rules is None or isinstance(rules, Strategy):
-        return set()
-    return set(rules) if isinstance(rules, Mapping) else set().union(*map(_keys, rules))
 
 
 def with_rates(
