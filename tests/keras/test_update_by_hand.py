@@ -11,7 +11,7 @@ from keras import ops
 from layerwise import cosine, piecewise_constant
 from layerwise.errors import OptimizerError
 from layerwise.keras import LRMultiplier
-from tests._support.keras.optimizers import OPTIMIZERS, make
+from tests._support.keras.optimizers import make
 from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
 
 BACKEND = keras.backend.backend()
@@ -29,54 +29,35 @@ def built(rules: Any = None, optimizer: Any = None, **options: Any) -> tuple[Any
     return made, variable
 
 
-def test_one_variable_moves_at_its_own_rate() -> None:
-    optimizer, variable = built()
-    optimizer.update_step(ops.ones((3,)), variable, optimizer.learning_rate)
-    np.testing.assert_allclose(arrays([variable])[0], [0.95] * 3)
-    assert int(optimizer.iterations) == 0  # as in Keras, it is apply() that counts
+CALLS = {
+    "update_step": lambda o, v: o.update_step(ops.ones((3,)), v, o.learning_rate),
+    "_apply_weight_decay": lambda o, v: o._apply_weight_decay([v]),
+    "_backend_update_step": lambda o, v: o._backend_update_step([ops.ones((3,))], [v], 0.1),
+    "_update_model_variables_moving_average": lambda o, v: o._update_model_variables_moving_average(
+        [v]
+    ),
+}
 
 
-def test_the_schedule_and_the_rate_that_is_passed_count() -> None:
-    optimizer, variable = built(schedule=cosine(4))
-    optimizer.iterations.assign(2)
-    optimizer.update_step(ops.ones((3,)), variable, 0.2)
-    np.testing.assert_allclose(arrays([variable])[0], [1 - 0.2 * 0.5 * 0.5] * 3, rtol=1e-6)
-
-
-@pytest.mark.parametrize("step", [0, 5])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_part_by_hand_is_the_update_of_apply(name: str, step: int) -> None:
-    """Decay and update by hand, at a step where a layer is frozen for now, and where it trains."""
-    whole, parts = make_variables(), make_variables()
-    optimizers = [LRMultiplier(make(name, weight_decay=0.1), RULES) for _ in range(2)]
-    for optimizer, variables in zip(optimizers, (whole, parts), strict=True):
-        optimizer.build(variables)
-        optimizer.iterations.assign(step)
-    optimizers[0].apply(make_gradients(0), whole)
-    optimizers[1]._apply_weight_decay(parts)
-    optimizers[1]._backend_update_step(make_gradients(0), parts, optimizers[1].learning_rate)
-    assert bits(parts) == bits(whole)
-    start = bits(make_variables())
-    assert [a == b for a, b in zip(bits(parts), start, strict=True)] == [
-        *(True, True),
-        *(step < 2, step < 2),
-        *(False, False),
-    ]
-
-
-@pytest.mark.parametrize("rule", [0, piecewise_constant([9], [0.0, 1.0])], ids=["0", "moving"])
-def test_a_frozen_weight_and_its_state_stay(rule: Any) -> None:
-    adam = keras.optimizers.AdamW(0.1, weight_decay=0.1)
-    optimizer, variable = built({"v": rule}, adam)
+@pytest.mark.parametrize("rule", [0, 0.5, piecewise_constant([9], [0.0, 1.0])], ids=str)
+@pytest.mark.parametrize("is_built", [True, False], ids=["built", "unbuilt"])
+@pytest.mark.parametrize("method", CALLS)
+def test_a_part_of_an_update_says_what_is_missing(method: str, is_built: bool, rule: Any) -> None:
+    """Only apply() knows the rate of each variable; nothing has changed."""
+    adam = keras.optimizers.AdamW(0.1, weight_decay=0.1, use_ema=True)
+    optimizer, variable = LRMultiplier(adam, {"v": rule}), ones()
+    if is_built:
+        optimizer.build([variable])
     before = bits([variable, *optimizer.variables])
-    nan = ops.full((3,), float("nan"))
-    optimizer.update_step(nan, variable, optimizer.learning_rate)
-    optimizer._apply_weight_decay([variable])
+    with pytest.raises(OptimizerError, match=rf"^{method}\(\) .* by hand.*optimizer\.apply\("):
+        CALLS[method](optimizer, variable)
     assert bits([variable, *optimizer.variables]) == before
+    optimizer.apply([ops.ones((3,))], [variable])  # and this works afterwards
+    assert int(optimizer.iterations) == 1
 
 
 def test_a_subclass_that_updates_twice() -> None:
-    """Its update_step calls that of the class above it, which is ours no longer in between."""
+    """Its update_step calls that of the class above it, inside of apply()."""
 
     class Twice(keras.optimizers.SGD):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -85,31 +66,13 @@ def test_a_subclass_that_updates_twice() -> None:
 
     optimizer, variable = built(optimizer=Twice(0.1))
     optimizer.apply([ops.ones((3,))], [variable])
-    optimizer.update_step(ops.ones((3,)), variable, optimizer.learning_rate)
-    np.testing.assert_allclose(arrays([variable])[0], [0.8] * 3, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda o, v: o.update_step(ops.ones((3,)), v, 0.1),
-        lambda o, v: o._apply_weight_decay([v]),
-        lambda o, v: o._backend_update_step([ops.ones((3,))], [v], 0.1),
-    ],
-    ids=["update_step", "decay", "together"],
-)
-def test_before_it_has_seen_its_variables(call: Any) -> None:
-    variable = ones()
-    optimizer = LRMultiplier(keras.optimizers.SGD(0.1, weight_decay=0.1), {"v": 0.5})
-    with pytest.raises(OptimizerError, match=r"not seen its variables yet.*optimizer\.build\("):
-        call(optimizer, variable)
-    assert bits([variable]) == bits([ones()])
+    np.testing.assert_allclose(arrays([variable])[0], [0.9] * 3, rtol=1e-6)
 
 
 def test_a_variable_that_it_does_not_know() -> None:
     optimizer, _ = built()
     with pytest.raises(ValueError, match="Unknown variable"):
-        optimizer.update_step(ops.ones((3,)), ones("other"), 0.1)
+        optimizer.apply([ops.ones((3,))], [ones("other")])
 
 
 @pytest.mark.parametrize("rule", [1.0, 0], ids=str)
@@ -203,17 +166,6 @@ def test_sparse_gradients(name: str, step: int) -> None:
     assert (its != 1).any(axis=1).tolist() == [False, True, False, True, False]
 
 
-@pytest.mark.parametrize("step", [0, 2])
-def test_sparse_gradients_by_hand(step: int) -> None:
-    table = keras.Variable(np.ones((5, 2), "float32"), name="table")
-    optimizer = LRMultiplier(make("sgd"), {"table": piecewise_constant([2], [0.0, 0.5])})
-    optimizer.build([table])
-    optimizer.iterations.assign(step)
-    optimizer.update_step(sparse_gradient(), table, optimizer.learning_rate)
-    moved = np.array([0, 0.05, 0, 0.1, 0]) if step else np.zeros(5)
-    np.testing.assert_allclose(arrays([table])[0], np.stack([1 - moved] * 2, axis=1), rtol=1e-6)
-
-
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64"])
 def test_variables_of_every_type(dtype: str) -> None:
     def make_one() -> Any:
@@ -286,5 +238,5 @@ def test_a_step_that_is_a_numpy_integer(step: Any) -> None:
     plan = explain(model, {"head": 0.5}, optimizer="sgd", step=step, steps=(step,))
     assert (plan.step, plan.steps) == (2, (2,))
     optimizer.iterations.assign(step)
-    optimizer.update_step(ops.ones((3,)), variable, 0.1)
+    optimizer.apply([ops.ones((3,))], [variable])
     np.testing.assert_allclose(arrays([variable])[0], [0.975] * 3, rtol=1e-6)

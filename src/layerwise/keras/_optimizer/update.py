@@ -15,12 +15,11 @@ learning rate:
   at this step only;
 - the moving average of a frozen weight stays as it is, too.
 
-A subclass or a loop of the user's may call these methods outside of ``apply``. Then each is an
-update of its own, at the present step.
+Outside of ``apply`` nobody knows the step's factors, so the parts of an update raise there.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import keras
 from keras import Variable, ops
@@ -40,9 +39,6 @@ from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices,
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._schedule import LearningRateSchedule
-
-Update: TypeAlias = Callable[[list[Any], list[Variable]], object]
-"""What updates variables by their gradients, where it takes None for a gradient or does not."""
 
 FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]
 """A state, its value before the step, and whether it may change: False, or a boolean tensor."""
@@ -96,19 +92,12 @@ class MultipliedUpdate(OptimizerHooks):
             _check_lengths(grads, variables)
             check_known(self, variables)
         with self._factors.at(self.iterations):
-            updated = self._update_unfrozen(list(grads), variables, super().apply)
-            if grads and not updated:
-                if self.use_ema:
-                    self.update_averages(trained_variables(self))
-                batch_count(self).assign_add(1)
+            self._apply_unfrozen(list(grads), variables)
 
-    def _update_unfrozen(
-        self, grads: list[Tensor | None], variables: list[Variable], update: Update
-    ) -> bool:
-        """Update what is not frozen at this step; returns whether there is anything."""
+    def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         if self._factors.all_active:
-            update(grads, variables)
-            return True
+            super().apply(grads, variables)
+            return
         places = [place_of(self, v) for v in variables]
         active = [self._factors.active(place) for place in places]
         kept = self._state_to_restore(variables, places, active)
@@ -118,23 +107,20 @@ class MultipliedUpdate(OptimizerHooks):
             if a is not False
         ]
         if pairs:
-            update([g for g, _ in pairs], [v for _, v in pairs])
+            super().apply([g for g, _ in pairs], [v for _, v in pairs])
+        elif grads:
+            if self.use_ema:
+                self.update_averages(trained_variables(self))
+            batch_count(self).assign_add(1)
         self._restore(kept)
-        return bool(pairs)
 
-    def _update_by_hand(
-        self, grads: list[Tensor | None], variables: Sequence[Variable], update: Update
-    ) -> None:
-        """Run a part of an update that is called outside of ``apply``, at the present step."""
-        if not self.built:
+    def _check_in_apply(self, method: str) -> None:
+        if not self._factors.in_step:
             raise OptimizerError(
-                f"The optimizer {self.name!r} has not seen its variables yet, so their rates are "
-                "not known. Call optimizer.build(model.trainable_variables) first."
+                f"{method}() of the optimizer {self.name!r} was called by hand, and only apply() "
+                "knows the rate of each variable at the step. Call optimizer.apply(gradients, "
+                "variables): it updates each of them at its own rate, and counts the step."
             )
-        _check_lengths(grads, variables)
-        check_known(self, variables)
-        with self._factors.at(self.iterations):
-            self._update_unfrozen(grads, list(variables), update)
 
     def mask_frozen(
         self, grads: Sequence[Tensor | None], variables: Sequence[Variable]
@@ -181,11 +167,7 @@ class MultipliedUpdate(OptimizerHooks):
             state.assign(before if active is False else ops.where(active, value_of(state), before))
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> object:
-        if not self._factors.in_step:
-            self._update_by_hand(
-                [gradient], [variable], lambda g, v: self.update_step(g[0], v[0], learning_rate)
-            )
-            return None
+        self._check_in_apply("update_step")
         factor = self._factors.factor(place_of(self, variable))
         with self._factors.rate_times(factor):  # for those that read self.learning_rate
             return super().update_step(gradient, variable, _times(learning_rate, factor))
@@ -193,11 +175,7 @@ class MultipliedUpdate(OptimizerHooks):
     def update_together(
         self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
-        if not self._factors.in_step:
-            self._update_by_hand(
-                list(gradients), variables, lambda g, v: self.update_together(g, v, rate)
-            )
-            return
+        self._check_in_apply("_parallel_update_step")
         shared = [(state, copy_of(state)) for state in self._slots.shared]
         for n, (factor, members) in enumerate(self._by_factor(variables)):
             if n:
@@ -213,11 +191,7 @@ class MultipliedUpdate(OptimizerHooks):
     def update_all(
         self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor
     ) -> None:
-        if not self._factors.in_step:
-            self._update_by_hand(
-                list(gradients), variables, lambda g, v: self.update_all(g, v, rate)
-            )
-            return
+        self._check_in_apply("_backend_update_step")
         self._factors.asked = 0
         super().update_all(gradients, variables, rate)
         if self._factors.asked < len(gradients):
@@ -239,10 +213,7 @@ class MultipliedUpdate(OptimizerHooks):
         return list(groups.values())
 
     def decay(self, variables: Sequence[Variable]) -> None:
-        if not self._factors.in_step:
-            nothing: list[Tensor | None] = [None] * len(variables)
-            self._update_by_hand(nothing, variables, lambda _, v: self.decay(v))
-            return
+        self._check_in_apply("_apply_weight_decay")
         for factor, members in self._by_factor(variables):
             with self._factors.rate_times(factor):
                 super().decay([variables[m] for m in members])
@@ -258,10 +229,7 @@ class MultipliedUpdate(OptimizerHooks):
     # -- moving average of the weights --------------------------------------------------------
 
     def update_averages(self, variables: Sequence[Variable]) -> None:
-        if not self._factors.in_step:
-            with self._factors.at(self.iterations):
-                self.update_averages(variables)
-            return
+        self._check_in_apply("_update_model_variables_moving_average")
         kept = [
             (average, copy_of(average), self._factors.before.get(i, value_of(variable)), active)
             for i, (variable, average) in enumerate(zip(variables, averages_of(self), strict=True))
