@@ -117,6 +117,19 @@ def test_a_leaf_may_be_the_stack() -> None:
     assert plan.multipliers(0).tolist() == [1.0, 0.125, 0.25, 0.5]
 
 
+@pytest.mark.parametrize("norm", ["norm", "final_layernorm", "ln_f"])
+def test_a_norm_after_the_stack_goes_with_the_last_layer(norm: str) -> None:
+    params = scanned() | {norm: {"scale": jnp.ones(4), "bias": jnp.ones(4)}}
+    one_by_one = [f"layers/{i}" for i in range(LAYERS - 1)]
+    proposed = ["embed", *one_by_one, [f"layers/{LAYERS - 1}", norm], "head"]
+    for layers in (["embed", ["layers", norm], "head"], proposed):
+        plan = explain(params, layer_decay(0.5, stacked=STACKED), layers=layers).to_dict()
+        values = dict(zip(plan["parameter"], plan["multiplier"], strict=True))
+        assert values[f"{norm}/scale"] == values[f"layers/{LAYERS - 1}/kernel"] == 0.5
+        assert values["layers/0/kernel"] == 0.5**LAYERS
+        assert values["embed/kernel"] == 0.5 ** (LAYERS + 1)
+
+
 def test_levels_that_a_caller_wrote_hold_one_for_each_layer() -> None:
     params = scanned()
     params["stem"] = params.pop("embed")

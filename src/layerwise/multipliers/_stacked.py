@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from layerwise._checks import whole
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._names import is_norm
 from layerwise.multipliers._plan import Parameter
 
 Stacked: TypeAlias = Mapping[str, int]
@@ -74,25 +75,33 @@ def split_levels(
 ) -> tuple[int | None, ...]:
     """The levels, with one for each layer where a level holds stacked layers.
 
+    A norm after the stack is in its level, and goes with the last layer.
+
     Raises:
         MultiplierError: A level holds stacked layers and others.
     """
-    layers_of: dict[int, set[int | None]] = {}
+    last: dict[int, int] = {}
     for level, parameter in zip(levels, parameters, strict=True):
-        if level is not None:
-            layers_of.setdefault(level, set()).add(parameter.layer)
-    if all(layers == {None} for layers in layers_of.values()):
+        if level is not None and parameter.layer is not None:
+            last[level] = max(parameter.layer, last.get(level, 0))
+    if not last:
         return tuple(levels)
     places: list[tuple[int, int] | None] = []
     for level, parameter in zip(levels, parameters, strict=True):
         if level is None:
             places.append(None)
             continue
-        if parameter.layer is None and len(layers_of[level]) > 1:
+        if parameter.layer is None and level in last and not is_norm(_path(parameter)):
             raise MultiplierError(
                 f"{parameter.name!r} is in one level with layers that are stacked in one array. "
                 "Give it a level of its own in layers=."
             )
-        places.append((level, parameter.layer or 0))
+        layer = last.get(level, 0) if parameter.layer is None else parameter.layer
+        places.append((level, layer))
     order = {place: i for i, place in enumerate(sorted({p for p in places if p is not None}))}
     return tuple(None if place is None else order[place] for place in places)
+
+
+def _path(parameter: Parameter) -> tuple[str, ...]:
+    """A name as a path; Optax alone has stacks, and has slashes in its names."""
+    return tuple(parameter.name.split("/"))
