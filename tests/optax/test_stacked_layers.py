@@ -1,5 +1,6 @@
 """Layers that are stacked in one leaf: each is a level, as if it stood in a leaf of its own."""
 
+import json
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +13,13 @@ from flax import nnx
 
 from layerwise import discriminative, gradual_unfreezing, layer_decay
 from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
-from layerwise.multipliers import Parameter, Strategy, resolve
+from layerwise.multipliers import (
+    Parameter,
+    Strategy,
+    resolve,
+    rules_from_config,
+    rules_to_config,
+)
 from layerwise.optax import (
     carry_state,
     explain,
@@ -206,6 +213,16 @@ def test_a_state_from_before_the_layers_were_counted() -> None:
     carried = carry_state(optimizer, params, state)
     assert bits(carried.inner_state) == bits(state.inner_state)
     optimizer.update(params, carried, params)
+
+
+@pytest.mark.parametrize("name", ["layer_decay", "discriminative", "gradual_unfreezing"])
+def test_a_strategy_with_stacks_is_a_value_and_can_be_saved(name: str) -> None:
+    strategy = STRATEGIES[name](stacked={"layers": -1})
+    assert strategy == STRATEGIES[name](stacked={"layers": -1}) != STRATEGIES[name]()
+    assert len({strategy, STRATEGIES[name](stacked={"layers": -1})}) == 1
+    assert rules_from_config(json.loads(json.dumps(rules_to_config(strategy)))) == strategy
+    assert "stacked={'layers': -1}" in repr(strategy)
+    assert "stacked" not in str(rules_to_config(STRATEGIES[name]()))
 
 
 # --- what can't be honoured ----------------------------------------------------------------------
