@@ -1,5 +1,7 @@
 """A compiled optimizer step: compiled once, however often the rates change."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -81,3 +83,11 @@ def test_a_frozen_group_is_left_out_of_a_compiled_step() -> None:
         scheduler.step()
     assert all(bool(p.isfinite().all()) for p in parameters)
     assert counters["stats"]["unique_graphs"] == 2  # one without the frozen layer, one with it
+
+
+@pytest.mark.parametrize("module", ["layerwise.torch", "layerwise.torch.optim"])
+def test_importing_layerwise_loads_no_compiler(module: str) -> None:
+    """It takes as long as PyTorch itself, and few who import this compile anything."""
+    code = f"import sys, {module}\nprint('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

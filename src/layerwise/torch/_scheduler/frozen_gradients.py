@@ -67,7 +67,9 @@ class FrozenGradients:
             if not tensors:
                 return
             self._holder = _Holder(optimizer)
-            watch = register_optimizer_step_pre_hook(self._holder.before_step)
+            # Not a decorator: PyTorch would load its compiler as soon as this file is imported.
+            untraced = torch.compiler.disable(self._holder.before_step)  # type: ignore[no-untyped-call]
+            watch = register_optimizer_step_pre_hook(untraced)
             finalize(self, self._holder.hold, set()).atexit = False
             finalize(self, watch.remove).atexit = False
         self._holder.number = len(optimizer.param_groups)
@@ -169,7 +171,6 @@ class _Holder:
             or any(value is mine for value in vars(optimizer).values())
         )
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         """Let go of parameters that another optimizer has begun to train, and say so."""
         if not self._handles or self.belongs_to(optimizer):
