@@ -83,9 +83,13 @@ def _misfits(
     """Say in one sentence that the arrays don't fit the model, whatever its backend raises."""
     try:
         yield
-    except (LayerwiseError, OSError, ModuleNotFoundError, MemoryError):
+    except (OSError, ModuleNotFoundError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as caught:
+        # What find_lr says of batches is for who writes them; here they come from a file.
+        error = caught.__cause__ if isinstance(caught, FinderError) else caught
+        if not isinstance(error, Exception) or isinstance(error, LayerwiseError):
+            raise
         shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
         raise FinderError(
             f"{model.name} can't be trained on {data.name}: {_said(error)} The file has {shapes}; "
