@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -115,11 +116,12 @@ def test_two_threads_with_one_recorder_and_two_counters(tmp_path):
             recorder.log(step=step, loss=1.0)
 
     def take_turns():
-        for steps in (range(5), range(5), range(3, 6), range(2)):
-            thread = threading.Thread(target=record, args=(steps,))
-            thread.start()
-            thread.join()
-        record([0])
+        # Both live all the time: the number of a thread that has ended goes to the next one.
+        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+            turns = ((one, range(5)), (other, range(5)), (one, range(3, 6)), (other, range(2)))
+            for thread, steps in turns:
+                thread.submit(record, steps).result()
+            record([0])
 
     with pytest.warns(RecorderWarning, match="Two threads record") as caught:
         take_turns()
