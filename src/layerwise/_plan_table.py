@@ -55,7 +55,7 @@ def plan_table(plan: Plan, width: int) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption=Text("\n".join((_caption(plan), *plan.notes))),
+        caption=Text(_caption(plan)),
         caption_justify="left",
     )
     for column in columns:
