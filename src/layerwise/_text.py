@@ -4,7 +4,7 @@ A name may come from a file or a folder that anybody made. It can hold what stee
 turns the direction of writing, or halves of characters that no encoding writes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_CHARACTERS = 500
 """Of one value in a message."""
@@ -84,6 +84,17 @@ def shown(value: object, most: int = MOST_CHARACTERS) -> str:
         return repr(value)  # nearly always
     text = _written(value, most + 1, _LEVELS)
     return shorten(printable(" ".join(map(str.strip, text.splitlines()))), most)
+
+
+def first_few(values: Sequence[object], most: int = 8) -> str:
+    """Values for a message, side by side; of many, the first ones and how many there are.
+
+    Examples:
+        >>> first_few(["stem", "body", "head"]), first_few(["stem", "body", "head"], most=2)
+        ("'stem', 'body', 'head'", "'stem', 'body', … (3 in all)")
+    """
+    texts = ", ".join(shown(value, 200) for value in values[:most])
+    return texts + (f", … ({len(values)} in all)" if len(values) > most else "")
 
 
 def _written(value: object, room: int, levels: int) -> str:

@@ -49,7 +49,7 @@ def test_it_is_said_once(parameters, key, mode, separator, others):
 def test_many_are_counted():
     net = [Parameter(f"h.{i}.w") for i in range(20)]
     plan = warned(net, {"h.1": 0.0}, separator=".")
-    assert "also takes 'h.10', 'h.11', 'h.12' and 7 more, because" in plan.notes[0]
+    assert "also takes 'h.10', 'h.11', 'h.12', … (10 in all), because" in plan.notes[0]
 
 
 def test_several_keys_are_one_warning():

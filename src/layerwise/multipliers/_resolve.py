@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from layerwise._checks import number, whole
 from layerwise._numbers import counted
-from layerwise._text import shown
+from layerwise._text import first_few, shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError, UnmatchedRuleError
 from layerwise.multipliers._depth.from_names import levels_from_names
 from layerwise.multipliers._levels import (
@@ -238,12 +238,12 @@ def _check_owned(parameters: Sequence[Parameter], owned: Sequence[bool]) -> None
     """Raise if a parameter that trains is in no level and has no rule of its own."""
     lost = [p.name for p, known in zip(parameters, owned, strict=True) if p.trainable and not known]
     if lost:
-        names = ", ".join(map(shown, lost[:3])) + (", …" if len(lost) > 3 else "")
         one = len(lost) == 1
         raise UnmatchedRuleError(
             f"{counted(len(lost), 'parameter')} {'is' if one else 'are'} in no level of layers= "
-            f"and would train at the full rate: {names}. Add {'it' if one else 'them'} to a level, "
-            "give a rule by name beside the strategy, or allow it with strict=False."
+            f"and would train at the full rate: {first_few(lost, 3)}. Add "
+            f"{'it' if one else 'them'} to a level, give a rule by name beside "
+            "the strategy, or allow it with strict=False."
         )
 
 

@@ -10,8 +10,8 @@ from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
+from layerwise.torch._optimizer.attached_schedulers import without_wrapper
 from layerwise.torch._parameters import Named, named_tensors
-from layerwise.torch._scheduler.attached import without_wrapper
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from layerwise._text import first_few
 from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
 
@@ -44,13 +45,11 @@ def longer_numbers(
     doubtful = [key for key in longer if key in layers or key in names]
     for key in doubtful[:_SHOWN]:
         others = list(longer[key])
-        shown = ", ".join(map(repr, others[:_SHOWN]))
-        more = len(others) - _SHOWN
-        shown += f" and {more} more" if more > 0 else ""
         way_out = f"To mean {key!r} alone, write {key + separator!r}."
         if key not in layers:  # a parameter
             way_out = f"To give {others[0]!r} another value, name it as well."
-        yield f"{subject} {key!r} also takes {shown}, because a key is plain text. {way_out}"
+        taken = first_few(others, _SHOWN)
+        yield f"{subject} {key!r} also takes {taken}, because a key is plain text. {way_out}"
     if len(doubtful) > _SHOWN:
         yield f"So do {len(doubtful) - _SHOWN} more keys that end in a number."
 

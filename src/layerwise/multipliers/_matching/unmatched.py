@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from layerwise._text import shown
+from layerwise._text import first_few, shown
 from layerwise.errors import UnmatchedRuleError
 from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
@@ -73,8 +73,7 @@ def _advice(key: str, names: list[str], mode: str) -> str:
     near = _nearest(key, names)
     if near:
         return "nearest " + ", ".join(shown(name, 200) for name in near)
-    first = ", ".join(shown(name, 200) for name in names[:3])
-    return f"nothing is near it; the names begin with {first}" + (", …" if len(names) > 3 else "")
+    return f"nothing is near it; the names begin with {first_few(names, 3)}"
 
 
 def _nearest(key: str, names: list[str]) -> list[str]:

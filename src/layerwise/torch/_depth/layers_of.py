@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from layerwise._checks import choice
+from layerwise._text import first_few
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import (
     ModelLayers,
@@ -129,8 +130,8 @@ def _check(levels: Sequence[Sequence[str]]) -> None:
     """Raise if the names don't tell how deep the layers lie."""
     if len(levels) < 2:
         raise MultiplierError(
-            f"The names {_shown(levels[0])} are all in one layer, so that they don't tell how deep "
-            f"each parameter lies. {_WAY_OUT}"
+            f"The names {first_few(levels[0], 3)} are all in one layer, so that they don't tell "
+            f"how deep each parameter lies. {_WAY_OUT}"
         )
     if _has_head(levels[0]) and not _has_head(levels[-1]):
         raise MultiplierError(
@@ -144,7 +145,3 @@ _WAY_OUT = "Name the levels, from input to head: layers=[['embedding'], ['body']
 
 def _has_head(level: Sequence[str]) -> bool:
     return any(is_head(part) for name in level for part in name.split(SEPARATOR))
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")

@@ -19,8 +19,8 @@ from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.shared_tensors import separate_tensors
+from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of, without_wrapper
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
-from layerwise.torch._scheduler.attached import schedulers_on, step_of, without_wrapper
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")

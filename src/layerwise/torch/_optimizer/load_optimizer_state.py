@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from layerwise._text import first_few
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.group_parameters import STATELESS, parameter_names
 from layerwise.torch._parameters import Named, NamedTensor, named_tensors, unwrapped
-from layerwise.torch._scheduler.group_schedules import listed
 
 
 def load_optimizer_state(
@@ -76,8 +76,8 @@ def load_optimizer_state(
     unknown = [name for name in saved if unwrapped(name) not in by_name and name not in by_name]
     if unknown and strict:
         raise OptimizerError(
-            f"The model has no parameters called {listed(unknown)}, which are in the state. Load "
-            "into the model that was trained, or leave them out with strict=False."
+            f"The model has no parameters called {first_few(unknown)}, which are in the state. "
+            "Load into the model that was trained, or leave them out with strict=False."
         )
     entries = {
         id(found.tensor): _fitting(found, entry)

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from layerwise._text import first_few
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import BASE, base_of, group_names
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, parameter_names
 from layerwise.torch._groups.stored_multiplier import KEY, data_in, with_function
-from layerwise.torch._scheduler.group_schedules import listed
 
 _SAME = 1e-6
 
@@ -34,7 +34,7 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     changed = _changed(groups, saved)
     if changed:
         warnings.warn(
-            f"The state has other multipliers for {listed(changed)} than these groups were made "
+            f"The state has other multipliers for {first_few(changed)} than these groups were made "
             "with, and they count from now on. To go on under the present ones, load what the "
             "optimizer remembers of each parameter, and not its rates: "
             "layerwise.torch.load_optimizer_state(model, optimizer, state).",
@@ -90,9 +90,9 @@ def check_same_groups(saved: Sequence[object], present: Sequence[str]) -> None:
     """
     if list(saved) != list(present):
         raise OptimizerError(
-            f"This is the state of other groups: of {listed(saved)}, and the optimizer has "
-            f"{listed(present)}. Make the groups by the same rules, and add those that were added "
-            f"later, before loading. To load an optimizer's state into other groups, "
+            f"This is the state of other groups: of {first_few(saved)}, and the optimizer has "
+            f"{first_few(present)}. Make the groups by the same rules, and add those that were "
+            f"added later, before loading. To load an optimizer's state into other groups, "
             f"{_BY_NAME}"
         )
 
@@ -109,7 +109,7 @@ def _check_groups(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, An
     if len(saved) != len(groups):
         raise OptimizerError(
             f"The state has {len(saved)} groups, and the optimizer has {len(groups)} "
-            f"({listed(names)}). {_BY_NAME}"
+            f"({first_few(names)}). {_BY_NAME}"
         )
     for name, mine, loaded in zip(names, groups, saved, strict=True):
         here, there = parameter_names(mine), parameter_names(loaded)
@@ -121,7 +121,7 @@ def _check_groups(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, An
 
 
 def _told(names: Sequence[str] | None, group: Mapping[str, Any]) -> str:
-    return listed(names) if names else f"{len(group['params'])} without names"
+    return first_few(names) if names else f"{len(group['params'])} without names"
 
 
 def _changed(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> list[str]:

@@ -16,11 +16,11 @@ from torch.utils.hooks import RemovableHandle
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import group_names
 from layerwise.torch._groups.stored_multiplier import KEY, keep_multiplier
+from layerwise.torch._optimizer.attached_schedulers import step_of
+from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.loaded_state import state_for, with_every_parameter
 from layerwise.torch._optimizer.other_schedulers import named, peers_on
 from layerwise.torch._optimizer.withheld_gradients import WithheldGradients
-from layerwise.torch._scheduler.attached import step_of
-from layerwise.torch._scheduler.step_hooks import hookable
 
 _ATTRIBUTE = "_layerwise_hooks"
 

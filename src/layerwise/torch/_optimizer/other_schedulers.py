@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as peer
 from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise.torch._scheduler.step_hooks import hookable
+from layerwise.torch._optimizer.inner_optimizer import hookable
 
 # Each of these multiplies the rate that is there, so that several of them compose.
 _MULTIPLYING = (

@@ -13,11 +13,11 @@ from layerwise._checks import whole
 from layerwise.errors import RecorderError
 from layerwise.recorder import BatchRow, PendingRows, check_ratios, check_wait
 from layerwise.torch._groups.base_rate import base_rate
+from layerwise.torch._optimizer.attached_schedulers import steps_of_an_update, without_wrapper
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
 from layerwise.torch._recorder.step_watch import StepWatcher
 from layerwise.torch._recorder.update_ratios import UpdateRatios
-from layerwise.torch._scheduler.attached import steps_of_an_update, without_wrapper
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 

@@ -10,9 +10,9 @@ from torch.optim import Optimizer
 from layerwise.errors import RecorderError
 from layerwise.multipliers import distinct
 from layerwise.torch._groups.base_rate import names_of
+from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
-from layerwise.torch._scheduler.step_hooks import hookable
 
 
 class StepRates(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias, cast
 
+from layerwise._text import first_few
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import StepValue, Value, value_at
 from layerwise.schedules import Schedule
@@ -74,7 +75,7 @@ class GroupSchedules:
             if len(self.values) != len(names):
                 raise ScheduleError(
                     f"There are {len(self.values)} schedules for {len(names)} groups "
-                    f"({listed(names)}). Give one for each in that order, one for all, or a "
+                    f"({first_few(names)}). Give one for each in that order, one for all, or a "
                     "mapping by name."
                 )
             return list(self.values.values())
@@ -82,7 +83,7 @@ class GroupSchedules:
         for name in self.values:
             if counts[name] != 1:
                 what = "Several groups are" if counts[name] else "No group is"
-                raise ScheduleError(f"{what} called {name!r}. The groups are {listed(names)}.")
+                raise ScheduleError(f"{what} called {name!r}. The groups are {first_few(names)}.")
         return [self.values.get(name) for name in names]
 
     def to_config(self) -> dict[str, object]:
@@ -129,9 +130,3 @@ def values_at(
             at = cast(int, step)  # a schedule says itself whether it takes a fraction
             known[id(value)] = value_at(value, at, f"The {what} of {name!r}", ScheduleError)
     return [known[id(value)] for value in values]
-
-
-def listed(names: Sequence[object]) -> str:
-    """Names for a message; of many, the first."""
-    shown = ", ".join(map(repr, names[:8]))
-    return shown + (f", … ({len(names)} in all)" if len(names) > 8 else "")

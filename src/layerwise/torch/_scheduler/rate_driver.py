@@ -12,6 +12,7 @@ from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
+from layerwise.torch._optimizer.attached_schedulers import Progress
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
 from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
@@ -19,7 +20,6 @@ from layerwise.torch._optimizer.other_schedulers import (
     named,
     setting,
 )
-from layerwise.torch._scheduler.attached import Progress
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,

@@ -13,8 +13,8 @@ from layerwise._checks import step_number, whole
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
-from layerwise.torch._scheduler.attached import announce
 from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters

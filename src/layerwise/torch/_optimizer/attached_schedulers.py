@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from layerwise.torch._scheduler.step_hooks import hookable
+from layerwise.torch._optimizer.inner_optimizer import hookable
 
 _ATTRIBUTE = "_layerwise_schedules"
 """Where an optimizer keeps them; it goes into neither its state nor a copy of it."""
