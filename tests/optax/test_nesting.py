@@ -155,6 +155,22 @@ def test_what_comes_before_the_rate_is_no_limit(optimizer: Any) -> None:
     with_multipliers(optimizer, SCALED).init(make_params())
 
 
+@pytest.mark.parametrize("made_by", ["chain", "named_chain", "partition", "masked"])
+def test_what_another_optax_keeps_elsewhere_is_not_looked_into(made_by: str) -> None:
+    """Optax' closures are no interface: where they differ, training must go on all the same."""
+    plain = optax.sgd(0.1)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        return plain.update(updates, state, params)
+
+    update.__module__, update.__qualname__ = "optax.transforms", f"{made_by}.<locals>.update_fn"
+    params = make_params()
+    optimizer = with_multipliers(optax.GradientTransformation(plain.init, update), SCALED)
+    other = with_multipliers(plain, SCALED)
+    found = optimizer.update(params, optimizer.init(params), params)[0]
+    assert bits(found) == bits(other.update(params, other.init(params), params)[0])
+
+
 def test_the_way_out_of_a_limit_is_one_optimizer_for_each_label() -> None:
     positive = jax.tree.map(jnp.abs, make_params())
     keep = optax.keep_params_nonnegative

@@ -97,7 +97,7 @@ def mappings(rules: Rules | None) -> Iterable[Mapping[str, object]]:
 def _last(leaf: Leaf) -> str | None:
     """The last part of a leaf's name, unless it is a number, which any layer may have."""
     last = name_of(leaf.path[-1:])
-    return None if isinstance(leaf.path[-1:], SequenceKey) or last.isdecimal() else last
+    return None if last.isdecimal() else last
 
 
 def _under(name: str, keys: Iterable[str]) -> list[str]:

@@ -152,13 +152,22 @@ def _limit_after_rate(optimizer: optax.GradientTransformation) -> str | None:
 def _ways(optimizer: object) -> set[tuple[str, ...]]:
     """The functions of Optax that made the links on each way through an optimizer, in order.
 
-    There is one way, or one for each label of a partition.
+    There is one way, or one for each label of a partition. What is not Optax' own is not looked
+    into, and neither is what another version of Optax keeps under other names: a limit in there is
+    not found then, and nothing else is lost.
     """
     update, init = getattr(optimizer, "update", None), getattr(optimizer, "init", None)
     if not isinstance(update, FunctionType) or not update.__module__.startswith("optax."):
         return {()}
-    inside = _closure(init) | _closure(update)
     made_by = update.__qualname__.split(".")[0]
+    try:
+        return _ways_inside(made_by, _closure(init) | _closure(update))
+    except (KeyError, ValueError):
+        return {()}
+
+
+def _ways_inside(made_by: str, inside: Mapping[str, Any]) -> set[tuple[str, ...]]:
+    """The ways through what a function of Optax has made, of what it has kept of its call."""
     if made_by == "chain":
         links = [
             optax.GradientTransformation(*pair)
@@ -173,7 +182,7 @@ def _ways(optimizer: object) -> set[tuple[str, ...]]:
         made = _injected(inside)
         return {(made_by,)} if made is None else _ways(made)
     if made_by in _WRAPPERS:
-        return _ways(inside.get("tx", inside.get("inner")))
+        return _ways(inside["tx"] if "tx" in inside else inside["inner"])
     return {(made_by,)}
 
 
