@@ -44,6 +44,7 @@ def test_all_names_are_sorted_and_there(name):
 NOT_ON_THE_FACADE = {
     "BatchRow",
     "Clock",
+    "Container",
     "HostGenerator",
     "Layers",
     "ModelLayers",
@@ -78,6 +79,7 @@ NOT_ON_THE_FACADE = {
     "check_wait",
     "clamp",
     "common_start",
+    "container_state",
     "cut",
     "delay",
     "distinct",

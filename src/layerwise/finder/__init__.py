@@ -5,12 +5,19 @@ from layerwise.finder._classical_rules import candidates, minimum_over_10, slide
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions
-from layerwise.finder._random_states import HostGenerator, generator_state, global_states
+from layerwise.finder._restore import (
+    Container,
+    HostGenerator,
+    container_state,
+    generator_state,
+    global_states,
+)
 from layerwise.finder._search import search
 from layerwise.finder._sweep import StopRule, SweepPoints
 from layerwise.finder._trainer import QuadraticTrainer, Trainer
 
 __all__ = [
+    "Container",
     "HostGenerator",
     "LRFinding",
     "Probe",
@@ -23,6 +30,7 @@ __all__ = [
     "Trainer",
     "accumulated",
     "candidates",
+    "container_state",
     "generator_state",
     "global_states",
     "minimum_over_10",

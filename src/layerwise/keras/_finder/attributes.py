@@ -6,7 +6,7 @@ of lists, dicts, sets and arrays, the state of random generators, and the attrib
 metrics, losses and optimizers. An object of another kind is only put back where it was.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import keras
 import numpy as np
 
-from layerwise.finder import HostGenerator, generator_state
+from layerwise.finder import HostGenerator, container_state, generator_state
 from layerwise.keras._internals.random_states import TorchGenerator
 from layerwise.keras._internals.tensorflow import PROXY_STATE, is_own_variable
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import torch
 
 Restore: TypeAlias = Callable[[], object]
-Container: TypeAlias = list[Any] | dict[Any, Any] | set[Any] | deque[Any]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type)
 _WALKED = (
@@ -83,8 +82,7 @@ class AttributeSnapshot:
         elif isinstance(value, TorchGenerator):
             self._restores.append(partial(value.set_state, value.get_state()))
         elif isinstance(value, np.ndarray):
-            if value.flags.writeable:
-                self._restores.append(partial(np.copyto, value, value.copy()))
+            self._restores.append(container_state(value))
         elif is_own_variable(value):
             self._restores.append(partial(value.assign, value.numpy()))
         elif _is_torch(value, "Tensor"):
@@ -118,29 +116,8 @@ class AttributeSnapshot:
             self._keep_attributes(value)
         else:
             if not isinstance(value, tuple):
-                self._restores.append(_refilled(value))
+                self._restores.append(container_state(value))
             self._waiting += value.values() if isinstance(value, dict) else value
-
-
-def _refilled(container: Container) -> Restore:
-    """A function that gives a container its present content again.
-
-    Keras' lists, dicts and sets track what is put into them, and must not see this; so it calls
-    the methods of Python's.
-    """
-    if isinstance(container, list):
-        items = list(container)
-        return lambda: list.__setitem__(container, slice(None), items)
-    kinds: tuple[Any, ...] = (OrderedDict, dict, set, deque)
-    kind = next(kind for kind in kinds if isinstance(container, kind))
-    content = kind(container)
-    refill = kind.extend if hasattr(kind, "extend") else kind.update
-
-    def restore() -> None:
-        kind.clear(container)
-        refill(container, content)
-
-    return restore
 
 
 def _refilled_tensor(tensor: "torch.Tensor") -> Restore:

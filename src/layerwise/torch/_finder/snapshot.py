@@ -5,10 +5,9 @@ Tensors are filled in place and objects stay the same objects, so that a compile
 """
 
 import copy
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import is_dataclass
-from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -19,6 +18,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
+from layerwise.finder import container_state
 from layerwise.torch._finder.random_states import is_generator, state_of
 
 Restore: TypeAlias = Callable[[], object]
@@ -137,16 +137,21 @@ class Snapshot:
             if isinstance(value, Tensor):
                 if _is_writable(value):
                     self._copies.append((value, self._copy(value), value._version))
-            elif isinstance(value, np.ndarray):
-                self._array(value)
             elif is_generator(value):
                 self._parts.append(state_of(value))
-            elif isinstance(value, MutableMapping):
-                self._mapping(value)
-            elif isinstance(value, list | deque | set | tuple | frozenset):
-                self._items(value)
+            elif isinstance(value, MutableMapping | list | deque | set | np.ndarray):
+                self._parts.append(container_state(value))
+            self._inside(value)
             if self._is_data(value):
                 self.contents(value)
+
+    def _inside(self, value: object) -> None:
+        """Add what is in a container."""
+        if isinstance(value, MutableMapping):
+            value = list(value.values())
+        if isinstance(value, list | deque | set | tuple | frozenset):
+            for item in list(value):
+                self._value(item)
 
     def _is_new(self, thing: object) -> bool:
         new = id(thing) not in self._known
@@ -188,40 +193,6 @@ class Snapshot:
 
         self._parts.append(restore)
 
-    def _mapping(self, mapping: MutableMapping[object, object]) -> None:
-        items = list(mapping.items())
-        for _, value in items:
-            self._value(value)
-        # A subclass may forbid to change it, like the outputs of Transformers.
-        kind: Any = next((k for k in (OrderedDict, dict) if isinstance(mapping, k)), type(mapping))
-
-        def restore() -> None:
-            present = list(mapping.items())
-            if not all(_same(now, old) for now, old in zip_longest(present, items, fillvalue=())):
-                kind.clear(mapping)
-                for key, value in items:
-                    kind.__setitem__(mapping, key, value)
-
-        self._parts.append(restore)
-
-    def _items(self, items: Any) -> None:
-        inside = list(items)
-        for item in inside:
-            self._value(item)
-
-        def restore() -> None:
-            if not _same(items, inside):
-                items.clear()
-                (items.update if isinstance(items, set) else items.extend)(inside)
-
-        if not isinstance(items, tuple | frozenset):
-            self._parts.append(restore)
-
-    def _array(self, array: "np.ndarray[Any, Any]") -> None:
-        if array.flags.writeable:
-            values = array.copy()
-            self._parts.append(lambda: np.copyto(array, values))
-
 
 def _is_plain(value: object) -> bool:
     return isinstance(value, (*_PLAIN, Tensor)) or is_generator(value)
@@ -242,11 +213,6 @@ def _slots(thing: object) -> Iterable[str]:
 
 def _is_mangled(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
-
-
-def _same(one: Iterable[object], other: Iterable[object]) -> bool:
-    """Whether two containers hold the same objects, in the same order."""
-    return [id(item) for item in one] == [id(item) for item in other]
 
 
 def _is_writable(tensor: Tensor) -> bool:
