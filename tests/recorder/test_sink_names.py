@@ -1,8 +1,8 @@
 """Sinks keep what the file keeps: every column apart, every row, every number."""
 
-import importlib.util
 import json
 import math
+import subprocess
 import sys
 import types
 
@@ -186,15 +186,23 @@ def test_mlflow_is_set_to_failed(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, by a new SQLAlchemy
 def test_mlflow_with_the_documented_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if importlib.util.find_spec("sqlalchemy") is None:
-        with pytest.raises(RecorderError, match=r'pip install "layerwise\[mlflow\]"'):
-            MLflow("odd", tracking_uri="sqlite:///mlflow.db")
-        pytest.skip("sqlalchemy is not installed")
     sink = MLflow("odd", tracking_uri="sqlite:///mlflow.db")
     record(tmp_path / "run", sink, ODD)
     found, run = in_mlflow(sink, "sqlite:///mlflow.db")
     assert run.info.status == "FINISHED"
     assert len(found) == 2 * len(ODD) + 1
+
+
+def test_a_database_without_its_client_is_an_error_that_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import sys\nsys.modules['sqlalchemy'] = None\n"
+        "from layerwise.errors import RecorderError\nfrom layerwise.recorder import MLflow\n"
+        "try:\n    MLflow('odd', tracking_uri='sqlite:///mlflow.db')\n"
+        "except RecorderError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "layerwise[mlflow]"' in done.stdout
 
 
 class FakeRun:

@@ -7,6 +7,7 @@ import numpy as np
 
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats, places_of_extremes
+from layerwise._text import shorten
 from layerwise.report._picture import line_style
 from layerwise.report._run import Run
 
@@ -70,24 +71,11 @@ def numbers(values: Floats) -> list[float | int | None]:
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
     """The axes of a layout for something drawn over the step."""
-    y: dict[str, Any] = {"title": {"text": shortened(title)}}
+    y: dict[str, Any] = {"title": {"text": shorten(title, 40)}}
     return {
         "xaxis": {"title": {"text": STEP}},
         "yaxis": y | ({"type": "log"} if logarithmic else {}),
     }
-
-
-def shortened(name: str, most: int = 40) -> str:
-    """A name for an axis, whose end says more than its middle.
-
-    Examples:
-        >>> shortened("encoder/layer_11/attention/output/kernel", 21)
-        'encoder/…tput/kernel'
-    """
-    if len(name) <= most:
-        return name
-    end = most * 3 // 5 - 1
-    return f"{name[: most - 1 - end - 1]}…{name[-end:]}"
 
 
 def table_rows(run: Run, steps: Floats, shared: int, *columns: Floats) -> list[tuple[str, ...]]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from layerwise._numbers import counted
+from layerwise._text import shorten
 from layerwise.errors import RecorderError
 from layerwise.report import _finder, _heat, _measured, _rates
 from layerwise.report._facts import MOST_METRICS, facts, headings, metrics_of, remarks
-from layerwise.report._lines import shortened
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
@@ -43,7 +43,7 @@ def page(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"unbroken": unbroken, "shortened": shortened}
+    environment.filters |= {"unbroken": unbroken, "shortened": shorten}
     # Numbers beyond what a float holds are left out of pictures; nobody has to be told twice.
     with np.errstate(all="ignore"):
         shown, troubles = sections(runs)

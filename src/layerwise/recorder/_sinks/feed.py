@@ -6,6 +6,8 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from layerwise._text import shorten
+
 PATIENCE = 5.0
 """A sink that does nothing for so many seconds while training waits for it hangs."""
 
@@ -177,4 +179,4 @@ def _text(error: BaseException) -> str:
         text = f"{type(error).__name__}: {error}".rstrip(".")
     except Exception:
         text = type(error).__name__
-    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
+    return shorten(text, _MOST_TEXT)
