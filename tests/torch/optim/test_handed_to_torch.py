@@ -34,6 +34,38 @@ def test_other_implementations(name: str, options: dict[str, Any], more: dict[st
     assert same_bits(own, theirs)
 
 
+@pytest.mark.parametrize("way", ["foreach", "fused"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+def test_a_weight_decay_that_is_a_tensor(name: str, way: str) -> None:
+    def run(module: Any) -> Any:
+        groups = groups_of(parameters())
+        for group in groups:
+            group["weight_decay"] = torch.tensor(group["weight_decay"])
+        optimizer = getattr(module, name)(groups, lr=0.1, **{way: True})
+        try:
+            take_steps(optimizer, range(4))
+        except (TypeError, RuntimeError) as error:
+            return type(error)
+        return optimizer
+
+    own, theirs = run(ours), run(torch.optim)
+    assert own is theirs if isinstance(theirs, type) else same_bits(own, theirs)
+
+
+def test_rates_on_another_device() -> None:
+    messages = []
+    for module in (ours, torch.optim):
+        optimizer = module.AdamW(groups_of(parameters()), fused=True)
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(0.1, device="meta")
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        with pytest.raises((NotImplementedError, RuntimeError)) as caught:
+            optimizer.step()
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
 @pytest.mark.parametrize("name", ["SGD", "Adagrad"])
 def test_sparse_gradients(name: str) -> None:

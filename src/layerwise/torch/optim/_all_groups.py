@@ -121,6 +121,8 @@ class AllGroups(Optimizer):
             parts = internals.by_device_and_dtype(lists)
             for part, places in parts:
                 own = runs if len(parts) == 1 else runs_among(runs, places)
+                if any(is_elsewhere(run.rate, part[0][0]) for run in own):
+                    return None
                 batches.append((groups[0], Batch(part, own)))
         return batches
 
@@ -139,6 +141,11 @@ def rate_of(group: Options) -> float:
     """A group's rate; if that is a tensor, without dimensions."""
     rate = group["lr"]
     return cast(float, rate.squeeze() if isinstance(rate, Tensor) else rate)
+
+
+def is_elsewhere(rate: object, parameter: Tensor) -> bool:
+    """Whether a rate is a tensor on another device, other than the host; PyTorch moves it."""
+    return isinstance(rate, Tensor) and not rate.is_cpu and rate.device != parameter.device
 
 
 def may_be_batched(options: Options, groups: Sequence[Options]) -> bool:
