@@ -15,7 +15,7 @@ from layerwise.multipliers import (
     layer_decay,
     resolve,
 )
-from layerwise.multipliers._strategies import STRATEGIES
+from layerwise.multipliers._strategies.strategy import STRATEGIES
 from layerwise.schedules import Schedule, constant, piecewise_constant
 
 NET = [Parameter(f"{layer}/{weight}") for layer in "abcd" for weight in ("kernel", "bias")]

@@ -22,12 +22,12 @@ from layerwise.multipliers._resolve import resolve
 from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._spec import RuleSpec
 from layerwise.multipliers._stacked import Stacked, check_stacked
-from layerwise.multipliers._strategies import (
-    Strategy,
+from layerwise.multipliers._strategies.by_depth import (
     discriminative,
     gradual_unfreezing,
     layer_decay,
 )
+from layerwise.multipliers._strategies.strategy import Strategy
 from layerwise.multipliers._values import (
     Override,
     StepValue,

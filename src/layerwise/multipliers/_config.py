@@ -8,7 +8,7 @@ from layerwise._checks import extent, version
 from layerwise._text import shown
 from layerwise.errors import ConfigError, LayerwiseError
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
-from layerwise.multipliers._strategies import STRATEGIES, Strategy
+from layerwise.multipliers._strategies.strategy import STRATEGIES, Strategy
 from layerwise.multipliers._values import Override, Value, check_value, value_text
 from layerwise.schedules import Schedule
 

@@ -22,7 +22,7 @@ from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._stacked import check_known, split_levels
-from layerwise.multipliers._strategies import Strategy
+from layerwise.multipliers._strategies.strategy import Strategy
 from layerwise.multipliers._values import Override, Value, check_value, product
 
 

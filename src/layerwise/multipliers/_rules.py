@@ -7,7 +7,7 @@ from typing import TypeAlias
 from layerwise._checks import as_number, extent
 from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError
-from layerwise.multipliers._strategies import Strategy
+from layerwise.multipliers._strategies.strategy import Strategy
 from layerwise.multipliers._values import Override, Value, check_value, same_value
 
 Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]

@@ -20,7 +20,7 @@ from layerwise.multipliers._matching.longer_numbers import warn_of_longer_number
 from layerwise.multipliers._plan import Parameter, Plan
 from layerwise.multipliers._resolve import resolve, resolve_quietly
 from layerwise.multipliers._rules import Rules, normalize_rules
-from layerwise.multipliers._strategies import Strategy
+from layerwise.multipliers._strategies.strategy import Strategy
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
 
 

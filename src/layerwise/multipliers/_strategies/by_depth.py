@@ -1,87 +1,18 @@
-"""Strategies: multipliers from the order of a model's layers, from its input to its head."""
+"""Strategies by depth: multipliers from the order of a model's layers, from input to head."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from layerwise._checks import number, whole
-from layerwise.errors import ConfigError, MultiplierError
-from layerwise.multipliers._levels import Layers, check_layers, layers_config
-from layerwise.multipliers._stacked import Stacked, check_stacked
+from layerwise.errors import MultiplierError
+from layerwise.multipliers._levels import Layers
+from layerwise.multipliers._stacked import Stacked
+from layerwise.multipliers._strategies.strategy import BuiltIn
 from layerwise.multipliers._values import Value
 from layerwise.schedules import piecewise_constant
 
 
-class Strategy(ABC):
-    """A multiplier for each level of a model. Subclass it to write a strategy.
-
-    A subclass gives the multipliers of ``count`` levels; Layerwise finds the levels.
-
-    Attributes:
-        layers: Levels from input to head for this strategy to count, or None for the model's.
-        stacked: Where layers are stacked in one array (Optax), each to count as a level, or None.
-
-    Examples:
-        >>> from layerwise.multipliers import Parameter, Strategy, resolve
-        >>> class HeadOnly(Strategy):
-        ...     def multipliers(self, count):
-        ...         return [0.0] * (count - 1) + [1.0]
-        >>> plan = resolve([Parameter("conv/kernel"), Parameter("head/kernel")], HeadOnly())
-        >>> plan.multipliers(0).tolist()
-        [0.0, 1.0]
-    """
-
-    layers: Layers | None = None
-    stacked: Stacked | None = None
-
-    @abstractmethod
-    def multipliers(self, count: int) -> Sequence[Value]:
-        """The multipliers of ``count`` levels, from the input to the head."""
-
-    def to_config(self) -> dict[str, Any]:
-        """The strategy as plain JSON data.
-
-        Raises:
-            ConfigError: This kind of strategy has no config.
-        """
-        raise ConfigError(
-            f"{self!r} has no config: only {', '.join(STRATEGIES)} can be saved. Write the rules "
-            "of your strategy as a mapping instead."
-        )
-
-
-@dataclass(frozen=True)
-class _BuiltIn(Strategy):
-    """What the strategies in this file share: a config and a repr, made from their fields."""
-
-    def to_config(self) -> dict[str, Any]:
-        """The strategy as plain JSON data."""
-        arguments = {f.name: getattr(self, f.name) for f in fields(self)}
-        if self.stacked is None:
-            del arguments["stacked"]
-        if self.layers is not None:
-            arguments["layers"] = layers_config(check_layers(self.layers))
-        return {"name": type(self).__name__, **arguments}
-
-    def _keep(self, **checked: object) -> None:
-        """Set fields to their checked values; layers and stacks are checked here."""
-        checked |= {"layers": check_layers(self.layers), "stacked": check_stacked(self.stacked)}
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-
-    def _call(self, *arguments: str, **more: int | None) -> str:
-        """The call that makes the strategy; of ``more``, what is neither None nor 0."""
-        texts = [*arguments, *(f"{name}={value}" for name, value in more.items() if value)]
-        if self.layers is not None:
-            texts.append(f"layers={[list(level) for level in self.layers]!r}")
-        if self.stacked is not None:
-            texts.append(f"stacked={self.stacked!r}")
-        return f"{type(self).__name__}({', '.join(texts)})"
-
-
 @dataclass(frozen=True, repr=False)
-class layer_decay(_BuiltIn):
+class layer_decay(BuiltIn):
     r"""Layer-wise learning rate decay: each level learns more slowly than the next one.
 
     The multiplier of a level at depth $d$ below the head is
@@ -122,18 +53,18 @@ class layer_decay(_BuiltIn):
                 f"layer_decay: rate must be at most 1, got {self.rate!r}, which would train the "
                 "input fastest."
             )
-        self._keep(rate=rate)
+        self.keep(rate=rate)
 
     def multipliers(self, count: int) -> list[Value]:
         """``rate ** depth``, with depth 0 for the head."""
         return [self.rate**depth for depth in range(count - 1, -1, -1)]
 
     def __repr__(self) -> str:
-        return self._call(f"{self.rate:g}")
+        return self.call(f"{self.rate:g}")
 
 
 @dataclass(frozen=True, repr=False)
-class discriminative(_BuiltIn):
+class discriminative(BuiltIn):
     r"""Multipliers that grow by a constant factor from the input to the head.
 
     The multiplier of group $i$ of $n$, counted from 0 at the input, is
@@ -177,7 +108,7 @@ class discriminative(_BuiltIn):
                 f"discriminative: low, the input's multiplier, must be at most high={self.high!r}, "
                 f"the head's, got {self.low!r}."
             )
-        self._keep(low=low, high=high, groups=_check_groups(self.groups, "discriminative"))
+        self.keep(low=low, high=high, groups=_check_groups(self.groups, "discriminative"))
 
     def multipliers(self, count: int) -> list[Value]:
         """``low * (high / low) ** (i / (n - 1))`` for group ``i`` of ``n``; the last: ``high``."""
@@ -188,11 +119,11 @@ class discriminative(_BuiltIn):
         return [steps[i] for i in group]
 
     def __repr__(self) -> str:
-        return self._call(f"{self.low:g}", f"{self.high:g}", groups=self.groups)
+        return self.call(f"{self.low:g}", f"{self.high:g}", groups=self.groups)
 
 
 @dataclass(frozen=True, repr=False)
-class gradual_unfreezing(_BuiltIn):
+class gradual_unfreezing(BuiltIn):
     r"""Train the head alone at first, and one more level every ``every`` steps.
 
     The multiplier of level $k$ below the head is 0, which is frozen, before step
@@ -232,7 +163,7 @@ class gradual_unfreezing(_BuiltIn):
     stacked: Stacked | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        self._keep(
+        self.keep(
             every=whole(self.every, "gradual_unfreezing: every", MultiplierError, at_least=1),
             start=whole(self.start, "gradual_unfreezing: start", MultiplierError),
             groups=_check_groups(self.groups, "gradual_unfreezing"),
@@ -249,13 +180,7 @@ class gradual_unfreezing(_BuiltIn):
         return [1.0 if i == last else waiting[last - i - 1] for i in group]
 
     def __repr__(self) -> str:
-        return self._call(str(self.every), groups=self.groups, start=self.start)
-
-
-STRATEGIES: dict[str, type[_BuiltIn]] = {
-    kind.__name__: kind for kind in (layer_decay, discriminative, gradual_unfreezing)
-}
-"""The strategies that have a config, by name."""
+        return self.call(str(self.every), groups=self.groups, start=self.start)
 
 
 def _groups(count: int, groups: int | None, name: str) -> list[int]:
