@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-    from layerwise.finder import LRFinding
+    from layerwise.finder import LRFinding, RatesFinding
     from layerwise.multipliers import Plan
 
 
@@ -53,3 +53,35 @@ def finding_curves(finding: "LRFinding", ax: "Axes | None") -> "Axes":
     from layerwise import plots
 
     return plots.finding(finding, ax=ax)
+
+
+def rates_bars(finding: "RatesFinding", ax: "Axes | None") -> "Axes":
+    """The multiplier of each band; see ``plots.rates``."""
+    from layerwise import plots
+
+    return plots.rates(finding, ax=ax)
+
+
+def rates_heat_map(finding: "RatesFinding", ax: "Axes | None") -> "Axes":
+    """The scores of probes over rate and tilt; see ``plots.rates_heat_map``."""
+    from layerwise import plots
+
+    return plots.rates_heat_map(finding, ax=ax)
+
+
+def rates_table(finding: "RatesFinding") -> "Table":
+    """A finding of rates as a Rich table."""
+    from layerwise import _rates_table
+
+    return _rates_table.rates_table(finding)
+
+
+def rates_text(finding: "RatesFinding") -> str:
+    """The table as text with the reason, or the reason alone where Rich is not installed."""
+    try:
+        from layerwise import _rates_table
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        return f"{finding!r}\n{finding.reason}"
+    return _rates_table.rates_text(finding)

@@ -5,6 +5,11 @@ from layerwise.finder._classical_rules import candidates, minimum_over_10, slide
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions
+from layerwise.finder._rates.bands import Bands, check_one_rate, rules_to_search
+from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
+from layerwise.finder._rates.options import RatesKeywords, RatesOptions
+from layerwise.finder._rates.search import search_rates
+from layerwise.finder._rates.trainer import QuadraticBands, RatesTrainer
 from layerwise.finder._restore import (
     Container,
     HostGenerator,
@@ -17,11 +22,20 @@ from layerwise.finder._sweep import StopRule, SweepPoints
 from layerwise.finder._trainer import QuadraticTrainer, Trainer
 
 __all__ = [
+    "Band",
+    "Bands",
     "Container",
+    "Ended",
     "HostGenerator",
     "LRFinding",
     "Probe",
+    "QuadraticBands",
     "QuadraticTrainer",
+    "RatesFinding",
+    "RatesKeywords",
+    "RatesOptions",
+    "RatesProbe",
+    "RatesTrainer",
     "SearchKeywords",
     "SearchOptions",
     "StopRule",
@@ -30,11 +44,14 @@ __all__ = [
     "Trainer",
     "accumulated",
     "candidates",
+    "check_one_rate",
     "container_state",
     "generator_state",
     "global_states",
     "minimum_over_10",
+    "rules_to_search",
     "search",
+    "search_rates",
     "slide",
     "smooth",
     "steepest",

@@ -82,11 +82,15 @@ class TorchTrainer:
 
     def train(self, batch: object, rate: float) -> float:
         """See ``layerwise.finder.Trainer``."""
+        return self.update(batch, [rate * factor for factor in self._factors])
+
+    def update(self, batch: object, rates: Sequence[float]) -> float:
+        """Apply one update at a rate for each group, and return the loss from before it."""
         if not self._begun:
             self._begin()
         for _ in range(_TRIES):
-            for group, factor in zip(self._optimizer.param_groups, self._factors, strict=True):
-                write(group, "lr", rate * factor)
+            for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+                write(group, "lr", rate)
             scale = self._scale()
             with torch.enable_grad():
                 loss = self._ranks.mean(scalar(self._update(batch)))

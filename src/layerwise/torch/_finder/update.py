@@ -82,6 +82,11 @@ class Update:
             self.scaler.update()
         return sum(map(scalar, losses)) / number
 
+    def loss_without_update(self, batch: object) -> Tensor:
+        """The loss of one batch."""
+        with self._casting():
+            return loss_of(self.model, self.loss, moved(batch, self.device))
+
     def _casting(self) -> AbstractContextManager[object]:
         if isinstance(self._autocast, torch.dtype):
             return torch.autocast(self.device.type, dtype=self._autocast)

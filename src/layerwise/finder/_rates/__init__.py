@@ -1,0 +1,1 @@
+"""A rate for every layer: few directions, compared on data that was held out."""

@@ -1,0 +1,178 @@
+"""The answer: the simplest rates that are as good as the best, and why, in words."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerwise.finder._curve import Floats
+from layerwise.finder._rates import tilts
+from layerwise.finder._rates.bands import Bands
+from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
+from layerwise.finder._rates.scored import Place, fit, grid
+
+BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
+_FINE = 0.05  # decades, in which the base rate is told
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search has done.
+
+    Attributes:
+        bands: The bands of the model.
+        probes: The probes, at least one.
+        untrained: The score of each division without training.
+        middle: The rate for all bands around which was searched.
+        decades: How far to each side of it.
+        length: The updates of a probe.
+        training: Which training the rates are for.
+        updates: How many updates it all took.
+        ended: Why it ended.
+    """
+
+    bands: Bands
+    probes: Sequence[RatesProbe]
+    untrained: Sequence[float]
+    middle: float
+    decades: float
+    length: int
+    training: str
+    updates: int
+    ended: Ended
+
+
+def answer(searched: Searched) -> RatesFinding:
+    """Decide what the probes of a search say."""
+    count = len(searched.bands.parameters)
+    places = grid(searched.middle, count, searched.decades, _FINE)
+    found = fit(searched.probes, searched.untrained, places)
+    even = _lowest(places, found.mean, 1.0)
+    best = int(found.mean.argmin())
+    gain, error = found.difference(even, best)
+    if not _learned(searched):
+        return _finding(searched, (None, 1.0), _nothing(searched), (None, 0.0, 0.0), (1.0,))
+    chosen = best if gain > BELIEVED * error else even
+    as_good = []
+    for tilt in {tilt for _, tilt in places}:
+        above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)
+        if above <= its_error:
+            as_good.append(tilt)
+    rate, tilt = places[chosen]
+    share, share_error = -math.expm1(-gain), math.exp(-gain) * error
+    reason = _reason(searched, places[best][1], tilt, share, share_error)
+    return _finding(
+        searched, (rate, tilt), reason, (places[even][0], share, share_error), [tilt, *as_good]
+    )
+
+
+def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
+    return min((n for n, (_, t) in enumerate(places) if t == tilt), key=mean.__getitem__)
+
+
+def _learned(searched: Searched) -> bool:
+    """Whether any probe ended clearly below its division without training."""
+    gains = [searched.untrained[p.division] - p.score for p in searched.probes]
+    trace = 1e-3 * max(map(abs, searched.untrained))
+    return max(gains) > trace
+
+
+def _finding(
+    searched: Searched,
+    best: tuple[float | None, float],
+    reason: str,
+    single: tuple[float | None, float, float],
+    as_good: Sequence[float],
+) -> RatesFinding:
+    """The finding.
+
+    Args:
+        searched: What was done.
+        best: The rate and the tilt to train with.
+        reason: Why.
+        single: The best single rate, and the share by which the best is better, with its error.
+        as_good: The tilts that are as good within their error.
+    """
+    rate, tilt = best
+    bands = searched.bands
+    count = len(bands.parameters)
+    multipliers = tilts.multipliers(tilt, count)
+    ranges = np.array([tilts.multipliers(t, count) for t in as_good])
+    return RatesFinding(
+        learning_rate=rate,
+        rules=bands.rules(multipliers),
+        reason=reason,
+        bands=tuple(
+            Band(name, names, multiplier, float(low), float(high), *slope)
+            for name, names, multiplier, low, high, slope in zip(
+                bands.names,
+                bands.parameters,
+                multipliers,
+                ranges.min(axis=0),
+                ranges.max(axis=0),
+                _slopes(searched.probes, tilt, count),
+                strict=True,
+            )
+        ),
+        tilt=tilt,
+        single_rate=single[0],
+        gain=single[1],
+        gain_error=single[2],
+        probes=tuple(searched.probes),
+        untrained=tuple(searched.untrained),
+        training=searched.training,
+        updates=searched.updates,
+        ended=searched.ended,
+    )
+
+
+def _slopes(
+    probes: Sequence[RatesProbe], tilt: float, bands: int
+) -> list[tuple[float | None, float | None]]:
+    """The mean slope of each band and its standard error, at this tilt if it was measured there."""
+    measured = [probe for probe in probes if probe.slopes]
+    used = [probe for probe in measured if probe.tilt == tilt] or measured
+    found: list[tuple[float | None, float | None]] = []
+    for band in range(bands):
+        known = [slope for probe in used if (slope := probe.slopes[band]) is not None]
+        mean = float(np.mean(known)) if known else None
+        several = len(known) > 1
+        error = float(np.std(known, ddof=1)) / math.sqrt(len(known)) if several else None
+        found.append((mean, error))
+    return found
+
+
+def _reason(searched: Searched, best: float, tilt: float, share: float, error: float) -> str:
+    probes = f"{len(searched.probes)} probes of {searched.length} updates"
+    if len(searched.bands.parameters) == 1:
+        return f"There is one band, so one rate: of {probes}, the lowest held-out loss."
+    if tilt == 1.0:
+        if best == 1.0:
+            return f"One rate is as good: in {probes}, no other division of the rate was better."
+        return (
+            f"One rate is as good: in {probes}, the best other way ({_in_words(best)}) had a "
+            f"held-out loss lower by {share:.1%}, with a standard error of {error:.1%}."
+        )
+    return (
+        f"{_in_words(tilt).capitalize()}: in {probes}, the held-out loss was {share:.1%} lower "
+        f"than at the best single rate, with a standard error of {error:.1%}."
+    )
+
+
+def _in_words(tilt: float) -> str:
+    if tilt == 0:
+        return "only the head, nothing below gains"
+    if tilt < 1:
+        return f"each band should learn {tilt:g} times as fast as the next one"
+    return f"the early layers should learn faster, each band {tilt:g} times as fast as the next one"
+
+
+def _nothing(searched: Searched) -> str:
+    rates = [rate for probe in searched.probes for rate in probe.rates if rate]
+    return (
+        f"Nothing to gain: {len(searched.probes)} probes of {searched.length} updates, at rates "
+        f"from {min(rates):.2g} to {max(rates):.2g}, ended with no lower held-out loss than "
+        "without training. The network may be trained already, or need more updates before it "
+        "learns: give a larger budget."
+    )

@@ -1,0 +1,205 @@
+"""Bands: a model's levels, pooled to a few, each of which gets one multiplier."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from layerwise.errors import FinderError
+from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
+
+
+class _Levels(Strategy):
+    """Gives each level its number, counted from 1, so that a plan tells who is in which."""
+
+    def multipliers(self, count: int) -> list[float]:
+        return [float(number) for number in range(1, count + 1)]
+
+    def __repr__(self) -> str:
+        return "the search"
+
+
+def rules_to_search(fixed: Mapping[str, float] | None) -> Rules:
+    """Rules whose plan ``Bands.of`` reads: fixed ones, and levels for everything else.
+
+    Args:
+        fixed: Rules that are kept, by key; numbers only.
+
+    Raises:
+        FinderError: They are no mapping, or a multiplier moves.
+    """
+    if fixed is None:
+        return _Levels()
+    if not isinstance(fixed, Mapping):
+        raise FinderError(
+            f"rules={fixed!r} must be a mapping of keys to numbers, which the search keeps. What "
+            "a strategy says of every layer is what the search finds."
+        )
+    for key, value in fixed.items():
+        if moves(value):
+            raise FinderError(
+                f"The multiplier of {key!r} must be a number, which the search keeps, got "
+                f"{value!r}. Search without it, and add it to the rules that are found."
+            )
+    return [dict(fixed), _Levels()]
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The bands of a model, from its input to its head, and what has a fixed rate.
+
+    Attributes:
+        parameters: The names of the parameters of each band.
+        fixed: The multipliers that are kept, by parameter name: those of rules and annotations.
+        given: The rules that were given.
+        others: The names of parameters that don't train.
+        separator: What stands between the parts of a name.
+
+    Examples:
+        >>> bands = Bands((("body/kernel", "body/bias"), ("head/kernel", "head/bias")))
+        >>> bands.names, bands.rules([0.3, 1.0])
+        (('body', 'head'), {'body/': 0.3})
+    """
+
+    parameters: tuple[tuple[str, ...], ...]
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    given: Mapping[str, float] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    separator: str = "/"
+
+    def __post_init__(self) -> None:
+        for name in ("fixed", "given"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @classmethod
+    def of(cls, plan: Plan, most: int, given: Mapping[str, float] | None = None) -> "Bands":
+        """The bands of a plan that was made with ``rules_to_search``.
+
+        Args:
+            plan: The plan.
+            given: The rules that were given.
+            most: How many bands there may be; levels that are neighbours are pooled.
+
+        Raises:
+            FinderError: No parameter is left to search for.
+        """
+        levels: dict[int, list[str]] = {}
+        fixed: dict[str, float] = {}
+        others = []
+        for row in plan.rows:
+            name = row.parameter.short or row.parameter.name
+            if not row.parameter.trainable:
+                others.append(name)
+            elif row.rule == repr(_Levels()):
+                levels.setdefault(int(row.value), []).append(name)  # type: ignore[arg-type]
+            else:
+                fixed[name] = float(row.value)  # type: ignore[arg-type]
+        if not levels:
+            raise FinderError(
+                "There is nothing to search: every parameter is frozen or has a fixed rule. Let "
+                "some train, or leave rules out."
+            )
+        known = [levels[level] for level in sorted(levels)]
+        return cls(
+            tuple(map(tuple, pooled(known, most))),
+            fixed,
+            given or {},
+            tuple(others),
+            plan.separator,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each band: what it consists of, in short."""
+        return tuple(", ".join(self._keys(number, "")) for number in range(len(self.parameters)))
+
+    def rules(self, multipliers: Sequence[float]) -> dict[str, float]:
+        """Rules that give each band its multiplier, with the fixed ones.
+
+        A key is the start of names or a name, so that as few as possible say it.
+
+        Args:
+            multipliers: One for each band.
+        """
+        found: dict[str, float] = {}
+        for number, multiplier in enumerate(multipliers):
+            if multiplier != 1.0:
+                found |= dict.fromkeys(self._keys(number, self.separator), multiplier)
+        if not self._says(found, multipliers):
+            found = self._each(multipliers)
+        return found | dict(self.given)
+
+    def _keys(self, number: int, end: str) -> list[str]:
+        """The fewest starts of names that take in a band and nothing else.
+
+        Args:
+            number: The band.
+            end: What to write behind a start that is no whole name.
+        """
+        own = set(self.parameters[number])
+        foreign = [n for n in (*self._all(), *self.others) if n not in own]
+        taken = {start for name in foreign for start in _starts(name, self.separator)}
+        keys = []
+        for name in self.parameters[number]:
+            starts = [start for start in _starts(name, self.separator) if start not in taken]
+            keys.append(f"{starts[0]}{end}" if starts else name)
+        return list(dict.fromkeys(keys))
+
+    def _all(self) -> Iterable[str]:
+        for names in self.parameters:
+            yield from names
+        yield from self.fixed
+
+    def _each(self, multipliers: Sequence[float]) -> dict[str, float]:
+        pairs = zip(self.parameters, multipliers, strict=True)
+        return {name: m for names, m in pairs for name in names}
+
+    def _says(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
+        """Whether rules give every parameter of the bands what it is to have."""
+        wanted = self._each(multipliers)
+        plan = resolve(map(Parameter, wanted), rules, strict=False, separator=self.separator)
+        return list(wanted.values()) == [row.value for row in plan.rows]
+
+
+def pooled(levels: Sequence[Sequence[str]], most: int) -> list[list[str]]:
+    """Levels in at most so many bands of neighbours, as equal in size as possible.
+
+    The last level, which is the head, is a band of its own.
+
+    Examples:
+        >>> pooled([["a"], ["b"], ["c"], ["d"], ["head"]], 3)
+        [['a', 'b'], ['c', 'd'], ['head']]
+    """
+    if len(levels) <= most or most == 1:
+        return [list(level) for level in levels] if most > 1 else [[n for lv in levels for n in lv]]
+    *body, head = levels
+    bands: list[list[str]] = [[] for _ in range(most - 1)]
+    for number, level in enumerate(body):
+        bands[number * (most - 1) // len(body)] += level
+    return [*bands, list(head)]
+
+
+def _starts(name: str, separator: str) -> list[str]:
+    """The starts of a name that end at a separator, and the name, from short to long."""
+    parts = name.split(separator)
+    return [separator.join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def check_one_rate(factors: Mapping[str, float]) -> None:
+    """Raise if an optimizer has several rates, which a search for rates would replace.
+
+    Args:
+        factors: The factor of each group's rate on the base rate, by name.
+
+    Raises:
+        FinderError: It has.
+
+    Examples:
+        >>> check_one_rate({"body": 1.0, "head": 1.0})
+    """
+    if len(set(factors.values())) > 1:
+        shown = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
+        raise FinderError(
+            f"The optimizer has rates of its own for parts of the model ({shown}), which the "
+            "search would replace. Give an optimizer with one rate; what is to keep its ratio is "
+            "given as rules=."
+        )

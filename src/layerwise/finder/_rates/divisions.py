@@ -1,0 +1,246 @@
+"""Divisions: several ways to cut the data into a part to train on and a part that is held out.
+
+Rates are compared on data that a probe did not train on. With few labels a single held-out part is
+a matter of luck, so there are several, and each probe gets the next one.
+
+Where the arrays of all batches can be joined, single examples are divided, each class alike, and
+drawn in a new order each time through. Otherwise whole batches are divided.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from layerwise.errors import FinderError
+
+Item = TypeVar("Item")
+Places = npt.NDArray[np.int64]
+
+Join = Callable[[Sequence[Any]], Any]
+"""Joins arrays of a framework along their first axis."""
+
+_LABELS = ("labels", "label", "targets", "target", "y")
+
+
+@dataclass(frozen=True)
+class Division(Generic[Item]):
+    """What a probe trains on, and what it is scored on.
+
+    Attributes:
+        item: The batch of a number, counted from 0; there is one for every number.
+        held_out: Batches that are not trained on.
+    """
+
+    item: Callable[[int], Item]
+    held_out: tuple[Item, ...]
+
+
+def divisions(
+    source: Iterable[Item],
+    join: Join | None,
+    *,
+    needed: int,
+    count: int,
+    share: float,
+    seed: int,
+    most: int,
+    held_out: Iterable[Item] | None = None,
+) -> list[Division[Item]]:
+    """Divide data.
+
+    Args:
+        source: Batches. They are drawn until they end, or until there are enough.
+        join: Joins arrays, to divide single examples; None to divide batches only.
+        needed: How many batches a probe trains on, at least 1.
+        count: How many divisions to make.
+        share: The share to hold out.
+        seed: What is drawn, is drawn with this.
+        most: The most batches to hold out.
+        held_out: Batches to hold out instead.
+
+    Raises:
+        FinderError: There is no batch, nothing can be held out, or a part has a single class.
+    """
+    given = None if held_out is None else tuple(islice(held_out, most))
+    if given == ():
+        raise FinderError("held_out has no batch: pass at least one, or None.")
+    apart = 0 if given else max(round(needed * share), 1)
+    items = list(islice(source, needed + min(apart, most)))
+    if not items:
+        raise FinderError(
+            "The data has no batch: pass a loader or an iterable that is not empty, and no "
+            "iterator that has been used up elsewhere."
+        )
+    table = _table(items, join)
+    made = []
+    for number in range(count):
+        random = np.random.default_rng([seed, number])
+        if table is None:
+            made.append(_by_batches(items, share, most, random, given))
+        else:
+            made.append(_by_examples(table, share, most, random, given))
+    return made
+
+
+@dataclass(frozen=True)
+class _Table(Generic[Item]):
+    """All examples, in arrays that are joined."""
+
+    arrays: Sequence[Any]
+    like: Item
+    length: int
+    batch: int
+    classes: npt.NDArray[np.generic] | None
+
+    def take(self, places: Places) -> Item:
+        taken = iter([array[places] for array in self.arrays])
+        found: Item = _rebuilt(self.like, taken)
+        return found
+
+
+def _table(items: Sequence[Item], join: Join | None) -> _Table[Item] | None:
+    """All examples of some batches; None where they can't be taken apart."""
+    if join is None:
+        return None
+    leaves = [list(_leaves(item)) for item in items]
+    sizes = [{_length(leaf) for leaf in each} for each in leaves]
+    if any(len(size) != 1 or None in size for size in sizes):
+        return None
+    shapes = {tuple(tuple(leaf.shape[1:]) for leaf in each) for each in leaves}
+    if len(shapes) != 1:
+        return None
+    arrays = [join(parts) for parts in zip(*leaves, strict=True)]
+    classes = _classes(_rebuilt(items[0], iter(arrays)))
+    return _Table(arrays, items[0], len(arrays[0]), len(leaves[0][0]), classes)
+
+
+def _by_examples(
+    table: _Table[Item],
+    share: float,
+    most: int,
+    random: np.random.Generator,
+    given: tuple[Item, ...] | None,
+) -> Division[Item]:
+    if given is None:
+        apart = _apart(table, min(share, most * table.batch / table.length), random)
+        trained = random.permutation(np.setdiff1d(np.arange(table.length), apart))
+        if not len(apart) or not len(trained):
+            raise _nothing_held_out(f"{table.length} examples")
+        _check_classes(table.classes, {"training": trained, "held-out": apart})
+        parts = -(-len(apart) // table.batch)
+        size = len(apart) // parts  # of one size, so that nothing is compiled twice
+        held_out = tuple(table.take(apart[i * size : (i + 1) * size]) for i in range(parts))
+    else:
+        trained, held_out = random.permutation(table.length), given
+    batch = min(table.batch, len(trained))
+    order: list[int] = []
+
+    def item(number: int) -> Item:
+        while len(order) < (number + 1) * batch:
+            order.extend(random.permutation(trained).tolist())
+        return table.take(np.array(order[number * batch : (number + 1) * batch], np.int64))
+
+    return Division(item, held_out)
+
+
+def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> Places:
+    """The examples to hold out: as large a share of each class, where there are classes."""
+    classes = table.classes
+    if classes is None:
+        return random.permutation(table.length)[: round(share * table.length)]
+    chosen, owed = [], 0.0
+    for one in random.permutation(np.unique(classes)):
+        members = random.permutation(np.flatnonzero(classes == one))
+        owed += share * len(members)
+        taken = min(round(owed), len(members) - 1)
+        owed -= taken
+        chosen.append(members[:taken])
+    return random.permutation(np.concatenate(chosen))
+
+
+def _by_batches(
+    items: Sequence[Item],
+    share: float,
+    most: int,
+    random: np.random.Generator,
+    given: tuple[Item, ...] | None,
+) -> Division[Item]:
+    order = random.permutation(len(items))
+    held_out = given
+    if held_out is None:
+        apart = min(max(round(share * len(items)), 1), most)
+        if len(items) < 2:
+            raise _nothing_held_out("one batch, whose examples can't be taken apart")
+        held_out, order = tuple(items[i] for i in order[:apart]), order[apart:]
+    return Division(lambda number: items[order[number % len(order)]], held_out)
+
+
+def _nothing_held_out(what: str) -> FinderError:
+    return FinderError(
+        f"The data has only {what}, so that nothing can be held out to compare rates on. Give more "
+        "data, or data to compare on as held_out=."
+    )
+
+
+def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, Places]) -> None:
+    """Raise if a part of a division has examples of one class only."""
+    for part, places in parts.items():
+        found = () if classes is None else np.unique(classes[places])
+        if len(found) == 1:
+            raise FinderError(
+                f"The {part} part of a division has examples of one class only, {found[0]}, on "
+                "which rates can't be compared. Shuffle the data, give more examples of each "
+                "class, or data to compare on as held_out=."
+            )
+
+
+def _classes(item: Any) -> npt.NDArray[np.generic] | None:
+    """The class of each example of a batch, or None if there are none to be seen."""
+    targets = None
+    if isinstance(item, Mapping):
+        targets = next((item[name] for name in _LABELS if name in item), None)
+    elif isinstance(item, tuple | list) and len(item) > 1:
+        targets = item[1]
+    if targets is None or not hasattr(targets, "shape"):
+        return None
+    if hasattr(targets, "detach"):
+        targets = targets.detach().cpu()
+    labels = np.asarray(targets)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
+        return np.asarray(labels.argmax(axis=1))
+    whole = labels.dtype.kind in "iub"
+    if labels.ndim != 1 or not whole or 2 * len(np.unique(labels)) > len(labels) + 1:
+        return None
+    classes: npt.NDArray[np.generic] = labels
+    return classes
+
+
+def _length(leaf: Any) -> int | None:
+    shape = getattr(leaf, "shape", ())
+    return int(shape[0]) if len(shape) else None
+
+
+def _leaves(item: Any) -> Iterator[Any]:
+    """The arrays of a batch; what is no container is one."""
+    if isinstance(item, Mapping | tuple | list):
+        for part in item.values() if isinstance(item, Mapping) else item:
+            yield from _leaves(part)
+    elif item is not None:
+        yield item
+
+
+def _rebuilt(like: Any, leaves: Iterator[Any]) -> Any:
+    """A batch as another one, with other arrays."""
+    if isinstance(like, Mapping):
+        return {key: _rebuilt(value, leaves) for key, value in like.items()}
+    if isinstance(like, tuple) and hasattr(like, "_fields"):
+        return type(like)(*(_rebuilt(part, leaves) for part in like))
+    if isinstance(like, tuple | list):
+        return type(like)(_rebuilt(part, leaves) for part in like)
+    return None if like is None else next(leaves)

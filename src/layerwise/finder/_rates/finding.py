@@ -1,0 +1,230 @@
+"""What a search for rates found: the base rate, rules, and why."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from layerwise import _show
+from layerwise._checks import version
+from layerwise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+    from rich.console import Console, ConsoleOptions
+    from rich.table import Table
+
+Ended = Literal["finished", "stopped by the user"]
+"""Why a search for rates ended.
+
+Examples:
+    >>> from layerwise.finder import Ended
+    >>> ended: Ended = "finished"
+"""
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RatesProbe:
+    """A short training at a rate for each band.
+
+    Attributes:
+        rate: The base rate.
+        tilt: The tilt that the multipliers come from, or None.
+        multipliers: The multiplier of each band.
+        division: The number of the division that it was trained and scored on.
+        score: The held-out loss that it ended with; infinite if training broke or was stopped.
+        slopes: By how much the score changes with the logarithm of each band's rate; empty where
+            it was not measured, None for a band that did not move.
+        updates: The number of updates that it took.
+
+    Examples:
+        >>> RatesProbe(0.1, 1.0, (1.0, 1.0), 0, score=0.5, slopes=(), updates=96).rates
+        (0.1, 0.1)
+    """
+
+    rate: float
+    tilt: float | None
+    multipliers: tuple[float, ...]
+    division: int
+    score: float
+    slopes: tuple[float | None, ...]
+    updates: int
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The rate of each band."""
+        return tuple(self.rate * multiplier for multiplier in self.multipliers)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band of layers, and what was found for it.
+
+    Attributes:
+        name: What it consists of, in short.
+        parameters: The names of its parameters.
+        multiplier: Its multiplier.
+        low: The lowest multiplier among the tilts that are as good within the error.
+        high: The highest of these.
+        slope: By how much the held-out loss changes with the logarithm of its rate, as the mean
+            over the probes for which it was measured; below 0, it would rather go further. None
+            where it was not measured.
+        slope_error: The standard error of that, or None.
+
+    Examples:
+        >>> Band("head", ("head/kernel",), multiplier=1.0, low=1.0, high=1.0).multiplier
+        1.0
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    multiplier: float
+    low: float
+    high: float
+    slope: float | None = None
+    slope_error: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class RatesFinding:
+    """The result of a search for a rate for each band of layers. It is immutable.
+
+    Attributes:
+        learning_rate: The base rate to train with, or None if there is no honest answer.
+        rules: The multipliers by name, for ``LRMultiplier``, ``param_groups`` and
+            ``with_multipliers``; empty where one rate is as good.
+        reason: Why, in words.
+        bands: The bands from input to head, with their multipliers.
+        tilt: The multiplier from one band to the one below it; 1 for one rate, 0 for the head
+            alone.
+        single_rate: The best rate for all bands together, or None.
+        gain: By which share the held-out loss is lower than with that.
+        gain_error: The standard error of the gain.
+        probes: The short trainings that the answer rests on.
+        untrained: The held-out loss of each division before training.
+        training: Which training the rates are for, in words.
+        updates: The number of updates of the whole search; a scored batch counts as one.
+        ended: ``"finished"``, or ``"stopped by the user"``.
+
+    Examples:
+        >>> found = RatesFinding(
+        ...     0.01, {"body": 0.3}, "It was lowest.", (), 0.3, 0.02, 0.1, 0.03, (), (), "", 96
+        ... )
+        >>> RatesFinding.from_config(found.to_config()) == found
+        True
+    """
+
+    learning_rate: float | None
+    rules: Mapping[str, float]
+    reason: str
+    bands: tuple[Band, ...]
+    tilt: float
+    single_rate: float | None
+    gain: float
+    gain_error: float
+    probes: tuple[RatesProbe, ...]
+    untrained: tuple[float, ...]
+    training: str
+    updates: int
+    ended: Ended = "finished"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", MappingProxyType(dict(self.rules)))
+
+    __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
+
+    def __reduce__(self) -> Any:
+        return type(self).from_config, (self.to_config(),)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The rate of each band, by its name; empty without an answer."""
+        if self.learning_rate is None:
+            return {}
+        return {band.name: self.learning_rate * band.multiplier for band in self.bands}
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the multiplier of each band as a bar, with the range that is as good.
+
+        Args:
+            ax: Axes of Matplotlib to draw on; by default those of a new figure.
+
+        Returns:
+            The axes.
+        """
+        return _show.rates_bars(self, ax)
+
+    def heat_map(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the scores of the probes over base rate and tilt.
+
+        Args:
+            ax: Axes of Matplotlib to draw on; by default those of a new figure.
+
+        Returns:
+            The axes.
+        """
+        return _show.rates_heat_map(self, ax)
+
+    def to_config(self) -> dict[str, Any]:
+        """Everything as plain data for JSON; numbers that are not finite become text."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values |= {"bands": list(map(asdict, self.bands)), "probes": list(map(asdict, self.probes))}
+        return {"layerwise": "rates", "version": VERSION, **_plain(values)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "RatesFinding":
+        """The finding that ``to_config`` described.
+
+        Raises:
+            ConfigError: It describes no such finding, or one of another version.
+        """
+        if dict(config).get("layerwise") != "rates":
+            raise ConfigError(f"This is not the config of a finding of rates: {str(config)[:80]}")
+        version(config.get("version"), "The config of this finding", ConfigError, VERSION)
+        try:
+            values = {f.name: config[f.name] for f in fields(cls)}
+            values["bands"] = tuple(
+                Band(**{**band, "parameters": tuple(band["parameters"])})
+                for band in config["bands"]
+            )
+            values["probes"] = tuple(_probe(probe) for probe in config["probes"])
+            values["untrained"] = tuple(map(float, config["untrained"]))
+            values |= {name: float(config[name]) for name in ("gain", "gain_error", "tilt")}
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
+        yield _show.rates_table(self)
+
+    def __str__(self) -> str:
+        return _show.rates_text(self)
+
+    def __repr__(self) -> str:
+        rate = "None" if self.learning_rate is None else f"{self.learning_rate:.3g}"
+        return (
+            f"RatesFinding(learning_rate={rate}, rules={dict(self.rules)!r}, "
+            f"{len(self.probes)} probes, {self.updates} updates)"
+        )
+
+
+def _probe(values: Mapping[str, Any]) -> RatesProbe:
+    multipliers, slopes = tuple(map(float, values["multipliers"])), tuple(values["slopes"])
+    kept = {"multipliers": multipliers, "slopes": slopes, "score": float(values["score"])}
+    return RatesProbe(**{**values, **kept})
+
+
+def _plain(value: Any) -> Any:
+    """Plain data, in which numbers that are not finite are text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,109 @@
+"""The options of a search for rates: documented and checked here once, for all ``find_rates``."""
+
+from dataclasses import dataclass
+from typing import TypedDict, get_args
+
+from layerwise._checks import choice, number, whole
+from layerwise.errors import FinderError
+from layerwise.finder._options import Memory
+
+BUDGET = 1500  # updates, unless a third of the training is more
+
+
+class RatesKeywords(TypedDict, total=False):
+    """The options as keyword arguments; ``RatesOptions`` says what each of them means.
+
+    Examples:
+        >>> from typing import Unpack
+        >>> def find_rates(model: object, **options: Unpack[RatesKeywords]) -> RatesOptions:
+        ...     return RatesOptions(**options)
+        >>> find_rates("a model", horizon=9000).updates
+        3000
+    """
+
+    budget: int | None
+    horizon: int | None
+    low: float
+    high: float
+    most_bands: int
+    divisions: int
+    share: float
+    seed: int
+    memory: Memory
+    accumulate: int | None
+    progress: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatesOptions:
+    """How to search for a rate for each band of layers. The values are checked when it is made.
+
+    Attributes:
+        budget: The most updates that the search may take, at least 1; a batch that a probe is
+            scored on counts as one. By default 1,500, or a third of ``horizon`` if that is more.
+        horizon: The number of updates of the training to come, at least 1, if it is known. Probes
+            are never longer; if they can be as long, they are whole trainings.
+        low: The lowest rate of the sweep that the search begins with, above 0.
+        high: The highest rate of that sweep, above ``low``.
+        most_bands: The most bands that the levels of a model are pooled to, at least 1.
+        divisions: In how many ways the data is divided into a part to train on and a part that is
+            held out, at least 1.
+        share: The share of the data that is held out, between 0 and 1.
+        seed: What the divisions are drawn with, at least 0.
+        memory: Where ``find_rates`` keeps the copy of model and optimizer: ``"device"``, beside
+            the original, or ``"host"``.
+        accumulate: How many batches ``find_rates`` puts into one update, at least 1; by default as
+            many as the optimizer is known to take, else 1.
+        progress: Whether to draw a progress bar on standard error.
+
+    Raises:
+        FinderError: A value is out of its range.
+
+    Examples:
+        >>> RatesOptions().updates, RatesOptions(horizon=6000).updates
+        (1500, 2000)
+    """
+
+    budget: int | None = None
+    horizon: int | None = None
+    low: float = 1e-7
+    high: float = 10.0
+    most_bands: int = 5
+    divisions: int = 4
+    share: float = 0.3
+    seed: int = 0
+    memory: Memory = "device"
+    accumulate: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        checked = {
+            "low": number(self.low, "low", FinderError, above=0.0),
+            "high": number(self.high, "high", FinderError, above=0.0),
+            "most_bands": whole(self.most_bands, "most_bands", FinderError, at_least=1),
+            "divisions": whole(self.divisions, "divisions", FinderError, at_least=1),
+            "share": number(self.share, "share", FinderError, above=0.0),
+            "seed": whole(self.seed, "seed", FinderError),
+            "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),
+        }
+        for name in ("budget", "horizon", "accumulate"):
+            if getattr(self, name) is not None:
+                checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not self.share < 1:
+            raise FinderError(
+                f"share must be below 1, got {self.share!r}: the rest of the data is trained on."
+            )
+        if not self.low < self.high:
+            raise FinderError(
+                f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
+                "that is too low to one that is too high."
+            )
+
+    @property
+    def updates(self) -> int:
+        """The budget in updates."""
+        if self.budget is not None:
+            return self.budget
+        return BUDGET if self.horizon is None else max(BUDGET, self.horizon // 3)

@@ -1,0 +1,146 @@
+"""Probes: short trainings at a rate for each band, scored on what was held out."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+from layerwise.finder._curve import Floats, RunningAverage
+from layerwise.finder._rates.divisions import Division
+from layerwise.finder._rates.finding import RatesProbe
+from layerwise.finder._rates.trainer import RatesTrainer
+from layerwise.finder._sweep import diverged
+from layerwise.finder._trainer import Batch, State
+
+_SLOPES_SHARE = 4  # a probe takes at most its fourth part to measure slopes
+_EARLY = 5  # updates, whose losses a probe must be below by half its length
+FURTHER = 1.1  # how far a band is moved along its way, to see what that does to the loss
+
+
+class BudgetSpent(Exception):  # noqa: N818  # no error: it ends a search
+    """The next probe would take more updates than there are."""
+
+
+@dataclass
+class Probes(Generic[State, Batch]):
+    """Trains probes from one start, and counts what they take.
+
+    Attributes:
+        trainer: What trains.
+        start: The snapshot that every probe starts from.
+        divisions: What they train on and are scored on.
+        factors: The share of the rate at each update of a probe.
+        budget: How many updates are left.
+        seen: Called after each update and each scored batch.
+        done: The probes so far.
+        untrained: The score of each division without training.
+    """
+
+    trainer: RatesTrainer[State, Batch]
+    start: State
+    divisions: Sequence[Division[Batch]]
+    factors: Floats
+    budget: int
+    seen: Callable[[], None]
+    done: list[RatesProbe] = field(default_factory=list)
+    untrained: list[float] = field(default_factory=list)
+    updates: int = 0
+
+    @property
+    def cost(self) -> int:
+        """The updates of one probe with its score."""
+        return len(self.factors) + max(len(d.held_out) for d in self.divisions)
+
+    def score_untrained(self) -> None:
+        """Score each division without training, for what a probe is compared with."""
+        self.trainer.restore(self.start)
+        for division in self.divisions[len(self.untrained) :]:
+            same = [d for d in self.divisions if d.held_out is division.held_out]
+            place = self.divisions.index(same[0])
+            if place < len(self.untrained):
+                self.untrained.append(self.untrained[place])
+            else:
+                self.untrained.append(self._score(division.held_out))
+
+    def run(self, tilt: float | None, rate: float, multipliers: Sequence[float]) -> RatesProbe:
+        """Train one probe on the division that this place has seen least.
+
+        Args:
+            tilt: The tilt that the multipliers come from, or None.
+            rate: The base rate.
+            multipliers: The multiplier of each band.
+
+        Raises:
+            BudgetSpent: It would take more updates than are left.
+        """
+        if self.updates + self.cost > self.budget:
+            raise BudgetSpent
+        number = self._next_division(rate, tuple(multipliers))
+        before = self.updates
+        score = self._train(self.divisions[number], [rate * m for m in multipliers])
+        slopes: tuple[float | None, ...] = ()
+        if math.isfinite(score) and self._is_best(score, number):
+            slopes = self._slopes(self.divisions[number], score, multipliers)
+        used = self.updates - before
+        probe = RatesProbe(rate, tilt, tuple(multipliers), number, score, slopes, used)
+        self.done.append(probe)
+        return probe
+
+    def _next_division(self, rate: float, multipliers: tuple[float, ...]) -> int:
+        """The division that was used least, of those in which this has not been tried."""
+        here = [p.division for p in self.done if (p.rate, p.multipliers) == (rate, multipliers)]
+        used = [probe.division for probe in self.done]
+        order = range(len(self.divisions))
+        return min(order, key=lambda number: (here.count(number), used.count(number)))
+
+    def _train(self, division: Division[Batch], rates: Sequence[float]) -> float:
+        """The score of one training; infinite if it broke, or was above its start by half."""
+        self.trainer.restore(self.start)
+        average, early = RunningAverage(), list[float]()
+        for number, factor in enumerate(self.factors.tolist()):
+            loss = self.trainer.train(division.item(number), [rate * factor for rate in rates])
+            self.updates += 1
+            self.seen()
+            smoothed = average.add(loss)
+            if number < _EARLY:
+                early.append(loss)
+            if not math.isfinite(loss) or diverged(smoothed):
+                return math.inf
+            if number == len(self.factors) // 2 and smoothed[-1] > sum(early) / len(early):
+                return math.inf  # it can't win any more
+        return self._score(division.held_out)
+
+    def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
+        score = self.trainer.score(batches, stretch)
+        self.updates += len(batches)
+        for _ in batches:
+            self.seen()
+        return score
+
+    def _is_best(self, score: float, division: int) -> bool:
+        """Whether no other probe has gained as much."""
+        gain = self.untrained[division] - score
+        return all(gain > self.untrained[p.division] - p.score for p in self.done)
+
+    def _slopes(
+        self, division: Division[Batch], score: float, multipliers: Sequence[float]
+    ) -> tuple[float | None, ...]:
+        r"""By how much the score changes with the logarithm of each band's rate.
+
+        A band's way is as long as its rate is high, to first order, so it is made longer:
+
+        $$\frac{\partial L}{\partial \log \text{rate}_b} \approx
+        \frac{L(w_b + (s - 1)(w_b - w_{b,0})) - L(w_b)}{\log s}$$
+
+        A band that stayed where it was has none.
+        """
+        most = max(len(self.factors) // (_SLOPES_SHARE * (len(multipliers) + 1)), 1)
+        few = division.held_out[:most]
+        here = score if len(few) == len(division.held_out) else self._score(few)
+        found: list[float | None] = []
+        for band, multiplier in enumerate(multipliers):
+            stretch = [FURTHER if other == band else 1.0 for other in range(len(multipliers))]
+            further = self._score(few, stretch) if multiplier else math.inf
+            slope = (further - here) / math.log(FURTHER)
+            found.append(slope if math.isfinite(slope) else None)
+        return tuple(found)

@@ -1,0 +1,237 @@
+"""search_rates: which bands should learn how fast, and at which base rate.
+
+**What is compared.** Probes from one start, on the same divisions, at a base rate and a tilt
+(``tilts``). A sweep tells where to begin. From then on each probe goes where the smoothed surface
+(``surface``) could be lowest: at the lowest mean less two standard errors.
+
+**What is believed.** The answer is the lowest place of the surface, if that is below the lowest
+place for one rate by more than the standard error of the difference. Otherwise one rate is as good,
+and simpler.
+
+``benchmarks/rates`` measures how good the answers are.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Generic, TypeVar, Unpack
+
+import numpy as np
+
+from layerwise.errors import FinderError
+from layerwise.finder._curve import Floats, from_curve
+from layerwise.finder._rates import tilts
+from layerwise.finder._rates.answer import Searched, answer
+from layerwise.finder._rates.bands import Bands
+from layerwise.finder._rates.divisions import Division, Join, divisions
+from layerwise.finder._rates.finding import Ended, RatesFinding
+from layerwise.finder._rates.options import RatesKeywords, RatesOptions
+from layerwise.finder._rates.probes import BudgetSpent, Probes
+from layerwise.finder._rates.scored import fit, grid
+from layerwise.finder._rates.trainer import RatesTrainer
+from layerwise.finder._search import progress_bar
+from layerwise.finder._sweep import SweepPoints
+from layerwise.finder._trainer import State
+
+Item = TypeVar("Item")
+
+PROBES = 14  # with the default budget; their number and their length grow with its root
+DECADES = 1.5  # to each side of what the sweep suggests
+STEP = 0.25  # decades
+OPTIMISM = 2.0  # standard errors by which a place may be better than its mean
+SHORTEST = 10  # updates of a probe
+
+
+def search_rates(
+    trainer: RatesTrainer[State, tuple[Item, ...]],
+    data: Iterable[Item],
+    bands: Bands,
+    options: RatesOptions | None = None,
+    *,
+    held_out: Iterable[Item] | None = None,
+    join: Join | None = None,
+    **keywords: Unpack[RatesKeywords],
+) -> RatesFinding:
+    """Search the base rate and a multiplier for each band, and leave everything as it was.
+
+    Args:
+        trainer: What trains, with the four methods of ``RatesTrainer``.
+        data: Batches; an update gets a tuple with as many of them as ``accumulate`` says.
+        bands: The bands, from input to head.
+        options: How to search; by default ``RatesOptions()``.
+        held_out: Batches to compare rates on; by default a part of the data in several divisions.
+        join: Joins arrays of the batches along their first axis, so that single examples can be
+            held out; without it whole batches are.
+        keywords: Single options, such as ``budget=3000``; see ``RatesOptions``.
+
+    Returns:
+        The base rate, the rules, and why.
+
+    Raises:
+        FinderError: An option can't be honoured, nothing can be held out, or the budget is too
+            small for one probe.
+
+    Examples:
+        >>> from layerwise.finder import Bands, QuadraticBands
+        >>> bands = Bands((("body",), ("head",)))
+        >>> found = search_rates(QuadraticBands((1.0, 1.0)), range(500), bands, progress=False)
+        >>> 0.05 < found.learning_rate < 2
+        True
+    """
+    options = replace(options or RatesOptions(), **keywords)
+    start = trainer.snapshot()
+    try:
+        with progress_bar(options.updates, options.progress) as seen:
+            parts = _divided(data, options, held_out, join)
+            search = _Search(trainer, start, parts, bands=bands, options=options, seen=seen)
+            return search.run()
+    finally:
+        trainer.restore(start)
+
+
+class _Search(Generic[State, Item]):
+    """One search, while it goes on."""
+
+    def __init__(
+        self,
+        trainer: RatesTrainer[State, tuple[Item, ...]],
+        start: State,
+        parts: Sequence[Division[tuple[Item, ...]]],
+        *,
+        bands: Bands,
+        options: RatesOptions,
+        seen: Callable[[], None],
+    ) -> None:
+        self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
+        self.seen, self.count = seen, len(bands.parameters)
+        self.sweeps, length = lengths(options)
+        self.probes = Probes(trainer, start, parts, falling(length), options.updates, seen)
+
+    def run(self) -> RatesFinding:
+        ended: Ended = "finished"
+        try:
+            self.probes.score_untrained()
+            middle = self._sweep()
+            places = grid(middle, self.count, DECADES, STEP)
+            self.probes.run(1.0, middle, [1.0] * self.count)
+            while True:
+                found = fit(self.probes.done, self.probes.untrained, places)
+                hope = found.mean - OPTIMISM * found.error
+                rate, tilt = places[self._untried(places, hope)]
+                self.probes.run(tilt, rate, tilts.multipliers(tilt, self.count))
+        except BudgetSpent:
+            pass
+        except KeyboardInterrupt:
+            if not self.probes.done:
+                raise
+            ended = "stopped by the user"
+        if not self.probes.done:
+            raise FinderError(
+                f"A budget of {self.options.updates} updates is too small for one probe, which "
+                f"takes {self.probes.cost} after the {self.probes.updates} before it: give more."
+            )
+        return answer(
+            Searched(
+                bands=self.bands,
+                probes=self.probes.done,
+                untrained=self.probes.untrained,
+                middle=middle,
+                decades=DECADES,
+                length=len(self.probes.factors),
+                training=_training(self.options),
+                updates=self.probes.updates,
+                ended=ended,
+            )
+        )
+
+    def _sweep(self) -> float:
+        """A first guess of the rate for all bands."""
+        points = SweepPoints()
+        self.trainer.restore(self.start)
+        division = self.probes.divisions[0]
+        for number, rate in enumerate(
+            np.geomspace(self.options.low, self.options.high, self.sweeps).tolist()
+        ):
+            loss = self.trainer.train(division.item(number), [rate] * self.count)
+            self.probes.updates += 1
+            self.seen()
+            if points.add(rate, loss):
+                break
+        guess = from_curve(points.rates, points.losses).rate
+        # If the curve shows nothing, begin well below where the sweep ended.
+        return points.rates[-1] / 100 if guess is None else guess
+
+    def _untried(self, places: Sequence[tuple[float, float]], hope: Floats) -> int:
+        """The most hopeful place that some division has not seen yet."""
+        seen: dict[tuple[float, float], set[int]] = {}
+        for probe in self.probes.done:
+            if probe.tilt is not None:
+                seen.setdefault((probe.rate, probe.tilt), set()).add(probe.division)
+        every = len(self.probes.divisions)
+        open_ = [n for n, place in enumerate(places) if len(seen.get(place, ())) < every]
+        if not open_:
+            raise BudgetSpent
+        return min(open_, key=hope.__getitem__)
+
+
+def _divided(
+    data: Iterable[Item],
+    options: RatesOptions,
+    held_out: Iterable[Item] | None,
+    join: Join | None,
+) -> list[Division[tuple[Item, ...]]]:
+    """The divisions of a search, whose batches are as many together as one update takes."""
+    _, length = lengths(options)
+    number = options.accumulate or 1
+    found = divisions(
+        data,
+        join,
+        needed=length * number,
+        count=options.divisions,
+        share=options.share,
+        seed=options.seed,
+        most=max(length // 8, 1) * number,
+        held_out=held_out,
+    )
+    return [_by_updates(division, number) for division in found]
+
+
+def lengths(options: RatesOptions) -> tuple[int, int]:
+    """The updates of the sweep, and those of a probe.
+
+    Raises:
+        FinderError: The budget is too small for one probe.
+    """
+    budget = options.updates
+    sweep = min(max(budget // 15, 20), 100)
+    count = max(round(PROBES * math.sqrt(budget / 1500)), 3)
+    length = int(0.95 * (budget - sweep) / count)
+    if options.horizon is not None:
+        length = min(length, options.horizon)
+    if length < SHORTEST:
+        raise FinderError(
+            f"A budget of {budget} updates is too small for one probe: give at least "
+            f"{20 + 3 * 2 * SHORTEST}."
+        )
+    return sweep, length
+
+
+def falling(length: int) -> Floats:
+    """Held for three quarters, then to 0 in a line."""
+    fall = max(length - round(0.75 * length), 1)
+    return np.minimum(1.0, (length - np.arange(length)) / fall)
+
+
+def _by_updates(division: Division[Item], number: int) -> Division[tuple[Item, ...]]:
+    """A division whose batches are as many together as one update takes."""
+
+    def item(update: int) -> tuple[Item, ...]:
+        return tuple(division.item(update * number + place) for place in range(number))
+
+    return Division(item, tuple((one,) for one in division.held_out))
+
+
+def _training(options: RatesOptions) -> str:
+    if options.horizon is None:
+        return "a training whose rate goes to 0"
+    return f"a training of {options.horizon} updates whose rate goes to 0"

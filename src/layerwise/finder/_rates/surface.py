@@ -1,0 +1,108 @@
+"""The surface of scores over reach and tilt: smoothed, and with the error of each difference.
+
+Single probes are noisy, above all where few labels are held out, so the lowest of them is often
+luck. Gaussian process regression draws a smooth surface through all of them. It takes the logarithm
+of a score as the sum of
+
+- a constant,
+- a smooth function of where the probe was, with the length scales below,
+- a constant of the division that the probe was trained on, since some held-out data is harder,
+- noise.
+
+How much the first and the last vary is chosen among a few values, by the likelihood of what was
+measured.
+
+Source: C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning" (2006),
+chapters 2 and 5.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from layerwise.finder._curve import Floats
+
+SMOOTH = (0.5, 1.5)  # of the surface: decades of reach, and units of a tilt's place
+VARIES = (0.1, 0.2, 0.4, 0.8)  # of the surface: standard deviations of the logarithm of a score
+NOISE = (0.05, 0.1, 0.2)  # of a single probe, likewise
+DIVISION = 0.15  # of the constant of a division, likewise
+_ANY = 10.0  # of the constant: so wide that any level is as likely
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Scores as they are expected at some places, relative to each other.
+
+    Attributes:
+        mean: The logarithm of the score at each place, shape ``(n,)``.
+        covariance: Of the errors of these, shape ``(n, n)``.
+    """
+
+    mean: Floats
+    covariance: Floats
+
+    @property
+    def error(self) -> Floats:
+        """The standard error at each place, shape ``(n,)``."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    def difference(self, one: int, other: int) -> tuple[float, float]:
+        """By how much ``one`` is above ``other``, and the standard error of that."""
+        variance = self.covariance[one, one] + self.covariance[other, other]
+        variance -= 2 * self.covariance[one, other]
+        error = math.sqrt(max(float(variance), 0.0))
+        return float(self.mean[one] - self.mean[other]), error
+
+
+def surface(
+    places: npt.ArrayLike, scores: Sequence[float], divisions: Sequence[int], asked: npt.ArrayLike
+) -> Surface:
+    """Fit the surface to probes.
+
+    Args:
+        places: Where the probes were, shape ``(probes, 2)``: the logarithm of the reach to base
+            10, and the place of the tilt.
+        scores: The natural logarithm of the score of each.
+        divisions: The division that each was trained on.
+        asked: Where to tell the score, shape ``(n, 2)``.
+
+    Returns:
+        The surface at these places, with the most likely variation and noise.
+
+    Examples:
+        >>> found = surface([[0, 0], [1, 0]], [1.0, 0.0], [0, 0], [[0, 0], [0.5, 0], [1, 0]])
+        >>> bool(found.mean[0] > found.mean[1] > found.mean[2])
+        True
+    """
+    at, wanted = np.asarray(places, np.float64), np.asarray(asked, np.float64)
+    values, groups = np.asarray(scores, np.float64), np.asarray(divisions)
+    near, shared = _kernel(at, at), groups[:, None] == groups[None, :]
+    best = -math.inf
+    for varies, noise in product(VARIES, NOISE):
+        matrix = _ANY**2 + varies**2 * near + DIVISION**2 * shared + noise**2 * np.eye(len(at))
+        likelihood = _likelihood(matrix, values)
+        if likelihood > best:
+            best, chosen, variation = likelihood, matrix, varies
+    across = _ANY**2 + variation**2 * _kernel(wanted, at)
+    weights = np.linalg.solve(chosen, across.T)
+    return Surface(
+        weights.T @ values, _ANY**2 + variation**2 * _kernel(wanted, wanted) - across @ weights
+    )
+
+
+def _kernel(one: Floats, other: Floats) -> Floats:
+    """How much the surface at two places has in common, from 0 to 1."""
+    apart = (one[:, None, :] - other[None, :, :]) / np.array(SMOOTH)
+    common: Floats = np.exp(-0.5 * np.sum(apart**2, axis=-1))
+    return common
+
+
+def _likelihood(matrix: Floats, values: Floats) -> float:
+    """The logarithm of the likelihood of values under a covariance, without its constant."""
+    root = np.linalg.cholesky(matrix)
+    white = np.linalg.solve(root, values)
+    return float(-0.5 * white @ white - np.sum(np.log(np.diag(root))))

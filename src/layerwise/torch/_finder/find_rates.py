@@ -1,0 +1,192 @@
+"""find_rates: a rate for every layer to train with, and a model that is as it was."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar, Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import LBFGS, Optimizer
+
+from layerwise.errors import FinderError
+from layerwise.finder import (
+    Bands,
+    RatesFinding,
+    RatesKeywords,
+    RatesOptions,
+    check_one_rate,
+    rules_to_search,
+    search_rates,
+)
+from layerwise.multipliers import Layers, RuleSpec
+from layerwise.torch._finder.bands_trainer import BandOf, BandsTrainer, groups_by_band
+from layerwise.torch._finder.checks import (
+    check_parts,
+    check_precision,
+    check_training,
+    device_of,
+    stateful,
+)
+from layerwise.torch._finder.processes import Processes, from_workers
+from layerwise.torch._finder.snapshot import Stateful
+from layerwise.torch._finder.trainer import TorchTrainer
+from layerwise.torch._finder.update import Autocast, LossFunction, Update
+from layerwise.torch._groups.base_rate import group_factors
+from layerwise.torch._groups.param_groups import plan_of_rules
+from layerwise.torch._groups.shared_tensors import separate_tensors
+from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of
+from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._parameters import named_tensors
+from layerwise.torch._scheduler.frozen_gradients import only
+
+Batch = TypeVar("Batch")
+
+
+def find_rates(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss: LossFunction | None = None,
+    loader: Iterable[Batch] | None = None,
+    *,
+    rules: Mapping[str, float] | None = None,
+    layers: Layers | None = None,
+    step: Callable[[Batch], object] | None = None,
+    held_out: Iterable[Batch] | None = None,
+    device: torch.device | str | None = None,
+    autocast: Autocast = None,
+    scaler: GradScaler | None = None,
+    also: Iterable[nn.Module | Stateful] = (),
+    **options: Unpack[RatesKeywords],
+) -> RatesFinding:
+    r"""Search a rate for every layer of a model, and leave model and optimizer as they were.
+
+    The levels of the model are pooled to a few bands. Short trainings, compared on data that was
+    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+
+    $$\eta_b = m_b \cdot \text{base rate}$$
+
+    What is restored is what ``find_lr`` restores.
+
+    Args:
+        model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
+            this and get the same result, from losses that are means over the ranks.
+        optimizer: Any optimizer whose groups have one rate and an ``lr``.
+        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
+        loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
+            model's keyword arguments, and is the targets too; anything else is inputs and targets.
+        rules: Multipliers by name that are kept, numbers only; 0 freezes. The rest is searched.
+        layers: Levels from input to head, each a name, a beginning of names, or several; by
+            default ``layers_of(model)``.
+        step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
+            and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
+            Held-out batches are then given to it at the rate 0.
+        held_out: Batches to compare rates on, where there is much data; by default a part of the
+            loader's, in several divisions.
+        device: Where batches are moved to; by default where the model's first parameter is.
+        autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
+        scaler: The ``GradScaler``. A batch whose update it skips is trained again.
+        also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
+        **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
+            ``layerwise.finder.RatesOptions``.
+
+    Returns:
+        The base rate, rules for ``param_groups``, and why.
+
+    Raises:
+        FinderError: An argument can't be used, nothing can be held out, the loss is not a scalar,
+            or the budget is too small for one probe.
+        MultiplierError: The rules or levels can't be used.
+
+    Examples:
+        >>> import torch
+        >>> from layerwise.torch import find_rates, param_groups
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(128, 4)
+        >>> batches = list(zip(x.split(16), (x[:, :1] > 0).float().split(16)))
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> loss = torch.nn.functional.binary_cross_entropy_with_logits
+        >>> found = find_rates(model, optimizer, loss, batches, budget=400, progress=False)
+        >>> found.updates <= 400
+        True
+        >>> groups = param_groups(model, found.rules, lr=found.learning_rate)
+        >>> optimizer = torch.optim.Adam(groups)
+
+    Source: which layers to tune depends on the shift between tasks (Lee et al., "Surgical
+    Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
+    """
+    wanted, also = RatesOptions(**options), tuple(also)
+    check_parts(model, optimizer, loader)
+    assert loader is not None
+    check_training(optimizer, loss, step)
+    check_precision(autocast, scaler)
+    _check_groups(optimizer)
+    if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
+        raise FinderError(
+            "accumulate= and autocast= are for a loss; a step= does both itself. Let the loader "
+            "yield all batches of one update together."
+        )
+    tensors = named_tensors(model)
+    spec = RuleSpec(rules_to_search(rules), layers=layers)
+    bands = Bands.of(plan_of_rules(tensors, spec, model=model), wanted.most_bands, rules)
+    by_name = {named.short: named.tensor for named in tensors}
+    members = [[by_name[name] for name in names] for names in bands.parameters]
+    band_of = {id(by_name[name]): BandOf(None, m) for name, m in bands.fixed.items()}
+    band_of |= {id(t): BandOf(number) for number, band in enumerate(members) for t in band}
+    where = device_of(model, device)
+    ranks = Processes(model, where)
+    plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
+    separate_tensors(optimizer)
+    with (
+        only(optimizer),
+        hands_off(optimizer),
+        groups_by_band(optimizer, band_of) as group_bands,
+    ):
+        trainer = TorchTrainer(
+            model,
+            optimizer,
+            step or plain,
+            factors=[1.0] * len(group_bands),
+            modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
+            stateful=stateful(*schedulers_on(optimizer), *also),
+            loader=loader,
+            scaler=scaler,
+            ranks=ranks,
+            on_host=wanted.memory == "host",
+        )
+        return search_rates(
+            BandsTrainer(
+                trainer,
+                optimizer,
+                group_bands,
+                members=members,
+                model=model,
+                loss=None if step is not None else plain.loss_without_update,
+                gathers=step is None,
+                mean=ranks.mean,
+            ),
+            ranks.together(from_workers(loader)),
+            bands,
+            replace(wanted, progress=wanted.progress and ranks.rank == 0),
+            held_out=None if held_out is None else ranks.together(held_out),
+            join=_joined,
+        )
+
+
+def _check_groups(optimizer: Optimizer) -> None:
+    """Raise unless groups can be divided further and have one rate.
+
+    Raises:
+        FinderError: They can't, or have several.
+    """
+    if isinstance(optimizer, LBFGS):
+        raise FinderError(
+            "LBFGS has one group and one rate for all parameters, so layers can't learn at rates "
+            "of their own. Search with another optimizer."
+        )
+    check_one_rate(group_factors(optimizer, step_of(optimizer) or 0))
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(tensors))
