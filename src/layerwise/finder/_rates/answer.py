@@ -10,9 +10,10 @@ from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
-from layerwise.finder._rates.scored import Place, fit, grid
+from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
-BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
+BELIEVED = 1.5  # standard errors that a tilt must be better by than one rate
+TRACE = 1e-3  # of the loss without training, that a probe must be below it by
 _FINE = 0.05  # decades, in which the base rate is told
 
 
@@ -45,14 +46,15 @@ class Searched:
 
 def answer(searched: Searched) -> RatesFinding:
     """Decide what the probes of a search say."""
+    why_not = _nothing(searched)
+    if why_not is not None:
+        return _finding(searched, (None, 1.0), why_not, (None, 0.0, 0.0), (1.0,))
     count = len(searched.bands.parameters)
     places = grid(searched.middle, count, searched.decades, _FINE)
-    found = fit(searched.probes, searched.untrained, places)
+    found = fit(searched.probes, searched.untrained, places, searched.middle)
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
-    if not _learned(searched):
-        return _finding(searched, (None, 1.0), _nothing(searched), (None, 0.0, 0.0), (1.0,))
     chosen = best if gain > BELIEVED * error else even
     as_good = []
     for tilt in {tilt for _, tilt in places}:
@@ -60,22 +62,16 @@ def answer(searched: Searched) -> RatesFinding:
         if above <= its_error:
             as_good.append(tilt)
     rate, tilt = places[chosen]
-    share, share_error = -math.expm1(-gain), math.exp(-gain) * error
-    reason = _reason(searched, places[best][1], tilt, share, share_error)
+    if in_logarithms(searched.probes, searched.untrained):
+        gain, error = -math.expm1(-gain), math.exp(-gain) * error
+    reason = _reason(searched, places[best][1], tilt, gain, error)
     return _finding(
-        searched, (rate, tilt), reason, (places[even][0], share, share_error), [tilt, *as_good]
+        searched, (rate, tilt), reason, (places[even][0], gain, error), [tilt, *as_good]
     )
 
 
 def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
     return min((n for n, (_, t) in enumerate(places) if t == tilt), key=mean.__getitem__)
-
-
-def _learned(searched: Searched) -> bool:
-    """Whether any probe ended clearly below its division without training."""
-    gains = [searched.untrained[p.division] - p.score for p in searched.probes]
-    trace = 1e-3 * max(map(abs, searched.untrained))
-    return max(gains) > trace
 
 
 def _finding(
@@ -168,7 +164,13 @@ def _in_words(tilt: float) -> str:
     return f"the early layers should learn faster, each band {tilt:g} times as fast as the next one"
 
 
-def _nothing(searched: Searched) -> str:
+def _nothing(searched: Searched) -> str | None:
+    """Why there is no answer, or None if there is one."""
+    if not np.isfinite(searched.untrained).all():
+        return "Held-out losses are NaN or infinite before any training."
+    gains = [searched.untrained[p.division] - p.score for p in searched.probes]
+    if max(gains) > TRACE * max(map(abs, searched.untrained)):
+        return None
     rates = [rate for probe in searched.probes for rate in probe.rates if rate]
     return (
         f"Nothing to gain: {len(searched.probes)} probes of {searched.length} updates, at rates "

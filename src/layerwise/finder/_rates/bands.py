@@ -141,7 +141,7 @@ class Bands:
         keys = []
         for name in self.parameters[number]:
             starts = [start for start in _starts(name, self.separator) if start not in taken]
-            keys.append(f"{starts[0]}{end}" if starts else name)
+            keys.append(f"{starts[0]}{end}" if starts and starts[0] != name else name)
         return list(dict.fromkeys(keys))
 
     def _all(self) -> Iterable[str]:

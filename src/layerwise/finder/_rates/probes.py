@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from layerwise.finder._curve import Floats, RunningAverage
+from layerwise.finder._rates import tilts
 from layerwise.finder._rates.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.trainer import RatesTrainer
@@ -62,36 +63,30 @@ class Probes(Generic[State, Batch]):
             else:
                 self.untrained.append(self._score(division.held_out))
 
-    def run(self, tilt: float | None, rate: float, multipliers: Sequence[float]) -> RatesProbe:
-        """Train one probe on the division that this place has seen least.
+    def run(self, tilt: float, rate: float, bands: int, number: int) -> RatesProbe:
+        """Train one probe.
 
         Args:
-            tilt: The tilt that the multipliers come from, or None.
+            tilt: Its tilt.
             rate: The base rate.
-            multipliers: The multiplier of each band.
+            bands: How many bands there are.
+            number: The division.
 
         Raises:
             BudgetSpent: It would take more updates than are left.
         """
         if self.updates + self.cost > self.budget:
             raise BudgetSpent
-        number = self._next_division(rate, tuple(multipliers))
+        multipliers = tilts.multipliers(tilt, bands)
         before = self.updates
         score = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
         if math.isfinite(score) and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
-        probe = RatesProbe(rate, tilt, tuple(multipliers), number, score, slopes, used)
+        probe = RatesProbe(rate, tilt, multipliers, number, score, slopes, used)
         self.done.append(probe)
         return probe
-
-    def _next_division(self, rate: float, multipliers: tuple[float, ...]) -> int:
-        """The division that was used least, of those in which this has not been tried."""
-        here = [p.division for p in self.done if (p.rate, p.multipliers) == (rate, multipliers)]
-        used = [probe.division for probe in self.done]
-        order = range(len(self.divisions))
-        return min(order, key=lambda number: (here.count(number), used.count(number)))
 
     def _train(self, division: Division[Batch], rates: Sequence[float]) -> float:
         """The score of one training; infinite if it broke, or was above its start by half."""

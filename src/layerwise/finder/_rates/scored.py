@@ -10,6 +10,8 @@ from layerwise.finder._rates import tilts
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.surface import Surface, surface
 
+HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not higher
+
 Place = tuple[float, float]
 """A base rate and a tilt."""
 
@@ -30,27 +32,48 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
 
 
 def fit(
-    probes: Sequence[RatesProbe], untrained: Sequence[float], asked: Sequence[Place]
+    probes: Sequence[RatesProbe],
+    untrained: Sequence[float],
+    asked: Sequence[Place],
+    middle: float,
 ) -> Surface:
-    """The surface through probes that have a tilt, at some places.
+    """The surface through probes that have a tilt, at some places around a middle rate.
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
-    share of the most that was gained. A training that broke is as good as none.
+    share of the most that was gained. Nothing is higher than no training, or than ``HIGHEST`` above
+    the lowest: how badly a training fails, or that it broke, says no more than that.
     """
     used = [probe for probe in probes if probe.tilt is not None]
     bands = len(used[0].multipliers)
-    starts = [untrained[probe.division] for probe in used]
-    scores = [min(p.score, start) for p, start in zip(used, starts, strict=True)]
-    if min(scores) > 0:
-        heights = [math.log(score) for score in scores]
+    scores = np.array([probe.score for probe in used])
+    start = float(np.mean(untrained))
+    lowest = _lowest(used, start)
+    if in_logarithms(probes, untrained):
+        heights, start, lowest = np.log(scores), math.log(start), math.log(lowest)
     else:
-        most = max(start - score for start, score in zip(starts, scores, strict=True)) or 1.0
-        heights = [(s - start) / most for s, start in zip(scores, starts, strict=True)]
-    places = _places([(p.rate, p.tilt) for p in used if p.tilt is not None], bands)
-    return surface(places, heights, [p.division for p in used], _places(asked, bands))
+        scale = (start - lowest) or 1.0
+        heights, start, lowest = scores / abs(scale), start / abs(scale), lowest / abs(scale)
+    heights = np.minimum(heights, max(start, lowest + HIGHEST))
+    at = _places([(p.rate, p.tilt) for p in used if p.tilt is not None], bands, middle)
+    divisions = [probe.division for probe in used]
+    return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
 
 
-def _places(asked: Sequence[Place], bands: int) -> Floats:
+def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
+    """Whether the surface is that of logarithms, so that a difference is a share of the score."""
+    return min(_lowest(probes, untrained[0]), *untrained) > 0
+
+
+def _lowest(probes: Sequence[RatesProbe], otherwise: float) -> float:
+    scores = (probe.score for probe in probes if math.isfinite(probe.score))
+    return min(scores, default=otherwise)
+
+
+def _places(asked: Sequence[Place], bands: int, middle: float) -> Floats:
+    reaches = [rate * tilts.spread(tilt, bands) / (middle * bands) for rate, tilt in asked]
     return np.array(
-        [(math.log10(r * tilts.spread(tilt, bands)), tilts.place(tilt)) for r, tilt in asked]
+        [
+            (math.log10(reach), tilts.place(tilt))
+            for reach, (_, tilt) in zip(reaches, asked, strict=True)
+        ]
     )

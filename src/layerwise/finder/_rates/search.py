@@ -1,8 +1,10 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
-**What is compared.** Probes from one start, on the same divisions, at a base rate and a tilt
-(``tilts``). A sweep tells where to begin. From then on each probe goes where the smoothed surface
-(``surface``) could be lowest: at the lowest mean less two standard errors.
+**What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). A sweep
+tells where to begin. From then on each probe goes where the smoothed surface (``surface``) could be
+lowest: at the lowest mean less two standard errors. These all train on the first division, where
+their differences are no differences of data. With what is left of the budget, the best place with a
+tilt and the best one without are trained on one more division after the other.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
 place for one rate by more than the standard error of the difference. Otherwise one rate is as good,
@@ -14,20 +16,21 @@ and simpler.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Generic, TypeVar, Unpack
 
 import numpy as np
 
 from layerwise.errors import FinderError
 from layerwise.finder._curve import Floats, from_curve
-from layerwise.finder._rates import tilts
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
-from layerwise.finder._rates.scored import fit, grid
+from layerwise.finder._rates.scored import Place, fit, grid
+from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._search import progress_bar
 from layerwise.finder._sweep import SweepPoints
@@ -38,6 +41,7 @@ Item = TypeVar("Item")
 PROBES = 14  # with the default budget; their number and their length grow with its root
 DECADES = 1.5  # to each side of what the sweep suggests
 STEP = 0.25  # decades
+EXPLORING = 12  # probes on the first division, at least
 OPTIMISM = 2.0  # standard errors by which a place may be better than its mean
 SHORTEST = 10  # updates of a probe
 
@@ -103,7 +107,7 @@ class _Search(Generic[State, Item]):
         seen: Callable[[], None],
     ) -> None:
         self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
-        self.seen, self.count = seen, len(bands.parameters)
+        self.seen, self.count, self.middle = seen, len(bands.parameters), 1.0
         self.sweeps, length = lengths(options)
         self.probes = Probes(trainer, start, parts, falling(length), options.updates, seen)
 
@@ -111,14 +115,20 @@ class _Search(Generic[State, Item]):
         ended: Ended = "finished"
         try:
             self.probes.score_untrained()
-            middle = self._sweep()
+            if not np.isfinite(self.probes.untrained).all():
+                return self._answer(ended)
+            self.middle = middle = self._sweep()
             places = grid(middle, self.count, DECADES, STEP)
-            self.probes.run(1.0, middle, [1.0] * self.count)
-            while True:
-                found = fit(self.probes.done, self.probes.untrained, places)
+            self.probes.run(1.0, middle, self.count, 0)
+            while len(self.probes.done) < self._exploring():
+                found = self._fit(places)
                 hope = found.mean - OPTIMISM * found.error
-                rate, tilt = places[self._untried(places, hope)]
-                self.probes.run(tilt, rate, tilts.multipliers(tilt, self.count))
+                self._run(places, self._untried(places, 0), hope, 0)
+            for number in cycle(range(1, len(self.probes.divisions))):
+                found = self._fit(places)
+                fresh = self._untried(places, number)
+                for group in _even_and_not(places, fresh):
+                    self._run(places, group, found.mean, number)
         except BudgetSpent:
             pass
         except KeyboardInterrupt:
@@ -130,12 +140,15 @@ class _Search(Generic[State, Item]):
                 f"A budget of {self.options.updates} updates is too small for one probe, which "
                 f"takes {self.probes.cost} after the {self.probes.updates} before it: give more."
             )
+        return self._answer(ended)
+
+    def _answer(self, ended: Ended) -> RatesFinding:
         return answer(
             Searched(
                 bands=self.bands,
                 probes=self.probes.done,
                 untrained=self.probes.untrained,
-                middle=middle,
+                middle=self.middle,
                 decades=DECADES,
                 length=len(self.probes.factors),
                 training=_training(self.options),
@@ -161,17 +174,37 @@ class _Search(Generic[State, Item]):
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
 
-    def _untried(self, places: Sequence[tuple[float, float]], hope: Floats) -> int:
-        """The most hopeful place that some division has not seen yet."""
-        seen: dict[tuple[float, float], set[int]] = {}
-        for probe in self.probes.done:
-            if probe.tilt is not None:
-                seen.setdefault((probe.rate, probe.tilt), set()).add(probe.division)
-        every = len(self.probes.divisions)
-        open_ = [n for n, place in enumerate(places) if len(seen.get(place, ())) < every]
-        if not open_:
+    def _fit(self, places: Sequence[Place]) -> Surface:
+        return fit(self.probes.done, self.probes.untrained, places, self.middle)
+
+    def _run(
+        self, places: Sequence[Place], among: Sequence[int], hope: Floats, number: int
+    ) -> None:
+        """Train a probe at the most hopeful of some places."""
+        if not among:
             raise BudgetSpent
-        return min(open_, key=hope.__getitem__)
+        rate, tilt = places[min(among, key=hope.__getitem__)]
+        self.probes.run(tilt, rate, self.count, number)
+
+    def _untried(self, places: Sequence[Place], number: int) -> list[int]:
+        """The places that a division has not seen yet."""
+        done = self.probes.done
+        seen = {(probe.rate, probe.tilt) for probe in done if probe.division == number}
+        return [n for n, place in enumerate(places) if place not in seen]
+
+    def _exploring(self) -> float:
+        """How many probes the first division gets."""
+        if len(self.probes.divisions) == 1:
+            return math.inf
+        left = (self.options.updates - self.probes.updates) // self.probes.cost
+        return max(EXPLORING, (len(self.probes.done) + left) / 2)
+
+
+def _even_and_not(places: Sequence[Place], among: Sequence[int]) -> list[list[int]]:
+    """Of some places, those of one rate and those with a tilt, where there are any."""
+    even = [n for n in among if places[n][1] == 1.0]
+    other = [n for n in among if places[n][1] != 1.0]
+    return [group for group in (even, other) if group]
 
 
 def _divided(
@@ -208,6 +241,11 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
     length = int(0.95 * (budget - sweep) / count)
     if options.horizon is not None:
         length = min(length, options.horizon)
+    if options.horizon is not None and options.horizon < SHORTEST:
+        raise FinderError(
+            f"horizon must be at least {SHORTEST} updates, which is the shortest probe, got "
+            f"{options.horizon}."
+        )
     if length < SHORTEST:
         raise FinderError(
             f"A budget of {budget} updates is too small for one probe: give at least "

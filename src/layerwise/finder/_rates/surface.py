@@ -4,13 +4,13 @@ Single probes are noisy, above all where few labels are held out, so the lowest 
 luck. Gaussian process regression draws a smooth surface through all of them. It takes the logarithm
 of a score as the sum of
 
-- a constant,
+- a bowl over the reach, which may lie, lean and open as it likes around what is usual (``BOWL``),
 - a smooth function of where the probe was, with the length scales below,
 - a constant of the division that the probe was trained on, since some held-out data is harder,
 - noise.
 
-How much the first and the last vary is chosen among a few values, by the likelihood of what was
-measured.
+How much the smooth function and the noise vary is chosen among a few values, by the likelihood of
+what was measured.
 
 Source: C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning" (2006),
 chapters 2 and 5.
@@ -26,10 +26,12 @@ import numpy.typing as npt
 
 from layerwise.finder._curve import Floats
 
+BOWL = 0.3  # how far a score usually rises for a decade of reach away from the best
+LEANS = (0.3, 0.3, 0.2, 0.1, 0.2)  # how much reach, its square, tilt, its square, both may add
 SMOOTH = (0.5, 1.5)  # of the surface: decades of reach, and units of a tilt's place
 VARIES = (0.1, 0.2, 0.4, 0.8)  # of the surface: standard deviations of the logarithm of a score
 NOISE = (0.05, 0.1, 0.2)  # of a single probe, likewise
-DIVISION = 0.15  # of the constant of a division, likewise
+DIVISION = 0.3  # of the constant of a division, likewise
 _ANY = 10.0  # of the constant: so wide that any level is as likely
 
 
@@ -65,7 +67,7 @@ def surface(
 
     Args:
         places: Where the probes were, shape ``(probes, 2)``: the logarithm of the reach to base
-            10, and the place of the tilt.
+            10, counted from the middle of the search, and the place of the tilt.
         scores: The natural logarithm of the score of each.
         divisions: The division that each was trained on.
         asked: Where to tell the score, shape ``(n, 2)``.
@@ -81,17 +83,25 @@ def surface(
     at, wanted = np.asarray(places, np.float64), np.asarray(asked, np.float64)
     values, groups = np.asarray(scores, np.float64), np.asarray(divisions)
     near, shared = _kernel(at, at), groups[:, None] == groups[None, :]
+    leans, leans_wanted = _leans(at), _leans(wanted)
+    bowl = _ANY**2 + leans @ leans.T
+    above = values - BOWL * at[:, 0] ** 2
     best = -math.inf
     for varies, noise in product(VARIES, NOISE):
-        matrix = _ANY**2 + varies**2 * near + DIVISION**2 * shared + noise**2 * np.eye(len(at))
-        likelihood = _likelihood(matrix, values)
+        matrix = bowl + varies**2 * near + DIVISION**2 * shared + noise**2 * np.eye(len(at))
+        likelihood = _likelihood(matrix, above)
         if likelihood > best:
             best, chosen, variation = likelihood, matrix, varies
-    across = _ANY**2 + variation**2 * _kernel(wanted, at)
+    across = _ANY**2 + leans_wanted @ leans.T + variation**2 * _kernel(wanted, at)
+    prior = _ANY**2 + leans_wanted @ leans_wanted.T + variation**2 * _kernel(wanted, wanted)
     weights = np.linalg.solve(chosen, across.T)
-    return Surface(
-        weights.T @ values, _ANY**2 + variation**2 * _kernel(wanted, wanted) - across @ weights
-    )
+    return Surface(BOWL * wanted[:, 0] ** 2 + weights.T @ above, prior - across @ weights)
+
+
+def _leans(places: Floats) -> Floats:
+    """In which ways the bowl may differ from the usual one, shape ``(n, 5)``."""
+    reach, tilt = places[:, 0], places[:, 1]
+    return np.stack([reach, reach**2, tilt, tilt**2, reach * tilt], axis=1) * np.array(LEANS)
 
 
 def _kernel(one: Floats, other: Floats) -> Floats:

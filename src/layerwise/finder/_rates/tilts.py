@@ -16,14 +16,14 @@ HEAD_ALONE = -2.2  # its place on the surface, a little further out than the til
 
 
 def multipliers(tilt: float, bands: int) -> tuple[float, ...]:
-    """The multiplier of each band, from the input to the head.
+    """The multiplier of each band, from the input to the head, to three digits.
 
     Examples:
-        >>> multipliers(0.5, 3), multipliers(2, 3), multipliers(0, 3)
-        ((0.25, 0.5, 1.0), (1.0, 0.5, 0.25), (0.0, 0.0, 1.0))
+        >>> multipliers(0.5, 3), multipliers(3, 3), multipliers(0, 3)
+        ((0.25, 0.5, 1.0), (1.0, 0.333, 0.111), (0.0, 0.0, 1.0))
     """
     powers = [tilt**depth for depth in range(bands - 1, -1, -1)]
-    return tuple(power / max(powers) for power in powers)
+    return tuple(float(f"{power / max(powers):.3g}") for power in powers)
 
 
 def place(tilt: float) -> float:

@@ -170,7 +170,8 @@ def find_rates(
             bands,
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else ranks.together(held_out),
-            join=_joined,
+            # On several ranks only whole batches are divided, so that all have equally many.
+            join=_joined if ranks.size == 1 else None,
         )
 
 

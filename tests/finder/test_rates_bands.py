@@ -1,0 +1,87 @@
+"""Bands: levels pooled to a few, and rules that say their multipliers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerwise.errors import FinderError
+from layerwise.finder import Bands, check_one_rate, rules_to_search
+from layerwise.finder._rates.bands import pooled
+from layerwise.multipliers import Parameter, layer_decay, resolve
+from layerwise.schedules import linear
+
+PARTS = st.sampled_from(["a", "b", "block1", "block10", "w", "w_v", "head"])
+NAMES = st.lists(
+    st.lists(PARTS, min_size=1, max_size=3).map("/".join), min_size=1, max_size=12, unique=True
+)
+
+
+def bands_of(names: list[str], rules: dict[str, float] | None = None, most: int = 5) -> Bands:
+    plan = resolve([Parameter(name) for name in names], rules_to_search(rules))
+    return Bands.of(plan, most, rules)
+
+
+@given(NAMES, st.data())
+def test_rules_give_each_parameter_its_multiplier(names: list[str], data: st.DataObject) -> None:
+    cut = data.draw(st.lists(st.integers(0, 3), min_size=len(names), max_size=len(names)))
+    kept = data.draw(st.integers(0, 2))
+    members = [[n for n, place in zip(names, cut, strict=True) if place == band] for band in (0, 1)]
+    others = [n for n, place in zip(names, cut, strict=True) if place > 1]
+    bands = Bands(tuple(map(tuple, members)), fixed=dict.fromkeys(others[:kept], 0.5))
+    rules = bands.rules([0.25, 3.0])
+    plan = resolve([Parameter(n) for n in names if n not in others], rules, strict=False)
+    wanted = {n: m for ns, m in zip(members, (0.25, 3.0), strict=True) for n in ns}
+    assert {row.parameter.name: row.value for row in plan.rows} == wanted
+    # A rule says nothing of what is not in a band.
+    rest = resolve([Parameter(n) for n in others[:kept]], rules, strict=False)
+    assert all(row.value == 1.0 for row in rest.rows) or bool(set(rules) & set(names))
+
+
+def test_few_keys_say_it() -> None:
+    names = ["body/0/kernel", "body/0/bias", "body/1/kernel", "body/1/bias", "head/kernel"]
+    bands = bands_of(names)
+    assert bands.rules([0.25, 0.5, 1.0]) == {"body/0/": 0.25, "body/1/": 0.5}
+    assert bands.rules([1.0, 1.0, 1.0]) == {}
+    assert bands.rules([0.0, 0.0, 1.0]) == {"body/0/": 0.0, "body/1/": 0.0}
+    assert bands.names == ("body/0", "body/1", "head")
+
+
+def test_given_rules_are_kept_and_their_parameters_are_in_no_band() -> None:
+    bands = bands_of(["stem/kernel", "body/kernel", "head/kernel"], {"stem": 0.0})
+    assert bands.parameters == (("body/kernel",), ("head/kernel",))
+    assert bands.fixed == {"stem/kernel": 0.0}
+    assert bands.rules([0.5, 1.0]) == {"body/": 0.5, "stem": 0.0}
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_pooled_bands_are_neighbours_and_about_equal(levels: int, most: int) -> None:
+    bands = pooled([[str(level)] for level in range(levels)], most)
+    assert [name for band in bands for name in band] == [str(level) for level in range(levels)]
+    assert len(bands) == min(levels, most)
+    if len(bands) > 1:
+        assert bands[-1] == [str(levels - 1)]
+        sizes = [len(band) for band in bands[:-1]]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (layer_decay(0.5), r"^rules=layer_decay\(0\.5\) must be a mapping of keys to numbers"),
+        ({"head": linear(1, 0, 10)}, r"^The multiplier of 'head' must be a number, .* linear"),
+        ({"head": lambda step: 1.0}, r"^The multiplier of 'head' must be a number"),
+    ],
+)
+def test_only_numbers_can_be_kept(rules: object, message: str) -> None:
+    with pytest.raises(FinderError, match=message):
+        rules_to_search(rules)  # type: ignore[arg-type]
+
+
+def test_something_has_to_be_left_to_search() -> None:
+    with pytest.raises(FinderError, match=r"^There is nothing to search: every parameter"):
+        bands_of(["stem/kernel", "head/kernel"], {"stem": 0.0, "head": 1.0})
+
+
+def test_an_optimizer_with_several_rates_is_refused() -> None:
+    with pytest.raises(FinderError, match=r"rates of its own .*\(body: 0\.1, head: 1\)"):
+        check_one_rate({"body": 0.1, "head": 1.0})

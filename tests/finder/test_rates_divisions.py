@@ -1,0 +1,161 @@
+"""Divisions: what is held out is never trained on, and classes are divided alike."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerwise.errors import FinderError
+from layerwise.finder._rates.divisions import divisions
+
+OPTIONS: dict[str, Any] = {"needed": 20, "count": 3, "share": 0.3, "seed": 0, "most": 10}
+
+
+def data(examples: int, batch: int = 8, classes: int = 3) -> list[tuple[Any, Any]]:
+    x, y = np.arange(examples), np.arange(examples) % classes
+    return [(x[i : i + batch], y[i : i + batch]) for i in range(0, examples, batch)]
+
+
+def numbers_in(batches: Any) -> set[int]:
+    return {int(number) for x, *_ in batches for number in x}
+
+
+@given(st.integers(24, 90), st.integers(2, 12), st.floats(0.2, 0.6))
+def test_no_example_is_on_both_sides(examples: int, batch: int, share: float) -> None:
+    options = OPTIONS | {"needed": 50, "share": share, "most": 50}
+    for division in divisions(data(examples, batch), np.concatenate, **options):
+        trained = numbers_in(division.item(n) for n in range(60))
+        held_out = numbers_in(division.held_out)
+        assert trained.isdisjoint(held_out)
+        assert len(trained) + len(held_out) >= examples - len(division.held_out)
+        assert abs(len(held_out) / examples - share) < 0.5 * share + 3 / examples
+        sizes = {len(x) for x, _ in division.held_out}
+        assert len(sizes) == 1  # or something would be compiled anew
+
+
+def test_each_class_is_held_out_alike() -> None:
+    for division in divisions(data(60, classes=3), np.concatenate, **OPTIONS):
+        held_out = np.concatenate([y for _, y in division.held_out])
+        assert np.bincount(held_out).tolist() == [6, 6, 6]
+
+
+def test_divisions_differ_and_come_again_with_the_seed() -> None:
+    first, again = (
+        [numbers_in(d.held_out) for d in divisions(data(60), np.concatenate, **OPTIONS)]
+        for _ in range(2)
+    )
+    assert first == again
+    assert len({frozenset(numbers) for numbers in first}) == 3
+    options = OPTIONS | {"seed": 1}
+    other = [numbers_in(d.held_out) for d in divisions(data(60), np.concatenate, **options)]
+    assert other != first
+
+
+def test_each_time_through_has_a_new_order() -> None:
+    division = divisions(data(40), np.concatenate, **OPTIONS)[0]
+    size = len(numbers_in([division.item(0)]))
+    epoch = 28 // size
+    orders = [
+        [int(n) for b in range(e * epoch, (e + 1) * epoch) for n in division.item(b)[0]]
+        for e in range(2)
+    ]
+    assert orders[0] != orders[1]
+    assert division.item(3)[0].tolist() == division.item(3)[0].tolist()
+
+
+class Named(NamedTuple):
+    x: Any
+    y: Any
+
+
+@pytest.mark.parametrize("kind", ["mapping", "nested", "named", "list"])
+def test_batches_keep_their_form(kind: str) -> None:
+    made: dict[str, Any] = {
+        "mapping": lambda x, y: {"x": x, "labels": y},
+        "nested": lambda x, y: ({"a": x, "b": [x, x]}, y),
+        "named": Named,
+        "list": lambda x, y: [x, y],
+    }
+    source = [made[kind](x, y) for x, y in data(40)]
+    division = divisions(source, np.concatenate, **OPTIONS)[0]
+    item = division.item(0)
+    assert type(item) is type(source[0])
+    x, y = (item["x"], item["labels"]) if kind == "mapping" else item
+    first = x["a"] if kind == "nested" else x
+    assert (first % 3 == y).all()
+    if kind == "nested":
+        assert (x["b"][1] == first).all()
+
+
+@pytest.mark.parametrize("kind", ["no join", "ragged", "other shapes", "plain numbers"])
+def test_what_cannot_be_taken_apart_is_divided_by_batches(kind: str) -> None:
+    source: list[Any] = data(80)
+    if kind == "ragged":
+        source = [(x, y, x[:3]) for x, y in source]
+    if kind == "other shapes":
+        source = [(np.zeros((len(x), n + 1)), x, y) for n, (x, y) in enumerate(source)]
+    if kind == "plain numbers":
+        source = list(range(10))
+    join = None if kind == "no join" else np.concatenate
+    division = divisions(source, join, **OPTIONS)[0]
+    trained = {id(division.item(n)) for n in range(30)}
+    assert trained.isdisjoint(map(id, division.held_out))
+    assert len(trained) + len(division.held_out) == 10
+    assert len(division.held_out) == 3
+
+
+def test_of_much_data_only_as_much_is_drawn_as_is_needed() -> None:
+    drawn = 0
+
+    def endless() -> Any:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield np.arange(4) + 4 * drawn, np.arange(4) % 2
+
+    found = divisions(endless(), np.concatenate, **OPTIONS | {"most": 2})
+    assert drawn == 22
+    assert all(len(division.held_out) == 2 for division in found)
+    assert len(numbers_in(found[0].item(n) for n in range(20))) == 80
+
+
+def test_given_batches_are_held_out_and_all_else_is_trained_on() -> None:
+    given_ = [(np.array([100, 101]), np.array([0, 1]))]
+    for division in divisions(data(40), np.concatenate, held_out=given_, **OPTIONS):
+        assert numbers_in(division.held_out) == {100, 101}
+        assert numbers_in(division.item(n) for n in range(20)) == set(range(40))
+
+
+def test_one_hot_labels_are_classes() -> None:
+    source = [(x, np.eye(3)[y]) for x, y in data(60)]
+    division = divisions(source, np.concatenate, **OPTIONS)[0]
+    assert sum(y.sum(axis=0) for _, y in division.held_out).tolist() == [6, 6, 6]
+
+
+@pytest.mark.parametrize("join", [np.concatenate, None], ids=["examples", "batches"])
+def test_nothing_to_hold_out(join: Any) -> None:
+    with pytest.raises(FinderError, match=r"^The data has only .*nothing can be held out .*held_o"):
+        divisions([(np.arange(1), np.zeros(1))], join, **OPTIONS)
+
+
+def test_no_data() -> None:
+    with pytest.raises(FinderError, match=r"^The data has no batch: pass a loader"):
+        divisions([], np.concatenate, **OPTIONS)
+    with pytest.raises(FinderError, match=r"^held_out has no batch: pass at least one, or None\.$"):
+        divisions(data(40), np.concatenate, held_out=[], **OPTIONS)
+
+
+@pytest.mark.parametrize("rare", [0, 1], ids=["all alike", "one other"])
+def test_one_class_alone_is_refused(rare: int) -> None:
+    x, y = np.arange(40), np.zeros(40, int)
+    y[:rare] = 1
+    with pytest.raises(FinderError, match=r"part of a division has examples of one class only, 0"):
+        divisions([(x, y)], np.concatenate, **OPTIONS)
+
+
+def test_numbers_to_regress_on_are_no_classes() -> None:
+    x = np.arange(40)
+    assert divisions([(x, np.zeros(40))], np.concatenate, **OPTIONS)
+    assert divisions([(x, x)], np.concatenate, **OPTIONS)

@@ -1,0 +1,243 @@
+"""search_rates: what it answers where the answer is known, its budget, and how it ends."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerwise.errors import FinderError
+from layerwise.finder import Bands, QuadraticBands, RatesOptions, search_rates
+from layerwise.finder._rates.search import lengths
+
+TWO = Bands((("body",), ("head",)))
+FIVE = Bands(tuple((f"layer{n}",) for n in range(5)))
+QUIET: dict[str, Any] = {"progress": False}
+
+
+class Misled(QuadraticBands):
+    """A bowl whose bands are drawn to other goals by what is trained on than by what is held out.
+
+    The bands in ``misled`` lose by every step that they take.
+    """
+
+    def __init__(self, bands: int, misled: set[int]) -> None:
+        super().__init__([1.0] * bands, start=1.0, noise=0.05)
+        self.misled = [n in misled for n in range(bands)]
+
+    def train(self, batch: Any, rates: Any) -> float:
+        goals, self.goals = self.goals, np.where(self.misled, 4.0, 0.0)
+        try:
+            return super().train(batch, rates)
+        finally:
+            self.goals = goals
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        goals, self.goals = self.goals, np.where(self.misled, 1.0, 0.0)
+        try:
+            return super().score(batches, stretch) + 0.01
+        finally:
+            self.goals = goals
+
+
+def test_only_the_head_where_the_body_is_misled() -> None:
+    found = search_rates(Misled(5, {0, 1, 2, 3}), range(500), FIVE, **QUIET)
+    assert found.tilt == 0.0
+    assert dict(found.rules) == {f"layer{n}": 0.0 for n in range(4)}
+    assert found.reason.startswith("Only the head, nothing below gains: ")
+    assert found.gain > 2 * found.gain_error > 0
+
+
+def test_early_layers_faster_where_later_ones_are_misled() -> None:
+    found = search_rates(Misled(5, {2, 3, 4}), range(500), FIVE, **QUIET)
+    assert found.tilt > 1
+    multipliers = [band.multiplier for band in found.bands]
+    assert multipliers == sorted(multipliers, reverse=True)
+    assert "early layers" in found.reason
+
+
+def test_one_rate_where_nothing_differs() -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.tilt == 1.0
+    assert dict(found.rules) == {}
+    assert found.reason.startswith("One rate is as good: ")
+    assert 0.05 < (found.learning_rate or 0) < 1.5
+    assert found.single_rate == found.learning_rate
+
+
+def test_one_band_has_one_rate() -> None:
+    found = search_rates(QuadraticBands([1.0]), range(500), Bands((("all",),)), **QUIET)
+    assert {probe.tilt for probe in found.probes} == {1.0}
+    assert dict(found.rules) == {}
+    assert found.reason.startswith("There is one band, so one rate")
+
+
+class Counting(QuadraticBands):
+    """Counts updates and scored batches over the whole search."""
+
+    taken = 0
+
+    def train(self, batch: Any, rates: Any) -> float:
+        self.taken += 1
+        return super().train(batch, rates)
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        self.taken += len(batches)
+        return super().score(batches, stretch)
+
+
+@pytest.mark.parametrize("budget", [100, 300, 1000, 3000])
+def test_the_budget_is_kept_and_told(budget: int) -> None:
+    trainer = Counting([1.0] * 5)
+    found = search_rates(trainer, range(100), FIVE, budget=budget, **QUIET)
+    assert trainer.taken == found.updates <= budget
+    assert found.updates > 0.6 * budget
+    assert sum(probe.updates for probe in found.probes) < found.updates
+
+
+def test_probes_are_no_longer_than_the_training() -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(100), FIVE, horizon=40, **QUIET)
+    assert max(probe.updates for probe in found.probes) < 40 + 30
+    assert len(found.probes) > 15
+    assert "40 updates" in found.training
+    assert RatesOptions(horizon=9000).updates == 3000
+
+
+def test_everything_is_as_it_was() -> None:
+    trainer = QuadraticBands([1.0] * 5)
+    trainer.train((0,), [0.1] * 5)
+    weights, updates = trainer.snapshot()
+    search_rates(trainer, range(100), FIVE, budget=300, **QUIET)
+    assert trainer.weights.tolist() == weights.tolist()
+    assert trainer.updates == updates
+
+
+def test_the_same_again() -> None:
+    first, again = (
+        search_rates(QuadraticBands([1.0] * 5), range(100), FIVE, budget=400, **QUIET)
+        for _ in range(2)
+    )
+    assert first == again
+    other = search_rates(QuadraticBands([1.0] * 5), range(100), FIVE, budget=400, seed=1, **QUIET)
+    assert other.probes != first.probes
+
+
+class Ending(QuadraticBands):
+    """Raises after some updates."""
+
+    def __init__(self, error: type[BaseException], after: int) -> None:
+        super().__init__([1.0] * 5)
+        self.error, self.left = error, after
+
+    def train(self, batch: Any, rates: Any) -> float:
+        self.left -= 1
+        if not self.left:
+            raise self.error
+        return super().train(batch, rates)
+
+
+def test_interrupted_it_answers_with_what_it_has() -> None:
+    trainer = Ending(KeyboardInterrupt, 600)
+    found = search_rates(trainer, range(100), FIVE, **QUIET)
+    assert found.ended == "stopped by the user"
+    assert found.learning_rate is not None
+    assert 2 < len(found.probes) < 10
+    assert trainer.weights.tolist() == [3.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("error", "after"), [(KeyboardInterrupt, 50), (ZeroDivisionError, 50), (ZeroDivisionError, 600)]
+)
+def test_what_ends_it_leaves_everything_as_it_was(error: type[BaseException], after: int) -> None:
+    trainer = Ending(error, after)
+    with pytest.raises(error):
+        search_rates(trainer, range(100), FIVE, **QUIET)
+    assert trainer.weights.tolist() == [3.0] * 5
+
+
+class Broken(QuadraticBands):
+    """Gives losses of one kind only."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__([1.0] * 5)
+        self.loss = loss
+
+    def train(self, batch: Any, rates: Any) -> float:
+        super().train(batch, rates)
+        return self.loss
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        return self.loss
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1.0, 0.0, -3.0])
+def test_without_an_answer_it_says_so(loss: float) -> None:
+    found = search_rates(Broken(loss), range(100), FIVE, budget=300, **QUIET)
+    assert found.learning_rate is None
+    assert dict(found.rules) == {}
+    assert found.rates == {}
+    if math.isfinite(loss):
+        assert found.reason.startswith("Nothing to gain: ")
+    else:
+        assert "NaN or infinite" in found.reason
+
+
+class Negative(QuadraticBands):
+    """Has losses below 0, as log-likelihoods have."""
+
+    def train(self, batch: Any, rates: Any) -> float:
+        return super().train(batch, rates) - 50
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        return super().score(batches, stretch) - 50
+
+
+def test_losses_may_be_negative() -> None:
+    found = search_rates(Negative([1.0] * 5), range(100), FIVE, **QUIET)
+    assert 0.05 < (found.learning_rate or 0) < 1.5
+    assert min(probe.score for probe in found.probes) < -45
+
+
+def test_slopes_say_which_band_wants_to_go_further() -> None:
+    # At one rate for all, the first band, which is flat, is far from its goal.
+    trainer = QuadraticBands([0.02, 1.0], noise=0.0)
+    found = search_rates(trainer, range(100), TWO, budget=1500, **QUIET)
+    measured = [probe for probe in found.probes if probe.slopes and probe.tilt == 1.0]
+    probe = measured[0]
+    flat, steep = probe.slopes
+    assert flat is not None
+    assert steep is not None
+    assert flat < -0.001 < steep + 0.001
+    assert found.bands[0].slope is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 0}, r"^budget must be a whole number of at least 1, got 0\.$"),
+        ({"budget": 20}, r"^A budget of 20 updates is too small for one probe"),
+        ({"horizon": 5}, r"^horizon must be at least 10 .* got 5"),
+        ({"share": 1.0}, r"^share must be below 1, got 1\.0"),
+        ({"share": 0.0}, r"^share must be a finite number above 0, got 0\.0\.$"),
+        ({"low": 2.0, "high": 1.0}, r"^low=2\.0 must be below high=1\.0: "),
+        ({"most_bands": 0}, r"^most_bands must be a whole number of at least 1, got 0\.$"),
+        ({"divisions": 0}, r"^divisions must be a whole number of at least 1, got 0\.$"),
+        ({"seed": -1}, r"^seed must be a whole number of at least 0, got -1\.$"),
+        ({"memory": "disk"}, r"^memory must be one of 'device', 'host', got 'disk'\.$"),
+        ({"accumulate": 0}, r"^accumulate must be a whole number of at least 1, got 0\.$"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    trainer = QuadraticBands([1.0] * 5)
+    with pytest.raises(FinderError, match=message):
+        search_rates(trainer, range(100), FIVE, **QUIET | options)
+    assert trainer.updates == 0
+
+
+@pytest.mark.parametrize("budget", [300, 1000, 1500, 3000, 10_000])
+def test_more_budget_is_more_and_longer_probes(budget: int) -> None:
+    sweep, length = lengths(RatesOptions(budget=budget))
+    less, shorter = lengths(RatesOptions(budget=budget // 2))
+    assert sweep >= less
+    assert length > shorter
+    assert budget // length > (budget // 2) // shorter or budget < 1000

@@ -1,0 +1,71 @@
+"""The smoothed surface: what a joint normal distribution says, by another way."""
+
+import numpy as np
+import pytest
+
+from layerwise.finder._rates import surface as module
+from layerwise.finder._rates.surface import surface
+
+
+def by_precision(
+    places: np.ndarray, values: np.ndarray, divisions: np.ndarray, asked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance given the values, from the inverse of the covariance of everything."""
+    (varies,), (noise,) = module.VARIES, module.NOISE
+    everywhere = np.concatenate([places, asked])
+    apart = (everywhere[:, None] - everywhere[None]) / np.array(module.SMOOTH)
+    joint = 100.0 + varies**2 * np.exp(-np.square(apart).sum(-1) / 2)
+    reach, tilt = everywhere.T
+    for lean, term in zip(
+        module.LEANS, (reach, reach**2, tilt, tilt**2, reach * tilt), strict=True
+    ):
+        joint += np.outer(lean * term, lean * term)
+    number = len(places)
+    joint[:number, :number] += noise**2 * np.eye(number)
+    joint[:number, :number] += module.DIVISION**2 * (divisions[:, None] == divisions[None])
+    joint += 1e-9 * np.eye(len(joint))
+    precision = np.linalg.inv(joint)
+    covariance = np.linalg.inv(precision[number:, number:])
+    usual = module.BOWL * reach**2
+    mean = -covariance @ precision[number:, :number] @ (values - usual[:number])
+    return usual[number:] + mean, covariance
+
+
+def test_it_is_the_conditional_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VARIES", (0.4,))
+    monkeypatch.setattr(module, "NOISE", (0.1,))
+    random = np.random.default_rng(0)
+    places, asked = random.uniform(-1, 1, (8, 2)), random.uniform(-1, 1, (5, 2))
+    values, divisions = random.normal(0, 0.4, 8), np.arange(8) % 3
+    found = surface(places, values.tolist(), divisions.tolist(), asked)
+    mean, covariance = by_precision(places, values, divisions, asked)
+    # The joint matrix is badly conditioned: its constant is 10,000 times its noise.
+    np.testing.assert_allclose(found.mean, mean, atol=1e-4)
+    np.testing.assert_allclose(found.covariance, covariance, atol=1e-4)
+
+
+def test_differences_are_surer_than_levels() -> None:
+    found = surface([[0, 0], [0.1, 0]], [1.0, 0.5], [0, 0], [[0, 0], [0.1, 0]])
+    difference, error = found.difference(0, 1)
+    assert error < found.error.min()
+    assert 0 < difference < 0.5  # smoothed
+
+
+def test_a_division_that_is_hard_is_no_bad_place() -> None:
+    # The same three places in two divisions, one of which is harder by 0.4.
+    places = [[-0.5, 0], [0, 0], [0.5, 0]] * 2
+    values = [0.2, 0.0, 0.2, 0.6, 0.4, 0.6]
+    found = surface(places, values, [0, 0, 0, 1, 1, 1], places[:3])
+    assert found.mean.argmin() == 1
+    once = surface([*places[:3], [0, 0]], [0.2, 0.0, 0.2, 0.4], [0, 0, 0, 1], places[:3])
+    assert once.mean.argmin() == 1
+
+
+def test_noise_is_seen() -> None:
+    random = np.random.default_rng(1)
+    places = [[0.0, 0.0]] * 12
+    errors = [
+        surface(places, random.normal(0, noise, 12).tolist(), [0] * 12, places[:1]).error[0]
+        for noise in (0.01, 0.3)
+    ]
+    assert errors[0] < errors[1]

@@ -1,0 +1,301 @@
+"""find_rates on PyTorch: each band at its own rate, what is kept, and nothing left behind."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from layerwise import layer_decay
+from layerwise.errors import FinderError, MultiplierError
+from layerwise.torch import find_rates, layers_of, param_groups
+from layerwise.torch._finder.bands_trainer import BandOf, groups_by_band
+from tests._support.torch.finding import (
+    OPTIMIZERS,
+    fingerprint,
+    loss_function,
+    make_loader,
+    make_searched,
+    seed_all,
+)
+from tests._support.torch.networks import bits, make_batch, make_network
+
+QUIET: dict[str, Any] = {"budget": 120, "progress": False}
+
+
+def make_data(number: int = 12) -> list[Any]:
+    return [make_batch(step) for step in range(number)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_bands_train_as_one_optimizer_for_each_would(name: str) -> None:
+    together, apart = make_network(), make_network()
+    optimizer = OPTIMIZERS[name](together.parameters())
+    groups = [list(layer.parameters()) for layer in apart.children()]
+    single = [OPTIMIZERS[name](group) for group in groups]
+    rates = [0.01, 0.1][: len(groups)]
+    band_of = {
+        id(tensor): BandOf(band)
+        for band, layer in enumerate(together.children())
+        for tensor in layer.parameters()
+    }
+    with groups_by_band(optimizer, band_of) as bands:
+        assert [b.band for b in bands] == list(range(len(groups)))
+        for x, y in make_data(5):
+            for group, b in zip(optimizer.param_groups, bands, strict=True):
+                assert b.band is not None
+                _set(group, rates[b.band])
+            for one, rate in zip(single, rates, strict=True):
+                _set(one.param_groups[0], rate)
+            for model, steps in ((together, [optimizer]), (apart, single)):
+                model.zero_grad()
+                loss_function(model(x), y).backward()
+                for one in steps:
+                    one.step()
+    assert bits(together.parameters()) == bits(apart.parameters())
+    assert len(optimizer.param_groups) == 1
+
+
+def _set(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+@pytest.mark.parametrize("steps", [0, 3], ids=["new", "trained"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_everything_is_as_it_was(name: str, steps: int) -> None:
+    model, optimizer = make_searched(name, steps)
+    model.backbone[1].eval()
+    loader = make_loader(generator=torch.Generator().manual_seed(3))
+    before = fingerprint(model, optimizer, loader.generator)
+    found = find_rates(model, optimizer, loss_function, loader, **QUIET)
+    assert fingerprint(model, optimizer, loader.generator) == before
+    assert 0 < found.updates <= 120
+
+
+class BoomError(Exception):
+    """What a loss raises in a test."""
+
+
+@pytest.mark.parametrize("after", [3, 40, 90])
+@pytest.mark.parametrize("error", [BoomError, KeyboardInterrupt])
+def test_whatever_ends_it_leaves_everything_as_it_was(
+    after: int, error: type[BaseException]
+) -> None:
+    model, optimizer = make_searched(steps=2)
+    before = fingerprint(model, optimizer)
+    calls = 0
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == after:
+            raise error
+        return loss_function(outputs, targets)
+
+    if error is KeyboardInterrupt and after == 90:
+        found = find_rates(model, optimizer, loss, make_loader(), **QUIET)
+        assert found.ended == "stopped by the user"
+        assert found.probes
+    else:
+        with pytest.raises(error):
+            find_rates(model, optimizer, loss, make_loader(), **QUIET)
+    assert fingerprint(model, optimizer) == before
+
+
+def test_the_same_seeds_and_data_give_the_same_answer() -> None:
+    found = []
+    for _ in range(2):
+        model, optimizer = make_searched()
+        seed_all()
+        found.append(find_rates(model, optimizer, loss_function, make_loader(), **QUIET))
+    assert found[0] == found[1]
+
+
+def test_held_out_losses_are_those_of_evaluation_mode() -> None:
+    model, optimizer = make_searched("SGD")
+    modes: list[tuple[bool, bool]] = []
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        modes.append((model.training, outputs.requires_grad))
+        return loss_function(outputs, targets)
+
+    found = find_rates(model, optimizer, loss, make_loader(), **QUIET)
+    assert set(modes) == {(True, True), (False, False)}
+    x, y = make_batch(0, samples=64)
+    held_out = [(x[:16], y[:16])]
+    again = find_rates(model, optimizer, loss_function, make_loader(), held_out=held_out, **QUIET)
+    model.eval()
+    assert again.untrained == (pytest.approx(float(loss_function(model(x[:16]), y[:16]))),) * 4
+    assert found.untrained != again.untrained
+
+
+def test_rules_are_kept_and_a_frozen_layer_does_not_move() -> None:
+    model, optimizer = make_searched("SGD")
+    seen: list[Any] = []
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        seen.append(model.backbone[0].weight.detach().clone())
+        return loss_function(outputs, targets)
+
+    rules = {"backbone.0": 0.0}
+    found = find_rates(model, optimizer, loss, make_loader(), rules=rules, **QUIET)
+    assert all(torch.equal(weight, seen[0]) for weight in seen)
+    assert found.rules["backbone.0"] == 0.0
+    names = [name for band in found.bands for name in band.parameters]
+    assert names == ["backbone.1.weight", "backbone.1.bias", "head.weight", "head.bias"]
+    groups = param_groups(model, found.rules, lr=found.learning_rate or 1.0)
+    frozen = {row.parameter.name for row in groups.plan.rows if row.frozen}
+    assert {"backbone.0.weight", "backbone.0.bias"} <= frozen
+
+
+def test_a_rule_has_its_share_of_the_base_rate() -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    first, *_ = model.children()
+    rates: set[float] = set()
+
+    def step(batch: Any) -> Any:
+        groups = {id(g["params"][0]): g["lr"] for g in optimizer.param_groups}
+        first_rate = groups[id(next(iter(first.parameters())))]
+        if first_rate:
+            rates.add(round(first_rate / max(groups.values()), 6))
+        optimizer.zero_grad()
+        loss = loss_function(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    name = next(iter(dict(model.named_children())))
+    find_rates(model, optimizer, None, make_data(), step=step, rules={name: 0.25}, **QUIET)
+    assert rates == {0.25}
+
+
+def test_given_layers_are_the_bands() -> None:
+    model, optimizer = make_searched("SGD")
+    layers = [["backbone.0", "backbone.1"], ["head"]]
+    found = find_rates(model, optimizer, loss_function, make_loader(), layers=layers, **QUIET)
+    assert [band.name for band in found.bands] == ["backbone", "head"]
+    known = layers_of(model)
+    pooled = find_rates(model, optimizer, loss_function, make_loader(), most_bands=1, **QUIET)
+    assert [len(band.parameters) for band in pooled.bands] == [sum(map(len, known))]
+
+
+@pytest.mark.parametrize("kind", ["mapping", "one tensor", "accumulated", "step", "held out"])
+def test_other_ways_to_give_data(kind: str) -> None:
+    model = make_network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    before = fingerprint(model, optimizer)
+    data: Any = make_data()
+    options: dict[str, Any] = dict(QUIET)
+    loss: Any = loss_function
+    network: Any = model
+    if kind == "mapping":
+        network = Keyword(model)
+        data = [{"x": x, "labels": y} for x, y in data]
+        loss = lambda outputs, batch: loss_function(outputs, batch["labels"])  # noqa: E731
+    if kind == "one tensor":
+        data = [x for x, _ in data]
+        loss = lambda outputs, x: (outputs**2).mean()  # noqa: E731
+    if kind == "accumulated":
+        options["accumulate"] = 2
+    if kind == "held out":
+        options["held_out"] = data[:2]
+        data = iter(data[2:])
+    if kind == "step":
+        loss, options["step"] = None, make_step(model, optimizer)
+    found = find_rates(network, optimizer, loss, data, **options)
+    assert fingerprint(model, optimizer) == before
+    assert found.probes
+
+
+class Keyword(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, labels: Tensor) -> Any:
+        return self.inner(x)
+
+
+def make_step(model: nn.Module, optimizer: Any) -> Callable[[Any], Any]:
+    def step(batch: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_function(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def test_slopes_are_the_derivative_of_the_held_out_loss() -> None:
+    """Against the gradient of the held-out loss times the way that the weights went."""
+    model = make_network().double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = [(x.double(), y) for x, y in make_data()]
+    held_out = [(x.double(), y) for x, y in [make_batch(99)]]
+    start = [tensor.detach().clone() for tensor in model.parameters()]
+    found = find_rates(
+        model, optimizer, loss_function, iter(data * 10), held_out=held_out, most_bands=1, **QUIET
+    )
+    probe = next(probe for probe in found.probes if probe.slopes)
+    random = np.random.default_rng([0, probe.division])
+    order = random.permutation(sum(len(x) for x, _ in data * 10))
+    assert len(order)
+    # The probe again, by hand: the same rate on the same batches is what the search trained.
+    losses = [p.score for p in found.probes if math.isfinite(p.score)]
+    assert min(losses) < found.untrained[0]
+    (slope,) = probe.slopes
+    assert slope is not None
+    assert [torch.equal(a, b) for a, b in zip(start, model.parameters(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rules": layer_decay(0.5)}, FinderError, r"^rules=layer_decay"),
+        ({"rules": {"": 0.0}}, MultiplierError, r"."),
+        ({"rules": {"backbon_": 0.5}}, MultiplierError, r"backbon_"),
+        ({"layers": [["backbone", "head"], ["head"]]}, MultiplierError, r"'head' in two levels"),
+        ({"budget": 10}, FinderError, r"^A budget of 10 updates is too small for one probe"),
+        ({"held_out": []}, FinderError, r"^held_out has no batch"),
+        ({"share": 2}, FinderError, r"^share must be below 1"),
+        ({"rules": {"backbone": 0.0, "head": 0.0}}, FinderError, r"^There is nothing to search"),
+    ],
+)
+def test_bad_input_changes_nothing(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    model, optimizer = make_searched("SGD")
+    before = fingerprint(model, optimizer)
+    with pytest.raises(error, match=message):
+        find_rates(model, optimizer, loss_function, make_loader(), **QUIET | options)
+    assert fingerprint(model, optimizer) == before
+
+
+def test_optimizers_that_cannot_have_several_rates() -> None:
+    model = make_network()
+    with pytest.raises(FinderError, match=r"^LBFGS has one group and one rate"):
+        find_rates(model, torch.optim.LBFGS(model.parameters()), None, make_data(), step=len)
+    groups = param_groups(model, layer_decay(0.5), lr=0.1)
+    with pytest.raises(FinderError, match=r"rates of its own for parts of the model"):
+        find_rates(model, torch.optim.SGD(groups), loss_function, make_data(), **QUIET)
+
+
+def test_one_class_and_nothing_to_hold_out() -> None:
+    model, optimizer = make_searched("SGD")
+    x, y = make_batch(0, samples=64)
+    with pytest.raises(FinderError, match="examples of one class only, 1"):
+        find_rates(model, optimizer, loss_function, [(x, torch.ones_like(y))], **QUIET)
+    with pytest.raises(FinderError, match=r"nothing can be held out"):
+        find_rates(model, optimizer, loss_function, [(x[:1], y[:1])], **QUIET)
+    for tensor in model.parameters():
+        tensor.requires_grad_(False)
+    with pytest.raises(FinderError, match=r"^There is nothing to search"):
+        find_rates(model, optimizer, loss_function, make_loader(), **QUIET)
