@@ -103,6 +103,7 @@ NOT_ON_THE_FACADE = {
     "rules_to_config",
     "scale_steps",
     "search",
+    "skip",
     "slide",
     "smooth",
     "steepest",

@@ -113,6 +113,13 @@ class Clock(Generic[A]):
             part = self.xp.where(self.whole < n, part * 0, part)
         return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
 
+    def later(self, n: int) -> "Clock[A]":
+        """Return a clock that shows ``n`` where this one starts; at most the largest integer."""
+        if self.xp.largest is None:
+            return replace(self, whole=self.whole + float(n))
+        n = min(n, self.xp.largest)
+        return replace(self, whole=self.xp.minimum(self.whole, self.xp.largest - n) + n)
+
     def cycle(self, n: int) -> "tuple[A, Clock[A]]":
         """Return how many cycles of ``n`` steps are over, and the clock within this one."""
         if self._beyond(n):

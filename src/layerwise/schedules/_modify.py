@@ -1,4 +1,4 @@
-"""Schedules made of one other, by its methods: clamp, delay, cut, repeat, scale_steps."""
+"""Schedules made of one other, by its methods: clamp, delay, skip, cut, repeat, scale_steps."""
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -122,6 +122,42 @@ class delay(_Modified):
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.since(self.steps))
+
+
+@dataclass(frozen=True, repr=False)
+class skip(_Modified):
+    r"""A schedule that starts in the middle: ``a.skip(steps)``.
+
+    $$f(s) = a(s + \text{steps})$$
+
+    Args:
+        schedule: The schedule.
+        steps: The number of its first steps to leave out, at least 0. If that is all of them, no
+            steps are left, and it may only stand among others in ``>>``.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> from layerwise.schedules import cosine, linear, warmup
+        >>> schedule = linear(10).skip(4)
+        >>> schedule(0), schedule(1), schedule(6), schedule.length
+        (0.6, 0.5, 0.0, 6)
+        >>> warmup(100).skip(80) >> cosine(900)
+        warmup(100).skip(80) >> cosine(900)
+    """
+
+    steps: int
+
+    def _check_arguments(self) -> None:
+        self._check_whole("steps", at_least=0)
+
+    def _length_of(self, inner: int | None) -> int | None:
+        return None if inner is None else max(inner - self.steps, 0)
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return self.schedule.evaluate(clock.later(self.steps))
 
 
 @dataclass(frozen=True, repr=False)

@@ -193,6 +193,10 @@ class Schedule(Configurable, ABC):
         """Start ``steps`` steps later. See ``schedules.delay``."""
         return _combined("delay", self, steps)
 
+    def skip(self, steps: int) -> "Schedule":
+        """Start in the middle, ``steps`` steps later on. See ``schedules.skip``."""
+        return _combined("skip", self, steps)
+
     def repeat(self, times: int | None = None, decay: float = 1.0) -> "Schedule":
         """Start again at the end, ``times`` times in all, or for ever. See ``schedules.repeat``."""
         return _combined("repeat", self, times, decay)

@@ -64,6 +64,10 @@ class Namespace(ABC, Generic[A]):
     """The sine of floats."""
     sqrt: Callable[[A], A]
     """The square root of floats."""
+    expm1: Callable[[A], A]
+    """``exp(x) - 1`` of floats, with all digits near 0."""
+    log1p: Callable[[A], A]
+    """``log(1 + x)`` of floats, with all digits near 0."""
 
     def for_user(self, step: A) -> A:
         """Return the step as a user's function can compute with it."""
