@@ -179,7 +179,8 @@ def test_the_table_has_every_argument_and_the_good_ones_are_good(call):
 
 
 def test_the_table_has_every_shape():
-    combinators = {"then", "product", "clamp", "delay", "skip", "cut", "repeat", "scale_steps"}
+    one = {"by", "clamp", "delay", "skip", "cut", "repeat", "scale_steps"}
+    combinators = {"then", "product", *one}
     found = {
         name
         for name in schedules.__all__

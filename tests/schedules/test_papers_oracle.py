@@ -170,7 +170,7 @@ def test_cosine_annealing_warmup_restarts():
     np.testing.assert_allclose(ours(np.arange(400)), expected, rtol=RELATIVE)
 
 
-# -- timm, whose schedulers count epochs or updates by ``t`` ----------------------------------------
+# -- timm, whose schedulers count epochs or updates by ``t`` ---------------------------------------
 
 
 def timm_cycle(t, first, mul):

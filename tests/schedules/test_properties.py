@@ -200,11 +200,11 @@ def test_what_is_skipped_is_left_out(a, b, n):
     st.integers(0, 300),
     step_counts,
     st.sampled_from([1, 2, 3]),
-    positive_factors,
-    st.floats(0.0, 1.0),
+    st.tuples(positive_factors, st.floats(0.0, 1.0)),
     st.integers(1, 5),
 )
-def test_restarts_are_warm_ups_and_cosines_joined(warmup, fall, growth, decay, end, cycles):
+def test_restarts_are_warm_ups_and_cosines_joined(warmup, fall, growth, heights, cycles):
+    decay, end = heights
     whole = schedules.cosine_restarts(
         warmup + fall, growth, decay, end, warmup=warmup, decay_of="peak", cycles=cycles
     )

@@ -2,9 +2,10 @@
 
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
+from layerwise.schedules._counts import NO_COUNTS, counters_of, counts_of_start
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
-from layerwise.schedules._modify import clamp, cut, delay, repeat, scale_steps, skip
+from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
 from layerwise.schedules._schedule import Schedule
 from layerwise.schedules._shapes.constants import constant, piecewise_constant
 from layerwise.schedules._shapes.cycles import cosine_restarts, cyclic
@@ -21,12 +22,16 @@ from layerwise.schedules._shapes.ramps import (
 )
 
 __all__ = [
+    "NO_COUNTS",
     "Clock",
     "Schedule",
+    "by",
     "clamp",
     "constant",
     "cosine",
     "cosine_restarts",
+    "counters_of",
+    "counts_of_start",
     "cut",
     "cyclic",
     "delay",

@@ -6,6 +6,7 @@ on ``whole``; only what is left, a small number, becomes a float. ``part``, a fr
 exists only inside ``scale_steps``, where a step falls between two whole ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Generic
@@ -22,6 +23,8 @@ class Clock(Generic[A]):
         whole: The step, or its whole part if there is a ``part``: integers, or floats if the
             caller's steps are floats.
         part: None, or the fraction of a step in [0, 1) beyond ``whole``.
+        counts: The clocks of what else is counted, such as tokens, by name. A clock that was moved
+            has none, since nobody knows how many tokens there were at another step.
 
     Examples:
         >>> from dataclasses import dataclass
@@ -41,11 +44,12 @@ class Clock(Generic[A]):
     xp: Namespace[A]
     whole: A
     part: A | None = None
+    counts: "Mapping[str, Clock[A]] | None" = None
 
     @classmethod
-    def start(cls, xp: Namespace[A]) -> "Clock[A]":
+    def start(cls, xp: Namespace[A], counts: "Mapping[str, Clock[A]] | None" = None) -> "Clock[A]":
         """Start at the step that ``xp`` was made for; a step below 0 counts as 0."""
-        return cls(xp, xp.maximum(xp.step, 0))
+        return cls(xp, xp.maximum(xp.step, 0), counts=counts)
 
     @property
     def step(self) -> A:
@@ -114,17 +118,22 @@ class Clock(Generic[A]):
         return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
 
     def later(self, n: int) -> "Clock[A]":
-        """Return a clock that shows ``n`` where this one starts; at most the largest integer."""
-        if self.xp.largest is None:
-            return replace(self, whole=self.whole + float(n))
-        n = min(n, self.xp.largest)
-        return replace(self, whole=self.xp.minimum(self.whole, self.xp.largest - n) + n)
+        """Return a clock that shows ``n`` where this one starts.
+
+        Where the sum may not fit the library's integers, it is a float.
+        """
+        largest = self.xp.largest
+        if largest is None:
+            return Clock(self.xp, self.whole + float(n), self.part)
+        if n > largest // 2:
+            return Clock.start(self.xp.at(self.real() + float(n)))
+        return Clock(self.xp, self.xp.minimum(self.whole, largest - n) + n, self.part)
 
     def cycle(self, n: int) -> "tuple[A, Clock[A]]":
         """Return how many cycles of ``n`` steps are over, and the clock within this one."""
         if self._beyond(n):
             return self.whole * 0, self
-        return self.whole // n, replace(self, whole=self.whole % n)
+        return self.whole // n, replace(self, whole=self.whole % n, counts=None)
 
     def unless_reached(self, n: int, clock: "Clock[A]", begin: int) -> "Clock[A]":
         """Return this clock, but from where ``clock`` has reached ``n`` on, it since ``begin``."""

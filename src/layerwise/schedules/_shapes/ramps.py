@@ -218,7 +218,8 @@ class rex(_Ramp):
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         left, bent = clock.left(self.steps), (1.0 - self.beta) * clock.done(self.steps)
-        return (self.start * left + self.end * bent) / (left + bent)
+        whole = left + bent
+        return self.start * (left / whole) + self.end * (bent / whole)
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
+from layerwise.schedules import NO_COUNTS
 from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy
@@ -45,16 +46,19 @@ def schedules_of(optimizer: Optimizer, schedules: GroupSchedules) -> list[GroupS
 
 
 def rates_at(
-    step: float, groups: Sequence[Mapping[str, Any]], schedules: Sequence[GroupSchedule]
+    step: float,
+    groups: Sequence[Mapping[str, Any]],
+    schedules: Sequence[GroupSchedule],
+    counts: Mapping[str, float] = NO_COUNTS,
 ) -> list[GroupRate]:
-    """Each group at a step.
+    """Each group at a step, and at what has been counted beside updates.
 
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
     """
     names, followed, moving = zip(*schedules, strict=True)
-    factors = values_at(followed, step, names, "schedule")
-    multipliers = values_at(moving, step, names, "multiplier")
+    factors = values_at(followed, step, names, "schedule", counts)
+    multipliers = values_at(moving, step, names, "multiplier", counts)
     found = []
     for group, factor, multiplier in zip(groups, factors, multipliers, strict=True):
         base = rate = base_of(group)
