@@ -9,7 +9,7 @@ exists only inside ``scale_steps``, where a step falls between two whole ones.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Generic
+from typing import Any, Generic
 
 from layerwise.schedules._backends.namespace import LARGEST_FLOAT, A, Mask, Namespace
 
@@ -69,7 +69,7 @@ class Clock(Generic[A]):
         """Say whether the step is ``n`` or later."""
         if self._beyond(n):
             return self.whole < 0
-        return self.whole >= n
+        return self.whole >= self._like_steps(n)
 
     def capped(self, n: int) -> "Clock[A]":
         """Return a clock that stops at ``n``."""
@@ -77,8 +77,8 @@ class Clock(Generic[A]):
             return self
         part = self.part
         if part is not None:
-            part = self.xp.where(self.whole >= n, part * 0, part)
-        return Clock(self.xp, self.xp.minimum(self.whole, n), part)
+            part = self.xp.where(self.reached(n), part * 0, part)
+        return Clock(self.xp, self.xp.minimum(self.whole, self._like_steps(n)), part)
 
     def share(self, x: A, n: float) -> A:
         """Return ``x / n``, at least 0 and at most 1, and exactly 1 where ``x`` is ``n``.
@@ -103,7 +103,8 @@ class Clock(Generic[A]):
         """Return the number of steps to ``n`` as floats, counted in integers; 0 from there on."""
         if self._beyond(n):
             return float(n) - self.real()
-        remaining = self.xp.real(n - self.xp.minimum(self.whole, n))
+        n_steps = self._like_steps(n)
+        remaining = self.xp.real(n_steps - self.xp.minimum(self.whole, n_steps))
         if self.part is not None:
             remaining = self.xp.maximum(remaining - self.part, 0.0)
         return remaining
@@ -114,8 +115,8 @@ class Clock(Generic[A]):
             return Clock(self.xp, self.whole * 0)
         part = self.part
         if part is not None:
-            part = self.xp.where(self.whole < n, part * 0, part)
-        return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
+            part = self.xp.where(self.reached(n), part, part * 0)
+        return Clock(self.xp, self.xp.maximum(self.whole - self._like_steps(n), 0), part)
 
     def later(self, n: int) -> "Clock[A]":
         """Return a clock that shows ``n`` where this one starts.
@@ -133,7 +134,8 @@ class Clock(Generic[A]):
         """Return how many cycles of ``n`` steps are over, and the clock within this one."""
         if self._beyond(n):
             return self.whole * 0, self
-        return self.whole // n, replace(self, whole=self.whole % n, counts=None)
+        steps: Any = self._like_steps(n)
+        return self.whole // steps, replace(self, whole=self.whole % steps, counts=None)
 
     def unless_reached(self, n: int, clock: "Clock[A]", begin: int) -> "Clock[A]":
         """Return this clock, but from where ``clock`` has reached ``n`` on, it since ``begin``."""
@@ -177,6 +179,10 @@ class Clock(Generic[A]):
             carry = self.xp.integer(part)
             whole, part = whole + carry, part - self.xp.real(carry)
         return Clock(self.xp, whole, part)
+
+    def _like_steps(self, n: int) -> float:
+        """Return ``n`` as a number that the library can compute with beside its steps."""
+        return n if self.xp.largest is not None else float(n)
 
     def _beyond(self, n: int) -> bool:
         return self.xp.largest is not None and n > self.xp.largest

@@ -1,10 +1,11 @@
 """The private parts of Keras' training that Layerwise leans on."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras.src import backend
 
 from layerwise.errors import RecorderError
@@ -24,6 +25,9 @@ variables and the variables of the metrics.
 """
 
 OPTIMIZER_PART, METRICS_PART = 2, 3
+
+Amounts: TypeAlias = list[tuple[keras.Variable, npt.NDArray[np.int32]]]
+"""What is to be added to variables."""
 
 
 def check_trainer(model: keras.Model) -> None:
@@ -129,6 +133,27 @@ class OptimizerState:
         values = list(state[OPTIMIZER_PART])
         old = values[place]
         values[place] = jax.device_put(np.asarray(rate, old.dtype), old.sharding)
+        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
+
+    def add(self, arguments: tuple[Any, ...], amounts: Amounts) -> tuple[Any, ...]:
+        """Add to variables of the optimizer for the next step, without waiting for the last one.
+
+        Args:
+            arguments: What the train function is about to be called with.
+            amounts: What to add to each variable.
+
+        Returns:
+            What to call it with instead.
+        """
+        if keras.backend.backend() != "jax":
+            for variable, amount in amounts:
+                variable.assign_add(amount)
+            return arguments
+        state, *others = arguments
+        values = list(state[OPTIMIZER_PART])
+        for variable, amount in amounts:
+            place = self._places[id(variable)]
+            values[place] = values[place] + amount
         return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
 
     def _read(self, state: State | None, variable: keras.Variable) -> Any:
