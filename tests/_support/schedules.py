@@ -87,7 +87,7 @@ EXPRESSIONS = (
     "cosine(60).clamp(low=0.01)",
     "linear(60, end=2.0).clamp(high=1.5)",
     "cosine(60).delay(25)",
-    "cosine(60).skip(25)",
+    "cosine(85).skip(25)",
     "(warmup(7) >> cosine(21)).repeat().skip(10**6)",
     "warmup(30).skip(30) >> cyclic(17, low=0.1).skip(4)",
     "cosine(60).cut(30)",

@@ -171,7 +171,9 @@ def fit(model: keras.Model, sizes: list[int], begin: int = 0, **options: Any) ->
 
     counter = Counter(samples=lambda batch: seen.popleft())
     callbacks = [counter, *options.pop("callbacks", [])]
-    model.fit(data(), steps_per_epoch=len(given), verbose=0, callbacks=callbacks, **options)
+    model.fit(
+        data(), shuffle=False, steps_per_epoch=len(given), verbose=0, callbacks=callbacks, **options
+    )
 
 
 def trained_by_hand(accumulate: int = 1) -> list[np.ndarray]:
@@ -222,7 +224,7 @@ def test_saved_and_resumed_in_the_middle(stop: int, tmp_path: Any) -> None:
 
 def test_a_number_for_each_batch_several_counters_and_a_recorder(tmp_path: Any) -> None:
     schedule = linear(100).by("samples") * linear(1_000).by("tokens")
-    model = make_model(LRMultiplier("sgd", {"dense": 0.5}, schedule=schedule))
+    model = make_model(LRMultiplier("sgd", {"dense/": 0.5}, schedule=schedule))
     counter = Counter(samples=8, tokens=lambda batch: 10 * batch)
     record = Recorder(tmp_path)
     model.fit(DATA[:40], TARGET[:40], batch_size=8, verbose=0, callbacks=[record, counter])
@@ -269,6 +271,8 @@ def test_without_a_count_it_is_an_error() -> None:
     for _ in range(2):
         with pytest.raises(ScheduleError, match="nobody counts them"):
             model.fit(DATA[:8], TARGET[:8], verbose=0)
+        if BACKEND == "jax":  # an error in a step leaves a model there without weights
+            model = make_model(make_optimizer())
         # What one training counts, the next one must, too.
         model.fit(DATA[:8], TARGET[:8], verbose=0, callbacks=[Counter(samples=8)])
 

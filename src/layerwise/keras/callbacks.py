@@ -1,8 +1,8 @@
 """Callbacks in the manner of Keras: they set, sweep and keep the rate of every batch, and count.
 
-``Counter`` tells an optimizer what is in each batch. The others are for those who know them from fastai's ports to Keras 2. Fewer words do the same: an
-argument of the optimizer (``LRMultiplier(..., schedule=)``), ``layerwise.keras.find_lr`` and
-``layerwise.keras.Recorder``.
+``Counter`` tells an optimizer what is in each batch. The others are for those who know them from
+fastai's ports to Keras 2. Fewer words do the same: an argument of the optimizer
+(``LRMultiplier(..., schedule=)``), ``layerwise.keras.find_lr`` and ``layerwise.keras.Recorder``.
 """
 
 from layerwise.keras._callbacks.counter import Counter

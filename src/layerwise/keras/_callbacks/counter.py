@@ -19,7 +19,7 @@ Amount: TypeAlias = int | Callable[[int], int]
 
 
 class Counter(BatchCallback):
-    """Counts what is in each batch of ``fit``, for schedules such as ``cosine(10**6).by("tokens")``.
+    """Counts what is in each batch of ``fit``, for schedules ``.by("tokens")``.
 
     The counts are variables of the ``LRMultiplier``: they are saved and loaded with it, and read
     inside the compiled step. Counting costs some microseconds a batch, and no batch waits.

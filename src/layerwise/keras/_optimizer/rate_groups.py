@@ -43,6 +43,8 @@ class RateGroups:
 
     def rates(self, base: Floats, steps: Steps) -> dict[str, Floats]:
         """Each group's effective rate at each step, for the base rate at each step."""
+        if not self.values:
+            return {}
         common: Floats = base if self.schedule is None else base * over(self.schedule, steps)
         return {name: common * over(value, steps) for name, value in self.values.items()}
 
