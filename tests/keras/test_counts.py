@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import cosine, cyclic, linear, warmup
+from layerwise import History, cosine, cyclic, linear, warmup
 from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.keras import LRMultiplier, Recorder
 from layerwise.keras.callbacks import Counter
@@ -150,7 +150,7 @@ def batches(sizes: list[int] = SIZES) -> Iterator[tuple[np.ndarray, np.ndarray]]
 def make_model(optimizer: Any) -> keras.Model:
     keras.utils.set_random_seed(5)
     model = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(1)]
+        [keras.Input((4,)), keras.layers.Dense(6, "tanh", name="first"), keras.layers.Dense(1)]
     )
     model.compile(optimizer, loss="mse")
     return model
@@ -224,7 +224,7 @@ def test_saved_and_resumed_in_the_middle(stop: int, tmp_path: Any) -> None:
 
 def test_a_number_for_each_batch_several_counters_and_a_recorder(tmp_path: Any) -> None:
     schedule = linear(100).by("samples") * linear(1_000).by("tokens")
-    model = make_model(LRMultiplier("sgd", {"dense/": 0.5}, schedule=schedule))
+    model = make_model(LRMultiplier("sgd", {"first": 0.5}, schedule=schedule))
     counter = Counter(samples=8, tokens=lambda batch: 10 * batch)
     record = Recorder(tmp_path)
     model.fit(DATA[:40], TARGET[:40], batch_size=8, verbose=0, callbacks=[record, counter])
@@ -232,7 +232,7 @@ def test_a_number_for_each_batch_several_counters_and_a_recorder(tmp_path: Any) 
     rates = list(model.optimizer.learning_rates().values())
     base = float(ops.convert_to_numpy(model.optimizer.learning_rate))
     assert rates[2] == pytest.approx(base * 0.6 * 0.9)
-    assert len(record.history.batch["loss"]) == 5
+    assert len(History.load(tmp_path).batch["loss"]) == 5
 
 
 def test_hyperparameters_and_multipliers_by_tokens() -> None:
@@ -271,7 +271,7 @@ def test_without_a_count_it_is_an_error() -> None:
     for _ in range(2):
         with pytest.raises(ScheduleError, match="nobody counts them"):
             model.fit(DATA[:8], TARGET[:8], verbose=0)
-        if BACKEND == "jax":  # an error in a step leaves a model there without weights
+        if BACKEND != "torch":  # an error in a traced step leaves variables without values
             model = make_model(make_optimizer())
         # What one training counts, the next one must, too.
         model.fit(DATA[:8], TARGET[:8], verbose=0, callbacks=[Counter(samples=8)])

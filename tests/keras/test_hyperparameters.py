@@ -35,7 +35,7 @@ MOVING = {
     "Lamb": ({}, ["beta_1", "beta_2"]),
     "Adadelta": ({}, ["rho"]),
     "Muon": ({}, ["momentum", "adam_beta_1"]),
-    "ScheduleFreeAdamW": ({}, ["beta_1", "beta_2"]),
+    "ScheduleFreeAdamW": ({}, ["beta_2"]),
 }
 CASES = [
     pytest.param(name, moving, id=f"{name}: {moving}")

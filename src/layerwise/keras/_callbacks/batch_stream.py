@@ -25,7 +25,7 @@ from layerwise.keras._internals.train_function import (
     TrainFunctionProxy,
     untraced_train_function,
 )
-from layerwise.keras._internals.trainer import Amounts, OptimizerState, State, check_trainer
+from layerwise.keras._internals.trainer import Changes, OptimizerState, State, check_trainer
 from layerwise.recorder import BatchRow, PendingRows
 
 RateRule = Callable[[int, float | None], float]
@@ -76,7 +76,7 @@ class BatchStream:
         self.fit = fit
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
-        self._amounts: Callable[[], Amounts] | None = None
+        self._changes: Callable[[], Changes] | None = None
         self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
@@ -106,14 +106,14 @@ class BatchStream:
         else:
             self._rate_rule = rule
 
-    def count_by(self, amounts: Callable[[], Amounts]) -> None:
-        """Let a callback add to what the optimizer counts, before each batch.
+    def change_after(self, changes: Callable[[], Changes]) -> None:
+        """Let a callback change what the optimizer has counted, after each batch.
 
         Raises:
             OptimizerError: Another callback does so already, or one call runs several batches.
         """
         problem = None
-        if self._amounts is not None:
+        if self._changes is not None:
             problem = "Two callbacks of this training count. Give one Counter all that is counted."
         elif self._model.steps_per_execution > 1:
             problem = (
@@ -124,7 +124,7 @@ class BatchStream:
         if problem is not None:
             self.leave()
             raise OptimizerError(problem)
-        self._amounts = amounts
+        self._changes = changes
 
     def begin_epoch(self, epoch: int) -> None:
         """Note the epoch, and read the optimizer's count again."""
@@ -156,8 +156,6 @@ class BatchStream:
         self._read_optimizer(arguments)
         step = self._batches // self._rows.per_update
         arguments = self._with_rate(arguments, step)
-        if self._amounts is not None and self._optimizer is not None:
-            arguments = self._optimizer.add(arguments, self._amounts())
         after = (self._batches + self._model.steps_per_execution) // self._rows.per_update
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
@@ -165,6 +163,8 @@ class BatchStream:
             result = self._functions[self.step_rate](*arguments)
         logs, state = result if _on_jax() else (result, None)
         values, logs = split_logs(logs)
+        if self._changes is not None and self._optimizer is not None:
+            state = self._optimizer.change(state, self._changes())
         self._batches += self._model.steps_per_execution
         moved = None if ratios is None or before is None else ratios.after(before, state)
         self._pending.add(self._finished(values, logs, state, moved))

@@ -1,16 +1,17 @@
 """Counter: tells an optimizer what is in each batch of ``fit``, for schedules by tokens."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
-import numpy as np
+import keras
 
 from layerwise._text import shown
-from layerwise.errors import OptimizerError, ScheduleError
+from layerwise.errors import OptimizerError
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import inner_optimizer
-from layerwise.keras._internals.trainer import Amounts
-from layerwise.keras._optimizer.counts import Counts, pending
+from layerwise.keras._internals.trainer import Changes
+from layerwise.keras._optimizer.counts import Counts, checked_amount, counted_after
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, counts_of
 from layerwise.recorder import BatchRow
 
@@ -26,8 +27,8 @@ class Counter(BatchCallback):
 
     Args:
         amounts: How much is in each batch, by the name that a schedule counts it by:
-            ``Counter(samples=32)``. Where that changes, a function that is called once for each
-            batch in the order of training, with the batch's number in its epoch:
+            ``Counter(samples=32)``. Where that changes, a function that is called after each batch,
+            in the order of training, with the batch's number in its epoch:
             ``Counter(tokens=lambda batch: sizes[batch])``, or ``lambda batch: seen.popleft()``
             where the data itself puts the size of each batch into a ``deque``.
 
@@ -55,9 +56,10 @@ class Counter(BatchCallback):
         super().__init__()
         for name, amount in amounts.items():
             if not callable(amount) or isinstance(amount, type):
-                pending(amount, name)
+                checked_amount(amount, name)
         self._amounts: Mapping[str, Amount] = amounts
         self._batch = 0
+        self._counted = counted_after
         self._counts: Counts | None = None
 
     def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
@@ -72,7 +74,11 @@ class Counter(BatchCallback):
         counts.check(list(self._amounts))
         super().on_train_begin(logs)
         assert self._stream is not None
-        self._stream.count_by(self._of_batch)
+        if keras.backend.backend() == "jax":
+            import jax
+
+            self._counted = jax.jit(counted_after)
+        self._stream.change_after(self._changes)
         self._counts = counts
         counts.fed.update(self._amounts)
 
@@ -90,15 +96,11 @@ class Counter(BatchCallback):
     def receive(self, rows: list[BatchRow]) -> None:
         """See ``BatchCallback``; a counter needs no rows."""
 
-    def _of_batch(self) -> Amounts:
+    def _changes(self) -> Changes:
         assert self._counts is not None
-        found: Amounts = []
+        found: Changes = []
         for name, amount in self._amounts.items():
             given = amount(self._batch) if callable(amount) else amount
-            array = pending(given, name)
-            if not isinstance(array, np.ndarray):
-                raise ScheduleError(
-                    f"The count of {name} must be a whole number, got {shown(given)}."
-                )
-            found.append((self._counts.variables[name], array))
+            known = checked_amount(given, name)
+            found.append((self._counts.variables[name], partial(self._counted, amount=known)))
         return found

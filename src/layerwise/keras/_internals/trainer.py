@@ -1,11 +1,10 @@
 """The private parts of Keras' training that Layerwise leans on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras.src import backend
 
 from layerwise.errors import RecorderError
@@ -26,8 +25,8 @@ variables and the variables of the metrics.
 
 OPTIMIZER_PART, METRICS_PART = 2, 3
 
-Amounts: TypeAlias = list[tuple[keras.Variable, npt.NDArray[np.int32]]]
-"""What is to be added to variables."""
+Changes: TypeAlias = list[tuple[keras.Variable, Callable[[Any], Any]]]
+"""Variables, each with a function from its value to the next one."""
 
 
 def check_trainer(model: keras.Model) -> None:
@@ -135,26 +134,25 @@ class OptimizerState:
         values[place] = jax.device_put(np.asarray(rate, old.dtype), old.sharding)
         return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
 
-    def add(self, arguments: tuple[Any, ...], amounts: Amounts) -> tuple[Any, ...]:
-        """Add to variables of the optimizer for the next step, without waiting for the last one.
+    def change(self, state: State | None, changes: Changes) -> State | None:
+        """Change variables of the optimizer between two steps, without waiting for the device.
 
         Args:
-            arguments: What the train function is about to be called with.
-            amounts: What to add to each variable.
+            state: On JAX, what the last step has returned.
+            changes: The variables, with functions of their values.
 
         Returns:
-            What to call it with instead.
+            On JAX, the state with the new values.
         """
-        if keras.backend.backend() != "jax":
-            for variable, amount in amounts:
-                variable.assign_add(amount)
-            return arguments
-        state, *others = arguments
+        if state is None:
+            for variable, new in changes:
+                variable.assign(new(variable.value))
+            return None
         values = list(state[OPTIMIZER_PART])
-        for variable, amount in amounts:
+        for variable, new in changes:
             place = self._places[id(variable)]
-            values[place] = values[place] + amount
-        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
+            values[place] = new(values[place])
+        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :])
 
     def _read(self, state: State | None, variable: keras.Variable) -> Any:
         if keras.backend.backend() != "jax" or state is None:

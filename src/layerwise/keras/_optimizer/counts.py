@@ -1,19 +1,21 @@
 """What an optimizer counts beside updates: the tokens, samples or epochs that were trained.
 
 Each count is a variable of the optimizer, so that it is saved with it, and passed to a compiled
-step with the rest of its state. It has three integers of 32 bits, since JAX has no wider ones:
-``[high, low, pending]``. ``high * 2**30 + low`` is what the updates before were made of. What is
-counted is pending until the update that it belongs to has been applied.
+step with the rest of its state. It has four integers of 32 bits, since JAX has no wider ones:
+``[high, low, pending, complete]``. ``high * 2**30 + low`` is what the updates before were made of.
+What is counted before a batch is pending until the update that it belongs to has been applied;
+``complete`` is 1 right after that, for what is counted only when the batch is over.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import Variable, ops
 from keras.optimizers import Optimizer
 
-from layerwise._checks import as_number, whole
+from layerwise._checks import whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.keras._internals.values import Tensor, copy_of, number_in, value_of
@@ -42,7 +44,7 @@ class Counts:
         """Make the variables of an optimizer that has its others."""
         for name in self.names:
             self.variables[name] = optimizer.add_variable(
-                (3,), "zeros", dtype="int32", aggregation="only_first_replica", name=f"{name}_count"
+                (4,), "zeros", dtype="int32", aggregation="only_first_replica", name=f"{name}_count"
             )
 
     def check(self, names: Sequence[str]) -> None:
@@ -85,10 +87,12 @@ class Counts:
             ScheduleError: Nothing counts one of them, or it is no number of at least 0.
         """
         self.check(list(amounts))
-        added = {name: pending(amount, name) for name, amount in amounts.items()}
-        for name, array in added.items():
-            self.variables[name].assign_add(array)
-        self.fed.update(added)
+        known = {name: checked_amount(amount, name) for name, amount in amounts.items()}
+        for name, amount in known.items():
+            variable = self.variables[name]
+            high, low, waiting, complete = _parts(value_of(variable))
+            variable.assign(ops.stack([high, low, waiting + amount, complete]))
+        self.fed.update(known)
 
     def set(self, counts: Mapping[str, int]) -> None:
         """Set the counts to what they are; nothing changes if one can't be set."""
@@ -98,7 +102,7 @@ class Counts:
             for name, count in counts.items()
         }
         for name, count in known.items():
-            self.variables[name].assign(np.array([count // _LOW, count % _LOW, 0], np.int32))
+            self.variables[name].assign(np.array([count // _LOW, count % _LOW, 0, 0], np.int32))
 
     def take_over(self, others: "Counts") -> None:
         """Go on from the counts of another optimizer, as far as it has them."""
@@ -110,7 +114,7 @@ class Counts:
         """The counts by name, as numbers."""
         found = {}
         for name, variable in self.variables.items():
-            high, low, _ = number_in(variable).tolist()
+            high, low, *_ = number_in(variable).tolist()
             found[name] = high * _LOW + low
         return found
 
@@ -121,8 +125,7 @@ class Counts:
         """
         found = {}
         for name in value.counters:
-            array = value_of(self.variables[name])
-            high, low = array[0], array[1]  # type: ignore[index]  # every backend's tensor has it
+            high, low, _, _ = _parts(value_of(self.variables[name]))
             if keras.backend.backend() != "jax":
                 found[name] = ops.cast(high, "int64") * _LOW + ops.cast(low, "int64")
             elif value.length is not None and value.length <= _LARGEST:
@@ -134,25 +137,47 @@ class Counts:
     def advance(self, batches: Variable, per_update: int) -> None:
         """Add what is pending, if the batch that was just counted has completed an update."""
         for variable in self.variables.values():
-            array = value_of(variable)
-            high, low, waiting = (array[place] for place in range(3))  # type: ignore[index]
-            total = low + waiting
-            new = ops.stack([high + total // _LOW, total % _LOW, ops.zeros_like(low)])
+            high, low, waiting, _ = _parts(value_of(variable))
+            total, one = low + waiting, ops.ones_like(low)
+            new = ops.stack([high + total // _LOW, total % _LOW, ops.zeros_like(low), one])
             if per_update > 1:
                 complete = ops.equal(value_of(batches) % per_update, 0)  # type: ignore[operator]
-                new = ops.where(complete, new, array)
+                same = ops.stack([high, low, waiting, ops.zeros_like(low)])
+                new = ops.where(complete, new, same)
             variable.assign(ops.cast(new, "int32"))
 
 
-def pending(amount: object, name: str) -> object:
-    """What is added to a count's variable for an amount.
+def counted_after(array: Tensor, amount: int) -> Tensor:
+    """A count's variable when a batch is over in which there was so much.
+
+    If the batch has completed an update, that is a part of it.
+    """
+    high, low, waiting, complete = _parts(array)
+    total = low + amount
+    zero = ops.zeros_like(low)
+    done = ops.stack([high + total // _LOW, total % _LOW, waiting, zero])
+    new: Tensor = ops.where(
+        ops.equal(complete, 1), done, ops.stack([high, low, waiting + amount, zero])
+    )
+    return ops.cast(new, "int32")
+
+
+def checked_amount(amount: object, name: str) -> int | Tensor:
+    """An amount that can be counted: a Python number, or a tensor that may be traced.
 
     Raises:
         ScheduleError: It is no whole number of at least 0.
     """
-    number = as_number(amount)
-    if number is None and hasattr(amount, "dtype"):  # traced
-        amount = ops.cast(amount, "int32")
-        return ops.stack([ops.zeros_like(amount), ops.zeros_like(amount), amount])
-    number = whole(amount, f"The count of {name}", ScheduleError, at_least=0, at_most=_LOW - 1)
-    return np.array([0, 0, number], np.int32)
+    if isinstance(amount, int | float | str | np.generic | np.ndarray) or amount is None:
+        what = f"The count of {name}"
+        return whole(amount, what, ScheduleError, at_least=0, at_most=_LOW - 1)
+    dtype = getattr(amount, "dtype", None)
+    if dtype is None or "int" not in str(dtype) or tuple(amount.shape) != ():  # type: ignore[attr-defined]
+        raise ScheduleError(f"The count of {name} must be a whole number, got {shown(amount)}.")
+    tensor: Tensor = ops.cast(amount, "int32")
+    return tensor
+
+
+def _parts(array: Tensor) -> tuple[Any, Any, Any, Any]:
+    """The four numbers of a count."""
+    return array[0], array[1], array[2], array[3]  # type: ignore[index]
