@@ -308,6 +308,8 @@ def test_what_nobody_counts_and_where_nobody_can() -> None:
     model = make_model(make_optimizer())
     with pytest.raises(OptimizerError, match="Two callbacks of this training count"):
         model.fit(DATA, TARGET, verbose=0, callbacks=[Counter(samples=3), Counter(samples=3)])
+    if BACKEND == "torch":
+        return  # Keras runs one step an execution there
     model = make_model(make_optimizer())
     model.compile(model.optimizer, loss="mse", steps_per_execution=2)
     with pytest.raises(OptimizerError, match="steps_per_execution=2"):

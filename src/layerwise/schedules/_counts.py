@@ -6,7 +6,13 @@ from types import MappingProxyType
 from layerwise.schedules._schedule import Schedule
 
 NO_COUNTS: Mapping[str, float] = MappingProxyType({})
-"""Where nothing but updates is counted."""
+"""The counts where nothing but updates is counted.
+
+Examples:
+    >>> from layerwise.schedules import NO_COUNTS, linear
+    >>> linear(10)(5, **NO_COUNTS)
+    0.5
+"""
 
 
 def counters_of(values: Iterable[object]) -> tuple[str, ...]:

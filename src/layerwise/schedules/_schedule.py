@@ -272,7 +272,7 @@ class Schedule(Configurable, ABC):
         if getattr(self, name) == 0:
             self._set(_without_steps=True)
 
-    def _check_number(self, *names: str, **bounds: float) -> None:
+    def _check_number(self, *names: str, **bounds: float | None) -> None:
         """Make these fields finite floats, in the bounds that ``_checks.number`` takes.
 
         None is left as it is where it is the default.

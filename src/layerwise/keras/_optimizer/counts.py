@@ -147,7 +147,7 @@ class Counts:
             variable.assign(ops.cast(new, "int32"))
 
 
-def counted_after(array: Tensor, amount: int) -> Tensor:
+def counted_after(array: Tensor, amount: int | Tensor) -> Tensor:
     """A count's variable when a batch is over in which there was so much.
 
     If the batch has completed an update, that is a part of it.
@@ -156,10 +156,9 @@ def counted_after(array: Tensor, amount: int) -> Tensor:
     total = low + amount
     zero = ops.zeros_like(low)
     done = ops.stack([high + total // _LOW, total % _LOW, waiting, zero])
-    new: Tensor = ops.where(
-        ops.equal(complete, 1), done, ops.stack([high, low, waiting + amount, zero])
-    )
-    return ops.cast(new, "int32")
+    more = ops.stack([high, low, waiting + amount, zero])
+    new: Tensor = ops.cast(ops.where(ops.equal(complete, 1), done, more), "int32")
+    return new
 
 
 def checked_amount(amount: object, name: str) -> int | Tensor:

@@ -203,7 +203,7 @@ class MovingNumber:
         return other + self.tensor
 
     def __sub__(self, other: Any) -> Any:
-        return self.tensor - other  # type: ignore[operator]
+        return self.tensor - other
 
     def __rsub__(self, other: Any) -> Any:
         return other - self.tensor
@@ -215,19 +215,19 @@ class MovingNumber:
         return other * self.tensor
 
     def __truediv__(self, other: Any) -> Any:
-        return self.tensor / other  # type: ignore[operator]
+        return self.tensor / other
 
     def __rtruediv__(self, other: Any) -> Any:
         return other / self.tensor
 
     def __pow__(self, other: Any) -> Any:
-        return self.tensor**other  # type: ignore[operator]
+        return self.tensor**other
 
     def __rpow__(self, other: Any) -> Any:
         return other**self.tensor
 
     def __neg__(self) -> Any:
-        return -self.tensor  # type: ignore[operator]
+        return -self.tensor
 
 
 class UsedNumber(float):
