@@ -49,7 +49,6 @@ NOT_ON_THE_FACADE = {
     "Layers",
     "ModelLayers",
     "MLflow",
-    "NO_COUNTS",
     "Override",
     "Parameter",
     "PendingRows",

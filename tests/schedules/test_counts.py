@@ -18,7 +18,6 @@ from layerwise import plots
 from layerwise.errors import ScheduleError
 from layerwise.multipliers import Parameter, RuleSpec, first_value, value_at
 from layerwise.schedules import (
-    NO_COUNTS,
     Schedule,
     constant,
     cosine,
@@ -198,7 +197,6 @@ def test_what_values_count():
     assert counters_of(values) == ("epochs", "tokens")
     assert counts_of_start(values) == {"epochs": 0, "tokens": 0}
     assert counters_of([0.5, linear(9)]) == ()
-    assert not NO_COUNTS
 
 
 def test_values_and_multipliers_at_counts():

@@ -23,7 +23,7 @@ from layerwise.multipliers._values import (
     value_key,
     value_text,
 )
-from layerwise.schedules import NO_COUNTS, counts_of_start
+from layerwise.schedules import counts_of_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,10 +210,10 @@ class Plan:
             result[list(places)] = value_at(value, step, what, counts=self._counts_at(step, value))
         return result
 
-    def _counts_at(self, step: int, value: Value) -> Mapping[str, float]:
+    def _counts_at(self, step: int, value: Value) -> Mapping[str, float] | None:
         if self.counts and step == self.step:
             return self.counts
-        return counts_of_start([value]) if step == 0 else NO_COUNTS
+        return counts_of_start([value]) if step == 0 else None
 
     def rates(self, step: int) -> Floats:
         """The learning rate of each row at a step.

@@ -11,7 +11,7 @@ import numpy as np
 from layerwise._checks import as_number
 from layerwise._text import shown
 from layerwise.errors import LayerwiseError, MultiplierError
-from layerwise.schedules import NO_COUNTS, Schedule, counts_of_start, from_function
+from layerwise.schedules import Schedule, counts_of_start, from_function
 
 StepValue: TypeAlias = Schedule | Callable[[Any], Any]
 """What may change with the step: a schedule, or a callable of the step.
@@ -138,7 +138,7 @@ def value_at(
     step: float,
     what: str,
     error: type[LayerwiseError] = MultiplierError,
-    counts: Mapping[str, float] = NO_COUNTS,
+    counts: Mapping[str, float] | None = None,
 ) -> float:
     """A multiplier, or another factor, at a step.
 

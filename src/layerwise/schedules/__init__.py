@@ -2,7 +2,7 @@
 
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
-from layerwise.schedules._counts import NO_COUNTS, counters_of, counts_of_start
+from layerwise.schedules._counts import counters_of, counts_of_start
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
 from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
@@ -22,7 +22,6 @@ from layerwise.schedules._shapes.ramps import (
 )
 
 __all__ = [
-    "NO_COUNTS",
     "Clock",
     "Schedule",
     "by",

@@ -1,18 +1,8 @@
 """What schedules count beside updates: tokens, samples, epochs."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from layerwise.schedules._schedule import Schedule
-
-NO_COUNTS: Mapping[str, float] = MappingProxyType({})
-"""The counts where nothing but updates is counted.
-
-Examples:
-    >>> from layerwise.schedules import NO_COUNTS, linear
-    >>> linear(10)(5, **NO_COUNTS)
-    0.5
-"""
 
 
 def counters_of(values: Iterable[object]) -> tuple[str, ...]:

@@ -94,6 +94,20 @@ class Counts:
             variable.assign(ops.stack([high, low, waiting + amount, complete]))
         self.fed.update(known)
 
+    def added(
+        self,
+        variables: Sequence[Variable],
+        state: Sequence[Tensor],
+        amounts: Mapping[str, int | Tensor],
+    ) -> list[Tensor]:
+        """The values of an optimizer's variables, with what belongs to the next update counted."""
+        mapping = list(zip(variables, state, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.add(amounts)
+        values = [scope.get_current_value(variable) for variable in variables]
+        pairs = zip(state, values, strict=True)
+        return [old if new is None else new for old, new in pairs]
+
     def set(self, counts: Mapping[str, int]) -> None:
         """Set the counts to what they are; nothing changes if one can't be set."""
         self.check(list(counts))

@@ -165,11 +165,12 @@ class MovingNumber:
         self.tensor = tensor
 
     @property
-    def dtype(self) -> Any:
-        return self.tensor.dtype  # type: ignore[attr-defined]  # every backend's tensor has it
+    def dtype(self) -> object:
+        found: object = self.tensor.dtype  # type: ignore[attr-defined]  # every backend's tensor has it
+        return found
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> object:
         return self.tensor.shape
 
     def __jax_array__(self) -> Any:

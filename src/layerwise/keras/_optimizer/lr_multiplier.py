@@ -276,14 +276,7 @@ class LRMultiplier(MultipliedUpdate):
             amounts: As for ``count``.
         """
         self._check_built("stateless_count()")
-        mapping = list(zip(self.variables, optimizer_variables, strict=True))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            self._counts.add(amounts)
-        values = [scope.get_current_value(variable) for variable in self.variables]
-        return [
-            old if new is None else new
-            for old, new in zip(optimizer_variables, values, strict=True)
-        ]
+        return self._counts.added(self.variables, optimizer_variables, amounts)
 
     def _check_built(self, what: str) -> None:
         if not self.built:

@@ -13,7 +13,6 @@ from layerwise.errors import MultiplierError
 from layerwise.keras._internals.values import Step, Tensor
 from layerwise.multipliers import StepValue, Value, first_value
 from layerwise.schedules import (
-    NO_COUNTS,
     Schedule,
     counters_of,
     counts_of_start,
@@ -106,12 +105,12 @@ def evaluate(value: Value, step: Step, counts: CountsNow | None = None) -> Tenso
     return result
 
 
-def evaluate_on_host(value: Value, step: int, counts: Mapping[str, float] = NO_COUNTS) -> float:
+def evaluate_on_host(value: Value, step: int, counts: Mapping[str, float] | None = None) -> float:
     """The value at a known step, and at known counts, as a Python float."""
     if isinstance(value, float | int):
         return float(value)
     with outside_of_graphs():
-        result = value(step, **counts) if isinstance(value, Schedule) else value(step)
+        result = value(step, **(counts or {})) if isinstance(value, Schedule) else value(step)
         return result if isinstance(result, float) else float(ops.convert_to_numpy(result))
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
-from layerwise.schedules import NO_COUNTS
 from layerwise.torch._groups.base_rate import base_of, names_of, write
 from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy
@@ -49,7 +48,7 @@ def rates_at(
     step: float,
     groups: Sequence[Mapping[str, Any]],
     schedules: Sequence[GroupSchedule],
-    counts: Mapping[str, float] = NO_COUNTS,
+    counts: Mapping[str, float] | None = None,
 ) -> list[GroupRate]:
     """Each group at a step, and at what has been counted beside updates.
 

@@ -8,7 +8,7 @@ from typing import Self, TypeAlias, cast
 from layerwise._text import first_few
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import StepValue, Value, value_at
-from layerwise.schedules import NO_COUNTS, Schedule
+from layerwise.schedules import Schedule
 from layerwise.torch._groups.stored_multiplier import from_data, to_data
 
 ScheduleSpec: TypeAlias = StepValue | Sequence[StepValue | None] | Mapping[str, StepValue]
@@ -115,7 +115,7 @@ def values_at(
     step: float,
     names: Sequence[str],
     what: str,
-    counts: Mapping[str, float] = NO_COUNTS,
+    counts: Mapping[str, float] | None = None,
 ) -> list[float | None]:
     """The value of each group's schedule at a step; one that several share is evaluated once.
 

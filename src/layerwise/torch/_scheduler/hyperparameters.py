@@ -8,7 +8,6 @@ from torch.optim import Optimizer
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import StepValue
-from layerwise.schedules import NO_COUNTS
 from layerwise.torch._groups.base_rate import Setting, names_of
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
 
@@ -78,7 +77,7 @@ class Hyperparameters:
                     raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
 
     def at(
-        self, step: float, optimizer: Optimizer, counts: Mapping[str, float] = NO_COUNTS
+        self, step: float, optimizer: Optimizer, counts: Mapping[str, float] | None = None
     ) -> list[dict[str, Setting]]:
         """What is to be written into each group at a step, and at what else has been counted.
 

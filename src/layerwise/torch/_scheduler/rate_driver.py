@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
-from layerwise.schedules import NO_COUNTS
 from layerwise.torch._groups.base_rate import write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
@@ -144,7 +143,7 @@ class RateDriver:
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
-    def go_on_to(self, step: float, amounts: Mapping[str, object] = NO_COUNTS) -> None:
+    def go_on_to(self, step: float, amounts: Mapping[str, object] | None = None) -> None:
         """``move_to``, after an update.
 
         Args:
