@@ -14,6 +14,7 @@ step_counts = st.integers(1, 2_000)
 steps = st.integers(0, 10_000)
 factors = st.floats(0.0, 4.0, allow_subnormal=False)
 positive_factors = st.floats(0.05, 1.0)
+exponents = st.just(1.0) | st.floats(0.3, 4.0)
 
 
 @st.composite
@@ -64,14 +65,49 @@ def _one_cycle(draw: st.DrawFn) -> Schedule:
     )
 
 
+@st.composite
+def _cosine_restarts(draw: st.DrawFn, cycles: st.SearchStrategy[int | None]) -> Schedule:
+    warmup = draw(st.integers(0, 300))
+    return schedules.cosine_restarts(
+        warmup + draw(step_counts),
+        draw(st.sampled_from([1, 1.1, 1.5, 2, 3])),
+        draw(st.floats(0.3, 1.0)),
+        draw(factors),
+        warmup=warmup,
+        start=draw(st.none() | factors) if warmup else None,
+        decay_of=draw(st.sampled_from(["height", "peak"])),
+        cycles=draw(cycles),
+        k=draw(exponents),
+    )
+
+
+@st.composite
+def _hyperbolic_tangent(draw: st.DrawFn) -> Schedule:
+    low = draw(st.floats(-20.0, 5.0))
+    return schedules.hyperbolic_tangent(
+        draw(step_counts), draw(factors), draw(factors), low=low, high=low + draw(st.floats(0.1, 9))
+    )
+
+
 def finite_shapes() -> st.SearchStrategy[Schedule]:
     """Shapes that have a length."""
     return st.one_of(
         st.builds(schedules.constant, factors, step_counts),
         st.builds(schedules.linear, step_counts, factors, factors),
         st.builds(schedules.warmup, step_counts, factors),
-        st.builds(schedules.cosine, step_counts, factors, factors),
-        st.builds(schedules.polynomial, step_counts, st.floats(0.3, 4.0), factors, factors),
+        st.builds(schedules.cosine, step_counts, factors, factors, k=exponents),
+        st.builds(schedules.quarter_cosine, step_counts, factors, factors),
+        st.builds(schedules.rex, step_counts, factors, factors, beta=st.floats(0.0, 0.95)),
+        _hyperbolic_tangent(),
+        _cosine_restarts(st.integers(1, 6)),
+        st.builds(
+            schedules.polynomial,
+            step_counts,
+            st.floats(0.3, 4.0),
+            factors,
+            factors,
+            k=exponents,
+        ),
         _one_cycle(),
         _warmup_stable_decay(),
     )
@@ -87,12 +123,12 @@ def endless_shapes() -> st.SearchStrategy[Schedule]:
         st.builds(schedules.exponential, st.floats(0.5, 1.0), step_counts, st.booleans()),
         st.builds(schedules.inverse_sqrt, step_counts, hold=st.none() | st.integers(0, 500)),
         st.builds(
-            schedules.cosine_restarts,
-            step_counts,
-            st.sampled_from([1, 1.1, 1.5, 2, 3]),
-            st.floats(0.3, 1.0),
-            factors,
+            schedules.inverse_power,
+            st.floats(0.5, 2_000.0),
+            st.floats(0.1, 3.0),
+            hold=st.none() | st.integers(0, 500),
         ),
+        _cosine_restarts(st.none()),
         _cyclic(),
         _piecewise_constant(),
     )
@@ -114,6 +150,11 @@ def _combined(inner: st.SearchStrategy[Schedule]) -> st.SearchStrategy[Schedule]
         st.builds(lambda a, high: a.clamp(high=high), inner, factors),
         st.builds(lambda a, n: a.delay(n), inner, st.integers(0, 500)),
         st.builds(lambda a, n: a.cut(n), inner, step_counts),
+        st.builds(
+            lambda a, n: a.skip(n if a.length is None else min(n, a.length - 1)),
+            inner,
+            st.integers(0, 500),
+        ),
         st.builds(
             lambda a, times, decay: a.repeat(times, decay),
             finite,
@@ -190,6 +231,7 @@ def any_schedule_data() -> st.SearchStrategy[object]:
         by_name = {
             "delay": {"steps": any_number},
             "cut": {"steps": any_number},
+            "skip": {"steps": any_number},
             "repeat": {"times": any_number, "decay": any_number},
             "scale_steps": {"factor": any_number},
             "clamp": {"low": any_number, "high": any_number},

@@ -61,6 +61,19 @@ def test_delay():
     assert values(schedule, 0, 5, 10, 15, 16) == [1.0, 1.0, 0.5, 0.0, 0.0]
 
 
+def test_skip():
+    schedule = linear(10).skip(4)
+    assert values(schedule, 0, 1, 6, 7) == [0.6, 0.5, 0.0, 0.0]
+    assert values(cyclic(2, low=0.0).skip(3), 0, 1, 2, 3) == [0.5, 0.0, 0.5, 1.0]
+    assert values((warmup(4) >> linear(4)).skip(3), 0, 1, 2) == [0.75, 1.0, 0.75]
+    # What is left may be nothing, and then it counts for nothing, as every piece of 0 steps.
+    joined = warmup(4).skip(9) >> linear(4)
+    assert warmup(4).skip(9).length == 0
+    assert values(joined, 0, 2, 4) == values(linear(4), 0, 2, 4)
+    with pytest.raises(ScheduleError, match="it has no steps"):
+        warmup(4).skip(4)(0)
+
+
 def test_cut():
     assert values(linear(10).cut(4), 3, 4, 5, 99) == pytest.approx([0.7, 0.6, 0.6, 0.6])
     assert values(linear(10).cut(20), 10, 25) == [0.0, 0.0]
@@ -102,6 +115,11 @@ def test_scaling_and_scaling_back_is_exact():
         ("linear(10).delay(5)", 15),
         ("constant().delay(5)", None),
         ("constant().cut(5)", 5),
+        ("linear(10).skip(4)", 6),
+        ("constant().skip(4)", None),
+        ("cosine_restarts(10, cycles=3)", 30),
+        ("cosine_restarts(10, 2, warmup=2, cycles=3)", 10 + 18 + 34),
+        ("cosine_restarts(10, 1.5, cycles=4)", 82),  # 10 + 15 + 22.5 + 33.75
         ("linear(10).repeat(3)", 30),
         ("linear(10).repeat()", None),
         ("linear(10).scale_steps(2.5)", 25),

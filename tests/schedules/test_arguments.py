@@ -25,11 +25,40 @@ CALLS = {
     "constant": ({}, {"value": FACTOR, "steps": LENGTH_OR_NONE}),
     "linear": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR, "end": FACTOR}),
     "warmup": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR}),
-    "cosine": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR, "end": FACTOR}),
+    "cosine": (
+        {"steps": 10},
+        {"steps": LENGTH, "start": FACTOR, "end": FACTOR, "k": POSITIVE},
+    ),
+    "quarter_cosine": ({"steps": 10}, {"steps": LENGTH, "start": FACTOR, "end": FACTOR}),
+    "rex": (
+        {"steps": 10},
+        {"steps": LENGTH, "start": FACTOR, "end": FACTOR, "beta": (*FACTOR, 1.0, 1.5)},
+    ),
+    "hyperbolic_tangent": (
+        {"steps": 10},
+        {
+            "steps": LENGTH,
+            "start": FACTOR,
+            "end": FACTOR,
+            "low": (NAN, INF, -INF, "1", None, True, 3.0, 4.0),
+            "high": (NAN, INF, -INF, "1", None, True, -6.0, -7.0),
+        },
+    ),
+    "inverse_power": (
+        {"timescale": 10},
+        {"timescale": POSITIVE, "power": POSITIVE, "hold": (-1, 1.5, NAN, "1", True)},
+    ),
     "exponential": ({"rate": 0.5}, {"rate": POSITIVE, "every": WHOLE, "staircase": SWITCH}),
     "polynomial": (
         {"steps": 10},
-        {"steps": LENGTH, "power": POSITIVE, "start": FACTOR, "end": FACTOR, "cycle": SWITCH},
+        {
+            "steps": LENGTH,
+            "power": POSITIVE,
+            "start": FACTOR,
+            "end": FACTOR,
+            "cycle": SWITCH,
+            "k": POSITIVE,
+        },
     ),
     "piecewise_constant": (
         {"boundaries": [10, 20], "values": [1.0, 0.5, 0.1]},
@@ -71,6 +100,11 @@ CALLS = {
             "period_growth": (*FACTOR, 0.5, 1.0001),
             "peak_decay": POSITIVE,
             "end": FACTOR,
+            "warmup": (-1, 1.5, NAN, "1", None, True, 10, 11),
+            "start": (0.5, *(value for value in FACTOR if value is not None)),
+            "decay_of": ("floor", None, 1),
+            "cycles": WHOLE_OR_NONE,
+            "k": POSITIVE,
         },
     ),
     "one_cycle": (
@@ -145,7 +179,8 @@ def test_the_table_has_every_argument_and_the_good_ones_are_good(call):
 
 
 def test_the_table_has_every_shape():
-    combinators = {"then", "product", "clamp", "delay", "cut", "repeat", "scale_steps"}
+    one = {"by", "clamp", "delay", "skip", "cut", "repeat", "scale_steps"}
+    combinators = {"then", "product", *one}
     found = {
         name
         for name in schedules.__all__
@@ -161,9 +196,13 @@ def test_the_table_has_every_shape():
         ("constant", "(value=1.0, steps=None)"),
         ("linear", "(steps, start=1.0, end=0.0)"),
         ("warmup", "(steps, start=0.0)"),
-        ("cosine", "(steps, start=1.0, end=0.0)"),
+        ("cosine", "(steps, start=1.0, end=0.0, *, k=1.0)"),
+        ("quarter_cosine", "(steps, start=1.0, end=0.0)"),
+        ("rex", "(steps, start=1.0, end=0.0, *, beta=0.5)"),
+        ("hyperbolic_tangent", "(steps, start=1.0, end=0.0, *, low=-6.0, high=3.0)"),
+        ("inverse_power", "(timescale, power=1.0, *, hold=None)"),
         ("exponential", "(rate, every=1, staircase=False)"),
-        ("polynomial", "(steps, power=1.0, start=1.0, end=0.0, *, cycle=False)"),
+        ("polynomial", "(steps, power=1.0, start=1.0, end=0.0, *, cycle=False, k=1.0)"),
         ("piecewise_constant", "(boundaries, values)"),
         ("inverse_sqrt", "(timescale, *, hold=None)"),
         (
@@ -171,7 +210,11 @@ def test_the_table_has_every_shape():
             "(step_size, low, high=1.0, mode='triangular', gamma=1.0, decay=None, decay_freq=1, "
             "*, step_size_down=None)",
         ),
-        ("cosine_restarts", "(period, period_growth=1, peak_decay=1.0, end=0.0)"),
+        (
+            "cosine_restarts",
+            "(period, period_growth=1, peak_decay=1.0, end=0.0, *, warmup=0, start=None, "
+            "decay_of='height', cycles=None, k=1.0)",
+        ),
         (
             "one_cycle",
             "(steps, peak_at=0.3, start=0.04, end=4e-06, anneal='cosine', phases=2, "
@@ -201,6 +244,16 @@ def test_three_phases_need_room_for_the_way_back():
     with pytest.raises(ScheduleError, match=r"return_at must be a finite number.*got 1\.0"):
         schedules.one_cycle(100, phases=3, return_at=1.0)
     assert schedules.one_cycle(100, peak_at=0.6, phases=3, return_at=0.8)(60) == 1.0
+
+
+def test_cycles_that_no_training_reaches():
+    for made in (
+        lambda: schedules.cosine_restarts(10, cycles=2**53),
+        lambda: schedules.cosine_restarts(10, period_growth=2, cycles=100),
+    ):
+        with pytest.raises(ScheduleError, match=r"whole length must be at most 2\*\*53"):
+            made()
+    assert schedules.cosine_restarts(1, period_growth=2, cycles=50).length == 2**50 - 1
 
 
 def test_gamma_is_for_exp_range_only():

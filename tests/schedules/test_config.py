@@ -31,7 +31,7 @@ def test_a_config_in_full():
                         "arguments": {
                             "schedule": {
                                 "name": "cosine",
-                                "arguments": {"steps": 95, "start": 1.0, "end": 0.1},
+                                "arguments": {"steps": 95, "start": 1.0, "end": 0.1, "k": 1.0},
                             },
                             "times": 2,
                             "decay": 1.0,

@@ -7,13 +7,27 @@ import pytest
 import tensorflow as tf
 import torch
 
-from layerwise.schedules import cosine, cyclic, linear, one_cycle, polynomial, warmup_stable_decay
+from layerwise.schedules import (
+    cosine,
+    cosine_restarts,
+    cyclic,
+    linear,
+    one_cycle,
+    polynomial,
+    quarter_cosine,
+    rex,
+    warmup_stable_decay,
+)
 
 START, END = np.float32(0.3), np.float32(0.7)
 
 RAMPS = {
     "linear": lambda n: linear(n, 0.3, 0.7),
     "cosine": lambda n: cosine(n, 0.3, 0.7),
+    "cosine, k-decay": lambda n: cosine(n, 0.3, 0.7, k=1.7),
+    "quarter cosine": lambda n: quarter_cosine(n, 0.3, 0.7),
+    "rex": lambda n: rex(n, 0.3, 0.7, beta=0.7),
+    "polynomial, k-decay": lambda n: polynomial(n, 0.5, 0.3, 0.7, k=0.6),
     "polynomial": lambda n: polynomial(n, 2.0, 0.3, 0.7),
     "one_cycle": lambda n: one_cycle(n, 0.3, 0.3, 0.7),
     "one_cycle, linear": lambda n: one_cycle(n, 0.3, 0.3, 0.7, anneal="linear"),
@@ -46,3 +60,16 @@ def test_cycles(compiled):
     for n in LENGTHS:
         values = compiled(cyclic(n, low=0.3, high=0.7), [0, n, 2 * n, 3 * n])
         assert np.asarray(values).tolist() == [START, END, START, END]
+
+
+@pytest.mark.parametrize("compiled", COMPILED.values(), ids=list(COMPILED))
+@pytest.mark.parametrize("growth", [1, 2])
+def test_restarts_with_warm_ups(compiled, growth):
+    for n in LENGTHS:
+        schedule = cosine_restarts(
+            2 * n, growth, 0.7, end=0.3, warmup=n, decay_of="peak", cycles=2, k=1.5
+        )
+        second = n + growth * n  # the length of the second cycle
+        steps = [0, n, 2 * n, 3 * n, 2 * n + second, 2 * n + second + 1]
+        values = compiled(schedule, steps)
+        assert np.asarray(values).tolist() == [START, 1.0, START, END, START, START]

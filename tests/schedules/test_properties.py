@@ -13,6 +13,7 @@ from tests._support.strategies import (
     factors,
     finite_schedules,
     finite_shapes,
+    positive_factors,
     shapes,
     step_counts,
     steps,
@@ -66,7 +67,11 @@ def test_exact_at_both_ends(n, start, end, more):
     for shape in (
         schedules.linear(n, start, end),
         schedules.cosine(n, start, end),
+        schedules.cosine(n, start, end, k=2.5),
+        schedules.quarter_cosine(n, start, end),
+        schedules.rex(n, start, end, beta=0.7),
         schedules.polynomial(n, 2.0, start, end),
+        schedules.polynomial(n, 2.0, start, end, k=0.4),
     ):
         assert shape(0) == start
         assert shape(n) == shape(n + more) == end
@@ -80,7 +85,12 @@ def test_a_ramp_stays_between_its_ends(n, start, end):
     for shape in (
         schedules.linear(n, start, end),
         schedules.cosine(n, start, end),
+        schedules.cosine(n, start, end, k=0.6),
+        schedules.quarter_cosine(n, start, end),
+        schedules.rex(n, start, end),
+        schedules.hyperbolic_tangent(n, start, end),
         schedules.polynomial(n, 1.7, start, end),
+        schedules.polynomial(n, 1.7, start, end, k=3.0),
     ):
         values = curve(shape, n + 5)
         assert np.all(values >= low - LAST_DIGITS * high)
@@ -174,6 +184,38 @@ def test_a_number_commutes(a, number):
 @given(any_schedule(), st.integers(0, 500), st.integers(0, 500))
 def test_delays_add(a, n, m):
     np.testing.assert_array_equal(curve(a.delay(n).delay(m)), curve(a.delay(n + m)))
+
+
+@given(finite_schedules(), any_schedule(), st.integers(0, 10**4))
+def test_what_is_skipped_is_left_out(a, b, n):
+    for each in (a, b):
+        skipped = min(n, 10**4 if each.length is None else each.length - 1)
+        np.testing.assert_array_equal(
+            each.skip(skipped)(np.arange(1_000)), each(np.arange(skipped, skipped + 1_000))
+        )
+    np.testing.assert_array_equal(curve(b.delay(n).skip(n)), curve(b))
+
+
+@given(
+    st.integers(0, 300),
+    step_counts,
+    st.sampled_from([1, 2, 3]),
+    st.tuples(positive_factors, st.floats(0.0, 1.0)),
+    st.integers(1, 5),
+)
+def test_restarts_are_warm_ups_and_cosines_joined(warmup, fall, growth, heights, cycles):
+    decay, end = heights
+    whole = schedules.cosine_restarts(
+        warmup + fall, growth, decay, end, warmup=warmup, decay_of="peak", cycles=cycles
+    )
+    parts, length = schedules.warmup(0), fall
+    for cycle in range(cycles):
+        peak = max(decay**cycle, end)
+        rise = schedules.linear(warmup, end, peak)
+        parts, length = parts >> rise >> schedules.cosine(length, peak, end), length * growth
+    assert whole.length == parts.length
+    steps = np.unique(np.linspace(0, whole.length + 3, 3_000).astype(np.int64))
+    np.testing.assert_allclose(whole(steps), parts(steps), rtol=1e-11, atol=LAST_DIGITS)
 
 
 @given(any_schedule(), factors, factors)

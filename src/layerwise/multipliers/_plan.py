@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -23,6 +23,7 @@ from layerwise.multipliers._values import (
     value_key,
     value_text,
 )
+from layerwise.schedules import counts_of_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +120,8 @@ class Plan:
         step: The present step: optimizer updates already applied.
         separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
         notes: Sentences on what a reader should check; they stand under the table.
+        counts: What has been counted beside updates at the present step: ``{"tokens": 4096}``. At
+            step 0 that is nothing; at any other step, what counts tokens has no known value.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -142,6 +145,7 @@ class Plan:
     step: int = 0
     separator: str = "/"
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @cached_property
     def groups(self) -> tuple[tuple[Value, tuple[int, ...]], ...]:
@@ -202,8 +206,14 @@ class Plan:
         """
         result = np.empty(len(self.rows))
         for value, places in self.groups:
-            result[list(places)] = value_at(value, step, _what(self.rows[places[0]]))
+            what = _what(self.rows[places[0]])
+            result[list(places)] = value_at(value, step, what, counts=self._counts_at(step, value))
         return result
+
+    def _counts_at(self, step: int, value: Value) -> Mapping[str, float] | None:
+        if self.counts and step == self.step:
+            return self.counts
+        return counts_of_start([value]) if step == 0 else None
 
     def rates(self, step: int) -> Floats:
         """The learning rate of each row at a step.
@@ -230,7 +240,8 @@ class Plan:
             raise MultiplierError("The plan has no learning rate: make it with learning_rate=.")
         base = self.learning_rate
         if self.schedule is not None:
-            base *= value_at(self.schedule, step, "The schedule")
+            counts = self._counts_at(step, self.schedule)
+            base *= value_at(self.schedule, step, "The schedule", counts=counts)
         trainable = np.array([row.parameter.trainable for row in self.rows], dtype=bool)
         return np.where(trainable, base * self.multipliers(step), 0.0)
 

@@ -1,7 +1,7 @@
 """What a multiplier may be: a number, a schedule, or any callable of the step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias, TypeGuard
@@ -11,7 +11,7 @@ import numpy as np
 from layerwise._checks import as_number
 from layerwise._text import shown
 from layerwise.errors import LayerwiseError, MultiplierError
-from layerwise.schedules import Schedule, from_function
+from layerwise.schedules import Schedule, counts_of_start, from_function
 
 StepValue: TypeAlias = Schedule | Callable[[Any], Any]
 """What may change with the step: a schedule, or a callable of the step.
@@ -134,7 +134,11 @@ def moves(value: Value) -> TypeGuard[StepValue]:
 
 
 def value_at(
-    value: Value, step: float, what: str, error: type[LayerwiseError] = MultiplierError
+    value: Value,
+    step: float,
+    what: str,
+    error: type[LayerwiseError] = MultiplierError,
+    counts: Mapping[str, float] | None = None,
 ) -> float:
     """A multiplier, or another factor, at a step.
 
@@ -143,6 +147,7 @@ def value_at(
         step: Optimizer updates already applied; a callable gets a Python integer.
         what: What the value is, for the message: ``"The multiplier of 'head'"``.
         error: The error to raise.
+        counts: What else has been counted, for schedules that count it: ``{"tokens": 4096}``.
 
     Returns:
         A finite number of at least 0; a boolean counts as 0 or 1.
@@ -155,7 +160,10 @@ def value_at(
         >>> value_at(lambda step: 1 / (1 + step), 3, "The multiplier of 'head'")
         0.25
     """
-    result = value(step) if callable(value) else value
+    if counts and isinstance(value, Schedule):
+        result: object = value(step, **counts)
+    else:
+        result = value(step) if callable(value) else value
     if type(result) is float and 0 <= result < math.inf:  # nearly always, and at every step
         return result
     number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
@@ -169,7 +177,9 @@ def value_at(
 def first_value(
     value: Value,
     what: str,
-    evaluate: Callable[[StepValue, int], object] = lambda value, step: value(step),
+    evaluate: Callable[[StepValue, int], object] = lambda value, step: value(
+        step, **counts_of_start([value])
+    ),
     hint: str = "",
 ) -> float:
     """A value at step 0, computed before training, while an error is still easy to read.
@@ -178,7 +188,7 @@ def first_value(
         value: A number, a schedule, or a callable of the step.
         what: What the value is, for the message: ``"The multiplier of 'head'"``.
         evaluate: Computes a schedule or callable at a step, as training will; by default it is
-            called with a Python integer.
+            called with a Python integer, and nothing is counted yet.
         hint: A sentence for the message that says what callables are called with.
 
     Returns:

@@ -18,7 +18,7 @@ from layerwise.optax._hidden import Hidden
 from layerwise.optax._layer_order import levels_in_order
 from layerwise.optax._parameters import Leaf, Leaves, has_variables, leaves_of, structure_of
 from layerwise.optax._stacks import stacked, wanted_stacks
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, counts_of_start
 
 _HINT = (
     "It is called with the step, an int32 scalar, as Optax calls a schedule, and must return a "
@@ -217,4 +217,6 @@ def _tried(value: StepValue, what: str) -> StepValue:
 
 
 def _at_step(value: StepValue, step: int) -> object:
-    return float(value(step if isinstance(value, Schedule) else jnp.asarray(step, jnp.int32)))
+    if isinstance(value, Schedule):
+        return value(step, **counts_of_start([value]))
+    return float(value(jnp.asarray(step, jnp.int32)))

@@ -10,7 +10,7 @@ from layerwise.errors import ScheduleError
 from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import over_steps
-from layerwise.schedules import Schedule, values_over
+from layerwise.schedules import Schedule, by, values_over
 
 
 def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = None) -> Axes:
@@ -19,7 +19,7 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
     Args:
         schedule: A schedule.
         steps: How many steps from 0 on, or the rising steps themselves; by default the schedule's
-            length. An endless schedule needs it.
+            length. An endless schedule needs it. Of a schedule ``.by("tokens")`` these are tokens.
         ax: Axes to draw on; by default those of a new figure.
 
     Returns:
@@ -35,13 +35,15 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
         >>> ax.get_title(loc="left")
         'warmup(500) >> cosine(9500)'
     """
+    unit, text = "step (optimizer updates)", name_text(repr(schedule))
+    if isinstance(schedule, by):
+        unit, schedule = schedule.counter, schedule.schedule
     at, values = evaluated(schedule, steps)
     ax = axes(ax)
     before = len(ax.lines)
-    text = name_text(repr(schedule))
     ax.plot(*thin(at, values), label=text, linewidth=2.2, **style(before))
     title = lines_of(text) if before == 0 else "Schedules"
-    dress(ax, title, "step (optimizer updates)", "factor on the base rate")
+    dress(ax, title, unit, "factor on the base rate")
     if before:
         legend(ax, ax.lines, [str(line.get_label()) for line in ax.lines])
     from_zero(ax)

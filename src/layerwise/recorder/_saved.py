@@ -16,7 +16,7 @@ from layerwise.finder import LRFinding
 from layerwise.multipliers import Plan, Value
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import is_count, parsed, strict
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, counters_of
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
 VERSION = 1
@@ -33,8 +33,8 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
 
     Parameters that have the same rate at every step are a group. ``"of"`` gives the group of each
     parameter, in the order of the table. ``"names"`` has a text for each group, and ``"rates"`` a
-    list of numbers, one for each of ``"steps"``. ``"shows"`` says whether these are rates or,
-    without a learning rate, multipliers.
+    list of numbers, one for each of ``"steps"``; under a schedule by tokens, that is the present
+    step alone. ``"shows"`` says whether these are rates or, without a learning rate, multipliers.
     """
     places: dict[tuple[int, bool], int] = {}
     of = [0] * len(plan.rows)
@@ -45,7 +45,8 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
     counts = np.bincount(of, minlength=len(places))
     firsts = [of.index(group) for group in range(len(places))]
     values = [plan.schedule, *(value for value, _ in plan.groups)]
-    at = _points(values, steps, plan.step)
+    # What tokens there are at another step than the present one, nobody knows.
+    at = [plan.step] if counters_of(values) else _points(values, steps, plan.step)
     values_at = plan.multipliers if plan.learning_rate is None else plan.rates
     curves = np.array([values_at(step)[firsts] for step in at]).T
     return {

@@ -2,28 +2,42 @@
 
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
+from layerwise.schedules._counts import counters_of, counts_of_start
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
-from layerwise.schedules._modify import clamp, cut, delay, repeat, scale_steps
+from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
 from layerwise.schedules._schedule import Schedule
 from layerwise.schedules._shapes.constants import constant, piecewise_constant
 from layerwise.schedules._shapes.cycles import cosine_restarts, cyclic
-from layerwise.schedules._shapes.decays import exponential, inverse_sqrt
+from layerwise.schedules._shapes.decays import exponential, inverse_power, inverse_sqrt
 from layerwise.schedules._shapes.phases import one_cycle, warmup_stable_decay
-from layerwise.schedules._shapes.ramps import cosine, linear, polynomial, warmup
+from layerwise.schedules._shapes.ramps import (
+    cosine,
+    hyperbolic_tangent,
+    linear,
+    polynomial,
+    quarter_cosine,
+    rex,
+    warmup,
+)
 
 __all__ = [
     "Clock",
     "Schedule",
+    "by",
     "clamp",
     "constant",
     "cosine",
     "cosine_restarts",
+    "counters_of",
+    "counts_of_start",
     "cut",
     "cyclic",
     "delay",
     "exponential",
     "from_function",
+    "hyperbolic_tangent",
+    "inverse_power",
     "inverse_sqrt",
     "is_closed_form",
     "linear",
@@ -31,8 +45,11 @@ __all__ = [
     "piecewise_constant",
     "polynomial",
     "product",
+    "quarter_cosine",
     "repeat",
+    "rex",
     "scale_steps",
+    "skip",
     "then",
     "values_over",
     "warmup",

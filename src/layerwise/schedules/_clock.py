@@ -6,9 +6,10 @@ on ``whole``; only what is left, a small number, becomes a float. ``part``, a fr
 exists only inside ``scale_steps``, where a step falls between two whole ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Generic
+from typing import Any, Generic
 
 from layerwise.schedules._backends.namespace import LARGEST_FLOAT, A, Mask, Namespace
 
@@ -22,6 +23,8 @@ class Clock(Generic[A]):
         whole: The step, or its whole part if there is a ``part``: integers, or floats if the
             caller's steps are floats.
         part: None, or the fraction of a step in [0, 1) beyond ``whole``.
+        counts: The clocks of what else is counted, such as tokens, by name. A clock that was moved
+            has none, since nobody knows how many tokens there were at another step.
 
     Examples:
         >>> from dataclasses import dataclass
@@ -41,11 +44,12 @@ class Clock(Generic[A]):
     xp: Namespace[A]
     whole: A
     part: A | None = None
+    counts: "Mapping[str, Clock[A]] | None" = None
 
     @classmethod
-    def start(cls, xp: Namespace[A]) -> "Clock[A]":
+    def start(cls, xp: Namespace[A], counts: "Mapping[str, Clock[A]] | None" = None) -> "Clock[A]":
         """Start at the step that ``xp`` was made for; a step below 0 counts as 0."""
-        return cls(xp, xp.maximum(xp.step, 0))
+        return cls(xp, xp.maximum(xp.step, 0), counts=counts)
 
     @property
     def step(self) -> A:
@@ -65,7 +69,7 @@ class Clock(Generic[A]):
         """Say whether the step is ``n`` or later."""
         if self._beyond(n):
             return self.whole < 0
-        return self.whole >= n
+        return self.whole >= self._like_steps(n)
 
     def capped(self, n: int) -> "Clock[A]":
         """Return a clock that stops at ``n``."""
@@ -73,8 +77,8 @@ class Clock(Generic[A]):
             return self
         part = self.part
         if part is not None:
-            part = self.xp.where(self.whole >= n, part * 0, part)
-        return Clock(self.xp, self.xp.minimum(self.whole, n), part)
+            part = self.xp.where(self.reached(n), part * 0, part)
+        return Clock(self.xp, self.xp.minimum(self.whole, self._like_steps(n)), part)
 
     def share(self, x: A, n: float) -> A:
         """Return ``x / n``, at least 0 and at most 1, and exactly 1 where ``x`` is ``n``.
@@ -99,7 +103,8 @@ class Clock(Generic[A]):
         """Return the number of steps to ``n`` as floats, counted in integers; 0 from there on."""
         if self._beyond(n):
             return float(n) - self.real()
-        remaining = self.xp.real(n - self.xp.minimum(self.whole, n))
+        n_steps = self._like_steps(n)
+        remaining = self.xp.real(n_steps - self.xp.minimum(self.whole, n_steps))
         if self.part is not None:
             remaining = self.xp.maximum(remaining - self.part, 0.0)
         return remaining
@@ -110,14 +115,27 @@ class Clock(Generic[A]):
             return Clock(self.xp, self.whole * 0)
         part = self.part
         if part is not None:
-            part = self.xp.where(self.whole < n, part * 0, part)
-        return Clock(self.xp, self.xp.maximum(self.whole - n, 0), part)
+            part = self.xp.where(self.reached(n), part, part * 0)
+        return Clock(self.xp, self.xp.maximum(self.whole - self._like_steps(n), 0), part)
+
+    def later(self, n: int) -> "Clock[A]":
+        """Return a clock that shows ``n`` where this one starts.
+
+        Where the sum may not fit the library's integers, it is a float.
+        """
+        largest = self.xp.largest
+        if largest is None:
+            return Clock(self.xp, self.whole + float(n), self.part)
+        if n > largest // 2:
+            return Clock.start(self.xp.at(self.real() + float(n)))
+        return Clock(self.xp, self.xp.minimum(self.whole, largest - n) + n, self.part)
 
     def cycle(self, n: int) -> "tuple[A, Clock[A]]":
         """Return how many cycles of ``n`` steps are over, and the clock within this one."""
         if self._beyond(n):
             return self.whole * 0, self
-        return self.whole // n, replace(self, whole=self.whole % n)
+        steps: Any = self._like_steps(n)
+        return self.whole // steps, replace(self, whole=self.whole % steps, counts=None)
 
     def unless_reached(self, n: int, clock: "Clock[A]", begin: int) -> "Clock[A]":
         """Return this clock, but from where ``clock`` has reached ``n`` on, it since ``begin``."""
@@ -161,6 +179,10 @@ class Clock(Generic[A]):
             carry = self.xp.integer(part)
             whole, part = whole + carry, part - self.xp.real(carry)
         return Clock(self.xp, whole, part)
+
+    def _like_steps(self, n: int) -> float:
+        """Return ``n`` as a number that the library can compute with beside its steps."""
+        return n if self.xp.largest is not None else float(n)
 
     def _beyond(self, n: int) -> bool:
         return self.xp.largest is not None and n > self.xp.largest

@@ -101,7 +101,8 @@ class product(Schedule):
 
     $$f(s) = \text{factor} \prod_i a_i(s)$$
 
-    It is as long as the longest of its schedules, and endless if one of them is.
+    It is as long as the longest of its schedules. It is endless if one of them is, or if they
+    count different things.
 
     Args:
         schedules: At least one schedule.
@@ -130,7 +131,7 @@ class product(Schedule):
         factor = self.factor
         flat: list[Schedule] = []
         for given in sequence(self.schedules, "product: schedules", ScheduleError):
-            schedule = check_schedule("product: each of its schedules", given)
+            schedule = check_schedule("product: each of its schedules", given, moved=False)
             if isinstance(schedule, product):
                 flat.extend(schedule.schedules)
                 factor *= schedule.factor
@@ -140,14 +141,17 @@ class product(Schedule):
         if not flat:
             raise ScheduleError("product: schedules must be at least one schedule, got none.")
         lengths = [schedule.length for schedule in flat]
-        longest = None if None in lengths else max(length or 0 for length in lengths)
-        self._set(schedules=tuple(flat), factor=factor, _length=longest)
+        counted = {(schedule._counters, schedule._reads_step) for schedule in flat}
+        known = None not in lengths and len(counted) == 1
+        longest = max(length or 0 for length in lengths) if known else None
+        reads_step = any(schedule._reads_step for schedule in flat)
+        self._set(schedules=tuple(flat), factor=factor, _length=longest, _reads_step=reads_step)
         self._check_number("factor")  # the product of two numbers may be too large for a float
         super().__post_init__()
 
     @property
     def length(self) -> int | None:
-        """The longest of the schedules' lengths; None if one of them is endless."""
+        """The longest of the schedules' lengths; None if there is none."""
         return self._length
 
     def evaluate(self, clock: Clock[A]) -> A:

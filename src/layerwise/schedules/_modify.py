@@ -1,10 +1,11 @@
-"""Schedules made of one other, by its methods: clamp, delay, cut, repeat, scale_steps."""
+"""Schedules made of one other by its methods: clamp, delay, skip, cut, repeat, scale_steps, by."""
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import ceil
 from typing import ClassVar
 
+from layerwise._checks import text
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.namespace import A
@@ -24,13 +25,17 @@ class _Modified(Schedule):
 
     schedule: Schedule
 
+    _moves: ClassVar[bool] = True
+    """Whether the schedule inside gets another clock."""
+
     # No fields, since they follow from the fields: computed once, since it may take a walk.
     _inner: ClassVar[int | None]
     _length: ClassVar[int | None]
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        self._set(_inner=check_schedule(f"{name}: schedule", self.schedule).length)
+        inner = check_schedule(f"{name}: schedule", self.schedule, moved=self._moves)
+        self._set(_inner=inner.length, _reads_step=inner._reads_step)
         self._check_arguments()
         length = check_joined_length(name, self._length_of(self._inner))
         self._set(_length=length, _without_steps=length == 0)
@@ -75,6 +80,8 @@ class clamp(_Modified):
 
     low: float | None = None
     high: float | None = None
+
+    _moves: ClassVar[bool] = False
 
     def _check_arguments(self) -> None:
         self._check_number("low", "high")
@@ -122,6 +129,42 @@ class delay(_Modified):
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.since(self.steps))
+
+
+@dataclass(frozen=True, repr=False)
+class skip(_Modified):
+    r"""A schedule that starts in the middle: ``a.skip(steps)``.
+
+    $$f(s) = a(s + \text{steps})$$
+
+    Args:
+        schedule: The schedule.
+        steps: The number of its first steps to leave out, at least 0. If that is all of them, no
+            steps are left, and it may only stand among others in ``>>``.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> from layerwise.schedules import cosine, linear, warmup
+        >>> schedule = linear(10).skip(4)
+        >>> schedule(0), schedule(1), schedule(6), schedule.length
+        (0.6, 0.5, 0.0, 6)
+        >>> warmup(100).skip(80) >> cosine(900)
+        warmup(100).skip(80) >> cosine(900)
+    """
+
+    steps: int
+
+    def _check_arguments(self) -> None:
+        self._check_whole("steps", at_least=0)
+
+    def _length_of(self, inner: int | None) -> int | None:
+        return None if inner is None else max(inner - self.steps, 0)
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return self.schedule.evaluate(clock.later(self.steps))
 
 
 @dataclass(frozen=True, repr=False)
@@ -247,3 +290,59 @@ class scale_steps(_Modified):
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
         return self.schedule.evaluate(clock.faster(self._speed))
+
+
+_TAKEN = ("step", "epoch", "self")
+
+
+@dataclass(frozen=True, repr=False)
+class by(_Modified):
+    r"""A schedule that counts something else than updates: ``a.by("tokens")``.
+
+    $$f(s, n) = a(n), \quad n \text{ the count of tokens when } s \text{ updates were applied}$$
+
+    For trainings whose updates are of different sizes, because the batch grows, or sequences have
+    different lengths. It is still in closed form, of the count that it is given; a call without
+    the count is an error. Its length and its arguments are in that unit.
+
+    A product may count several things, ``warmup(500) * cosine(10**9).by("tokens")``. All other
+    combinations count one: ``(warmup(10**7) >> cosine(10**9)).by("tokens")``.
+
+    Args:
+        schedule: The schedule, which itself counts nothing else.
+        counter: What it counts, a name such as ``"tokens"``, ``"samples"`` or ``"epochs"``.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> from layerwise.schedules import linear
+        >>> schedule = linear(1_000_000).by("tokens")
+        >>> schedule(12, tokens=250_000), schedule(tokens=500_000)
+        (0.75, 0.5)
+        >>> schedule(12)
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.ScheduleError: linear(1000000).by('tokens') counts tokens, and updates
+        can't stand for that. The count must be given with the step: schedule(step, tokens=n).
+    """
+
+    counter: str
+
+    def _check_arguments(self) -> None:
+        name = text(self.counter, "by: counter", ScheduleError)
+        if not name.isidentifier() or name in _TAKEN:
+            raise ScheduleError(
+                "by: counter must be a name such as 'tokens', made of letters, digits and _, and "
+                f"none of {', '.join(map(repr, _TAKEN))}, got {shown(name)}."
+            )
+        self._set(_counters=frozenset((name,)), _reads_step=False)
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        if clock.counts is None:
+            raise ScheduleError(
+                f"{shown(self)} must stand where no clock is moved: nobody knows how many "
+                f"{self.counter} there are at another step."
+            )
+        return self.schedule.evaluate(clock.counts[self.counter])

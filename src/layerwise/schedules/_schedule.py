@@ -1,7 +1,7 @@
 """A schedule: a frozen value that is called with a step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar, TypeVar, cast, overload
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from layerwise._checks import MOST_STEPS, choice, number, whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
-from layerwise.schedules._backends.lookup import namespace_of
+from layerwise.schedules._backends.lookup import namespace_of, namespaces_of
 from layerwise.schedules._backends.namespace import A
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._config import BUILT_IN, Configurable
@@ -66,6 +66,8 @@ class Schedule(Configurable, ABC):
     _levels: ClassVar[int] = 1
     _count: ClassVar[int] = 1
     _without_steps: ClassVar[bool] = False
+    _counters: ClassVar[frozenset[str]] = frozenset()
+    _reads_step: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Measure what the schedule is made of, and refuse what is too deep or too large."""
@@ -80,7 +82,8 @@ class Schedule(Configurable, ABC):
             )
         count = 1 + sum(schedule._count for schedule in inner)
         check_count(type(self).__name__, count)
-        self._set(_levels=levels, _count=count)
+        counters = self._counters.union(*(schedule._counters for schedule in inner))
+        self._set(_levels=levels, _count=count, _counters=counters)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -103,35 +106,45 @@ class Schedule(Configurable, ABC):
         """The number of steps until the schedule has arrived; None if it never does."""
         return None
 
-    @overload
-    def __call__(self, step: float) -> float: ...
+    @property
+    def counters(self) -> frozenset[str]:
+        """The names of what it counts beside updates, such as ``tokens``; see ``by``."""
+        return self._counters
 
     @overload
-    def __call__(self, step: np.integer[Any]) -> np.float64: ...
+    def __call__(self, step: float = ..., **counts: float) -> float: ...
 
     @overload
-    def __call__(self, step: F) -> F: ...
+    def __call__(self, step: np.integer[Any], **counts: object) -> np.float64: ...
 
     @overload
-    def __call__(self, step: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]: ...
+    def __call__(self, step: F, **counts: object) -> F: ...
 
     @overload
-    def __call__(self, step: A) -> A: ...
+    def __call__(
+        self, step: npt.NDArray[np.integer[Any]], **counts: object
+    ) -> npt.NDArray[np.float64]: ...
 
-    def __call__(self, step: object = _NOTHING) -> object:
+    @overload
+    def __call__(self, step: A, **counts: object) -> A: ...
+
+    def __call__(self, step: object = _NOTHING, **counts: object) -> object:
         """Return the value at a step, or at every step of an array.
 
         Args:
             step: The number of updates applied so far, 0 before the first: a number, or an array of
                 any shape from NumPy, JAX, PyTorch or TensorFlow, traced or not. Below 0 counts as
-                0.
+                0. A schedule that counts no updates may do without.
+            counts: What else has been counted so far, by name: ``tokens=4096``. Numbers, or arrays
+                of the step's library and shape. What the schedule doesn't count is ignored.
 
         Returns:
             A Python float for a Python number; otherwise an array of the same library and shape.
             Floats keep their type; integers become NumPy's float64, or the framework's default.
 
         Raises:
-            ScheduleError: If there is no step, it isn't a number, or the schedule has no length.
+            ScheduleError: If there is no step, it isn't a number, or the schedule has no length; or
+                a count is missing.
 
         Examples:
             >>> import numpy as np
@@ -141,24 +154,47 @@ class Schedule(Configurable, ABC):
             >>> linear(4)(np.arange(6)).tolist()
             [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
         """
-        if step is _NOTHING:
+        if step is _NOTHING and self._reads_step:
             raise ScheduleError(
                 "A schedule needs a step: `schedule(step)`. Keras calls what it doesn't know "
                 "without one; give it `layerwise.keras.LearningRateSchedule(schedule)`."
             )
         if self._without_steps:
             raise ScheduleError(f"{shown(self)} has no value: {_NO_LENGTH}")
-        xp = namespace_of(step)
+        if self._counters:
+            clock = self._clock_at(step, counts)
+            xp = clock.xp
+        else:
+            xp = namespace_of(step)
+            clock = Clock.start(xp)
         try:
             if xp.warns:  # of infinity times 0, say, where other libraries give NaN and are silent
                 with np.errstate(over="ignore", invalid="ignore"):
-                    return xp.leave(self.evaluate(Clock.start(xp)))
-            return xp.leave(self.evaluate(Clock.start(xp)))
+                    return xp.leave(self.evaluate(clock))
+            return xp.leave(self.evaluate(clock))
         except OverflowError as error:
             raise ScheduleError(
                 f"{shown(self)} can't be computed at step {shown(step)}: {error}. A step must be a "
                 "number that a float can hold."
             ) from error
+
+    def _clock_at(self, step: object, counts: Mapping[str, object]) -> Clock[Any]:
+        """Make a clock that shows the counts, too."""
+        names = sorted(self._counters)
+        missing = [name for name in names if name not in counts]
+        if missing:
+            arguments = ", ".join(f"{name}=n" for name in missing)
+            raise ScheduleError(
+                f"{shown(self)} counts {' and '.join(missing)}, and updates can't stand for that. "
+                f"The count must be given with the step: schedule(step, {arguments})."
+            )
+        given = {name: counts[name] for name in names}
+        if step is not _NOTHING:
+            given = {"step": step, **given}
+        spaces = namespaces_of(given)
+        clocks = {name: Clock.start(xp) for name, xp in spaces.items()}
+        first = next(iter(spaces.values()))
+        return Clock.start(spaces.get("step", first), clocks)
 
     def __len__(self) -> int:
         if self.length is None:
@@ -193,9 +229,17 @@ class Schedule(Configurable, ABC):
         """Start ``steps`` steps later. See ``schedules.delay``."""
         return _combined("delay", self, steps)
 
+    def skip(self, steps: int) -> "Schedule":
+        """Start in the middle, ``steps`` steps later on. See ``schedules.skip``."""
+        return _combined("skip", self, steps)
+
     def repeat(self, times: int | None = None, decay: float = 1.0) -> "Schedule":
         """Start again at the end, ``times`` times in all, or for ever. See ``schedules.repeat``."""
         return _combined("repeat", self, times, decay)
+
+    def by(self, counter: str) -> "Schedule":
+        """Count something else than updates: ``a.by("tokens")``. See ``schedules.by``."""
+        return _combined("by", self, counter)
 
     def scale_steps(self, factor: float) -> "Schedule":
         """Take ``factor`` times as many steps. See ``schedules.scale_steps``."""
@@ -228,7 +272,7 @@ class Schedule(Configurable, ABC):
         if getattr(self, name) == 0:
             self._set(_without_steps=True)
 
-    def _check_number(self, *names: str, **bounds: float) -> None:
+    def _check_number(self, *names: str, **bounds: float | None) -> None:
         """Make these fields finite floats, in the bounds that ``_checks.number`` takes.
 
         None is left as it is where it is the default.
@@ -266,19 +310,28 @@ def arguments_text(schedule: Schedule, shown: Sequence[Field[Any]]) -> str:
     return ", ".join(text for text in texts if text)
 
 
-def check_schedule(what: str, value: object, *, among_others: bool = False) -> Schedule:
+def check_schedule(
+    what: str, value: object, *, among_others: bool = False, moved: bool = True
+) -> Schedule:
     """Return a schedule, or say that ``value`` is none.
 
     Args:
         what: What it is called in the message.
         value: What was given.
         among_others: Whether it stands among others in ``>>``, where it needs no length.
+        moved: Whether it gets another clock than the whole, so that it must count updates alone.
     """
     if not isinstance(value, Schedule):
         way_out = " Wrap a function: `from_function(f)`." if callable(value) else ""
         raise ScheduleError(f"{what} must be a schedule, got {shown(value)}.{way_out}")
     if value._without_steps and not among_others:
         raise ScheduleError(f"{what} must have a length, got {shown(value)}: {_NO_LENGTH}")
+    if moved and value._counters:
+        names = " and ".join(sorted(value._counters))
+        raise ScheduleError(
+            f"{what} must count updates alone, got {shown(value)}: nobody knows how many {names} "
+            "there are at another step. What counts goes outside: (a >> b).by('tokens')."
+        )
     return value
 
 

@@ -25,7 +25,7 @@ from layerwise.keras._internals.train_function import (
     TrainFunctionProxy,
     untraced_train_function,
 )
-from layerwise.keras._internals.trainer import OptimizerState, State, check_trainer
+from layerwise.keras._internals.trainer import Changes, OptimizerState, State, check_trainer
 from layerwise.recorder import BatchRow, PendingRows
 
 RateRule = Callable[[int, float | None], float]
@@ -76,6 +76,7 @@ class BatchStream:
         self.fit = fit
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
+        self._changes: Callable[[], Changes] | None = None
         self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
@@ -104,6 +105,26 @@ class BatchStream:
             self._prepare_function()
         else:
             self._rate_rule = rule
+
+    def change_after(self, changes: Callable[[], Changes]) -> None:
+        """Let a callback change what the optimizer has counted, after each batch.
+
+        Raises:
+            OptimizerError: Another callback does so already, or one call runs several batches.
+        """
+        problem = None
+        if self._changes is not None:
+            problem = "Two callbacks of this training count. Give one Counter all that is counted."
+        elif self._model.steps_per_execution > 1:
+            problem = (
+                f"With steps_per_execution={self._model.steps_per_execution}, nobody is asked "
+                "between two batches, so that what is in each can't be counted. Compile the model "
+                "with steps_per_execution=1."
+            )
+        if problem is not None:
+            self.leave()
+            raise OptimizerError(problem)
+        self._changes = changes
 
     def begin_epoch(self, epoch: int) -> None:
         """Note the epoch, and read the optimizer's count again."""
@@ -142,6 +163,8 @@ class BatchStream:
             result = self._functions[self.step_rate](*arguments)
         logs, state = result if _on_jax() else (result, None)
         values, logs = split_logs(logs)
+        if self._changes is not None and self._optimizer is not None:
+            state = self._optimizer.change(state, self._changes())
         self._batches += self._model.steps_per_execution
         moved = None if ratios is None or before is None else ratios.after(before, state)
         self._pending.add(self._finished(values, logs, state, moved))

@@ -285,6 +285,12 @@ def config_without_rate(optimizer: Optimizer, plain: type) -> dict[str, object]:
     return config
 
 
+def own_arguments(optimizer: Optimizer, plain: type) -> list[str]:
+    """The arguments that a class of optimizers has beside those that all have, by its config."""
+    common = Optimizer.get_config(optimizer)
+    return [name for name in config_without_rate(optimizer, plain) if name not in common]
+
+
 def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
     """Exclude from weight decay what the source excludes; its config does not say it."""
     for name in _EXCLUSIONS:

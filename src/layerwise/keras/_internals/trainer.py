@@ -1,7 +1,7 @@
 """The private parts of Keras' training that Layerwise leans on."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -24,6 +24,9 @@ variables and the variables of the metrics.
 """
 
 OPTIMIZER_PART, METRICS_PART = 2, 3
+
+Changes: TypeAlias = list[tuple[keras.Variable, Callable[[Any], Any]]]
+"""Variables, each with a function from its value to the next one."""
 
 
 def check_trainer(model: keras.Model) -> None:
@@ -130,6 +133,26 @@ class OptimizerState:
         old = values[place]
         values[place] = jax.device_put(np.asarray(rate, old.dtype), old.sharding)
         return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :]), *others
+
+    def change(self, state: State | None, changes: Changes) -> State | None:
+        """Change variables of the optimizer between two steps, without waiting for the device.
+
+        Args:
+            state: On JAX, what the last step has returned.
+            changes: The variables, with functions of their values.
+
+        Returns:
+            On JAX, the state with the new values.
+        """
+        if state is None:
+            for variable, new in changes:
+                variable.assign(new(variable.value))
+            return None
+        values = list(state[OPTIMIZER_PART])
+        for variable, new in changes:
+            place = self._places[id(variable)]
+            values[place] = new(values[place])
+        return (*state[:OPTIMIZER_PART], values, *state[OPTIMIZER_PART + 1 :])
 
     def _read(self, state: State | None, variable: keras.Variable) -> Any:
         if keras.backend.backend() != "jax" or state is None:

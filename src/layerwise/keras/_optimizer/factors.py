@@ -1,6 +1,6 @@
 """The factor on each variable's learning rate at one step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -8,7 +8,12 @@ from keras import ops
 
 from layerwise._unfolded import unfolded
 from layerwise.keras._internals.values import Step, Tensor
-from layerwise.keras._optimizer.step_values import evaluate, evaluate_on_host, may_be_0
+from layerwise.keras._optimizer.step_values import (
+    CountsNow,
+    evaluate,
+    evaluate_on_host,
+    may_be_0,
+)
 from layerwise.multipliers import Value
 from layerwise.schedules import Schedule
 
@@ -54,10 +59,10 @@ class Factors:
         return any(may and not isinstance(value, float) for value, may in pairs)
 
     @contextmanager
-    def at(self, step: Step) -> Iterator[None]:
-        """While the block runs, the factors are those of this step."""
-        common = None if self.schedule is None else evaluate(self.schedule, step)
-        multipliers = [evaluate(value, step) for value in self.values]
+    def at(self, step: Step, counts: CountsNow | None = None) -> Iterator[None]:
+        """While the block runs, the factors are those of this step, and of these counts."""
+        common = None if self.schedule is None else evaluate(self.schedule, step, counts)
+        multipliers = [evaluate(value, step, counts) for value in self.values]
         self._active = [
             True if not may else m != 0.0 if isinstance(m, float) else ops.not_equal(m, 0)
             for m, may in zip(multipliers, self._may_freeze, strict=True)
@@ -85,12 +90,12 @@ class Factors:
         """Whether every variable is known to train at this step."""
         return all(active is True for active in self._active)
 
-    def frozen_now(self, place: int, step: Step) -> bool:
+    def frozen_now(self, place: int, step: Step, counts: Mapping[str, int]) -> bool:
         """Whether a variable is known to be frozen at a step that is not traced."""
         value = self.values[self._group[place]]
         if isinstance(value, float) or self._depth:  # inside a step, the others are restored
             return value == 0.0
-        return not evaluate_on_host(value, int(ops.convert_to_numpy(step))) > 0
+        return not evaluate_on_host(value, int(ops.convert_to_numpy(step)), counts) > 0
 
     def active(self, place: int) -> Tensor | bool:
         """True: the variable trains; False: it is frozen; a boolean tensor: the step decides."""

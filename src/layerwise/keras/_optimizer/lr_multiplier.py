@@ -17,21 +17,24 @@ from layerwise.keras._internals.optimizer import (
     rate_variable,
     trained_variables,
 )
-from layerwise.keras._internals.values import copy_of
+from layerwise.keras._internals.values import Tensor, copy_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
     as_optimizer,
     clone_optimizer,
     optimizer_config,
 )
+from layerwise.keras._optimizer.counts import Counts
 from layerwise.keras._optimizer.factors import Factors
-from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
+from layerwise.keras._optimizer.hyperparameters import Hyperparameters
+from layerwise.keras._optimizer.plan import plan_of, rates_now, step_of, with_rates
 from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.schedules import counters_of
 
 
 class _Multiplied:
@@ -138,9 +141,11 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers))
+        spec = RuleSpec(rules, schedule, match, strict, layers)
+        return _multiplied(source, spec, hyperparameters)
 
     def __init__(
         self,
@@ -151,6 +156,7 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
 
@@ -169,12 +175,20 @@ class LRMultiplier(MultipliedUpdate):
                 )
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
-        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
+        values = [row.value for row in plan.rows]
+        self.use_factors(Factors(values, plan.schedule))
         self._multiplied.plan = plan
+        own = list(self.variables)
+        moving = self._hyperparameters.given.values()
+        self._counts = Counts(counters_of([*values, plan.schedule, *moving]))
+        self._counts.build(self)
         if source is not None:
             with outside_of_graphs():
-                for mine, its in zip(self.variables, source.variables, strict=True):
+                # What the source counts comes after all that the plain optimizer has.
+                for mine, its in zip(own, source.variables[: len(own)], strict=True):
                     mine.assign(copy_of(its))
+                if isinstance(source, LRMultiplier):
+                    self._counts.take_over(source._counts)
             self._multiplied.source = None
 
     @property
@@ -201,6 +215,75 @@ class LRMultiplier(MultipliedUpdate):
             OptimizerError: The optimizer has not seen its variables yet.
         """
         return rates_now(self.plan())
+
+    def hyperparameters(self) -> dict[str, float]:
+        """The value of each hyperparameter that moves, for the next update, by name."""
+        return self._hyperparameters.now(step_of(self), self.counts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the updates so far were made of, by the name that a schedule counts it by.
+
+        It can be set: ``optimizer.counts = {"tokens": 1_000_000}``.
+        """
+        return self._counts.on_host()
+
+    @counts.setter
+    def counts(self, counts: Mapping[str, int]) -> None:
+        self._check_built("counts")
+        self._counts.set(counts)
+
+    def count(self, **amounts: int | Tensor) -> None:
+        """Count what is in the next update, for schedules ``.by("tokens")``.
+
+        Call it before each ``apply()`` with what is in that batch; ``fit`` does it with the
+        callback ``layerwise.keras.callbacks.Counter``. The rate of an update depends on the
+        updates before it. Under gradient accumulation, all batches of an update are counted, and
+        the rates move when it has been applied.
+
+        Args:
+            amounts: Whole numbers by name, ``optimizer.count(tokens=4096)``; or integer tensors,
+                inside a compiled function too.
+
+        Raises:
+            OptimizerError: The optimizer has not seen its variables yet.
+            ScheduleError: No schedule counts this, or it is no number of at least 0.
+
+        Examples:
+            >>> import keras
+            >>> from layerwise import linear
+            >>> from layerwise.keras import LRMultiplier
+            >>> weight = keras.Variable([1.0])
+            >>> optimizer = LRMultiplier(
+            ...     keras.optimizers.SGD(1.0), schedule=linear(1_000).by("tokens")
+            ... )
+            >>> optimizer.build([weight])
+            >>> optimizer.count(tokens=500)
+            >>> optimizer.apply([keras.ops.ones(1)], [weight])
+            >>> optimizer.counts, list(optimizer.learning_rates().values())
+            ({'tokens': 500}, [0.5])
+        """
+        self._check_built("count()")
+        self._counts.add(amounts)
+
+    def stateless_count(
+        self, optimizer_variables: Sequence[Tensor], **amounts: int | Tensor
+    ) -> list[Tensor]:
+        """``count`` for a loop with ``stateless_apply``: takes and returns the variables' values.
+
+        Args:
+            optimizer_variables: The values of ``optimizer.variables``.
+            amounts: As for ``count``.
+        """
+        self._check_built("stateless_count()")
+        return self._counts.added(self.variables, optimizer_variables, amounts)
+
+    def _check_built(self, what: str) -> None:
+        if not self.built:
+            raise OptimizerError(
+                f"The optimizer {self.name!r} has not seen its variables yet, and {what} needs "
+                "them. Call optimizer.build(model.trainable_variables) first."
+            )
 
     def plan(self, steps: Sequence[int] = ()) -> Plan:
         """The table of every variable's rule, multiplier and rate.
@@ -244,6 +327,8 @@ class LRMultiplier(MultipliedUpdate):
                 "registered_name": "layerwise>LRMultiplier",
             }
         config = {"optimizer": config, **last.to_config(function_name)}
+        if self._hyperparameters:
+            config["hyperparameters"] = self._hyperparameters.to_config()
         note_all_saved(trained_variables(self) if self.built else ())
         weights = self._multiplied.weights()
         return config if weights is None else config | {"weights": weights.to_config()}
@@ -254,9 +339,9 @@ class LRMultiplier(MultipliedUpdate):
     ) -> "LRMultiplier":
         """The optimizer that ``get_config`` described."""
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        made = _multiplied(
-            as_optimizer(optimizer), RuleSpec.from_config(config, RegisteredFunctions())
-        )
+        moving = Hyperparameters.from_config(config.get("hyperparameters", {}))
+        spec = RuleSpec.from_config(config, RegisteredFunctions())
+        made = _multiplied(as_optimizer(optimizer), spec, moving)
         weights = config.get("weights")
         made._multiplied.saved = None if weights is None else SavedWeights.from_config(weights)
         return made
@@ -285,13 +370,15 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
         The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
         would multiply with the rules that are there.
         """
-        made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers))
+        spec = RuleSpec(rules, schedule, match, strict, layers)
+        made = _multiplied(self.plain(), spec, hyperparameters)
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved
         return made
@@ -305,14 +392,24 @@ class LRMultiplier(MultipliedUpdate):
             self._multiplied.alone = False
 
 
-def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
+def counts_of(optimizer: LRMultiplier) -> Counts:
+    """What an optimizer counts beside updates, with the variables that it keeps that in."""
+    return optimizer._counts
+
+
+def _multiplied(
+    source: Optimizer, spec: RuleSpec, hyperparameters: Mapping[str, StepValue] | None
+) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
     known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
     plain = _plain_class(type(source))
     check_hooks(plain)
     made: LRMultiplier = clone_optimizer(source, plain)
     become(made, _multiplied_class(plain), OptimizerError)
-    made._factors = Factors()
+    moving = Hyperparameters.of(hyperparameters, made, plain)
+    if isinstance(source, LRMultiplier):
+        moving = moving.beside(source._hyperparameters)
+    made._factors, made._counts, made._hyperparameters = Factors(), Counts(), moving
     built = source if source.built else None
     made._multiplied = _Multiplied((*known.specs, spec), built, known.saved)
     return made

@@ -59,6 +59,7 @@ def with_rates(
         plan,
         step=step_of(optimizer) if step is None else whole(step, "step", MultiplierError),
         steps=tuple(whole(each, "steps", MultiplierError) for each in steps),
+        counts=getattr(optimizer, "counts", {}),
     )
     moving = None if learning_rate is not None else _moving_base(optimizer)
     if moving is None:

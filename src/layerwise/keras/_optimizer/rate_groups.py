@@ -10,7 +10,7 @@ from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.step_values import evaluate_on_host
 from layerwise.multipliers import Plan, Value, distinct, group_labels
-from layerwise.schedules import values_over
+from layerwise.schedules import counters_of, values_over
 
 Floats = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.int64]
@@ -27,6 +27,8 @@ class RateGroups:
     Args:
         plan: The plan of an optimizer, with values that are ready for an update.
         model: The model's name, left out of the groups' names.
+
+    Groups whose rate counts something else than updates are left out: a step doesn't say it.
     """
 
     def __init__(self, plan: Plan, model: str = "") -> None:
@@ -34,11 +36,15 @@ class RateGroups:
         paths = [row.parameter.name.removeprefix(f"{model}/") for row in plan.rows]
         labels: Sequence[str] = group_labels(plan, [places for _, places in plan.groups], paths)
         self.values: dict[str, Value] = {
-            name: value for name, (value, _) in zip(distinct(labels), plan.groups, strict=True)
+            name: value
+            for name, (value, _) in zip(distinct(labels), plan.groups, strict=True)
+            if not counters_of([value, plan.schedule])
         }
 
     def rates(self, base: Floats, steps: Steps) -> dict[str, Floats]:
         """Each group's effective rate at each step, for the base rate at each step."""
+        if not self.values:
+            return {}
         common: Floats = base if self.schedule is None else base * over(self.schedule, steps)
         return {name: common * over(value, steps) for name, value in self.values.items()}
 

@@ -1,16 +1,23 @@
 """Multipliers as an update needs them: numbers, or tensors of the optimizer's step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from layerwise.errors import MultiplierError
 from layerwise.keras._internals.values import Step, Tensor
 from layerwise.multipliers import StepValue, Value, first_value
-from layerwise.schedules import Schedule, is_closed_form
+from layerwise.schedules import (
+    Schedule,
+    counters_of,
+    counts_of_start,
+    is_closed_form,
+)
 
 _FEW_STEPS = 2**22
 
@@ -53,7 +60,8 @@ class StepFunction:
 def prepared(value: StepValue, what: str) -> Schedule | StepFunction:
     """What moves with the step, ready for an update; tried once, where an error can be read."""
     usable = value if isinstance(value, Schedule) else StepFunction(value, what)
-    first_value(usable, what, lambda each, step: evaluate_on_host(_unbounded(each), step))
+    start = counts_of_start([value])
+    first_value(usable, what, lambda each, step: evaluate_on_host(_unbounded(each), step, start))
     return usable
 
 
@@ -61,12 +69,23 @@ def _unbounded(value: StepValue) -> StepValue:
     return value.unbounded if isinstance(value, StepFunction) else value
 
 
-def evaluate(value: Value, step: Step) -> Tensor | float:
+class CountsNow(Protocol):
+    """What is counted beside updates, at present."""
+
+    def on_host(self) -> Mapping[str, int]:
+        """The counts by name, as numbers."""
+
+    def for_value(self, value: Schedule) -> Mapping[str, Tensor]:
+        """The counts by name, as tensors that may be traced, for a schedule to compute with."""
+
+
+def evaluate(value: Value, step: Step, counts: CountsNow | None = None) -> Tensor | float:
     """The value at a step that may be traced.
 
     Args:
         value: A number, a schedule, or a function of the step.
         step: Optimizer updates already applied.
+        counts: What else has been counted, if a schedule counts it.
 
     Returns:
         A Python float for a number, and on PyTorch wherever nothing is compiled; otherwise a scalar
@@ -75,18 +94,23 @@ def evaluate(value: Value, step: Step) -> Tensor | float:
     if isinstance(value, float | int):
         return float(value)
     step = ops.convert_to_tensor(step)
-    if _runs_on_host():
-        return evaluate_on_host(value, int(step))
-    result: Tensor = ops.cast(value(step), keras.backend.floatx())
+    counted = counts is not None and bool(counters_of([value]))
+    if runs_on_host():
+        return evaluate_on_host(value, int(step), counts.on_host() if counts and counted else {})
+    if isinstance(value, Schedule) and counts is not None and counted:
+        found = value(step, **counts.for_value(value))
+    else:
+        found = value(step)
+    result: Tensor = ops.cast(found, keras.backend.floatx())
     return result
 
 
-def evaluate_on_host(value: Value, step: int) -> float:
-    """The value at a known step, as a Python float."""
+def evaluate_on_host(value: Value, step: int, counts: Mapping[str, float] | None = None) -> float:
+    """The value at a known step, and at known counts, as a Python float."""
     if isinstance(value, float | int):
         return float(value)
     with outside_of_graphs():
-        result = value(step)
+        result = value(step, **(counts or {})) if isinstance(value, Schedule) else value(step)
         return result if isinstance(result, float) else float(ops.convert_to_numpy(result))
 
 
@@ -100,19 +124,25 @@ def outside_of_graphs() -> AbstractContextManager[None]:
     return scope
 
 
+def values_in_advance(value: Value) -> npt.NDArray[np.float64] | None:
+    """All the values that a schedule ever has; None if they can't be told ahead."""
+    if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
+        return None
+    if value.counters or not is_closed_form(value):
+        return None  # a user's function may take no array of steps, or only a tensor
+    return value(np.arange(value.length + 1))  # steps are whole
+
+
 def may_be_0(value: Value) -> bool:
     """Whether a multiplier may be 0 at some step, so that its variables may freeze."""
     if isinstance(value, float):
         return value == 0.0
-    if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
-        return True
-    if not is_closed_form(value):
-        return True  # a user's function may take no array of steps, or only a tensor
-    # Steps are whole, so these are all its values; float32 may round a smaller one to 0.
-    return bool(np.min(value(np.arange(value.length + 1))) < 1e-6)
+    values = values_in_advance(value)
+    # float32 may round a smaller one to 0.
+    return values is None or bool(np.min(values) < 1e-6)
 
 
-def _runs_on_host() -> bool:
+def runs_on_host() -> bool:
     """Whether PyTorch runs line by line; its compiler would guard a Python number."""
     if keras.backend.backend() != "torch":
         return False

@@ -31,13 +31,16 @@ from layerwise.keras._internals.optimizer import (
     averages_of,
     base_rate_of,
     batch_count,
+    batches_per_update,
     check_known,
     place_of,
     trained_variables,
 )
 from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices, mask_slices
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
+from layerwise.keras._optimizer.counts import Counts
 from layerwise.keras._optimizer.factors import Factors
+from layerwise.keras._optimizer.hyperparameters import Hyperparameters
 from layerwise.keras._schedule import LearningRateSchedule
 
 FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]
@@ -50,10 +53,14 @@ class MultipliedUpdate(OptimizerHooks):
     Attributes:
         _factors: The factor on each variable's rate; set when the variables are known.
         _slots: Whose state is whose; set at the same time.
+        _hyperparameters: What moves beside the rates.
+        _counts: What is counted beside updates.
     """
 
     _factors: Factors
     _slots: Slots
+    _hyperparameters: Hyperparameters
+    _counts: Counts
 
     def use_factors(self, factors: Factors) -> None:
         """Multiply the rates of a built optimizer with these from now on.
@@ -91,8 +98,13 @@ class MultipliedUpdate(OptimizerHooks):
                     self.build(variables)
             _check_lengths(grads, variables)
             check_known(self, variables)
-        with self._factors.at(self.iterations):
+        self._counts.check_fed()
+        with (
+            self._factors.at(self.iterations, self._counts),
+            self._hyperparameters.at(self, self.iterations, self._counts),
+        ):
             self._apply_unfrozen(list(grads), variables)
+        self._counts.advance(batch_count(self), batches_per_update(self))
 
     def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         if self._factors.all_active:
@@ -131,7 +143,7 @@ class MultipliedUpdate(OptimizerHooks):
         """
         _check_lengths(grads, variables)
         check_known(self, variables)
-        with self._factors.at(self.iterations):
+        with self._factors.at(self.iterations, self._counts):
             active = [self._factors.active(place_of(self, variable)) for variable in variables]
         return [
             None if a is False else _mask_gradient(a, gradient)
@@ -246,7 +258,7 @@ class MultipliedUpdate(OptimizerHooks):
         kept = [
             (v, copy_of(v))
             for v in variables
-            if self._factors.frozen_now(place_of(self, v), self.iterations)
+            if self._factors.frozen_now(place_of(self, v), self.iterations, self._counts.on_host())
         ]
         super().take_averages(variables)
         for variable, value in kept:

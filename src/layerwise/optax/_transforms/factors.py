@@ -15,6 +15,8 @@ from layerwise.multipliers import Value
 from layerwise.optax._arrays import ArrayMultiplier
 from layerwise.optax._parameters import Leaf, is_hidden
 from layerwise.optax._plan import TreePlan
+from layerwise.optax._transforms.counts import Counts
+from layerwise.schedules import Schedule
 
 Active: TypeAlias = bool | npt.NDArray[np.bool_] | jax.Array
 """True: the leaf trains. False: it is frozen for good. An array: the step decides, or it is a part
@@ -41,11 +43,17 @@ class Factors:
     table: jax.Array
 
 
-def factors_at(found: TreePlan, count: jax.Array) -> Factors:
-    """Evaluate a plan at a step, each different value once."""
+def factors_at(found: TreePlan, count: jax.Array, counts: Counts) -> Factors:
+    """Evaluate a plan at a step, each different value once.
+
+    Args:
+        found: The plan.
+        count: The step: updates applied so far.
+        counts: What else has been counted, by name.
+    """
     plan = found.plan
     values = [value for value, _ in plan.groups]
-    results, common = _evaluated(values, plan.schedule, count)
+    results, common = _evaluated(values, plan.schedule, count, counts)
     group_of = np.zeros(len(plan.rows), np.int32)
     for number, (_, rows) in enumerate(plan.groups):
         group_of[list(rows)] = number
@@ -129,26 +137,32 @@ def mask_gradient(gradient: Array, active: Active) -> Array:
 
 
 def _evaluated(
-    values: Sequence[Value], schedule: Value | None, count: jax.Array
+    values: Sequence[Value], schedule: Value | None, count: jax.Array, counts: Counts
 ) -> tuple[list[Number], Number]:
     """The values at a step and the schedule's; 0.0 and 1.0 stay Python numbers."""
     known = [*values, 1.0 if schedule is None else schedule]
     asked = [value for value in known if not _settled(value)]
 
-    def compute(count: jax.Array) -> tuple[jax.Array, ...]:
-        return tuple(_computed(value, count) for value in asked)
+    names = list(counts)
 
-    traced = isinstance(count, jax.core.Tracer)
-    results = iter(unfolded(jax, compute, count) if traced else compute(count))
+    def compute(count: jax.Array, *counted: jax.Array) -> tuple[jax.Array, ...]:
+        counts = dict(zip(names, counted, strict=True))
+        return tuple(_computed(value, count, counts) for value in asked)
+
+    given = count, *counts.values()
+    traced = any(isinstance(each, jax.core.Tracer) for each in given)
+    results = iter(unfolded(jax, compute, *given) if traced else compute(*given))
     *multipliers, common = (
         value if isinstance(value, float) and _settled(value) else next(results) for value in known
     )
     return multipliers, common
 
 
-def _computed(value: Value, count: jax.Array) -> jax.Array:
+def _computed(value: Value, count: jax.Array, counts: Counts) -> jax.Array:
     if isinstance(value, ArrayMultiplier):
         return jnp.asarray(value.values, float)
+    if isinstance(value, Schedule) and value.counters:
+        return jnp.asarray(value(count, **counts))
     result = jnp.asarray(value(count)) if callable(value) else jnp.asarray(value, float)
     return result.astype(jnp.promote_types(result.dtype, jnp.float32))
 

@@ -11,7 +11,11 @@ from layerwise.multipliers import Layers, RuleSpec, StepValue
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_placeholder
 from layerwise.optax._plan import PlanCache, TreePlan
-from layerwise.optax._transforms.factors import factors_at, scaled
+from layerwise.optax._transforms.counts import counts_before_all, counts_in
+from layerwise.optax._transforms.factors import (
+    factors_at,
+    scaled,
+)
 
 
 class MultipliersState(NamedTuple):
@@ -62,6 +66,9 @@ def scale_by_multipliers(
     state in the links before this one can't be kept from changing, and a NaN there stays; nor can
     links after this one be stopped from moving it. ``with_multipliers`` freezes both.
 
+    A schedule that counts something else, ``schedule.by("tokens")``, takes the count of all updates
+    before this one from the call: ``optimizer.update(grads, state, params, tokens=seen)``.
+
     Args:
         rules: Rules by name, the key path joined by ``/`` (``encoder/layer_0/kernel``;
             ``params/`` in front may be left out): a mapping from key to number, schedule or
@@ -105,10 +112,9 @@ def scale_by_multipliers(
         params: optax.Params | None = None,
         **extra_args: object,
     ) -> tuple[optax.Updates, MultipliersState]:
-        del extra_args
         check_state(state, MultipliersState)
         found = plan_for(plans, updates, params, state)
-        factors = factors_at(found, state.count)
+        factors = factors_at(found, state.count, counts_in(found, extra_args))
         values, structure = flatten(updates)
         done = [
             scaled(value, factor, active, leaf.shape)
@@ -126,7 +132,9 @@ def first_state(found: TreePlan | None) -> MultipliersState:
     count = jnp.zeros((), jnp.int32)
     if found is None:
         return MultipliersState(count, jnp.zeros(0), jnp.zeros((0, 2), jnp.int32))
-    return MultipliersState(count, factors_at(found, count).table, jnp.asarray(found.layout))
+    return MultipliersState(
+        count, factors_at(found, count, counts_before_all(found)).table, jnp.asarray(found.layout)
+    )
 
 
 def next_state(state: MultipliersState, table: jax.Array) -> MultipliersState:

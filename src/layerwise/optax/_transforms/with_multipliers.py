@@ -14,7 +14,13 @@ from layerwise.multipliers import Layers, RuleSpec, StepValue
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_placeholder, structure_of
 from layerwise.optax._plan import PlanCache, TreePlan, shapes_of
-from layerwise.optax._transforms.factors import Active, factors_at, mask_gradient, scaled
+from layerwise.optax._transforms.counts import counts_before_all, counts_in
+from layerwise.optax._transforms.factors import (
+    Active,
+    factors_at,
+    mask_gradient,
+    scaled,
+)
 from layerwise.optax._transforms.fitting import check_fitting, misfit
 from layerwise.optax._transforms.frozen_state import check_holdable, hide, with_frozen
 from layerwise.optax._transforms.nesting import check_nesting
@@ -73,6 +79,9 @@ def with_multipliers(
     rate is multiplied, too. See ``scale_by_multipliers`` for where that makes a difference and
     what to do then.
 
+    A schedule that counts something else, ``schedule.by("tokens")``, takes the count of all updates
+    before this one from the call: ``optimizer.update(grads, state, params, tokens=seen)``.
+
     Args:
         optimizer: A ``GradientTransformation``, complete with its learning rate and weight decay.
         rules: Rules by name, the key path joined by ``/`` (``encoder/layer_0/kernel``;
@@ -126,7 +135,9 @@ def with_multipliers(
         state = inner.optimizer.init(hide(params, jax.tree.unflatten(structure, view.shown)))
         check_nesting(optimizer, state, found)
         multipliers = first_state(found)
-        active = view.switches(factors_at(found, multipliers.count).active)
+        active = view.switches(
+            factors_at(found, multipliers.count, counts_before_all(found)).active
+        )
         if not all(isinstance(each, bool) for each in active):
             shown = jax.tree.unflatten(structure, view.shown)
             check_holdable(
@@ -142,7 +153,7 @@ def with_multipliers(
     ) -> tuple[optax.Updates, WithMultipliersState]:
         check_state(state, WithMultipliersState)
         found = plan_for(plans, updates, params, state.multipliers)
-        factors = factors_at(found, state.multipliers.count)
+        factors = factors_at(found, state.multipliers.count, counts_in(found, extra_args))
         values, structure = flatten(updates)
         alike = params is not None and structure_of(params) == structure_of(updates)
         view = inner.view(params if alike else updates, found, state.inner_state)

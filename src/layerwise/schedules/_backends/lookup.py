@@ -1,6 +1,7 @@
 """Which array library a step belongs to."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,53 @@ def namespace_of(step: object) -> Namespace[Any]:
         )
     namespace: Namespace[Any] = kind(step)
     return namespace
+
+
+def namespaces_of(values: Mapping[str, object]) -> dict[str, Namespace[Any]]:
+    """Make namespaces for a step and for counts that are computed with together.
+
+    Args:
+        values: The step and the counts by name: arrays of one library and shape. Numbers may stand
+            beside arrays.
+
+    Raises:
+        ScheduleError: If they can't be computed with together.
+    """
+    found = {name: namespace_of(value) for name, value in values.items()}
+    arrays = {name: xp for name, xp in found.items() if not _is_single(values[name])}
+    if not arrays:
+        if len({type(xp) for xp in found.values()}) == 1:
+            return found
+        return {name: PlainNumbers(_item(value)) for name, value in values.items()}
+    first = next(iter(arrays.values()))
+    shapes = {name: tuple(getattr(values[name], "shape", ())) for name in arrays}
+    if len(set(shapes.values())) > 1 or len({type(xp) for xp in arrays.values()}) > 1:
+        raise ScheduleError(
+            "The step and the counts must be arrays of one library and of one shape, got "
+            + ", ".join(f"{name} {type(values[name]).__name__}{shapes[name]}" for name in arrays)
+            + "."
+        )
+    for name in found.keys() - arrays.keys():
+        found[name] = namespace_of(_filled(first, _item(values[name])))
+    return found
+
+
+def _is_single(value: object) -> bool:
+    return isinstance(value, (int, float, np.generic))
+
+
+def _item(value: Any) -> float:
+    number: float = value.item() if isinstance(value, np.generic) else value
+    return number
+
+
+def _filled(xp: Namespace[Any], number: float) -> object:
+    """An array like the step of a namespace, of one number."""
+    if isinstance(number, int):
+        if xp.largest is None or abs(number) <= xp.largest:
+            return xp.step * 0 + number
+        number = float(number)
+    return xp.real(xp.step) * 0 + number
 
 
 def _kind(step: object) -> type[Any] | None:

@@ -64,6 +64,18 @@ class Namespace(ABC, Generic[A]):
     """The sine of floats."""
     sqrt: Callable[[A], A]
     """The square root of floats."""
+    expm1: Callable[[A], A]
+    """``exp(x) - 1`` of floats, with all digits near 0."""
+    log1p: Callable[[A], A]
+    """``log(1 + x)`` of floats, with all digits near 0."""
+
+    @abstractmethod
+    def __init__(self, step: A) -> None:
+        """Make the operations for a step."""
+
+    def at(self, step: A) -> Self:
+        """Return the operations for another step of the same library."""
+        return type(self)(step)
 
     def for_user(self, step: A) -> A:
         """Return the step as a user's function can compute with it."""

@@ -32,6 +32,7 @@ class NumPyLike(ArrayNamespace[T]):
         self.where, self.minimum, self.maximum = library.where, library.minimum, library.maximum
         self.sin, self.sqrt = library.sin, library.sqrt
         self.exp, self.floor = library.exp, library.floor
+        self.expm1, self.log1p = library.expm1, library.log1p
 
     def real(self, x: T) -> T:
         return x.astype(self.working)

@@ -12,6 +12,7 @@ class PlainNumbers(Namespace[float]):
 
     def __init__(self, step: float) -> None:
         self.minimum, self.maximum, self.sin, self.sqrt = min, max, math.sin, math.sqrt
+        self.expm1, self.log1p = math.expm1, math.log1p
         # Python's integers have no bound; with one, they take the same path as all others.
         if isinstance(step, int):
             self.step, self.largest = step, INT64_MAX

@@ -24,6 +24,7 @@ class TensorFlowTensors(ArrayNamespace[_Tensor]):
         self.tf = tf = sys.modules["tensorflow"]
         self.where, self.minimum, self.maximum = tf.where, tf.minimum, tf.maximum
         self.sin, self.sqrt, self.exp, self.floor = tf.sin, tf.sqrt, tf.exp, tf.floor
+        self.expm1, self.log1p = tf.math.expm1, tf.math.log1p
         self.given = given = tf.convert_to_tensor(step)
         if given.dtype.is_integer or given.dtype.is_bool:
             self.working = self.result = tf.float32

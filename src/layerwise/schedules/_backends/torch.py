@@ -29,6 +29,7 @@ class TorchTensors(ArrayNamespace[_Tensor]):
         self.torch = torch = sys.modules["torch"]
         self.where, self.sin, self.sqrt = torch.where, torch.sin, torch.sqrt
         self.exp, self.floor = torch.exp, torch.floor
+        self.expm1, self.log1p = torch.expm1, torch.log1p
         self.shape, self.device = step.shape, step.device
         if step.is_floating_point():
             self.result, self.largest = step.dtype, None

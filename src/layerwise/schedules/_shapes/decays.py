@@ -1,4 +1,4 @@
-"""The shapes that fall, or grow, for ever: exponential and inverse square root."""
+"""The shapes that fall, or grow, for ever: exponential, inverse square root, power laws."""
 
 from dataclasses import dataclass, field
 
@@ -86,3 +86,50 @@ class inverse_sqrt(Schedule):
         """Compute the value; see ``Schedule.evaluate``."""
         falling = clock.since(self.timescale if self.hold is None else self.hold)
         return clock.xp.sqrt(float(self.timescale) / (falling.real() + float(self.timescale)))
+
+
+@dataclass(frozen=True, repr=False)
+class inverse_power(Schedule):
+    r"""A power law: 1 at first, then falling for ever with a power of the step.
+
+    $$f(s) = \left(\frac{\text{timescale}}
+    {\text{timescale} + \max(s - \text{hold}, 0)}\right)^{\text{power}}$$
+
+    With the default ``hold = timescale`` this is
+    $\min(1, (\text{timescale} / s)^{\text{power}})$. With ``hold=0`` it falls at once:
+    ``inverse_power(40, hold=0)`` is Keras' ``InverseTimeDecay(1.0, 20, 0.5)``.
+
+    The power scheduler is such a law between a warm-up and a decay, best counted in tokens:
+    ``(warmup_stable_decay(n, w, d) * inverse_power(t, 0.51).cut(n - d)).by("tokens")``.
+
+    Args:
+        timescale: The number of steps that sets how slowly it falls, above 0.
+        power: The exponent, above 0; 1 is the inverse of the time, 0.5 ``inverse_sqrt``.
+        hold: The number of steps at 1 before it falls, at least 0. None: ``timescale``.
+
+    Raises:
+        ScheduleError: If an argument is not as described above.
+
+    Examples:
+        >>> inverse_power(100, 2.0)(50), inverse_power(100, 2.0)(200)
+        (1.0, 0.25)
+
+    Source: Shen et al. 2024, "Power Scheduler", https://arxiv.org/abs/2408.13359; Keras'
+    ``InverseTimeDecay``.
+    """
+
+    timescale: float
+    power: float = 1.0
+    hold: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._check_number("timescale", "power", above=0.0)
+        self._check_whole("hold", at_least=0)
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        if self.hold is None:
+            since = clock.xp.maximum(clock.real(), self.timescale)
+        else:
+            since = clock.since(self.hold).real() + self.timescale
+        return (self.timescale / since) ** self.power

@@ -45,16 +45,19 @@ def schedules_of(optimizer: Optimizer, schedules: GroupSchedules) -> list[GroupS
 
 
 def rates_at(
-    step: float, groups: Sequence[Mapping[str, Any]], schedules: Sequence[GroupSchedule]
+    step: float,
+    groups: Sequence[Mapping[str, Any]],
+    schedules: Sequence[GroupSchedule],
+    counts: Mapping[str, float] | None = None,
 ) -> list[GroupRate]:
-    """Each group at a step.
+    """Each group at a step, and at what has been counted beside updates.
 
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
     """
     names, followed, moving = zip(*schedules, strict=True)
-    factors = values_at(followed, step, names, "schedule")
-    multipliers = values_at(moving, step, names, "multiplier")
+    factors = values_at(followed, step, names, "schedule", counts)
+    multipliers = values_at(moving, step, names, "multiplier", counts)
     found = []
     for group, factor, multiplier in zip(groups, factors, multipliers, strict=True):
         base = rate = base_of(group)

@@ -111,7 +111,11 @@ class GroupSchedules:
 
 
 def values_at(
-    values: Sequence[Value | None], step: float, names: Sequence[str], what: str
+    values: Sequence[Value | None],
+    step: float,
+    names: Sequence[str],
+    what: str,
+    counts: Mapping[str, float] | None = None,
 ) -> list[float | None]:
     """The value of each group's schedule at a step; one that several share is evaluated once.
 
@@ -120,6 +124,7 @@ def values_at(
         step: The step.
         names: The groups' names, for the message.
         what: What the values are, likewise: ``"schedule"``.
+        counts: What has been counted beside updates.
 
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
@@ -128,5 +133,6 @@ def values_at(
     for value, name in zip(values, names, strict=True):
         if value is not None and id(value) not in known:
             at = cast(int, step)  # a schedule says itself whether it takes a fraction
-            known[id(value)] = value_at(value, at, f"The {what} of {name!r}", ScheduleError)
+            place = f"The {what} of {name!r}"
+            known[id(value)] = value_at(value, at, place, ScheduleError, counts)
     return [known[id(value)] for value in values]

@@ -76,8 +76,10 @@ class Hyperparameters:
                     hint = f"; it has {other}" if other in group else ""
                     raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
 
-    def at(self, step: float, optimizer: Optimizer) -> list[dict[str, Setting]]:
-        """What is to be written into each group at a step.
+    def at(
+        self, step: float, optimizer: Optimizer, counts: Mapping[str, float] | None = None
+    ) -> list[dict[str, Setting]]:
+        """What is to be written into each group at a step, and at what else has been counted.
 
         Raises:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
@@ -88,7 +90,7 @@ class Hyperparameters:
         found: list[dict[str, Setting]] = [{} for _ in groups]
         names = names_of(optimizer)
         for name, schedules in self.schedules.items():
-            values = values_at(schedules.for_groups(names), step, names, name)
+            values = values_at(schedules.for_groups(names), step, names, name, counts)
             for group, value, of_group, new in zip(groups, values, names, found, strict=True):
                 if value is None:
                     continue

@@ -56,10 +56,11 @@ def plan_of_groups(
 
     no_rules = [None] * len(groups)
     multipliers = [read_multiplier(*each) for each in zip(groups, names, strict=True)]
+    counts: dict[str, float] = {}
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
         plans.append(plan(schedule.group_schedules(), no_rules))
-        step = schedule.last_epoch if step is None else step
+        step, counts = schedule.last_epoch if step is None else step, schedule.counts
         schedule = None
     result: Plan = reduce(multiply_plans, plans)
-    return replace(result, schedule=schedule, step=step or 0, steps=tuple(steps))
+    return replace(result, schedule=schedule, step=step or 0, steps=tuple(steps), counts=counts)

@@ -20,6 +20,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     named,
     setting,
 )
+from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
     GroupRate,
@@ -51,6 +52,7 @@ class RateDriver:
         optimizer: The optimizer.
         schedules: Which schedule each group follows.
         hyperparameters: What is scheduled beside the rates.
+        counts: What has been counted beside updates.
 
     Attributes:
         last_epoch: The step that the scheduler is at. PyTorch's ``SequentialLR`` changes it to put
@@ -59,9 +61,13 @@ class RateDriver:
     """
 
     def __init__(
-        self, optimizer: Optimizer, schedules: GroupSchedules, hyperparameters: Hyperparameters
+        self,
+        optimizer: Optimizer,
+        schedules: GroupSchedules,
+        hyperparameters: Hyperparameters,
+        counts: Counts,
     ) -> None:
-        self.optimizer = optimizer
+        self.optimizer, self.counts = optimizer, counts
         self.schedules, self.hyperparameters = schedules, hyperparameters
         self.last_epoch: float = -1
         self._assumed: list[set[str]] = []
@@ -97,13 +103,18 @@ class RateDriver:
 
     def rates_at(self, step: float) -> list[GroupRate]:
         """Each group's rate at a step, computed before anything is written."""
+        self._follow()
         groups = self.optimizer.param_groups
-        if len(self._followed) != len(groups):
+        return rates_at(step, groups, self._followed, self.counts.at(step))
+
+    def _follow(self) -> None:
+        """Find what the groups follow, if there are others than before."""
+        if len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self.optimizer, self.schedules)
             self._moving = [
                 place for place, each in enumerate(self._followed) if each.multiplier is not None
             ]
-        return rates_at(step, groups, self._followed)
+            self.counts.need(self.given())
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -114,7 +125,7 @@ class RateDriver:
         """
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
-        settings = self.hyperparameters.at(step, self.optimizer)
+        settings = self.hyperparameters.at(step, self.optimizer, self.counts.at(step))
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
@@ -132,11 +143,28 @@ class RateDriver:
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
-    def go_on_to(self, step: float) -> None:
-        """``move_to``, after an update."""
+    def go_on_to(self, step: float, amounts: Mapping[str, object] | None = None) -> None:
+        """``move_to``, after an update.
+
+        Args:
+            step: The step.
+            amounts: What the update adds to the counts.
+        """
         if self._hooks is not None:
             self._hooks.settle()
-        self.move_to(step, stepped=True)
+        before = self.counts.so_far
+        if amounts:
+            self.count(amounts)
+        try:
+            self.move_to(step, stepped=True)
+        except Exception:
+            self.counts.so_far = before
+            raise
+
+    def count(self, amounts: Mapping[str, object]) -> None:
+        """Add to the counts; the rates are written at the next step."""
+        self._follow()
+        self.counts.so_far = self.counts.plus(amounts)
 
     def frozen_now(self) -> list[dict[str, Any]]:
         """The groups whose multiplier is 0 now."""
@@ -162,7 +190,7 @@ class RateDriver:
 
     def restore(
         self,
-        step: float,
+        at: tuple[float, Counts],
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
         bases: Sequence[Mapping[str, Sequence[float]]],
@@ -171,13 +199,14 @@ class RateDriver:
         """Go to the step of a saved state, under its schedules; nothing changes if that fails.
 
         Args:
-            step: The step.
+            at: The step, and what had been counted beside updates.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
             bases: What ``bases()`` gave when the state was saved.
             aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
         """
         kept = dict(vars(self))
+        step, self.counts = at
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
         groups = self.optimizer.param_groups
         before = [dict(group) for group in groups]

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of
 from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
+from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
@@ -54,6 +55,10 @@ class ScheduleLR(LRScheduler):
     may work on the same optimizer: its factors go into the base rates. One that sets them, such as
     ``LambdaLR``, or another ``ScheduleLR``, would undo this one, and a warning says so once.
 
+    A schedule may count something else than updates: ``schedule.by("tokens")``. Then say with each
+    step what was in the update, ``scheduler.step(tokens=4096)``, or call ``scheduler.count`` where
+    a trainer calls ``step``. The counts are part of the state.
+
     Args:
         optimizer: Any ``torch.optim.Optimizer``.
         schedule: A factor on the base rate: a schedule, or any callable of the step as in
@@ -68,6 +73,8 @@ class ScheduleLR(LRScheduler):
         weight_decay_factor: A factor on each group's weight decay, so that 0 stays 0; for all
             groups, or per group like ``schedule``.
         lr_lambda: ``schedule``, by the name that it has in ``LambdaLR``.
+        counts: What has been counted before the step to start at, ``{"tokens": 1_000_000}``; by
+            default nothing.
 
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
@@ -102,6 +109,7 @@ class ScheduleLR(LRScheduler):
         betas: BetasSpec | None = None,
         weight_decay_factor: ScheduleSpec | None = None,
         lr_lambda: ScheduleSpec | None = None,
+        counts: Mapping[str, float] | None = None,
     ) -> None:
         # The __init__ of the base class isn't called. It patches optimizer.step for the sake of a
         # warning, and refuses groups without initial_lr when it doesn't start at step 0.
@@ -114,7 +122,7 @@ class ScheduleLR(LRScheduler):
         hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDriver(optimizer, schedules, hyperparameters)
+        self._driver = RateDriver(optimizer, schedules, hyperparameters, Counts(counts))
         self._driver.move_to(first)
         self._attach()
 
@@ -129,20 +137,61 @@ class ScheduleLR(LRScheduler):
 
     # -- what PyTorch's schedulers do ---------------------------------------------------------
 
-    def step(self, epoch: float | None = None) -> None:
+    def step(self, epoch: float | None = None, **amounts: float) -> None:
         """Go on to the next step; call it after each update that the optimizer has applied.
 
         Args:
             epoch: Go to this step instead. It may lie between two, as in
                 ``scheduler.step(epoch + batch / batches)``, where the schedule allows it.
+            amounts: What was in the update, by the name that a schedule counts it by:
+                ``scheduler.step(tokens=4096)``.
 
         Raises:
-            ScheduleError: It is no number of at least 0, or the schedule takes whole ones only.
+            ScheduleError: It is no number of at least 0, or the schedule takes whole ones only; or
+                an amount is none, or missing. Nothing has changed then.
+
+        Examples:
+            >>> import torch
+            >>> from layerwise import linear
+            >>> from layerwise.torch import ScheduleLR
+            >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+            >>> scheduler = ScheduleLR(optimizer, linear(1_000).by("tokens"))
+            >>> optimizer.step()
+            >>> scheduler.step(tokens=100)
+            >>> optimizer.step()
+            >>> scheduler.step(tokens=400)
+            >>> scheduler.get_last_lr(), scheduler.counts
+            ([0.5], {'tokens': 500})
         """
-        self._driver.go_on_to(
-            self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
-        )
+        step = self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
+        self._driver.go_on_to(step, amounts)
         self._step_count += 1
+
+    def count(self, **amounts: float) -> None:
+        """Count what was in an update, or a part of it, where something else calls ``step()``.
+
+        The rates move with the next ``step()``: ``scheduler.count(tokens=batch.numel())`` for each
+        batch of an update, under accumulation or in a trainer.
+
+        Args:
+            amounts: What to add to the counts, by name.
+
+        Raises:
+            ScheduleError: An amount is no number of at least 0, or no schedule counts it.
+        """
+        self._driver.count(amounts)
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What has been counted beside updates, by name: ``{"tokens": 4096}``.
+
+        It can be set, and counts from the next step on.
+        """
+        return dict(self._driver.counts.so_far)
+
+    @counts.setter
+    def counts(self, counts: Mapping[str, float]) -> None:
+        self._driver.counts.set(counts)
 
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
@@ -177,6 +226,7 @@ class ScheduleLR(LRScheduler):
             "version": VERSION,
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
+            "counts": self.counts,
             "groups": names_of(self.optimizer),
             "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
@@ -210,8 +260,9 @@ class ScheduleLR(LRScheduler):
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
         hyperparameters.check(self.optimizer)
         changed = bool(before) and schedules.to_config() != before.to_config()
+        step = step_number(state_dict["last_epoch"], "last_epoch", ScheduleError)
         self._driver.restore(
-            step_number(state_dict["last_epoch"], "last_epoch", ScheduleError),
+            (step, Counts.restored(state_dict.get("counts", {}))),
             schedules,
             hyperparameters,
             state_dict["bases"],
