@@ -27,7 +27,16 @@ from layerwise.multipliers._strategies.by_depth import (
     gradual_unfreezing,
     layer_decay,
 )
-from layerwise.multipliers._strategies.strategy import Strategy
+from layerwise.multipliers._strategies.by_parameter import (
+    Axes,
+    Decision,
+    Decisions,
+    ModelFacts,
+    ParameterStrategy,
+)
+from layerwise.multipliers._strategies.lora_plus import lora_plus
+from layerwise.multipliers._strategies.strategy import AnyStrategy, Strategy
+from layerwise.multipliers._strategies.width_scaling import width_scaling
 from layerwise.multipliers._values import (
     Override,
     StepValue,
@@ -41,10 +50,16 @@ from layerwise.multipliers._values import (
 )
 
 __all__ = [
+    "AnyStrategy",
+    "Axes",
+    "Decision",
+    "Decisions",
     "Layers",
+    "ModelFacts",
     "ModelLayers",
     "Override",
     "Parameter",
+    "ParameterStrategy",
     "Plan",
     "PlanRow",
     "RuleSpec",
@@ -67,6 +82,7 @@ __all__ = [
     "is_norm",
     "layer_decay",
     "levels_from_names",
+    "lora_plus",
     "moves",
     "multiply_plans",
     "numbered",
@@ -79,4 +95,5 @@ __all__ = [
     "value_from_config",
     "value_text",
     "value_to_config",
+    "width_scaling",
 ]
