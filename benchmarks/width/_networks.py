@@ -24,6 +24,8 @@ class Plain(nn.Module):
         self.hidden = nn.Linear(width, width)
         self.deeper = nn.Linear(width, width)
         self.head = nn.Linear(width, SYMBOLS)
+        for layer in (self.enter, self.hidden, self.deeper):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def loss(self, codes: Tensor) -> Tensor:
         """The mean loss of predicting the last character of each window."""

@@ -18,6 +18,7 @@ _OUTPUT_FIRST = re.compile(r"(.*_)?weight(_.*)?|lora_embedding_[AB]")
 _OUTPUT_LAST = re.compile(r"(.*_)?kernel|w")
 _TABLE = re.compile(r"(.*_)?(embeddings?|table)")
 _VECTOR = re.compile(r"(.*_)?(bias|scale|gain|gamma|beta|offset)(_.*)?|b")
+_DEPTHWISE = re.compile(r"depth_?wise|(^|_)dw(_?conv)?(?![a-z])", re.IGNORECASE)
 _FROM_MODEL = {"query", "key", "value", "q", "k", "v", "q_proj", "k_proj", "v_proj"}
 _TO_MODEL = {"attention_output", "out", "output", "o", "out_proj", "o_proj", "proj"}
 
@@ -68,10 +69,10 @@ def guess_axes(path: Sequence[str], shape: Shape, base: Shape, bias: bool | None
         return "-" * (rank - 1) + "o"
     if _OUTPUT_FIRST.fullmatch(last):
         return "o" + "i" * (rank - 1)
-    if last == "depthwise_kernel":  # each channel has a filter of its own, as a vector has numbers
+    if last == "depthwise_kernel":
         return "-" * (rank - 2) + "oo"
     if _OUTPUT_LAST.fullmatch(last):
-        if "transpose" in layer.lower() and rank > 2:
+        if rank > 2 and "transpose" in layer.lower() and last == "kernel":
             return "-" * (rank - 2) + "oi"
         return _kernel(layer, shape, base, growing, bias)
     return _unnamed(shape, base, growing, bias)
@@ -91,19 +92,33 @@ def _is_table(last: str, layer: str, vectors_grow: bool) -> bool:
     return last == "weight" and is_embedding(layer) and vectors_grow
 
 
+def _one_channel(layer: str, shape: Shape, bias: bool | None) -> Axes | None:
+    """The axes of a kernel whose axis before the last grows alone.
+
+    In a depthwise convolution each channel has a filter of its own, as a vector has a number; and
+    what leads into attention may have more heads, and what comes in not.
+    """
+    rank = len(shape)
+    if bias is True or _DEPTHWISE.search(layer):
+        return "-" * (rank - 2) + "oo"
+    if bias is None and shape[-1] == 1:
+        return None
+    return "i" * (rank - 1) + "o"
+
+
 def _kernel(
     layer: str, shape: Shape, base: Shape, growing: Sequence[int], bias: bool | None
 ) -> Axes | None:
     """The axes of a kernel with its output last, or of one of attention with its heads."""
     rank = len(shape)
-    if rank != 3:
-        return "i" * (rank - 1) + "o"
-    if layer.lower() in _FROM_MODEL:
+    if rank == 3 and layer.lower() in _FROM_MODEL:
         return "ioo"
-    if layer.lower() in _TO_MODEL:
+    if rank == 3 and layer.lower() in _TO_MODEL:
         return "iio"
-    if 0 not in growing:  # a convolution's window, or heads of a fixed number
-        return "-io" if growing != [1] or bias is not True else "ioo"
+    if rank > 2 and growing == [rank - 2]:
+        return _one_channel(layer, shape, bias)
+    if rank != 3 or 0 not in growing:  # the first axis of three is a convolution's window
+        return "i" * (rank - 1) + "o"
     if growing != [0, 1, 2]:
         return "ioo"  # and where it is "iio", the growth of what leads in and out is the same
     first, second, third = (big / small for big, small in zip(shape, base, strict=True))
