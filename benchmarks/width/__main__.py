@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "width.json"
 STEPS = 100
 HELD_OUT = 1024
 FIRST = {"adam": -8, "sgd": -3}  # powers of two
-SEEDS_UP_TO = 256  # narrow networks differ more from one another: two of each
+SEEDS = ((256, 3), (512, 2))  # narrow networks differ more from one another
 
 
 @cache
@@ -62,8 +62,8 @@ def held_out_loss(model: Any) -> float:
 def trained(network: str, family: str, scaled: bool, width: int, rate: float) -> float:
     """The loss after a training; infinite if it diverged."""
     losses = []
-    for seed in range(2 if width <= SEEDS_UP_TO else 1):
-        model = made(network, width, seed, scaled)
+    for seed in range(next((count for widest, count in SEEDS if width <= widest), 1)):
+        model = made(network, width, seed)
         optimizer = optimizer_of(model, network, family, scaled)
         scheduler = ScheduleLR(optimizer, rate * cosine(STEPS))
         for batch in batches(network, seed, STEPS):
@@ -136,7 +136,7 @@ def transferred(results: Results, network: str, family: str, scaled: bool, width
     facts = results.losses("transfer", network, family, way)
     if facts.get("wide") == wide:
         return
-    model = made(network, narrow, 0, scaled)
+    model = made(network, narrow, 0)
     optimizer = optimizer_of(model, network, family, scaled)
     scheduler = ScheduleLR(optimizer, cosine(STEPS))
 
@@ -153,7 +153,7 @@ def transferred(results: Results, network: str, family: str, scaled: bool, width
         model, optimizer, loader=data, step=step, scheduler=scheduler, horizon=STEPS, progress=False
     )
     known = results.losses(network, family, way, wide)
-    start = held_out_loss(made(network, wide, 0, scaled))
+    start = held_out_loss(made(network, wide, 0))
     loss = trained(network, family, scaled, wide, found.suggestion)
     best = min(*known.values(), loss)
     facts |= {"narrow": narrow, "wide": wide, "rate": found.suggestion, "loss": loss}

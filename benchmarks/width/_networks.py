@@ -61,13 +61,11 @@ class Transformer(nn.Module):
 NETWORKS: dict[str, type[Plain] | type[Transformer]] = {"plain": Plain, "transformer": Transformer}
 
 
-def made(network: str, width: int, seed: int, scaled: bool) -> Plain | Transformer:
-    """A network; if scaled, with its output weights started as width_scaling needs them."""
+def made(network: str, width: int, seed: int) -> Plain | Transformer:
+    """A network whose output starts at 0, which is right for all widths under any rates."""
     torch.manual_seed(seed)
     model = NETWORKS[network](width)
-    if scaled:
-        with torch.no_grad():
-            model.head.weight.mul_((BASE / width) ** 0.5)
+    nn.init.zeros_(model.head.weight)
     return model
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import optax
 
 from layerwise.multipliers import ModelFacts
-from layerwise.optax._parameters import name_of
+from layerwise.optax._parameters import leaves_of
 
 _Floats = npt.NDArray[np.float64]
 
@@ -126,13 +126,14 @@ def _signs(leaf: jax.Array, length: int) -> jax.Array:
 
 
 def _arrays(params: optax.Params) -> dict[str, object]:
-    pairs = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {name_of(path): value for path, value in pairs}
+    names = [leaf.name for leaf in leaves_of(params).leaves if not leaf.hidden]
+    return dict(zip(names, jax.tree.leaves(params), strict=True))
 
 
 def _mend(name: str, factor: float) -> str:
+    # One line for all trees: dictionaries, modules of Equinox, states of Flax.
     return (
-        "params = jax.tree_util.tree_map_with_path(lambda path, w: w * "
-        f'{factor:.4g} if jax.tree_util.keystr(path, simple=True, separator="/") == "{name}" '
-        "else w, params)"
+        f"params = jax.tree_util.tree_map_with_path(lambda path, w: w * {factor:.4g} if "
+        'jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value") == '
+        f'"{name}" else w, params)'
     )
