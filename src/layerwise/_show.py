@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from layerwise.finder import LRFinding
-    from layerwise.multipliers import Plan
+    from layerwise.multipliers import Plan, WidthCheck
 
 
 def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
@@ -53,3 +53,10 @@ def finding_curves(finding: "LRFinding", ax: "Axes | None") -> "Axes":
     from layerwise import plots
 
     return plots.finding(finding, ax=ax)
+
+
+def width_check_lines(check: "WidthCheck", ax: "Axes | None") -> "Axes":
+    """Each layer's change over the width; see ``plots.width_check``."""
+    from layerwise import plots
+
+    return plots.width_check(check, ax=ax)

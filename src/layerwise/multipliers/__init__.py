@@ -48,6 +48,7 @@ from layerwise.multipliers._values import (
     value_at,
     value_text,
 )
+from layerwise.multipliers._width_check import Sizes, WidthCheck, WidthTrial, measure_widths
 
 __all__ = [
     "AnyStrategy",
@@ -64,10 +65,13 @@ __all__ = [
     "PlanRow",
     "RuleSpec",
     "Rules",
+    "Sizes",
     "Stacked",
     "StepValue",
     "Strategy",
     "Value",
+    "WidthCheck",
+    "WidthTrial",
     "blocks_joined",
     "check_stacked",
     "check_value",
@@ -83,6 +87,7 @@ __all__ = [
     "layer_decay",
     "levels_from_names",
     "lora_plus",
+    "measure_widths",
     "moves",
     "multiply_plans",
     "numbered",

@@ -180,6 +180,8 @@ def _is_leaf(value: object) -> bool:
 
 def _shape(value: Any) -> Shape | None:
     shape = getattr(value, "shape", value)
+    if shape is not value and isinstance(shape, Iterable):
+        shape = tuple(shape)  # TensorFlow's is no sequence
     return tuple(shape) if _is_shape(shape) else None
 
 
