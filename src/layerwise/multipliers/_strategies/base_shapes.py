@@ -59,7 +59,8 @@ def read_base(base: object, what: str) -> BaseModel:
         shapes[name] = tuple(
             whole(n, f"{what}: a size of {name!r}", MultiplierError) for n in shape
         )
-        if len(shape) > 1 and (size := root_mean_square(value)) is not None:
+        size = root_mean_square(value) if len(shape) > 1 else None
+        if size is not None:
             sizes[name] = size
     if not shapes:
         raise MultiplierError(
@@ -72,6 +73,8 @@ def read_base(base: object, what: str) -> BaseModel:
 def root_mean_square(value: object) -> float | None:
     """The root mean square of an array of any framework; None if its numbers are not at hand."""
     array: Any = value
+    if not hasattr(array, "shape"):
+        return None
     try:
         if hasattr(array, "detach"):
             array = array.detach().cpu().double()
