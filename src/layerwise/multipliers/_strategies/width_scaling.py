@@ -28,7 +28,7 @@ from layerwise.multipliers._strategies.strategy import BuiltIn
 
 _FAMILIES = ("adam", "sgd")
 # Weights that are started as usual have a variance of 1/3 to 2 over what leads in.
-_USUAL = 0.25
+_USUAL = 0.29
 
 
 @dataclass(frozen=True, repr=False)
