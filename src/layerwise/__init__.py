@@ -25,8 +25,10 @@ from layerwise.multipliers import (
     discriminative,
     gradual_unfreezing,
     layer_decay,
+    lora_plus,
     override,
     side_by_side,
+    width_scaling,
 )
 from layerwise.recorder import History, Recorder
 from layerwise.schedules import (
@@ -80,6 +82,7 @@ __all__ = [
     "inverse_sqrt",
     "layer_decay",
     "linear",
+    "lora_plus",
     "one_cycle",
     "override",
     "piecewise_constant",
@@ -89,6 +92,7 @@ __all__ = [
     "side_by_side",
     "warmup",
     "warmup_stable_decay",
+    "width_scaling",
 ]
 
 __version__ = _version("layerwise")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from layerwise.finder import LRFinding, RatesFinding
-    from layerwise.multipliers import Plan
+    from layerwise.multipliers import Plan, WidthCheck
 
 
 def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
@@ -85,3 +85,10 @@ def rates_text(finding: "RatesFinding") -> str:
             raise
         return f"{finding!r}\n{finding.reason}"
     return _rates_table.rates_text(finding)
+
+
+def width_check_lines(check: "WidthCheck", ax: "Axes | None") -> "Axes":
+    """Each layer's change over the width; see ``plots.width_check``."""
+    from layerwise import plots
+
+    return plots.width_check(check, ax=ax)

@@ -117,6 +117,16 @@ NOT_ON_THE_FACADE = {
     "value_text",
     "value_to_config",
     "values_over",
+    "AnyStrategy",
+    "Axes",
+    "Decision",
+    "Decisions",
+    "ModelFacts",
+    "ParameterStrategy",
+    "Sizes",
+    "WidthCheck",
+    "WidthTrial",
+    "measure_widths",
 }
 
 

@@ -12,18 +12,27 @@ FRAMEWORKS = ("jax", "keras", "optax", "tensorflow", "torch", "rich", "matplotli
 def test_the_exported_names_are_these():
     assert package.__all__ == sorted(package.__all__)
     assert package.__all__ == [
+        "AnyStrategy",
+        "Axes",
+        "Decision",
+        "Decisions",
         "Layers",
+        "ModelFacts",
         "ModelLayers",
         "Override",
         "Parameter",
+        "ParameterStrategy",
         "Plan",
         "PlanRow",
         "RuleSpec",
         "Rules",
+        "Sizes",
         "Stacked",
         "StepValue",
         "Strategy",
         "Value",
+        "WidthCheck",
+        "WidthTrial",
         "blocks_joined",
         "check_stacked",
         "check_value",
@@ -38,6 +47,8 @@ def test_the_exported_names_are_these():
         "is_norm",
         "layer_decay",
         "levels_from_names",
+        "lora_plus",
+        "measure_widths",
         "moves",
         "multiply_plans",
         "numbered",
@@ -50,6 +61,7 @@ def test_the_exported_names_are_these():
         "value_from_config",
         "value_text",
         "value_to_config",
+        "width_scaling",
     ]
 
 

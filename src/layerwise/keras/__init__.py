@@ -3,6 +3,7 @@
 from layerwise.keras import callbacks, layers
 from layerwise.keras._annotate import annotate
 from layerwise.keras._callbacks.recorder import Recorder
+from layerwise.keras._check_width import check_width_scaling
 from layerwise.keras._explain import explain
 from layerwise.keras._finder.find_lr import find_lr
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
@@ -17,6 +18,7 @@ __all__ = [
     "Recorder",
     "annotate",
     "callbacks",
+    "check_width_scaling",
     "explain",
     "find_lr",
     "layers",

@@ -27,7 +27,16 @@ from layerwise.multipliers._strategies.by_depth import (
     gradual_unfreezing,
     layer_decay,
 )
-from layerwise.multipliers._strategies.strategy import Strategy
+from layerwise.multipliers._strategies.by_parameter import (
+    Axes,
+    Decision,
+    Decisions,
+    ModelFacts,
+    ParameterStrategy,
+)
+from layerwise.multipliers._strategies.lora_plus import lora_plus
+from layerwise.multipliers._strategies.strategy import AnyStrategy, Strategy
+from layerwise.multipliers._strategies.width_scaling import width_scaling
 from layerwise.multipliers._values import (
     Override,
     StepValue,
@@ -39,20 +48,30 @@ from layerwise.multipliers._values import (
     value_at,
     value_text,
 )
+from layerwise.multipliers._width_check import Sizes, WidthCheck, WidthTrial, measure_widths
 
 __all__ = [
+    "AnyStrategy",
+    "Axes",
+    "Decision",
+    "Decisions",
     "Layers",
+    "ModelFacts",
     "ModelLayers",
     "Override",
     "Parameter",
+    "ParameterStrategy",
     "Plan",
     "PlanRow",
     "RuleSpec",
     "Rules",
+    "Sizes",
     "Stacked",
     "StepValue",
     "Strategy",
     "Value",
+    "WidthCheck",
+    "WidthTrial",
     "blocks_joined",
     "check_stacked",
     "check_value",
@@ -67,6 +86,8 @@ __all__ = [
     "is_norm",
     "layer_decay",
     "levels_from_names",
+    "lora_plus",
+    "measure_widths",
     "moves",
     "multiply_plans",
     "numbered",
@@ -79,4 +100,5 @@ __all__ = [
     "value_from_config",
     "value_text",
     "value_to_config",
+    "width_scaling",
 ]

@@ -8,7 +8,7 @@ from layerwise._checks import extent, version
 from layerwise._text import shown
 from layerwise.errors import ConfigError, LayerwiseError
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
-from layerwise.multipliers._strategies.strategy import STRATEGIES, Strategy
+from layerwise.multipliers._strategies.strategy import STRATEGIES, AnyStrategy
 from layerwise.multipliers._values import Override, Value, check_value, value_text
 from layerwise.schedules import Schedule
 
@@ -124,7 +124,7 @@ def value_from_config(config: object, functions: Functions | None = None) -> Val
 def _rules_to_data(rules: Rules | None, function_name: FunctionName | None) -> object:
     if rules is None:
         return None
-    if isinstance(rules, Strategy):
+    if isinstance(rules, AnyStrategy):
         return {"strategy": rules.to_config()}
     if isinstance(rules, Mapping):
         # The order counts under glob and regex, and JSON objects may get sorted: a list of pairs.
@@ -204,7 +204,7 @@ def _function(name: str | dict[str, Any], functions: Functions, where: str) -> C
         ) from None
 
 
-def _strategy_from_data(config: object) -> Strategy:
+def _strategy_from_data(config: object) -> AnyStrategy:
     if isinstance(config, Mapping) and (make := STRATEGIES.get(str(config.get("name")))):
         arguments = {str(name): value for name, value in config.items() if name != "name"}
         try:

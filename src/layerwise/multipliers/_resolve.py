@@ -22,7 +22,8 @@ from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._stacked import check_known, split_levels
-from layerwise.multipliers._strategies.strategy import Strategy
+from layerwise.multipliers._strategies.by_parameter import ModelFacts, ParameterStrategy
+from layerwise.multipliers._strategies.strategy import AnyStrategy, Strategy
 from layerwise.multipliers._values import Override, Value, check_value, product
 
 
@@ -103,8 +104,12 @@ def resolve_quietly(
     schedule: Value | None = None,
     steps: Sequence[int] = (),
     step: int = 0,
+    model: ModelFacts | None = None,
 ) -> Plan:
-    """See ``resolve``; what the plan notes is not warned of."""
+    """See ``resolve``; what the plan notes is not warned of.
+
+    ``model`` is what else is known of the model and its optimizer, for strategies by parameter.
+    """
     known = tuple(parameters)
     ruleset = normalize_rules(rules)
     check_keys(list(ruleset.explicit), match)
@@ -118,18 +123,16 @@ def resolve_quietly(
         for parameter in known
     ]
     checked = check_layers(layers)
+    ruled = [
+        key is not None or note is not None
+        for key, note in zip(winners.keys, annotations, strict=True)
+    ]
     # Rules may be checked before there is a model, and without one there are no levels.
     strategies = ruleset.strategies if known else ()
     finder = _LevelFinder(known, checked, strict, separator)
-    defaults, owned = _from_strategies(strategies, finder)
-    if strict and strategies:
-        # A parameter with a rule of its own needs no level.
-        ruled = [
-            key is not None or note is not None
-            for key, note in zip(winners.keys, annotations, strict=True)
-        ]
-        _check_owned(known, [a or b for a, b in zip(owned, ruled, strict=True)])
-    notes = (*longer_numbers(winners.keys, known, match, separator), *finder.notes)
+    needed = [strict and p.trainable and not rule for p, rule in zip(known, ruled, strict=True)]
+    defaults, found = _from_strategies(strategies, finder, needed, model or ModelFacts())
+    notes = (*longer_numbers(winners.keys, known, match, separator), *finder.notes, *found)
     rows = []
     for parameter, key, annotation, default in zip(
         known, winners.keys, annotations, defaults, strict=True
@@ -158,29 +161,79 @@ def resolve_quietly(
 
 
 def _from_strategies(
-    strategies: Sequence[Strategy], finder: "_LevelFinder"
-) -> tuple[list[tuple[str | None, Value]], list[bool]]:
-    """What the strategies say of each parameter, and whether it is in a level of any of them.
+    strategies: Sequence[AnyStrategy],
+    finder: "_LevelFinder",
+    needed: Sequence[bool],
+    model: ModelFacts,
+) -> tuple[list[tuple[str | None, Value]], list[str]]:
+    """What the strategies say of each parameter, and the notes of those by parameter.
 
     They say its multiplier, and the names of those that gave it.
     """
     said: list[list[tuple[str, Value]]] = [[] for _ in finder.parameters]
+    owned = [False for _ in finder.parameters]
+    notes: list[str] = []
     for strategy in strategies:
-        levels, count = finder.levels(strategy)
-        values = [check_value(v, f"A level of {strategy!r}") for v in strategy.multipliers(count)]
-        if len(values) != count:
-            raise MultiplierError(
-                f"{strategy!r} gives {len(values)} multipliers for {count} levels; it must give "
-                "one for each."
-            )
-        for parts, level in zip(said, levels, strict=True):
-            if level is not None:
-                parts.append((repr(strategy), values[level]))
+        if isinstance(strategy, Strategy):
+            by_level = _by_level(strategy, finder)
+            decided = [None if value is None else (repr(strategy), value) for value in by_level]
+            owned = [one or value is not None for one, value in zip(owned, by_level, strict=True)]
+        else:
+            by_parameter, more = _by_parameter(strategy, finder, needed, model)
+            decided = [*by_parameter]
+            notes += more
+        for parts, part in zip(said, decided, strict=True):
+            if part is not None:
+                parts.append(part)
+    if any(isinstance(strategy, Strategy) for strategy in strategies):
+        _check_owned(
+            [
+                parameter
+                for parameter, need, level in zip(finder.parameters, needed, owned, strict=True)
+                if need and not level
+            ]
+        )
     found = [
         (" * ".join(text for text, _ in parts) or None, product(*(value for _, value in parts)))
         for parts in said
     ]
-    return found, [bool(parts) for parts in said]
+    return found, notes
+
+
+def _by_level(strategy: Strategy, finder: "_LevelFinder") -> list[Value | None]:
+    """The multiplier of each parameter by its level; None for what is in none."""
+    levels, count = finder.levels(strategy)
+    values = [check_value(v, f"A level of {strategy!r}") for v in strategy.multipliers(count)]
+    if len(values) != count:
+        raise MultiplierError(
+            f"{strategy!r} gives {len(values)} multipliers for {count} levels; it must give "
+            "one for each."
+        )
+    return [None if level is None else values[level] for level in levels]
+
+
+def _by_parameter(
+    strategy: AnyStrategy, finder: "_LevelFinder", needed: Sequence[bool], model: ModelFacts
+) -> tuple[list[tuple[str, Value] | None], list[str]]:
+    """The reason and multiplier of each parameter, None without any, and the strategy's notes."""
+    if not isinstance(strategy, ParameterStrategy):
+        raise MultiplierError(
+            f"{shown(strategy)} must be a Strategy, which gives a multiplier for each level, or a "
+            "ParameterStrategy, which gives one for each parameter."
+        )
+    each, notes = strategy.decide(finder.parameters, needed, model, finder.separator)
+    if len(each) != len(finder.parameters):
+        raise MultiplierError(
+            f"{strategy!r} decides on {len(each)} parameters of {len(finder.parameters)}; it must "
+            "decide on each, or say None."
+        )
+    pairs = zip(finder.parameters, each, strict=True)
+    return [
+        None
+        if decision is None
+        else (decision.reason, check_value(decision.value, f"{strategy!r} at {parameter.name!r}"))
+        for parameter, decision in pairs
+    ], list(notes)
 
 
 class _LevelFinder:
@@ -234,14 +287,13 @@ class _LevelFinder:
             )
 
 
-def _check_owned(parameters: Sequence[Parameter], owned: Sequence[bool]) -> None:
-    """Raise if a parameter that trains is in no level and has no rule of its own."""
-    lost = [p.name for p, known in zip(parameters, owned, strict=True) if p.trainable and not known]
+def _check_owned(lost: Sequence[Parameter]) -> None:
+    """Raise if there are parameters that need a level and are in none."""
     if lost:
         one = len(lost) == 1
         raise UnmatchedRuleError(
             f"{counted(len(lost), 'parameter')} {'is' if one else 'are'} in no level of layers= "
-            f"and would train at the full rate: {first_few(lost, 3)}. Add "
+            f"and would train at the full rate: {first_few([p.name for p in lost], 3)}. Add "
             f"{'it' if one else 'them'} to a level, give a rule by name beside "
             "the strategy, or allow it with strict=False."
         )

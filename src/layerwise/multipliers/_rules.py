@@ -7,10 +7,10 @@ from typing import TypeAlias
 from layerwise._checks import as_number, extent
 from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError
-from layerwise.multipliers._strategies.strategy import Strategy
+from layerwise.multipliers._strategies.strategy import AnyStrategy
 from layerwise.multipliers._values import Override, Value, check_value, same_value
 
-Rules: TypeAlias = Mapping[str, Value | Override] | Strategy | Sequence["Rules"]
+Rules: TypeAlias = Mapping[str, Value | Override] | AnyStrategy | Sequence["Rules"]
 """A mapping of keys to multipliers, a strategy, or a sequence of these.
 
 Examples:
@@ -32,7 +32,7 @@ class RuleSet:
     """
 
     explicit: Mapping[str, Value | Override]
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[AnyStrategy, ...]
 
 
 def normalize_rules(rules: Rules | None) -> RuleSet:
@@ -49,7 +49,7 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
     explicit: dict[str, Value | Override] = {}
     strategies = []
     for part in _parts(rules):
-        if isinstance(part, Strategy):
+        if isinstance(part, AnyStrategy):
             strategies.append(part)
             continue
         for key, value in part.items():
@@ -68,10 +68,10 @@ def check_rule(value: object, where: str) -> Value | Override:
     return value if isinstance(value, Override) else check_value(value, where)
 
 
-def _parts(rules: object) -> Iterator[Mapping[str, object] | Strategy]:
+def _parts(rules: object) -> Iterator[Mapping[str, object] | AnyStrategy]:
     if rules is None:
         return
-    if isinstance(rules, Mapping | Strategy):
+    if isinstance(rules, Mapping | AnyStrategy):
         yield rules
     elif isinstance(rules, Sequence) and not isinstance(rules, str | bytes):
         for part in rules:

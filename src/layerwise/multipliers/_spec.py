@@ -20,6 +20,7 @@ from layerwise.multipliers._matching.longer_numbers import warn_of_longer_number
 from layerwise.multipliers._plan import Parameter, Plan
 from layerwise.multipliers._resolve import resolve, resolve_quietly
 from layerwise.multipliers._rules import Rules, normalize_rules
+from layerwise.multipliers._strategies.by_parameter import ModelFacts
 from layerwise.multipliers._strategies.strategy import Strategy
 from layerwise.multipliers._values import Override, StepValue, Value, first_value
 
@@ -74,8 +75,9 @@ class RuleSpec:
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
-        """The strategies among the rules."""
-        return normalize_rules(self.rules).strategies
+        """The strategies by level among the rules."""
+        found = normalize_rules(self.rules).strategies
+        return tuple(each for each in found if isinstance(each, Strategy))
 
     @property
     def needs_order(self) -> bool:
@@ -93,6 +95,7 @@ class RuleSpec:
         steps: Sequence[int] = (),
         step: int = 0,
         prepare: Callable[[StepValue, str], Value] = _tried,
+        model: ModelFacts | None = None,
     ) -> Plan:
         """The plan of a model's parameters; each schedule and callable is tried once.
 
@@ -109,6 +112,7 @@ class RuleSpec:
             prepare: Gets each different schedule or callable once, with what it is
                 (``"The multiplier of 'head'"``), and returns the value for the plan. By default it
                 tries the value with ``first_value`` and returns it unchanged.
+            model: What else is known of the model and its optimizer.
 
         Returns:
             The plan: one row per parameter.
@@ -130,7 +134,12 @@ class RuleSpec:
         layers = order() if order is not None and known and self.needs_order else self.layers
         strict = self.strict and bool(known)
         by_rules = partial(
-            resolve_quietly, rules=self.rules, match=self.match, separator=separator, layers=layers
+            resolve_quietly,
+            rules=self.rules,
+            match=self.match,
+            separator=separator,
+            layers=layers,
+            model=model,
         )
         if strict and absent:
             by_rules((*known, *absent))

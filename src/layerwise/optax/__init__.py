@@ -1,5 +1,6 @@
 """Layerwise for Optax: a rate for every leaf, and one to start from; JAX, Flax and Equinox."""
 
+from layerwise.optax._check_width import check_width_scaling
 from layerwise.optax._explain import explain
 from layerwise.optax._finder.find_lr import find_lr
 from layerwise.optax._layer_order import layers_of
@@ -12,6 +13,7 @@ __all__ = [
     "MultipliersState",
     "WithMultipliersState",
     "carry_state",
+    "check_width_scaling",
     "explain",
     "find_lr",
     "layers_of",

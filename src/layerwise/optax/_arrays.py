@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import Override, Rules, Strategy, Value
+from layerwise.multipliers import AnyStrategy, Override, Rules, Value
 
 ArrayRules: TypeAlias = (
     Mapping[str, Value | Override | npt.NDArray[np.generic] | jax.Array]
-    | Strategy
+    | AnyStrategy
     | Sequence["ArrayRules"]
 )
 """Rules, in which a multiplier may also be an array that broadcasts against its leaf."""

@@ -6,6 +6,7 @@ import optax
 
 from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue
 from layerwise.optax._arrays import ArrayRules, checked_rules
+from layerwise.optax._model_facts import facts_of
 from layerwise.optax._plan import plan_of
 
 
@@ -56,4 +57,6 @@ def explain(
         frozen, base rate 1e-3
     """
     spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers)
-    return plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step).plan
+    model = facts_of(params, values=step == 0)
+    found = plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step, model=model)
+    return found.plan

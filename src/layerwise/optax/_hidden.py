@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from jax.tree_util import GetAttrKey, SequenceKey
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import Layers, Parameter, Rules, RuleSpec, Strategy
+from layerwise.multipliers import AnyStrategy, Layers, Parameter, Rules, RuleSpec
 from layerwise.optax._layer_order import levels_in_order
 from layerwise.optax._parameters import ROOT, Key, Leaf, Leaves, name_of
 
@@ -89,7 +89,7 @@ def mappings(rules: Rules | None) -> Iterable[Mapping[str, object]]:
     """The mappings among rules."""
     if isinstance(rules, Mapping):
         yield rules
-    elif rules is not None and not isinstance(rules, Strategy):
+    elif rules is not None and not isinstance(rules, AnyStrategy):
         for part in rules:
             yield from mappings(part)
 

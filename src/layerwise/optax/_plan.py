@@ -12,10 +12,19 @@ import numpy.typing as npt
 import optax
 
 from layerwise.errors import MultiplierError, OptimizerError
-from layerwise.multipliers import Layers, Parameter, Plan, RuleSpec, StepValue, first_value
+from layerwise.multipliers import (
+    Layers,
+    ModelFacts,
+    Parameter,
+    Plan,
+    RuleSpec,
+    StepValue,
+    first_value,
+)
 from layerwise.optax._arrays import ArrayMultiplier
 from layerwise.optax._hidden import Hidden
 from layerwise.optax._layer_order import levels_in_order
+from layerwise.optax._model_facts import facts_of
 from layerwise.optax._parameters import Leaf, Leaves, has_variables, leaves_of, structure_of
 from layerwise.optax._stacks import stacked, wanted_stacks
 from layerwise.schedules import Schedule, counts_of_start
@@ -81,6 +90,7 @@ def plan_of(
     learning_rate: float | None = None,
     steps: Sequence[int] = (),
     step: int = 0,
+    model: ModelFacts | None = None,
 ) -> TreePlan:
     """The plan of a tree of parameters or updates.
 
@@ -90,6 +100,7 @@ def plan_of(
         learning_rate: The base rate to show, or None.
         steps: The steps to show rates at, beside ``step``.
         step: The present step.
+        model: What else is known of the model and its optimizer.
 
     Raises:
         OptimizerError: The tree has no leaves, or one that can't be trained.
@@ -128,6 +139,7 @@ def plan_of(
         steps=steps,
         step=step,
         prepare=_tried,
+        model=model,
     )
     rows = iter(plan.rows)
     kept = []
@@ -144,9 +156,14 @@ class PlanCache:
     """The plans of one set of rules, one for each kind of tree that was seen.
 
     A training step that is not compiled thus looks no name up twice.
+
+    Attributes:
+        spec: The rules.
+        optimizer: The optimizer that has the multipliers, or None if it is not known.
     """
 
     spec: RuleSpec
+    optimizer: optax.GradientTransformation | None = None
     _known: dict[tuple[Hashable, Shapes], TreePlan] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -154,15 +171,20 @@ class PlanCache:
         default_factory=dict, repr=False, compare=False
     )
 
-    def plan(self, tree: optax.Params) -> TreePlan:
-        """The plan of a tree; see ``plan_of``."""
+    def first_plan(self, params: optax.Params) -> TreePlan:
+        """The plan of parameters as they are before training; see ``plan_of``."""
+        return self.plan(params, values=True)
+
+    def plan(self, tree: optax.Params, values: bool = False) -> TreePlan:
+        """The plan of a tree; with ``values``, its numbers are those before training."""
         structure, shapes = structure_of(tree), shapes_of(tree)
         try:
             known = self._known.get((structure, shapes))
         except TypeError:  # a module class may hold something that can't be hashed
-            return plan_of(self.spec, tree)
+            return plan_of(self.spec, tree, model=facts_of(tree, self.optimizer, values))
         if known is None:
-            known = self._known[structure, shapes] = plan_of(self.spec, tree)
+            model = facts_of(tree, self.optimizer, values)
+            known = self._known[structure, shapes] = plan_of(self.spec, tree, model=model)
         self._last[structure] = shapes, known
         return known
 

@@ -25,5 +25,6 @@ from layerwise.plots._history import history
 from layerwise.plots._plan import plan
 from layerwise.plots._schedule import schedule
 from layerwise.plots._style import save
+from layerwise.plots._width_check import width_check
 
-__all__ = ["compare", "finding", "heat_map", "history", "plan", "save", "schedule"]
+__all__ = ["compare", "finding", "heat_map", "history", "plan", "save", "schedule", "width_check"]

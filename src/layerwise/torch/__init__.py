@@ -1,5 +1,6 @@
 """Layerwise for PyTorch: parameter groups from rules, one scheduler, and a rate to start from."""
 
+from layerwise.torch._check_width import check_width_scaling
 from layerwise.torch._depth.layers_of import layers_of
 from layerwise.torch._explain import explain
 from layerwise.torch._finder.find_lr import find_lr
@@ -15,6 +16,7 @@ __all__ = [
     "Recorder",
     "ScheduleLR",
     "biases_and_norms",
+    "check_width_scaling",
     "explain",
     "find_lr",
     "find_rates",

@@ -11,6 +11,7 @@ from keras.optimizers import Optimizer
 from layerwise._checks import number, whole
 from layerwise.errors import MultiplierError, UnmatchedRuleError
 from layerwise.keras._internals.optimizer import base_rate_of
+from layerwise.keras._optimizer.model_facts import facts_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._parameters import parameters_of
 from layerwise.keras._schedule import LearningRateSchedule
@@ -29,10 +30,11 @@ _NOT_AMONG_THEM = (
 def plan_of(variables: Sequence[Variable], optimizer: Optimizer, specs: Sequence[RuleSpec]) -> Plan:
     """The plan of these variables under rules inside other rules, each multiplying the next."""
     parameters = parameters_of(variables, optimizer)
+    model = facts_of(variables, optimizer)
     plans = []
     for spec in specs:
         try:
-            plans.append(spec.resolve(parameters, prepare=prepared))
+            plans.append(spec.resolve(parameters, prepare=prepared, model=model))
         except UnmatchedRuleError as error:
             raise UnmatchedRuleError(f"{error}\n{_NOT_AMONG_THEM}") from None
         parameters = [replace(p, annotation=None) for p in parameters]  # it counts once

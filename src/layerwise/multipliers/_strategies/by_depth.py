@@ -6,13 +6,13 @@ from layerwise._checks import number, whole
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._levels import Layers
 from layerwise.multipliers._stacked import Stacked
-from layerwise.multipliers._strategies.strategy import BuiltIn
+from layerwise.multipliers._strategies.strategy import BuiltInByLevel
 from layerwise.multipliers._values import Value
 from layerwise.schedules import piecewise_constant
 
 
 @dataclass(frozen=True, repr=False)
-class layer_decay(BuiltIn):
+class layer_decay(BuiltInByLevel):
     r"""Layer-wise learning rate decay: each level learns more slowly than the next one.
 
     The multiplier of a level at depth $d$ below the head is
@@ -64,7 +64,7 @@ class layer_decay(BuiltIn):
 
 
 @dataclass(frozen=True, repr=False)
-class discriminative(BuiltIn):
+class discriminative(BuiltInByLevel):
     r"""Multipliers that grow by a constant factor from the input to the head.
 
     The multiplier of group $i$ of $n$, counted from 0 at the input, is
@@ -123,7 +123,7 @@ class discriminative(BuiltIn):
 
 
 @dataclass(frozen=True, repr=False)
-class gradual_unfreezing(BuiltIn):
+class gradual_unfreezing(BuiltInByLevel):
     r"""Train the head alone at first, and one more level every ``every`` steps.
 
     The multiplier of level $k$ below the head is 0, which is frozen, before step

@@ -1,4 +1,4 @@
-"""Strategy: multipliers from a model, and what those that have a config share."""
+"""Strategies: multipliers from a model, and what those that have a config share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +11,29 @@ from layerwise.multipliers._stacked import Stacked, check_stacked
 from layerwise.multipliers._values import Value
 
 
-class Strategy(ABC):
+class AnyStrategy:
+    """What gives multipliers without naming parameters: a strategy by level, or by parameter.
+
+    Examples:
+        >>> from layerwise import layer_decay, lora_plus
+        >>> from layerwise.multipliers import AnyStrategy
+        >>> isinstance(layer_decay(0.5), AnyStrategy), isinstance(lora_plus(), AnyStrategy)
+        (True, True)
+    """
+
+    def to_config(self) -> dict[str, Any]:
+        """The strategy as plain JSON data.
+
+        Raises:
+            ConfigError: This kind of strategy has no config.
+        """
+        raise ConfigError(
+            f"{self!r} has no config: only {', '.join(STRATEGIES)} can be saved. Write the rules "
+            "of your strategy as a mapping instead."
+        )
+
+
+class Strategy(AnyStrategy, ABC):
     """A multiplier for each level of a model. Subclass it to write a strategy.
 
     A subclass gives the multipliers of ``count`` levels; Layerwise finds the levels.
@@ -37,43 +59,51 @@ class Strategy(ABC):
     def multipliers(self, count: int) -> Sequence[Value]:
         """The multipliers of ``count`` levels, from the input to the head."""
 
-    def to_config(self) -> dict[str, Any]:
-        """The strategy as plain JSON data.
-
-        Raises:
-            ConfigError: This kind of strategy has no config.
-        """
-        raise ConfigError(
-            f"{self!r} has no config: only {', '.join(STRATEGIES)} can be saved. Write the rules "
-            "of your strategy as a mapping instead."
-        )
-
 
 STRATEGIES: dict[str, "type[BuiltIn]"] = {}
 """The strategies that have a config, by name; each enters itself when its class is made."""
 
 
 @dataclass(frozen=True)
-class BuiltIn(Strategy):
-    """What the strategies of Layerwise share: a config and a repr, made from their fields."""
+class BuiltIn(AnyStrategy):
+    """What the strategies of Layerwise share: a config, made from their fields."""
 
-    def __init_subclass__(cls) -> None:
-        STRATEGIES[cls.__name__] = cls
+    def __init_subclass__(cls, shared: bool = False) -> None:
+        if not shared:
+            STRATEGIES[cls.__name__] = cls
 
     def to_config(self) -> dict[str, Any]:
         """The strategy as plain JSON data."""
-        arguments = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"name": type(self).__name__, **self.arguments()}
+
+    def arguments(self) -> dict[str, Any]:
+        """What the strategy was made with, as plain JSON data."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def keep(self, **checked: object) -> None:
+        """Set fields to their checked values."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class BuiltInByLevel(BuiltIn, Strategy, shared=True):
+    """What the strategies by level share: the arguments that say what the levels are."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What the strategy was made with, as plain JSON data."""
+        arguments = super().arguments()
         if self.stacked is None:
             del arguments["stacked"]
         if self.layers is not None:
             arguments["layers"] = layers_config(check_layers(self.layers))
-        return {"name": type(self).__name__, **arguments}
+        return arguments
 
     def keep(self, **checked: object) -> None:
         """Set fields to their checked values; layers and stacks are checked here."""
-        checked |= {"layers": check_layers(self.layers), "stacked": check_stacked(self.stacked)}
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        super().keep(
+            **checked, layers=check_layers(self.layers), stacked=check_stacked(self.stacked)
+        )
 
     def call(self, *arguments: str, **more: int | None) -> str:
         """The call that makes the strategy; of ``more``, what is neither None nor 0."""

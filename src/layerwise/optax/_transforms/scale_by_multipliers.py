@@ -104,7 +104,7 @@ def scale_by_multipliers(
     plans = PlanCache(RuleSpec(checked_rules(rules), schedule, match, strict, layers))
 
     def init(params: optax.Params) -> MultipliersState:
-        return first_state(None if is_placeholder(params) else plans.plan(params))
+        return first_state(None if is_placeholder(params) else plans.first_plan(params))
 
     def update(
         updates: optax.Updates,

@@ -123,13 +123,13 @@ def with_multipliers(
     Source: ``optax.partition``, with one optimizer and any number of rates.
     """
     _check_optimizer(optimizer)
-    plans = PlanCache(RuleSpec(checked_rules(rules), schedule, match, strict, layers))
+    plans = PlanCache(RuleSpec(checked_rules(rules), schedule, match, strict, layers), optimizer)
     inner = _Inner(optax.with_extra_args_support(optimizer))
 
     def init(params: optax.Params) -> WithMultipliersState:
         if is_placeholder(params):
             return WithMultipliersState(first_state(None), inner.optimizer.init(params))
-        found = plans.plan(params)
+        found = plans.first_plan(params)
         structure = flatten(params)[1]
         view = inner.view(params, found)
         state = inner.optimizer.init(hide(params, jax.tree.unflatten(structure, view.shown)))

@@ -14,6 +14,7 @@ from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import KEY, write_multiplier
+from layerwise.torch._groups.weight_axes import facts_of
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
@@ -197,6 +198,7 @@ def plan_of_rules(
             learning_rate=lr,  # type: ignore[arg-type]  # a 0-d tensor is a number there
             steps=steps,
             step=step,
+            model=facts_of(tensors, model),
         )
     except UnmatchedRuleError as error:
         if isinstance(model, nn.Module):

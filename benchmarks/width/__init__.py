@@ -1,0 +1,1 @@
+"""Whether the best rate stays where it is as a network gets wider; see ``__main__``."""
