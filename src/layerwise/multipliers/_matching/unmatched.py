@@ -28,7 +28,7 @@ def unmatched_error(
         parameters: The model's parameters.
         mode: The match mode.
         separator: What stands between the parts of a name.
-        what: What the keys are: ``rule``, or ``name in layers=``.
+        what: What the keys are: ``rule``, ``rule of decay_rules=`` or ``name in layers=``.
 
     Returns:
         The error, for the caller to raise.
@@ -42,7 +42,7 @@ def unmatched_error(
         lines.append(f"  {shown(key, 200)}: {_advice(key, names, mode)}")
     if len(keys) > _SHOWN:
         lines.append(f"  … and {len(keys) - _SHOWN} more")
-    keys_or_names = "keys" if what == "rule" else "names"
+    keys_or_names = "keys" if first == "rule" else "names"
     lines.append(
         f"Correct the {keys_or_names}, or allow {first}s that match nothing with strict=False."
     )
