@@ -14,6 +14,8 @@ from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import (
     Rate,
     check_hooks,
+    decay_properties,
+    decays,
     rate_variable,
     trained_variables,
 )
@@ -96,12 +98,16 @@ class LRMultiplier(MultipliedUpdate):
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies, such as ``layers_of(model)``; by
             default they are read from the variables' names and order.
+        decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for the optimizer's
+            ``weight_decay``, which must not be None. 0 means none. The decay still scales with
+            the variable's rate, and what ``exclude_from_weight_decay`` names has none.
 
     Returns:
         An optimizer for ``model.compile`` or your own training loop.
 
     Raises:
-        OptimizerError: Not an optimizer, or one that multipliers can't act through.
+        OptimizerError: Not an optimizer, or one that multipliers can't act through; or rules for
+            weight decay, and an optimizer without.
         MultiplierError: A value, rule, level or match mode that can't be used.
         ScheduleError: ``schedule`` is neither a schedule nor a callable.
 
@@ -138,9 +144,10 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        decay_rules: Rules | None = None,
     ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers))
+        return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers, decay_rules))
 
     def __init__(
         self,
@@ -151,6 +158,7 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        decay_rules: Rules | None = None,
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
 
@@ -169,7 +177,8 @@ class LRMultiplier(MultipliedUpdate):
                 )
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
-        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
+        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
+        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule, decays))
         self._multiplied.plan = plan
         if source is not None:
             with outside_of_graphs():
@@ -263,7 +272,7 @@ class LRMultiplier(MultipliedUpdate):
 
     def save_assets(self, directory: str) -> None:
         """Called by Keras while a ``.keras`` file is written, when all configs have been."""
-        has_rules = any(spec.rules for spec in self._multiplied.specs)
+        has_rules = any(spec.rules or spec.decay_rules for spec in self._multiplied.specs)
         if has_rules and self._multiplied.weights() is None and not self._multiplied.alone:
             warnings.warn(
                 f"The model is saved before {self.name!r} has seen its weights, so the file does "
@@ -285,13 +294,14 @@ class LRMultiplier(MultipliedUpdate):
         match: str = "prefix",
         strict: bool = True,
         layers: Layers | None = None,
+        decay_rules: Rules | None = None,
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
         The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
         would multiply with the rules that are there.
         """
-        made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers))
+        made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers, decay_rules))
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved
         return made
@@ -310,12 +320,29 @@ def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
     known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
     plain = _plain_class(type(source))
     check_hooks(plain)
+    if spec.decay_rules is not None:
+        _check_decays(source, plain)
     made: LRMultiplier = clone_optimizer(source, plain)
     become(made, _multiplied_class(plain), OptimizerError)
     made._factors = Factors()
     built = source if source.built else None
     made._multiplied = _Multiplied((*known.specs, spec), built, known.saved)
     return made
+
+
+def _check_decays(optimizer: Optimizer, plain: type) -> None:
+    """Raise unless an optimizer has a weight decay that can be multiplied."""
+    name = plain.__name__
+    if not decays(optimizer):
+        raise OptimizerError(
+            f"There are decay_rules=, and {name} has no weight decay for them to multiply. Give it "
+            f"one: {name}(..., weight_decay=0.004)."
+        )
+    if hasattr(plain, "weight_decay"):
+        raise OptimizerError(
+            f"{name} defines weight_decay in its class, so decay_rules= can't multiply it. Keep it "
+            "in the attribute that Optimizer.__init__(weight_decay=...) sets."
+        )
 
 
 @cache
@@ -326,7 +353,8 @@ def _multiplied_class(plain: type) -> type:
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
         )
-    made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
+    members = {"_plain": plain, **decay_properties(plain)}
+    made = type("LRMultiplier", (LRMultiplier, plain), members)
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
     keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
     return made
