@@ -82,7 +82,9 @@ def explain(
             "an Input layer, model.build(shape) or one call on data."
         )
     compiled = inner_optimizer(getattr(model, "optimizer", None))
-    given = any(argument is not None for argument in (rules, schedule, optimizer, layers, decay_rules))
+    given = any(
+        argument is not None for argument in (rules, schedule, optimizer, layers, decay_rules)
+    )
     if isinstance(compiled, LRMultiplier) and not given:
         plan = with_rates(compiled.resolved(variables), compiled, steps, step, learning_rate)
         return _with_notes(plan, model, model.optimizer)

@@ -28,6 +28,7 @@ def explain(
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
+    decay_rules: Rules | None = None,
     steps: Sequence[int] = (),
     step: int | None = None,
 ) -> Plan:
@@ -52,6 +53,7 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies.
+        decay_rules: Rules for weight decay, as for ``param_groups``.
         steps: The steps to show rates at, beside ``step``.
         step: The step that is now: updates already applied. By default the step of a
             ``ScheduleLR``, and else 0.
@@ -88,17 +90,18 @@ def explain(
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
     if optimizer is not None:
-        given = (rules, learning_rate, weight_decay, no_decay, layers)
+        given = (rules, learning_rate, weight_decay, no_decay, layers, decay_rules)
         if any(argument is not None for argument in given):
             raise OptimizerError(
                 "An optimizer's groups have their rates already. Give explain() either the "
-                "optimizer, or rules with learning_rate=, weight_decay=, no_decay= and layers=."
+                "optimizer, or rules with learning_rate=, weight_decay=, no_decay=, decay_rules= and "
+                "layers=."
             )
         return plan_of_groups(tensors, optimizer, schedule, steps=steps, step=step)
     assert not isinstance(schedule, ScheduleLR)
     return plan_of_rules(
         tensors,
-        RuleSpec(rules, schedule, match, strict, layers),
+        RuleSpec(rules, schedule, match, strict, layers, decay_rules),
         learning_rate,
         weight_decay,
         no_decay,

@@ -301,7 +301,9 @@ class LRMultiplier(MultipliedUpdate):
         The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
         would multiply with the rules that are there.
         """
-        made = _multiplied(self.plain(), RuleSpec(rules, schedule, match, strict, layers, decay_rules))
+        made = _multiplied(
+            self.plain(), RuleSpec(rules, schedule, match, strict, layers, decay_rules)
+        )
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved
         return made
