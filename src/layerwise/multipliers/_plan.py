@@ -261,8 +261,8 @@ class Plan:
         Examples:
             >>> from layerwise.multipliers import Parameter, RuleSpec
             >>> spec = RuleSpec(decay_rules={"head/bias": 0})
-            >>> names = ["head/kernel", "head/bias"]
-            >>> spec.resolve([Parameter(name, weight_decay=0.01) for name in names]).weight_decays(0)
+            >>> head = [Parameter(f"head/{each}", weight_decay=0.01) for each in ("kernel", "bias")]
+            >>> spec.resolve(head).weight_decays(0)
             [0.01, 0.0]
         """
         at_step: dict[object, float] = {}

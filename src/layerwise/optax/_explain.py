@@ -1,12 +1,16 @@
 """explain: who gets which rate, read before training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import optax
 
-from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue
+from layerwise._checks import number
+from layerwise.errors import MultiplierError
+from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue, value_at
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._plan import plan_of
+from layerwise.optax._transforms.add_decayed_weights import WeightDecay
 
 
 def explain(
@@ -18,6 +22,8 @@ def explain(
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
+    weight_decay: WeightDecay | None = None,
+    decay_rules: ArrayRules | None = None,
     steps: Sequence[int] = (),
     step: int = 0,
 ) -> Plan:
@@ -31,6 +37,9 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for strategies; by default ``layers_of``.
+        weight_decay: The weight decay, as for ``add_decayed_weights``; one that moves is shown as
+            it is at the present step.
+        decay_rules: Rules for it, as for ``add_decayed_weights``.
         steps: The steps to show rates at, beside the present one.
         step: The present step: updates already applied.
 
@@ -55,5 +64,14 @@ def explain(
         2 parameters, 2 different multipliers, none
         frozen, base rate 1e-3
     """
-    spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers)
-    return plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step).plan
+    decays = checked_rules(decay_rules)
+    spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers, decays)
+    plan = plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step).plan
+    if weight_decay is None:
+        return plan
+    if callable(weight_decay):
+        decay = value_at(weight_decay, plan.step, "weight_decay=")
+    else:
+        decay = number(weight_decay, "weight_decay", MultiplierError)
+    rows = [replace(r, parameter=replace(r.parameter, weight_decay=decay)) for r in plan.rows]
+    return replace(plan, rows=tuple(rows))
