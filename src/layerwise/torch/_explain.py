@@ -94,8 +94,8 @@ def explain(
         if any(argument is not None for argument in given):
             raise OptimizerError(
                 "An optimizer's groups have their rates already. Give explain() either the "
-                "optimizer, or rules with learning_rate=, weight_decay=, no_decay=, decay_rules= and "
-                "layers=."
+                "optimizer, or rules with learning_rate=, weight_decay=, no_decay=, decay_rules= "
+                "and layers=."
             )
         return plan_of_groups(tensors, optimizer, schedule, steps=steps, step=step)
     assert not isinstance(schedule, ScheduleLR)
