@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from layerwise._text import first_few, shown
 from layerwise.errors import UnmatchedRuleError
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
 
@@ -65,6 +66,8 @@ def _names_and_layers(parameters: Sequence[Parameter], separator: str) -> list[s
 def _advice(key: str, names: list[str], mode: str) -> str:
     if not names:
         return "there are no parameters"
+    if isinstance(key, ExactKey):
+        return "it has no parameter of these" if key.places else "it is not a part of this model"
     inside = next((name for name in names if key in name), None)
     if inside is not None and mode == "prefix":
         return f"no name starts with it, but {shown(inside, 200)} contains it (match='substring')"

@@ -10,10 +10,8 @@ from torch.optim import Optimizer
 from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.multipliers import (
-    Layers,
     Plan,
     PlanRow,
-    Rules,
     RuleSpec,
     StepValue,
     distinct,
@@ -29,6 +27,7 @@ from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
 from layerwise.torch._groups.stored_multiplier import DECAY_KEY, KEYS, write_multiplier
+from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
@@ -63,15 +62,15 @@ class ParamGroups(list[dict[str, Any]]):
 
 def param_groups(
     model: Named,
-    rules: Rules | None = None,
+    rules: ModelRules | None = None,
     *,
     lr: float | Tensor,
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     match: str = "prefix",
     strict: bool = True,
-    layers: Layers | None = None,
-    decay_rules: Rules | None = None,
+    layers: ModelLevels | None = None,
+    decay_rules: ModelRules | None = None,
 ) -> ParamGroups:
     r"""Make parameter groups for any PyTorch optimizer, as few as there are different settings.
 
@@ -91,7 +90,8 @@ def param_groups(
         rules: Rules by parameter name (``backbone.0.weight``; ``module.``, ``_orig_mod.``
             and ``_fsdp_wrapped_module.`` may be left out): a mapping of keys to numbers, schedules
             or callables of the step, a strategy such as ``layer_decay(0.75)``, or a sequence of
-            these. Without a matching rule the multiplier is 1.
+            these. Without a matching rule the multiplier is 1. A module or parameter of the model
+            may itself be a key: ``{model.head: 2.0}``.
         lr: The base rate: finite, at least 0. If it is a tensor, each group gets one of its own.
         weight_decay: The weight decay of all parameters but those in ``no_decay``: finite, at
             least 0. None leaves it to the optimizer.
@@ -100,7 +100,7 @@ def param_groups(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies, each a name, a beginning of names,
-            or several; by default ``layers_of(model)``.
+            a module, or several; by default ``layers_of(model)``.
         decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for
             ``weight_decay``, which must be given. 0 means none, and what ``no_decay`` names has
             none in any case. A multiplier that moves is applied by ``ScheduleLR``.
@@ -144,7 +144,15 @@ def param_groups(
             "There are decay_rules=, and no weight decay for them to multiply. Give one: "
             "param_groups(..., weight_decay=0.01)."
         )
-    spec = RuleSpec(rules, match=match, strict=strict, layers=layers, decay_rules=decay_rules)
+    spec = spec_of(
+        model,
+        tensors,
+        rules,
+        match=match,
+        strict=strict,
+        layers=layers,
+        decay_rules=decay_rules,
+    )
     plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
     members = _members(plan)
     if not members:
