@@ -7,11 +7,12 @@ import keras
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._objects import ModelLevels, ModelRules
 from layerwise.keras._optimizer.clone import Identifier
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.plan import step_of, with_rates
-from layerwise.multipliers import Layers, Plan, Rules, StepValue
+from layerwise.multipliers import Plan, StepValue
 
 _SCALES = (
     "Keras' LossScaleOptimizer looks at the gradients of frozen weights too: while one is not "
@@ -22,15 +23,15 @@ _SCALES = (
 
 def explain(
     model: keras.Model,
-    rules: Rules | None = None,
+    rules: ModelRules | None = None,
     *,
     optimizer: Identifier | None = None,
     learning_rate: float | None = None,
     schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
-    layers: Layers | None = None,
-    decay_rules: Rules | None = None,
+    layers: ModelLevels | None = None,
+    decay_rules: ModelRules | None = None,
     steps: Sequence[int] = (),
     step: int | None = None,
 ) -> Plan:

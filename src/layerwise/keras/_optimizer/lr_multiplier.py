@@ -20,6 +20,7 @@ from layerwise.keras._internals.optimizer import (
     trained_variables,
 )
 from layerwise.keras._internals.values import copy_of
+from layerwise.keras._objects import ModelLevels, ModelRules, ObjectSpec, spec_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
     as_optimizer,
@@ -33,7 +34,7 @@ from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Plan, RuleSpec, StepValue
 
 
 class _Multiplied:
@@ -49,7 +50,7 @@ class _Multiplied:
 
     def __init__(
         self,
-        specs: tuple[RuleSpec, ...],
+        specs: tuple[RuleSpec | ObjectSpec, ...],
         source: Optimizer | None,
         saved: SavedWeights | None = None,
     ) -> None:
@@ -63,7 +64,13 @@ class _Multiplied:
         """What the rules mean for these weights."""
         if self.saved is not None:
             self.saved.restore(variables)
-        return plan_of(variables, optimizer, self.specs)
+        return plan_of(variables, optimizer, self.named(variables))
+
+    def named(self, variables: Sequence[Variable]) -> tuple[RuleSpec, ...]:
+        """The rules with names in the place of layers and variables."""
+        return tuple(
+            spec.named(variables) if isinstance(spec, ObjectSpec) else spec for spec in self.specs
+        )
 
     def weights(self) -> SavedWeights | None:
         """The weights that the rules are resolved for, or were when they were saved."""
@@ -92,12 +99,14 @@ class LRMultiplier(MultipliedUpdate):
         rules: Rules by name of the variable (``variable.path``, such as
             ``backbone/conv/kernel``; the model's name may be left out): a mapping from key to
             number, schedule or callable of the step, a strategy such as ``layer_decay(0.75)``, or
-            a sequence of these. Without a matching rule the multiplier is 1.
+            a sequence of these. Without a matching rule the multiplier is 1. A layer may itself be
+            a key, ``{model.get_layer("head"): 2.0}``, and a variable in a pair,
+            ``[(layer.kernel, 0.5)]``; the optimizer keeps their names once it is built.
         schedule: A factor on the base rate for all variables: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
-        layers: Levels from input to head for the strategies, such as ``layers_of(model)``; by
-            default they are read from the variables' names and order.
+        layers: Levels from input to head for the strategies, such as ``layers_of(model)``, or
+            lists of layers; by default they are read from the variables' names and order.
         decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for the optimizer's
             ``weight_decay``, which must not be None. 0 means none. The decay still scales with
             the variable's rate, and what ``exclude_from_weight_decay`` names has none.
@@ -138,27 +147,27 @@ class LRMultiplier(MultipliedUpdate):
     def __new__(
         cls,
         optimizer: Identifier,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
-        decay_rules: Rules | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
     ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        return _multiplied(source, RuleSpec(rules, schedule, match, strict, layers, decay_rules))
+        return _multiplied(source, spec_of(rules, schedule, match, strict, layers, decay_rules))
 
     def __init__(
         self,
         optimizer: Identifier,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
-        decay_rules: Rules | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
 
@@ -180,6 +189,7 @@ class LRMultiplier(MultipliedUpdate):
         decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
         self.use_factors(Factors([row.value for row in plan.rows], plan.schedule, decays))
         self._multiplied.plan = plan
+        self._multiplied.specs = self._multiplied.named(variables)
         if source is not None:
             with outside_of_graphs():
                 for mine, its in zip(self.variables, source.variables, strict=True):
@@ -288,13 +298,13 @@ class LRMultiplier(MultipliedUpdate):
 
     def with_rules(
         self,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
-        decay_rules: Rules | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
@@ -302,7 +312,7 @@ class LRMultiplier(MultipliedUpdate):
         would multiply with the rules that are there.
         """
         made = _multiplied(
-            self.plain(), RuleSpec(rules, schedule, match, strict, layers, decay_rules)
+            self.plain(), spec_of(rules, schedule, match, strict, layers, decay_rules)
         )
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved
@@ -317,7 +327,7 @@ class LRMultiplier(MultipliedUpdate):
             self._multiplied.alone = False
 
 
-def _multiplied(source: Optimizer, spec: RuleSpec) -> LRMultiplier:
+def _multiplied(source: Optimizer, spec: RuleSpec | ObjectSpec) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
     known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
     plain = _plain_class(type(source))
