@@ -1,4 +1,4 @@
-"""Layers and variables as keys of rules: kept until the variables are known, then called by name."""
+"""Layers and variables as keys of rules, kept until it is known what they are called."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,17 @@ class ObjectSpec:
     decay_rules: ModelRules | None
 
     def __post_init__(self) -> None:
-        self._named(_checked)
+        texts: dict[str, list[object]] = {}
+
+        def key_of(thing: object) -> ExactKey:
+            _check(thing)
+            alike = texts.setdefault(_text(thing), [])
+            place = next((i for i, each in enumerate(alike) if each is thing), len(alike))
+            if place == len(alike):
+                alike.append(thing)
+            return ExactKey(_text(thing) + (f" ({place + 1})" if place else ""))
+
+        self._named(key_of)
 
     def named(self, variables: Sequence[Variable]) -> RuleSpec:
         """The rules for these variables, with names alone.
@@ -94,6 +104,7 @@ class ObjectSpec:
 
 def spec_of(
     rules: ModelRules | None,
+    *,
     schedule: StepValue | None,
     match: str,
     strict: bool,
@@ -118,19 +129,17 @@ def _has_parts(layers: ModelLevels | Layers | None) -> bool:
     return any(isinstance(part, Layer | Variable) for part in parts)
 
 
-def _checked(thing: object) -> ExactKey:
-    """A key in the place of a part, while nothing is known of it but its class."""
+def _check(thing: object) -> None:
     if not isinstance(thing, Layer | Variable):
         raise MultiplierError(
             f"The key {shown(thing)} of a rule must be a string, part of a name, or a layer or "
             "variable of the model."
         )
-    return ExactKey(f"{_text(thing)} {id(thing)}")
 
 
 def _key_of(thing: object, variables: Sequence[Variable], names: Sequence[str]) -> ExactKey:
     """The key of a layer or variable among these variables."""
-    _checked(thing)
+    _check(thing)
     if isinstance(thing, Variable):
         place = next((i for i, variable in enumerate(variables) if variable is thing), None)
         if place is None:

@@ -19,8 +19,8 @@ KeyOf: TypeAlias = Callable[[object], ExactKey]
 def named_rules(rules: object, key_of: KeyOf) -> Rules | None:
     """Rules in which every key that is not a text has become the key of that part of a model.
 
-    A pair of a key and a value stands for a mapping with that key alone, for parts that Python can't
-    hash.
+    A pair of a key and a value stands for a mapping with that key alone, for parts that Python
+    can't hash.
 
     Args:
         rules: Rules, with parts of a model among the keys. What is no rules at all stays as it is.
@@ -99,8 +99,9 @@ def place_of(full: Sequence[str], inside: Sequence[str], separator: str) -> str 
 def _is_pair(rules: object) -> bool:
     if not isinstance(rules, tuple) or len(rules) != 2:
         return False
-    parts = Mapping | Strategy | list | tuple | None
-    return not isinstance(rules[1], parts) and not isinstance(rules[0], Mapping | Strategy)
+    key, value = rules
+    whole = isinstance(value, Mapping | Strategy | list | tuple) or value is None
+    return not whole and not isinstance(key, Mapping | Strategy)
 
 
 def _mapping(pairs: Iterable[tuple[object, object]], key_of: KeyOf) -> Rules:

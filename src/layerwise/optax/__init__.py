@@ -3,6 +3,7 @@
 from layerwise.optax._explain import explain
 from layerwise.optax._finder.find_lr import find_lr
 from layerwise.optax._layer_order import layers_of
+from layerwise.optax._objects import key_of
 from layerwise.optax._transforms.add_decayed_weights import DecayState, add_decayed_weights
 from layerwise.optax._transforms.carry_state import carry_state
 from layerwise.optax._transforms.learning_rates import learning_rates
@@ -17,6 +18,7 @@ __all__ = [
     "carry_state",
     "explain",
     "find_lr",
+    "key_of",
     "layers_of",
     "learning_rates",
     "scale_by_multipliers",

@@ -304,7 +304,7 @@ def _decay_property(name: str) -> property:
             raise AttributeError(name) from None
 
     def write(optimizer: "OptimizerHooks", value: float | None) -> None:
-        vars(optimizer)[name] = value
+        optimizer.__dict__[name] = value
 
     return property(read, write)
 

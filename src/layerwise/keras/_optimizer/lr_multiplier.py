@@ -156,7 +156,17 @@ class LRMultiplier(MultipliedUpdate):
         decay_rules: ModelRules | None = None,
     ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        return _multiplied(source, spec_of(rules, schedule, match, strict, layers, decay_rules))
+        return _multiplied(
+            source,
+            spec_of(
+                rules,
+                schedule=schedule,
+                match=match,
+                strict=strict,
+                layers=layers,
+                decay_rules=decay_rules,
+            ),
+        )
 
     def __init__(
         self,
@@ -312,7 +322,15 @@ class LRMultiplier(MultipliedUpdate):
         would multiply with the rules that are there.
         """
         made = _multiplied(
-            self.plain(), spec_of(rules, schedule, match, strict, layers, decay_rules)
+            self.plain(),
+            spec_of(
+                rules,
+                schedule=schedule,
+                match=match,
+                strict=strict,
+                layers=layers,
+                decay_rules=decay_rules,
+            ),
         )
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved

@@ -61,8 +61,9 @@ def exact_matches(
     """The exact keys that match each name, with the number of characters that they cover."""
     keys_at: dict[str, list[ExactKey]] = {}
     for key in keys:
-        for place in key.places if isinstance(key, ExactKey) else ():
-            keys_at.setdefault(place, []).append(key)
+        if isinstance(key, ExactKey):
+            for place in key.places:
+                keys_at.setdefault(place, []).append(key)
     if not keys_at:
         return [[] for _ in names]
     return [_matches(keys_at, name, separator) for name in names]

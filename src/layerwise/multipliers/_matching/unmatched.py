@@ -67,7 +67,7 @@ def _advice(key: str, names: list[str], mode: str) -> str:
     if not names:
         return "there are no parameters"
     if isinstance(key, ExactKey):
-        return "it has no parameter of these" if key.places else "it is not a part of this model"
+        return "no parameter has this name" if key.places else "it is not a part of this model"
     inside = next((name for name in names if key in name), None)
     if inside is not None and mode == "prefix":
         return f"no name starts with it, but {shown(inside, 200)} contains it (match='substring')"

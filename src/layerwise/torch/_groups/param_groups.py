@@ -262,7 +262,9 @@ def _decay(row: PlanRow) -> _Decay:
     base = row.parameter.weight_decay
     if not base:
         return _Decay(base)
-    return _Decay(base, row.decay) if moves(row.decay) else _Decay(base * float(row.decay))
+    if isinstance(row.decay, float | int):
+        return _Decay(base * row.decay)
+    return _Decay(base, row.decay)
 
 
 def _join_decayed(optimizer: Optimizer, watch: Callable[[Optimizer], object]) -> None:
