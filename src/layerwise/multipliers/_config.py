@@ -158,7 +158,7 @@ def _pair_from_data(pair: object, functions: Functions) -> tuple[str, Value | Ov
         case [str(key), data]:
             return key, _value_from_data(data, functions, f"The rule {shown(key)}")
         case [written, data] if (exact := ExactKey.from_data(written)) is not None:
-            return exact, _value_from_data(data, functions, f"The rule {shown(key)}")
+            return exact, _value_from_data(data, functions, f"The rule {shown(exact)}")
     raise ConfigError(f"{shown(pair)} is no config of a rule: it must be a key and a value.")
 
 

@@ -13,7 +13,14 @@ from layerwise.multipliers._rules import Rules
 from layerwise.multipliers._strategies.strategy import Strategy
 
 KeyOf: TypeAlias = Callable[[object], ExactKey]
-"""The key of a part of a model; raises for what can't be one."""
+"""The key of a part of a model; raises for what can't be one.
+
+Examples:
+    >>> from layerwise.multipliers import ExactKey, KeyOf, named_rules
+    >>> key_of: KeyOf = lambda layer: ExactKey(f"layer_{layer}", [f"layer_{layer}"])
+    >>> named_rules({3: 0.5}, key_of)
+    {'layer_3': 0.5}
+"""
 
 
 def named_rules(rules: object, key_of: KeyOf) -> Rules | None:
@@ -47,6 +54,11 @@ def named_layers(layers: object, key_of: KeyOf, kinds: tuple[type, ...]) -> Laye
         layers: Levels, each a name, a part of a model, or several of these.
         key_of: Gives the key of a part.
         kinds: The classes of parts; some of these can be iterated over themselves.
+
+    Examples:
+        >>> from layerwise.multipliers import ExactKey, named_layers
+        >>> named_layers([1, [2, "norm"]], lambda part: ExactKey(f"layer {part}"), (int,))
+        ['layer 1', ['layer 2', 'norm']]
     """
     if isinstance(layers, str | ModelLayers) or not isinstance(layers, Sequence):
         return layers  # type: ignore[return-value]  # levels of names, None, or what is refused
@@ -62,7 +74,13 @@ def named_layers(layers: object, key_of: KeyOf, kinds: tuple[type, ...]) -> Laye
 
 
 def has_objects(rules: object) -> bool:
-    """Whether any key in rules is not a text."""
+    """Whether any key in rules is not a text.
+
+    Examples:
+        >>> from layerwise.multipliers import has_objects
+        >>> has_objects([{"head": 2.0}]), has_objects([(7, 0.5)])
+        (False, True)
+    """
     if isinstance(rules, Mapping):
         return not all(isinstance(key, str) for key in rules)
     if _is_pair(rules):

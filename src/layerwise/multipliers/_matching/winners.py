@@ -100,6 +100,7 @@ class _Judge:
     def __init__(self, rules: ExplicitRules, mode: str) -> None:
         self.rules = rules
         self.mode = mode
+        self.ordered = mode in ("glob", "regex")
         self.place = {key: place for place, key in enumerate(rules)}
 
     def of_one_name(self, candidates: list[tuple[str, int]], name: str) -> str:
@@ -108,9 +109,10 @@ class _Judge:
             return candidates[0][0]
         best = max(map(self.standing, candidates))
         best_keys = [c[0] for c in candidates if self.standing(c) == best]
-        if isinstance(best_keys[0], ExactKey) and self.mode in ("prefix", "substring"):
-            # The same name without a separator at its end is as good.
-            best_keys += [key for key, n in candidates if n == best - 1 and key in name]
+        if isinstance(best_keys[0], ExactKey) and 0 <= best < len(name) and not self.ordered:
+            # A layer: its name as text, without the separator behind it, is as good.
+            texts = [c for c in candidates if not isinstance(c[0], ExactKey)]
+            best_keys += [key for key, covered in texts if covered == best - 1]
         first, *others = dict.fromkeys(best_keys)
         if others:
             raise AmbiguousRuleError(
@@ -130,7 +132,7 @@ class _Judge:
 
     def of_all_names(self, winners: list[str], parameter: Parameter) -> str:
         """The best of the keys that won for the single names of a parameter."""
-        if self.mode in ("glob", "regex"):
+        if self.ordered:
             return min(winners, key=self.place.__getitem__)
         best = max(winners, key=len)
         for other in winners:
