@@ -75,7 +75,7 @@ def test_a_container_without_a_name_loses_to_all_that_is_in_it() -> None:
 def test_two_names_of_one_parameter() -> None:
     shared = Parameter("enc.w", aliases=("dec.w",))
     enc, dec = ExactKey("enc", ["enc"]), ExactKey("dec", ["dec"])
-    with pytest.raises(AmbiguousRuleError, match="'enc' and 'dec'|'dec' and 'enc'"):
+    with pytest.raises(AmbiguousRuleError, match=r"'enc' and 'dec'|'dec' and 'enc'"):
         resolve([shared], {enc: 0.1, dec: 0.5}, separator=".")
     assert resolve([shared], {enc: 0.1, dec: 0.1}, separator=".").multipliers(0) == 0.1
     itself = ExactKey("enc.w", ["enc.w", "dec.w"])

@@ -91,7 +91,7 @@ def test_bad_keys() -> None:
         values(net, {3: 0.1})
     with pytest.raises(MultiplierError, match="'head' has the multiplier -1"):
         values(net, {net.head: -1})
-    with pytest.raises(MultiplierError, match="decay_rules={module: 0}"):
+    with pytest.raises(MultiplierError, match=r"decay_rules=\{module: 0\}"):
         param_groups(net, lr=0.1, weight_decay=0.1, no_decay=net.head)
 
 
