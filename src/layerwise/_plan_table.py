@@ -43,7 +43,7 @@ class Column:
     def width(self) -> int:
         """The characters that it needs, gap included; a long rule may take two lines."""
         widest = max(len(text) for text in (*self.title.split("\n"), *self.cells))
-        return _GAP + (min(widest, 24) if self.title == "rule" else widest)
+        return _GAP + (min(widest, 24) if self.title.endswith("rule") else widest)
 
 
 def plan_table(plan: Plan, width: int) -> Table:
@@ -86,17 +86,21 @@ def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:
         _shape(rows[0].parameter.shape) if len(rows) == 1 else f"{len(rows)} parameters"
         for rows in members
     ]
-    rules = [name_text(rows[0].rule or "") for rows in members]
-    ditto = [rule == above and len(rule) > 12 for above, rule in pairwise(["", *rules])]
     columns = [
         Column("parameter", [line.label for line in lines]),
         Column("shape", shapes),
-        Column("rule", ['"' if same else rule for same, rule in zip(ditto, rules, strict=True)]),
+        Column("rule", _rules([rows[0].rule for rows in members])),
         Column("multiplier", [_values([row.value for row in rows]) for rows in members], True),
     ]
     for title, numbers in plan.columns_at_steps().items():
         columns.append(Column(title, [_numbers(numbers[list(line.rows)]) for line in lines], True))
-    decays = [[row.parameter.weight_decay for row in rows] for rows in members]
+    if plan.has_decay_rules:
+        columns += [
+            Column("decay\nrule", _rules([rows[0].decay_rule for rows in members])),
+            Column("decay\nmultiplier", [_values([row.decay for row in r]) for r in members], True),
+        ]
+    known = plan.weight_decays(plan.step)
+    decays = [[known[place] for place in line.rows] for line in lines]
     if any(decay is not None for line in decays for decay in line):
         cells = [_numbers(decay for decay in line if decay is not None) for line in decays]
         columns.append(Column("weight\ndecay", cells, True))
@@ -119,8 +123,14 @@ def fold(plan: Plan, screen: int = SCREEN) -> list[Line]:
             Line(name_text(row.parameter.name), (place,)) for place, row in enumerate(plan.rows)
         ]
     group_of = {place: i for i, (_, places) in enumerate(plan.groups) for place in places}
+    decay_of = [value_text(row.decay) for row in plan.rows]
     settings = [
-        (row.rule, row.frozen, group_of[place], row.parameter.weight_decay)
+        (
+            (row.rule, row.decay_rule),
+            row.frozen,
+            group_of[place],
+            (row.parameter.weight_decay, decay_of[place]),
+        )
         for place, row in enumerate(plan.rows)
     ]
     lines: dict[object, list[int]] = {}
@@ -141,6 +151,14 @@ def _label(plan: Plan, paths: Sequence[tuple[str, ...]], places: Sequence[int]) 
     last = {path[-1] for path in shared}
     parts = [*common_start(path[:-1] for path in shared), "…", *(last if len(last) == 1 else ())]
     return name_text(plan.separator.join(parts))
+
+
+def _rules(rules: Sequence[str | None]) -> list[str]:
+    """Rules as cells; a long one that is that of the line above is not written again."""
+    texts = [name_text(rule or "") for rule in rules]
+    return [
+        '"' if text == above and len(text) > 12 else text for above, text in pairwise(["", *texts])
+    ]
 
 
 def _shape(shape: tuple[int, ...]) -> str:

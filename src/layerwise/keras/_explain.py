@@ -7,11 +7,12 @@ import keras
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._internals.optimizer import inner_optimizer
+from layerwise.keras._objects import ModelLevels, ModelRules
 from layerwise.keras._optimizer.clone import Identifier
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.plan import step_of, with_rates
-from layerwise.multipliers import Layers, Plan, Rules, StepValue
+from layerwise.multipliers import Plan, StepValue
 
 _SCALES = (
     "Keras' LossScaleOptimizer looks at the gradients of frozen weights too: while one is not "
@@ -22,14 +23,15 @@ _SCALES = (
 
 def explain(
     model: keras.Model,
-    rules: Rules | None = None,
+    rules: ModelRules | None = None,
     *,
     optimizer: Identifier | None = None,
     learning_rate: float | None = None,
     schedule: StepValue | None = None,
     match: str = "prefix",
     strict: bool = True,
-    layers: Layers | None = None,
+    layers: ModelLevels | None = None,
+    decay_rules: ModelRules | None = None,
     steps: Sequence[int] = (),
     step: int | None = None,
 ) -> Plan:
@@ -52,6 +54,7 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies, as for ``LRMultiplier``.
+        decay_rules: Rules for weight decay, as for ``LRMultiplier``.
         steps: The steps to show rates at, beside the present one.
         step: The present step: updates already applied. By default that of the model's optimizer.
 
@@ -80,14 +83,24 @@ def explain(
             "an Input layer, model.build(shape) or one call on data."
         )
     compiled = inner_optimizer(getattr(model, "optimizer", None))
-    given = any(argument is not None for argument in (rules, schedule, optimizer, layers))
+    given = any(
+        argument is not None for argument in (rules, schedule, optimizer, layers, decay_rules)
+    )
     if isinstance(compiled, LRMultiplier) and not given:
         plan = with_rates(compiled.resolved(variables), compiled, steps, step, learning_rate)
         return _with_notes(plan, model, model.optimizer)
     base = compiled or "adam" if optimizer is None else inner_optimizer(optimizer)
     if isinstance(base, LRMultiplier):
         base = base.plain()
-    made = LRMultiplier(base, rules, schedule=schedule, match=match, strict=strict, layers=layers)
+    made = LRMultiplier(
+        base,
+        rules,
+        schedule=schedule,
+        match=match,
+        strict=strict,
+        layers=layers,
+        decay_rules=decay_rules,
+    )
     if step is None and compiled is not None:
         step = step_of(compiled)
     plan = with_rates(made.resolved(variables), made, steps, step, learning_rate)

@@ -9,6 +9,7 @@ from layerwise.multipliers._config import (
 from layerwise.multipliers._depth.from_names import levels_from_names
 from layerwise.multipliers._depth.regroup import blocks_joined, side_by_side
 from layerwise.multipliers._levels import Layers, ModelLayers
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._names import (
     common_start,
     distinct,
@@ -16,6 +17,13 @@ from layerwise.multipliers._names import (
     is_head,
     is_norm,
     numbered,
+)
+from layerwise.multipliers._objects import (
+    KeyOf,
+    has_objects,
+    named_layers,
+    named_rules,
+    place_of,
 )
 from layerwise.multipliers._plan import Parameter, Plan, PlanRow, group_labels, multiply_plans
 from layerwise.multipliers._resolve import resolve
@@ -55,6 +63,8 @@ __all__ = [
     "Axes",
     "Decision",
     "Decisions",
+    "ExactKey",
+    "KeyOf",
     "Layers",
     "ModelFacts",
     "ModelLayers",
@@ -81,6 +91,7 @@ __all__ = [
     "first_value",
     "gradual_unfreezing",
     "group_labels",
+    "has_objects",
     "is_embedding",
     "is_head",
     "is_norm",
@@ -90,8 +101,11 @@ __all__ = [
     "measure_widths",
     "moves",
     "multiply_plans",
+    "named_layers",
+    "named_rules",
     "numbered",
     "override",
+    "place_of",
     "resolve",
     "rules_from_config",
     "rules_to_config",

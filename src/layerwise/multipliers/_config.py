@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 from layerwise._checks import extent, version
 from layerwise._text import shown
 from layerwise.errors import ConfigError, LayerwiseError
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._rules import Rules, check_rule, normalize_rules
 from layerwise.multipliers._strategies.strategy import STRATEGIES, AnyStrategy
 from layerwise.multipliers._values import Override, Value, check_value, value_text
@@ -129,7 +130,10 @@ def _rules_to_data(rules: Rules | None, function_name: FunctionName | None) -> o
     if isinstance(rules, Mapping):
         # The order counts under glob and regex, and JSON objects may get sorted: a list of pairs.
         pairs = [
-            [key, _value_to_data(value, function_name, f"The rule {shown(key)}")]
+            [
+                key.to_data() if isinstance(key, ExactKey) else key,
+                _value_to_data(value, function_name, f"The rule {shown(key)}"),
+            ]
             for key, value in rules.items()
         ]
         return {"mapping": pairs}
@@ -153,6 +157,8 @@ def _pair_from_data(pair: object, functions: Functions) -> tuple[str, Value | Ov
     match pair:
         case [str(key), data]:
             return key, _value_from_data(data, functions, f"The rule {shown(key)}")
+        case [written, data] if (exact := ExactKey.from_data(written)) is not None:
+            return exact, _value_from_data(data, functions, f"The rule {shown(exact)}")
     raise ConfigError(f"{shown(pair)} is no config of a rule: it must be a key and a value.")
 
 

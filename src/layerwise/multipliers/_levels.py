@@ -8,6 +8,7 @@ from typing import NamedTuple, Self, TypeAlias
 
 from layerwise._text import shown
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._matching.longer_numbers import longer_numbers
 from layerwise.multipliers._matching.winners import find_winners
 from layerwise.multipliers._plan import Parameter
@@ -70,7 +71,9 @@ def check_layers(layers: object) -> Levels | None:
             "a list of names."
         )
     levels = tuple(
-        tuple(level) if isinstance(level, Iterable) and not isinstance(level, str) else (level,)
+        tuple(ExactKey.from_data(name) or name for name in level)
+        if isinstance(level, Iterable) and not isinstance(level, str)
+        else (level,)
         for level in layers
     )
     seen: set[str] = set()
@@ -87,11 +90,14 @@ def check_layers(layers: object) -> Levels | None:
     return ModelLayers(levels) if isinstance(layers, ModelLayers) else levels
 
 
-def layers_config(layers: Levels | None) -> list[list[str]] | dict[str, list[list[str]]] | None:
+def layers_config(layers: Levels | None) -> object:
     """Levels as plain JSON data, which ``check_layers`` reads."""
     if layers is None:
         return None
-    levels = [list(level) for level in layers]
+    levels = [
+        [name.to_data() if isinstance(name, ExactKey) else name for name in level]
+        for level in layers
+    ]
     return {_OF_MODEL: levels} if isinstance(layers, ModelLayers) else levels
 
 

@@ -87,6 +87,8 @@ class PlanRow:
         rule: What decided: the key of a rule, a strategy such as ``layer_decay(0.75)``,
             ``"annotation"``, or None if nothing did, so that the multiplier is 1.
         value: The multiplier: a ``float``, a schedule, or a callable.
+        decay: The multiplier of its weight decay.
+        decay_rule: What decided that: the key of a rule, a strategy, or None if nothing did.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -98,6 +100,8 @@ class PlanRow:
     parameter: Parameter
     rule: str | None
     value: Value
+    decay: Value = 1.0
+    decay_rule: str | None = None
 
     @property
     def frozen(self) -> bool:
@@ -182,7 +186,10 @@ class Plan:
                 changed[key] = change(value, what)
             return changed[key]
 
-        rows = tuple(replace(row, value=new(row.value, _what(row))) for row in self.rows)
+        rows = tuple(
+            replace(row, value=new(row.value, _what(row)), decay=new(row.decay, _what_decay(row)))
+            for row in self.rows
+        )
         schedule = None if self.schedule is None else new(self.schedule, "The schedule")
         return replace(self, rows=rows, schedule=schedule)
 
@@ -245,12 +252,46 @@ class Plan:
         trainable = np.array([row.parameter.trainable for row in self.rows], dtype=bool)
         return np.where(trainable, base * self.multipliers(step), 0.0)
 
+    @property
+    def has_decay_rules(self) -> bool:
+        """Whether a rule decides the weight decay of any row."""
+        return any(row.decay_rule is not None for row in self.rows)
+
+    def weight_decays(self, step: int) -> list[float | None]:
+        """The weight decay of each row at a step: its weight decay times its decay multiplier.
+
+        Args:
+            step: Optimizer updates already applied.
+
+        Returns:
+            A number for each row; None where the weight decay isn't known, or there is none.
+
+        Raises:
+            MultiplierError: A callable did not return a finite number of at least 0.
+
+        Examples:
+            >>> from layerwise.multipliers import Parameter, RuleSpec
+            >>> spec = RuleSpec(decay_rules={"head/bias": 0})
+            >>> head = [Parameter(f"head/{each}", weight_decay=0.01) for each in ("kernel", "bias")]
+            >>> spec.resolve(head).weight_decays(0)
+            [0.01, 0.0]
+        """
+        at_step: dict[object, float] = {}
+        decays: list[float | None] = []
+        for row in self.rows:
+            base, key = row.parameter.weight_decay, value_key(row.decay)
+            if base is not None and key not in at_step:
+                at_step[key] = value_at(row.decay, step, _what_decay(row))
+            decays.append(None if base is None else base * at_step[key])
+        return decays
+
     def to_dict(self) -> dict[str, list[Any]]:
         """The table as plain columns of equal length, for JSON or a data frame.
 
         The columns are ``parameter``, ``shape``, ``rule``, ``multiplier`` (a number, or a text for
         what changes with the step), ``rate @ N`` for each step N shown (``multiplier @ N`` if there
-        is no learning rate), ``weight decay`` and ``frozen``.
+        is no learning rate), ``weight decay`` at the present step and ``frozen``. If there are
+        rules for weight decay, ``decay rule`` and ``decay multiplier`` stand before it.
 
         Examples:
             >>> from layerwise.multipliers import Parameter, resolve
@@ -258,13 +299,18 @@ class Plan:
             >>> columns["parameter"], columns["shape"], columns["frozen"]
             (['head/kernel'], [[8, 2]], [True])
         """
+        decays: dict[str, list[Any]] = {}
+        if self.has_decay_rules:
+            decays["decay rule"] = [row.decay_rule for row in self.rows]
+            decays["decay multiplier"] = [value_text(row.decay) for row in self.rows]
         return {
             "parameter": [row.parameter.name for row in self.rows],
             "shape": [list(row.parameter.shape) for row in self.rows],
             "rule": [row.rule for row in self.rows],
             "multiplier": [value_text(row.value) for row in self.rows],
             **{title: column.tolist() for title, column in self.columns_at_steps().items()},
-            "weight decay": [row.parameter.weight_decay for row in self.rows],
+            **decays,
+            "weight decay": self.weight_decays(self.step),
             "frozen": [row.frozen for row in self.rows],
         }
 
@@ -354,8 +400,10 @@ def multiply_plans(inner: Plan, outer: Plan) -> Plan:
     rows = [
         PlanRow(
             a.parameter,
-            " * ".join(rule for rule in (a.rule, b.rule) if rule is not None) or None,
+            _both(a.rule, b.rule),
             product(a.value, b.value),
+            product(a.decay, b.decay),
+            _both(a.decay_rule, b.decay_rule),
         )
         for a, b in zip(inner.rows, outer.rows, strict=True)
     ]
@@ -366,6 +414,20 @@ def multiply_plans(inner: Plan, outer: Plan) -> Plan:
         schedule=product(*schedules) if schedules else None,
         notes=tuple(dict.fromkeys((*inner.notes, *outer.notes))),
     )
+
+
+def with_decays(plan: Plan, decays: Plan) -> Plan:
+    """A plan whose multipliers of weight decay are the multipliers of another one.
+
+    Args:
+        plan: The plan.
+        decays: What rules for weight decay make of the same parameters.
+    """
+    rows = tuple(
+        replace(row, decay=decay.value, decay_rule=decay.rule)
+        for row, decay in zip(plan.rows, decays.rows, strict=True)
+    )
+    return replace(plan, rows=rows, notes=tuple(dict.fromkeys((*plan.notes, *decays.notes))))
 
 
 def group_labels(
@@ -443,5 +505,13 @@ def _joined(texts: Sequence[str]) -> str:
     return " + ".join(texts[:_SHOWN]) + (f" + {more} more" if more > 0 else "")
 
 
+def _both(*rules: str | None) -> str | None:
+    return " * ".join(rule for rule in rules if rule is not None) or None
+
+
 def _what(row: PlanRow) -> str:
     return f"The multiplier of {shown(row.rule or row.parameter.name)}"
+
+
+def _what_decay(row: PlanRow) -> str:
+    return f"The decay multiplier of {shown(row.decay_rule or row.parameter.name)}"

@@ -105,17 +105,20 @@ def resolve_quietly(
     steps: Sequence[int] = (),
     step: int = 0,
     model: ModelFacts | None = None,
+    for_decay: bool = False,
 ) -> Plan:
     """See ``resolve``; what the plan notes is not warned of.
 
     ``model`` is what else is known of the model and its optimizer, for strategies by parameter.
+    With ``for_decay`` messages call the rules those of weight decay.
     """
     known = tuple(parameters)
-    ruleset = normalize_rules(rules)
+    ruleset = normalize_rules(rules, "decay rule" if for_decay else "rule")
     check_keys(list(ruleset.explicit), match)
     winners = find_winners(ruleset.explicit, known, match, separator)
     if strict and winners.unmatched:
-        raise unmatched_error(winners.unmatched, known, match, separator)
+        what = "rule of decay_rules=" if for_decay else "rule"
+        raise unmatched_error(winners.unmatched, known, match, separator, what)
     annotations = [
         None
         if parameter.annotation is None

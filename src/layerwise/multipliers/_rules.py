@@ -35,11 +35,12 @@ class RuleSet:
     strategies: tuple[AnyStrategy, ...]
 
 
-def normalize_rules(rules: Rules | None) -> RuleSet:
+def normalize_rules(rules: Rules | None, what: str = "rule") -> RuleSet:
     """Check rules and merge them.
 
     Args:
         rules: A mapping, a strategy, a sequence of these, or None for no rules.
+        what: What one of them is called in messages.
 
     Raises:
         MultiplierError: It is none of these, or a value in it is no multiplier.
@@ -53,11 +54,11 @@ def normalize_rules(rules: Rules | None) -> RuleSet:
             strategies.append(part)
             continue
         for key, value in part.items():
-            rule = check_rule(value, f"The rule {shown(key)}")
+            rule = check_rule(value, f"The {what} {shown(key)}")
             known = explicit.setdefault(key, rule)
             if known is not rule and not same_value(known, rule):
                 raise AmbiguousRuleError(
-                    f"The rule {shown(key)} is given twice, as {shown(known)} and as "
+                    f"The {what} {shown(key)} is given twice, as {shown(known)} and as "
                     f"{shown(rule)}; keep one."
                 )
     return RuleSet(explicit, tuple(strategies))

@@ -1,12 +1,12 @@
 """RuleSpec: the rules that a caller gave, checked once, resolved for any model, and saved."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
 from layerwise._text import shown
-from layerwise.errors import ConfigError, ScheduleError
+from layerwise.errors import ConfigError, MultiplierError, ScheduleError
 from layerwise.multipliers._config import (
     FunctionName,
     Functions,
@@ -17,8 +17,8 @@ from layerwise.multipliers._config import (
 )
 from layerwise.multipliers._levels import Layers, check_layers, layers_config
 from layerwise.multipliers._matching.longer_numbers import warn_of_longer_numbers
-from layerwise.multipliers._plan import Parameter, Plan
-from layerwise.multipliers._resolve import resolve, resolve_quietly
+from layerwise.multipliers._plan import Parameter, Plan, with_decays
+from layerwise.multipliers._resolve import resolve_quietly
 from layerwise.multipliers._rules import Rules, normalize_rules
 from layerwise.multipliers._strategies.by_parameter import ModelFacts
 from layerwise.multipliers._strategies.strategy import Strategy
@@ -43,6 +43,8 @@ class RuleSpec:
         match: How keys match names: ``prefix``, ``substring``, ``glob`` or ``regex``.
         strict: Whether a key that matches nothing is an error.
         layers: Levels from input to head for the strategies, or None for the model's.
+        decay_rules: Rules for weight decay, which match in the same way: a multiplier for the
+            weight decay of each parameter.
 
     Raises:
         MultiplierError: A value, key, level or match mode can't be used.
@@ -61,11 +63,20 @@ class RuleSpec:
     match: str = "prefix"
     strict: bool = True
     layers: Layers | None = None
+    decay_rules: Rules | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", check_layers(self.layers))
         object.__setattr__(self, "rules", _copied(self.rules))
-        resolve((), self.rules, match=self.match, strict=False)
+        resolve_quietly((), self.rules, match=self.match, strict=False)
+        object.__setattr__(self, "decay_rules", _copied(self.decay_rules))
+        resolve_quietly((), self.decay_rules, match=self.match, strict=False, for_decay=True)
+        for key, value in normalize_rules(self.decay_rules).explicit.items():
+            if isinstance(value, Override):
+                raise MultiplierError(
+                    f"The decay rule {shown(key)} is {shown(value)}, and no layer has a weight "
+                    f"decay of its own for it to win over. Give the value itself: {value.value!r}."
+                )
         given: object = self.schedule
         if given is not None and (not callable(given) or isinstance(given, type)):
             raise ScheduleError(
@@ -75,8 +86,9 @@ class RuleSpec:
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
-        """The strategies by level among the rules."""
-        found = normalize_rules(self.rules).strategies
+        """The strategies by level among the rules, and among those for weight decay."""
+        given = (self.rules, self.decay_rules)
+        found = (each for rules in given for each in normalize_rules(rules).strategies)
         return tuple(each for each in found if isinstance(each, Strategy))
 
     @property
@@ -135,22 +147,29 @@ class RuleSpec:
         strict = self.strict and bool(known)
         by_rules = partial(
             resolve_quietly,
-            rules=self.rules,
             match=self.match,
             separator=separator,
             layers=layers,
             model=model,
         )
         if strict and absent:
-            by_rules((*known, *absent))
+            by_rules((*known, *absent), self.rules)
         plan = by_rules(
             known,
+            self.rules,
             strict=strict and not absent,
             learning_rate=learning_rate,
             schedule=self.schedule,
             steps=steps,
             step=step,
         )
+        if self.decay_rules is not None:
+            bare = [replace(p, annotation=None) for p in known]
+            if strict and absent:
+                by_rules((*bare, *absent), self.decay_rules, for_decay=True)
+            alone = strict and not absent
+            decays = by_rules(bare, self.decay_rules, strict=alone, for_decay=True)
+            plan = with_decays(plan, decays)
         warn_of_longer_numbers(plan.notes)
         return plan.map_values(prepare)
 
@@ -170,6 +189,7 @@ class RuleSpec:
             True
         """
         rules, schedule, layers = self.rules, self.schedule, self.layers
+        decays = self.decay_rules
         return {
             "rules": None if rules is None else rules_to_config(rules, function_name),
             "schedule": None
@@ -178,7 +198,7 @@ class RuleSpec:
             "match": self.match,
             "strict": self.strict,
             "layers": layers_config(check_layers(layers)),
-        }
+        } | ({} if decays is None else {"decay_rules": rules_to_config(decays, function_name)})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], functions: Functions | None = None) -> Self:
@@ -195,6 +215,7 @@ class RuleSpec:
         if missing:
             raise ConfigError(f"The config of the rules lacks {', '.join(sorted(missing))}.")
         rules, schedule = config["rules"], config["schedule"]
+        decays = config.get("decay_rules")
         factor = None if schedule is None else value_from_config(schedule, functions)
         if isinstance(factor, Override | float | int):
             raise ConfigError(f"The config of the rules has {shown(factor)} as its schedule.")
@@ -204,6 +225,7 @@ class RuleSpec:
             config["match"],
             config["strict"],
             config.get("layers"),
+            None if decays is None else rules_from_config(decays, functions),
         )
 
 

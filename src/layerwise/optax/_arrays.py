@@ -8,14 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import AnyStrategy, Override, Rules, Value
+from layerwise.multipliers import AnyStrategy, Override, Rules, Value, named_rules
+from layerwise.optax._objects import PathKey, path_key
+
+ArrayValue: TypeAlias = Value | Override | npt.NDArray[np.generic] | jax.Array
 
 ArrayRules: TypeAlias = (
-    Mapping[str, Value | Override | npt.NDArray[np.generic] | jax.Array]
+    Mapping[str, ArrayValue]
+    | Mapping[str | PathKey, ArrayValue]
+    | tuple[str | PathKey, ArrayValue]
     | AnyStrategy
     | Sequence["ArrayRules"]
 )
-"""Rules, in which a multiplier may also be an array that broadcasts against its leaf."""
+"""Rules, in which a key may also be a path, and a multiplier an array that broadcasts against its
+leaf."""
 
 
 class ArrayMultiplier:
@@ -72,11 +78,15 @@ class ArrayMultiplier:
 
 
 def checked_rules(rules: ArrayRules | None) -> Rules | None:
-    """Rules in which every array has become an ``ArrayMultiplier``; all else stays as it is."""
+    """Rules in which every path has become a key, and every array an ``ArrayMultiplier``."""
+    return _with_arrays(named_rules(rules, path_key))
+
+
+def _with_arrays(rules: Rules | None) -> Rules | None:
     if isinstance(rules, Mapping):
         return {key: _value(value, key) for key, value in rules.items()}
     if isinstance(rules, Sequence) and not isinstance(rules, str | bytes):
-        return [checked_rules(part) or {} for part in rules]
+        return [_with_arrays(part) or {} for part in rules]
     return rules
 
 

@@ -1,13 +1,17 @@
 """explain: who gets which rate, read before training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import optax
 
-from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue
+from layerwise._checks import number
+from layerwise.errors import MultiplierError
+from layerwise.multipliers import Layers, Plan, RuleSpec, StepValue, value_at
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._model_facts import facts_of
 from layerwise.optax._plan import plan_of
+from layerwise.optax._transforms.add_decayed_weights import WeightDecay
 
 
 def explain(
@@ -19,6 +23,8 @@ def explain(
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
+    weight_decay: WeightDecay | None = None,
+    decay_rules: ArrayRules | None = None,
     steps: Sequence[int] = (),
     step: int = 0,
 ) -> Plan:
@@ -32,6 +38,9 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for strategies; by default ``layers_of``.
+        weight_decay: The weight decay, as for ``add_decayed_weights``; one that moves is shown as
+            it is at the present step.
+        decay_rules: Rules for it, as for ``add_decayed_weights``.
         steps: The steps to show rates at, beside the present one.
         step: The present step: updates already applied.
 
@@ -56,7 +65,16 @@ def explain(
         2 parameters, 2 different multipliers, none
         frozen, base rate 1e-3
     """
-    spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers)
+    decays = checked_rules(decay_rules)
+    spec = RuleSpec(checked_rules(rules), schedule, match, strict, layers, decays)
     model = facts_of(params, values=step == 0)
     found = plan_of(spec, params, learning_rate=learning_rate, steps=steps, step=step, model=model)
-    return found.plan
+    plan = found.plan
+    if weight_decay is None:
+        return plan
+    if callable(weight_decay):
+        decay = value_at(weight_decay, plan.step, "weight_decay=")
+    else:
+        decay = number(weight_decay, "weight_decay", MultiplierError)
+    rows = [replace(r, parameter=replace(r.parameter, weight_decay=decay)) for r in plan.rows]
+    return replace(plan, rows=tuple(rows))

@@ -49,7 +49,8 @@ class Hidden:
 
     def absent(self, spec: RuleSpec) -> list[Parameter]:
         """What rules name under hidden leaves: parameters that are elsewhere."""
-        keys = [key for each in mappings(spec.rules) for key in each]
+        given = (spec.rules, spec.decay_rules)
+        keys = [key for rules in given for each in mappings(rules) for key in each]
         found = [name for leaf in self.subtrees for name in _under(leaf.name, keys)]
         return [Parameter(name, trainable=False) for name in found]
 

@@ -7,9 +7,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise.errors import OptimizerError, ScheduleError
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Plan, StepValue
 from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
+from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.attached_schedulers import without_wrapper
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._scheduler.plan import plan_of_groups
@@ -18,7 +19,7 @@ from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 def explain(
     model: Named,
-    rules: Rules | None = None,
+    rules: ModelRules | None = None,
     *,
     learning_rate: float | Tensor | None = None,
     weight_decay: float | None = None,
@@ -27,7 +28,8 @@ def explain(
     schedule: StepValue | ScheduleLR | None = None,
     match: str = "prefix",
     strict: bool = True,
-    layers: Layers | None = None,
+    layers: ModelLevels | None = None,
+    decay_rules: ModelRules | None = None,
     steps: Sequence[int] = (),
     step: int | None = None,
 ) -> Plan:
@@ -52,6 +54,7 @@ def explain(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies.
+        decay_rules: Rules for weight decay, as for ``param_groups``.
         steps: The steps to show rates at, beside ``step``.
         step: The step that is now: updates already applied. By default the step of a
             ``ScheduleLR``, and else 0.
@@ -88,17 +91,27 @@ def explain(
     if optimizer is None and isinstance(schedule, ScheduleLR):
         optimizer = schedule.optimizer
     if optimizer is not None:
-        given = (rules, learning_rate, weight_decay, no_decay, layers)
+        given = (rules, learning_rate, weight_decay, no_decay, layers, decay_rules)
         if any(argument is not None for argument in given):
             raise OptimizerError(
                 "An optimizer's groups have their rates already. Give explain() either the "
-                "optimizer, or rules with learning_rate=, weight_decay=, no_decay= and layers=."
+                "optimizer, or rules with learning_rate=, weight_decay=, no_decay=, decay_rules= "
+                "and layers=."
             )
         return plan_of_groups(tensors, optimizer, schedule, steps=steps, step=step)
     assert not isinstance(schedule, ScheduleLR)
     return plan_of_rules(
         tensors,
-        RuleSpec(rules, schedule, match, strict, layers),
+        spec_of(
+            model,
+            tensors,
+            rules,
+            schedule=schedule,
+            match=match,
+            strict=strict,
+            layers=layers,
+            decay_rules=decay_rules,
+        ),
         learning_rate,
         weight_decay,
         no_decay,

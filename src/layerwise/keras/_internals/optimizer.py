@@ -33,6 +33,9 @@ HOOKS = {
 """The methods of ``keras.optimizers.Optimizer`` that Layerwise needs, with their arguments."""
 
 _PIPELINE = ("apply", "_backend_apply_gradients", "stateless_apply")
+_DECAYS = ("weight_decay", "adam_weight_decay")
+"""Where optimizers keep their weight decay; Muon has two."""
+
 _EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
 
 # Adafactor alone makes state that has another shape than its variable.
@@ -173,6 +176,10 @@ class OptimizerHooks(Optimizer):
         rate: Tensor = super()._get_current_learning_rate()
         return rate
 
+    def decay_now(self, decay: Tensor | float | None) -> Tensor | float | None:
+        """The weight decay at this moment, of the one that the optimizer has."""
+        return decay
+
     def update_averages(self, variables: Sequence[Variable]) -> None:
         """Move the average of each variable towards its value."""
         super()._update_model_variables_moving_average(variables)
@@ -274,6 +281,32 @@ def weight_decay_of(optimizer: Optimizer | None, variable: Variable) -> float | 
         else optimizer.weight_decay
     )
     return decay
+
+
+def decays(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has a weight decay at all; 0 is one."""
+    return any(getattr(optimizer, name, None) is not None for name in _DECAYS)
+
+
+def decay_properties(plain: type) -> dict[str, property]:
+    """The weight decays of an optimizer class as properties that ``decay_now`` multiplies.
+
+    A class that has a property of its own in the place of such an attribute keeps it.
+    """
+    return {name: _decay_property(name) for name in _DECAYS if not hasattr(plain, name)}
+
+
+def _decay_property(name: str) -> property:
+    def read(optimizer: "OptimizerHooks") -> Tensor | float | None:
+        try:
+            return optimizer.decay_now(vars(optimizer)[name])
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def write(optimizer: "OptimizerHooks", value: float | None) -> None:
+        optimizer.__dict__[name] = value
+
+    return property(read, write)
 
 
 def config_without_rate(optimizer: Optimizer, plain: type) -> dict[str, object]:

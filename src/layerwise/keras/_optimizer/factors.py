@@ -26,31 +26,33 @@ class Factors:
     Args:
         values: The multiplier of each variable, in the optimizer's order.
         schedule: A factor for all of them, or None.
+        decays: The multiplier of each variable's weight decay; none if all are 1.
 
     Attributes:
-        rate_factor: The factor on the optimizer's base rate while ``rate_times`` runs.
+        rate_factor: The factor on the optimizer's base rate while ``scaled`` runs.
+        decay_factor: The factor on its weight decay, likewise.
         asked: How many factors were asked for.
         before: The values that variables had before this step, by place, where kept.
     """
 
-    def __init__(self, values: Sequence[Value] = (), schedule: Value | None = None) -> None:
+    def __init__(
+        self,
+        values: Sequence[Value] = (),
+        schedule: Value | None = None,
+        decays: Sequence[Value] = (),
+    ) -> None:
         self.schedule = schedule
-        self.values: list[Value] = []
-        self._group: list[int] = []
-        numbers: dict[object, int] = {}
-        for value in values:
-            key = value if isinstance(value, float | Schedule) else id(value)
-            if key not in numbers:
-                numbers[key] = len(self.values)
-                self.values.append(value)
-            self._group.append(numbers[key])
+        self.values, self._group = _grouped(values)
+        self.decays, self._decay_group = _grouped(decays)
         self._may_freeze = [may_be_0(value) for value in self.values]
         self.rate_factor: Tensor | float | None = None
+        self.decay_factor: Tensor | float | None = None
         self.asked = 0
         self.before: dict[int, Tensor] = {}
         self._depth = 0
         self._active: list[Tensor | bool] = []
         self._factor: list[Tensor | float | None] = []
+        self._decay: list[Tensor | float | None] = []
 
     @property
     def freezes_for_some_steps(self) -> bool:
@@ -71,6 +73,11 @@ class Factors:
         self._factor = _kept_apart(
             [None if isinstance(f, float) and f == 1.0 else f for f in factors], step
         )
+        decays = [evaluate(value, step) for value in self.decays]
+        self._decay = _kept_apart([None if isinstance(d, float) else d for d in decays], step)
+        for i, decay in enumerate(decays):
+            if isinstance(decay, float) and decay != 1.0:
+                self._decay[i] = decay
         # All replicas of a tf.distribute strategy are in here at once; the last one clears up.
         self._depth += 1
         try:
@@ -78,7 +85,7 @@ class Factors:
         finally:
             self._depth -= 1
             if not self._depth:
-                self._active, self._factor, self.before = [], [], {}
+                self._active, self._factor, self._decay, self.before = [], [], [], {}
 
     @property
     def in_step(self) -> bool:
@@ -111,14 +118,39 @@ class Factors:
         factor = self._factor[self._group[place]]
         return factor if factor is None or isinstance(factor, float) else self._group[place]
 
+    def decay(self, place: int) -> Tensor | float | None:
+        """The factor on the variable's weight decay; None for 1."""
+        return self._decay[self._decay_group[place]] if self._decay_group else None
+
+    def decay_key(self, place: int) -> object:
+        """Equal for variables whose rates and weight decays have equal factors, as is known."""
+        return self.key(place), self._decay_group[place] if self._decay_group else None
+
     @contextmanager
-    def rate_times(self, factor: Tensor | float | None) -> Iterator[None]:
-        """While the block runs, the optimizer's base rate is multiplied by this factor."""
-        self.rate_factor = factor
+    def scaled(
+        self, rate: Tensor | float | None, decay: Tensor | float | None = None
+    ) -> Iterator[None]:
+        """While the block runs, the optimizer's rate and weight decay are times these factors."""
+        # Each replica's thread sets them anew, so that what is there is never multiplied again.
+        self.rate_factor, self.decay_factor = rate, decay
         try:
             yield
         finally:
-            self.rate_factor = None
+            self.rate_factor = self.decay_factor = None
+
+
+def _grouped(values: Sequence[Value]) -> tuple[list[Value], list[int]]:
+    """The different values, and the place of each one's among them."""
+    different: list[Value] = []
+    places: list[int] = []
+    numbers: dict[object, int] = {}
+    for value in values:
+        key = value if isinstance(value, float | Schedule) else id(value)
+        if key not in numbers:
+            numbers[key] = len(different)
+            different.append(value)
+        places.append(numbers[key])
+    return different, places
 
 
 def _kept_apart(factors: list[Tensor | float | None], step: Step) -> list[Tensor | float | None]:

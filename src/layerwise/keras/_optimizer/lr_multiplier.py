@@ -14,10 +14,13 @@ from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import (
     Rate,
     check_hooks,
+    decay_properties,
+    decays,
     rate_variable,
     trained_variables,
 )
 from layerwise.keras._internals.values import Tensor, copy_of
+from layerwise.keras._objects import ModelLevels, ModelRules, ObjectSpec, spec_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
     as_optimizer,
@@ -33,7 +36,7 @@ from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Plan, RuleSpec, StepValue
 from layerwise.schedules import counters_of
 
 
@@ -50,7 +53,7 @@ class _Multiplied:
 
     def __init__(
         self,
-        specs: tuple[RuleSpec, ...],
+        specs: tuple[RuleSpec | ObjectSpec, ...],
         source: Optimizer | None,
         saved: SavedWeights | None = None,
     ) -> None:
@@ -64,7 +67,13 @@ class _Multiplied:
         """What the rules mean for these weights."""
         if self.saved is not None:
             self.saved.restore(variables)
-        return plan_of(variables, optimizer, self.specs)
+        return plan_of(variables, optimizer, self.named(variables))
+
+    def named(self, variables: Sequence[Variable]) -> tuple[RuleSpec, ...]:
+        """The rules with names in the place of layers and variables."""
+        return tuple(
+            spec.named(variables) if isinstance(spec, ObjectSpec) else spec for spec in self.specs
+        )
 
     def weights(self) -> SavedWeights | None:
         """The weights that the rules are resolved for, or were when they were saved."""
@@ -93,18 +102,24 @@ class LRMultiplier(MultipliedUpdate):
         rules: Rules by name of the variable (``variable.path``, such as
             ``backbone/conv/kernel``; the model's name may be left out): a mapping from key to
             number, schedule or callable of the step, a strategy such as ``layer_decay(0.75)``, or
-            a sequence of these. Without a matching rule the multiplier is 1.
+            a sequence of these. Without a matching rule the multiplier is 1. A layer may itself be
+            a key, ``{model.get_layer("head"): 2.0}``, and a variable in a pair,
+            ``[(layer.kernel, 0.5)]``; the optimizer keeps their names once it is built.
         schedule: A factor on the base rate for all variables: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
-        layers: Levels from input to head for the strategies, such as ``layers_of(model)``; by
-            default they are read from the variables' names and order.
+        layers: Levels from input to head for the strategies, such as ``layers_of(model)``, or
+            lists of layers; by default they are read from the variables' names and order.
+        decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for the optimizer's
+            ``weight_decay``, which must not be None. 0 means none. The decay still scales with
+            the variable's rate, and what ``exclude_from_weight_decay`` names has none.
 
     Returns:
         An optimizer for ``model.compile`` or your own training loop.
 
     Raises:
-        OptimizerError: Not an optimizer, or one that multipliers can't act through.
+        OptimizerError: Not an optimizer, or one that multipliers can't act through; or rules for
+            weight decay, and an optimizer without.
         MultiplierError: A value, rule, level or match mode that can't be used.
         ScheduleError: ``schedule`` is neither a schedule nor a callable.
 
@@ -135,27 +150,36 @@ class LRMultiplier(MultipliedUpdate):
     def __new__(
         cls,
         optimizer: Identifier,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
         hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> "LRMultiplier":
         source = as_optimizer(optimizer)
-        spec = RuleSpec(rules, schedule, match, strict, layers)
+        spec = spec_of(
+            rules,
+            schedule=schedule,
+            match=match,
+            strict=strict,
+            layers=layers,
+            decay_rules=decay_rules,
+        )
         return _multiplied(source, spec, hyperparameters)
 
     def __init__(
         self,
         optimizer: Identifier,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
         hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> None:
         """Everything is done in ``__new__``, which knows the class that the result has."""
@@ -176,11 +200,13 @@ class LRMultiplier(MultipliedUpdate):
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
         values = [row.value for row in plan.rows]
-        self.use_factors(Factors(values, plan.schedule))
+        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
+        self.use_factors(Factors(values, plan.schedule, decays))
         self._multiplied.plan = plan
+        self._multiplied.specs = self._multiplied.named(variables)
         own = list(self.variables)
         moving = self._hyperparameters.given.values()
-        self._counts = Counts(counters_of([*values, plan.schedule, *moving]))
+        self._counts = Counts(counters_of([*values, *decays, plan.schedule, *moving]))
         self._counts.build(self)
         if source is not None:
             with outside_of_graphs():
@@ -348,7 +374,7 @@ class LRMultiplier(MultipliedUpdate):
 
     def save_assets(self, directory: str) -> None:
         """Called by Keras while a ``.keras`` file is written, when all configs have been."""
-        has_rules = any(spec.rules for spec in self._multiplied.specs)
+        has_rules = any(spec.rules or spec.decay_rules for spec in self._multiplied.specs)
         if has_rules and self._multiplied.weights() is None and not self._multiplied.alone:
             warnings.warn(
                 f"The model is saved before {self.name!r} has seen its weights, so the file does "
@@ -364,12 +390,13 @@ class LRMultiplier(MultipliedUpdate):
 
     def with_rules(
         self,
-        rules: Rules | None = None,
+        rules: ModelRules | None = None,
         *,
         schedule: StepValue | None = None,
         match: str = "prefix",
         strict: bool = True,
-        layers: Layers | None = None,
+        layers: ModelLevels | None = None,
+        decay_rules: ModelRules | None = None,
         hyperparameters: Mapping[str, StepValue] | None = None,
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
@@ -377,7 +404,14 @@ class LRMultiplier(MultipliedUpdate):
         The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
         would multiply with the rules that are there.
         """
-        spec = RuleSpec(rules, schedule, match, strict, layers)
+        spec = spec_of(
+            rules,
+            schedule=schedule,
+            match=match,
+            strict=strict,
+            layers=layers,
+            decay_rules=decay_rules,
+        )
         made = _multiplied(self.plain(), spec, hyperparameters)
         made._multiplied.source = self if self.built else None
         made._multiplied.saved = self._multiplied.saved
@@ -398,12 +432,16 @@ def counts_of(optimizer: LRMultiplier) -> Counts:
 
 
 def _multiplied(
-    source: Optimizer, spec: RuleSpec, hyperparameters: Mapping[str, StepValue] | None
+    source: Optimizer,
+    spec: RuleSpec | ObjectSpec,
+    hyperparameters: Mapping[str, StepValue] | None,
 ) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
     known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
     plain = _plain_class(type(source))
     check_hooks(plain)
+    if spec.decay_rules is not None:
+        _check_decays(source, plain)
     made: LRMultiplier = clone_optimizer(source, plain)
     become(made, _multiplied_class(plain), OptimizerError)
     moving = Hyperparameters.of(hyperparameters, made, plain)
@@ -415,6 +453,21 @@ def _multiplied(
     return made
 
 
+def _check_decays(optimizer: Optimizer, plain: type) -> None:
+    """Raise unless an optimizer has a weight decay that can be multiplied."""
+    name = plain.__name__
+    if not decays(optimizer):
+        raise OptimizerError(
+            f"There are decay_rules=, and {name} has no weight decay for them to multiply. Give it "
+            f"one: {name}(..., weight_decay=0.004)."
+        )
+    if hasattr(plain, "weight_decay"):
+        raise OptimizerError(
+            f"{name} defines weight_decay in its class, so decay_rules= can't multiply it. Keep it "
+            "in the attribute that Optimizer.__init__(weight_decay=...) sets."
+        )
+
+
 @cache
 def _multiplied_class(plain: type) -> type:
     """The class of a multiplied optimizer: the plain one behind the multiplied update."""
@@ -423,7 +476,8 @@ def _multiplied_class(plain: type) -> type:
         raise OptimizerError(
             f"{plain.__name__} has an attribute {clash[0]!r}, and so has LRMultiplier. Rename it."
         )
-    made = type("LRMultiplier", (LRMultiplier, plain), {"_plain": plain})
+    members = {"_plain": plain, **decay_properties(plain)}
+    made = type("LRMultiplier", (LRMultiplier, plain), members)
     made.__doc__, made.__module__ = LRMultiplier.__doc__, LRMultiplier.__module__
     keras.saving.register_keras_serializable("layerwise", "LRMultiplier")(made)
     return made

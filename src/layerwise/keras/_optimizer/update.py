@@ -9,8 +9,8 @@ learning rate:
 - ``update_together`` of the fused variants gets all variables at once and is called once for each
   distinct rate. State that the variables share (Nadam's product of momenta) is restored in between,
   so that it advances once a step;
-- ``decay`` reads ``self.learning_rate`` and is called once for each distinct rate, which
-  ``rate_now`` returns meanwhile;
+- ``decay`` reads ``self.learning_rate`` and ``self.weight_decay`` and is called once for each
+  distinct pair of these, which ``rate_now`` and ``decay_now`` return meanwhile;
 - ``apply`` leaves out the variables that are frozen for good, and restores those that are frozen
   at this step only;
 - the moving average of a frozen weight stays as it is, too.
@@ -18,7 +18,7 @@ learning rate:
 Outside of ``apply`` nobody knows the step's factors, so the parts of an update raise there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import keras
@@ -180,8 +180,10 @@ class MultipliedUpdate(OptimizerHooks):
 
     def update_step(self, gradient: Tensor, variable: Variable, learning_rate: Tensor) -> object:
         self._check_in_apply("update_step")
-        factor = self._factors.factor(place_of(self, variable))
-        with self._factors.rate_times(factor):  # for those that read self.learning_rate
+        place = place_of(self, variable)
+        factor = self._factors.factor(place)
+        # For those that read self.learning_rate or self.weight_decay here.
+        with self._factors.scaled(factor, self._factors.decay(place)):
             return super().update_step(gradient, variable, _times(learning_rate, factor))
 
     def update_together(
@@ -189,11 +191,11 @@ class MultipliedUpdate(OptimizerHooks):
     ) -> None:
         self._check_in_apply("_parallel_update_step")
         shared = [(state, copy_of(state)) for state in self._slots.shared]
-        for n, (factor, members) in enumerate(self._by_factor(variables)):
+        for n, (factor, _, members) in enumerate(self._alike(variables, self._factors.key)):
             if n:
                 for state, value in shared:
                     state.assign(value)
-            with self._factors.rate_times(factor):
+            with self._factors.scaled(factor):
                 super().update_together(
                     [gradients[m] for m in members],
                     [variables[m] for m in members],
@@ -213,21 +215,28 @@ class MultipliedUpdate(OptimizerHooks):
                 "Call it there for each variable."
             )
 
-    def _by_factor(
-        self, variables: Sequence[Variable]
-    ) -> list[tuple[Tensor | float | None, list[int]]]:
-        """The distinct factors, each with the places of its variables in the sequence."""
-        groups: dict[object, tuple[Tensor | float | None, list[int]]] = {}
+    def _alike(
+        self, variables: Sequence[Variable], key: Callable[[int], object]
+    ) -> list[tuple[Tensor | float | None, Tensor | float | None, list[int]]]:
+        """Variables with one key: the factors on rate and decay, and their numbers in the sequence.
+
+        Args:
+            variables: The variables.
+            key: Gives the key of the variable at a place of the optimizer's.
+        """
+        groups: dict[object, tuple[Tensor | float | None, Tensor | float | None, list[int]]] = {}
         for number, variable in enumerate(variables):
             place = place_of(self, variable)
-            factor = self._factors.factor(place)
-            groups.setdefault(self._factors.key(place), (factor, []))[1].append(number)
+            new = self._factors.factor(place), self._factors.decay(place), list[int]()
+            groups.setdefault(key(place), new)[2].append(number)
         return list(groups.values())
 
     def decay(self, variables: Sequence[Variable]) -> None:
         self._check_in_apply("_apply_weight_decay")
-        for factor, members in self._by_factor(variables):
-            with self._factors.rate_times(factor):
+        for factor, decay, members in self._alike(variables, self._factors.decay_key):
+            if isinstance(decay, float) and decay == 0.0:
+                continue
+            with self._factors.scaled(factor, decay):
                 super().decay([variables[m] for m in members])
 
     def rate_now(self) -> Tensor:
@@ -237,6 +246,11 @@ class MultipliedUpdate(OptimizerHooks):
         else:
             now = super().rate_now()
         return _times(now, self._factors.rate_factor)
+
+    def decay_now(self, decay: Tensor | float | None) -> Tensor | float | None:
+        """A weight decay of the optimizer, times the factor of the variables that decay now."""
+        factor = self._factors.decay_factor
+        return decay if decay is None or factor is None else decay * factor
 
     # -- moving average of the weights --------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from layerwise._checks import choice
 from layerwise._text import shorten, shown
 from layerwise.errors import MultiplierError
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._matching.regex import Search, Work
 from layerwise.multipliers._names import layers_of
 
@@ -86,6 +87,8 @@ def check_keys(keys: Sequence[object], mode: str) -> None:
             raise MultiplierError(
                 f"The key {shown(key)} of a rule must be a string, part of a name."
             )
+        if isinstance(key, ExactKey):
+            continue
         if not key:
             raise MultiplierError("A rule has the empty key '', which would match every name.")
         if patterns and len(key) > MOST_OF_A_PATTERN:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from layerwise._text import first_few, shown
 from layerwise.errors import UnmatchedRuleError
+from layerwise.multipliers._matching.exact_key import ExactKey
 from layerwise.multipliers._names import layers_of
 from layerwise.multipliers._plan import Parameter
 
@@ -28,7 +29,7 @@ def unmatched_error(
         parameters: The model's parameters.
         mode: The match mode.
         separator: What stands between the parts of a name.
-        what: What the keys are: ``rule``, or ``name in layers=``.
+        what: What the keys are: ``rule``, ``rule of decay_rules=`` or ``name in layers=``.
 
     Returns:
         The error, for the caller to raise.
@@ -42,7 +43,7 @@ def unmatched_error(
         lines.append(f"  {shown(key, 200)}: {_advice(key, names, mode)}")
     if len(keys) > _SHOWN:
         lines.append(f"  … and {len(keys) - _SHOWN} more")
-    keys_or_names = "keys" if what == "rule" else "names"
+    keys_or_names = "keys" if first == "rule" else "names"
     lines.append(
         f"Correct the {keys_or_names}, or allow {first}s that match nothing with strict=False."
     )
@@ -65,6 +66,8 @@ def _names_and_layers(parameters: Sequence[Parameter], separator: str) -> list[s
 def _advice(key: str, names: list[str], mode: str) -> str:
     if not names:
         return "there are no parameters"
+    if isinstance(key, ExactKey):
+        return "no parameter has this name" if key.places else "it is not a part of this model"
     inside = next((name for name in names if key in name), None)
     if inside is not None and mode == "prefix":
         return f"no name starts with it, but {shown(inside, 200)} contains it (match='substring')"

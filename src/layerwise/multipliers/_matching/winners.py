@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from layerwise.errors import AmbiguousRuleError
+from layerwise.multipliers._matching.exact_key import ExactKey, exact_matches
 from layerwise.multipliers._matching.match import find_matches
 from layerwise.multipliers._names import wrapper_of
 from layerwise.multipliers._plan import Parameter
@@ -52,29 +53,32 @@ def find_winners(
     paths = [parameter.paths() for parameter in parameters]
     pairs = [pair for several in paths for pair in several]
     names = [name for name, _ in pairs]
+    exact = exact_matches(rules, names, separator)
+    texts = [key for key in rules if not isinstance(key, ExactKey)]
     shorts = [short for _, short in pairs if short]
     wrapper = _common_wrapper(pairs)
-    behind = {key for key in rules if _only_in(wrapper, key, mode)}
+    behind = {key for key in texts if _only_in(wrapper, key, mode)}
     whole = wrapper.rstrip(separator)
     if whole in behind and not find_matches([whole], shorts, mode, separator).hit:
         behind.remove(whole)  # nothing behind the wrapper matches, so the whole model is meant
-    full = find_matches([key for key in rules if key not in behind], names, mode, separator)
-    rest = [key for key in rules if key not in full.hit]
+    full = find_matches([key for key in texts if key not in behind], names, mode, separator)
+    rest = [key for key in texts if key not in full.hit]
     bare = find_matches(rest, shorts, mode, separator)
-    full_best, bare_best = iter(full.best), iter(bare.best)
+    full_best, bare_best, exact_best = iter(full.best), iter(bare.best), iter(exact)
     judge = _Judge(rules, mode)
     keys = []
     for parameter, several in zip(parameters, paths, strict=True):
         winners = []
         for name, short in several:
-            candidates = [(key, len(key)) for key in next(full_best)]
+            candidates = [*next(exact_best), *((key, len(key)) for key in next(full_best))]
             if short:
                 left_out = len(name) - len(short)
                 candidates += [(key, len(key) + left_out) for key in next(bare_best)]
             if candidates:
                 winners.append(judge.of_one_name(candidates, name))
         keys.append(judge.of_all_names(winners, parameter) if winners else None)
-    return Winners(tuple(keys), tuple(key for key in rest if key not in bare.hit))
+    hit = {*full.hit, *bare.hit, *(key for each in exact for key, _ in each)}
+    return Winners(tuple(keys), tuple(key for key in rules if key not in hit))
 
 
 def _common_wrapper(names: Sequence[tuple[str, str | None]]) -> str:
@@ -96,6 +100,7 @@ class _Judge:
     def __init__(self, rules: ExplicitRules, mode: str) -> None:
         self.rules = rules
         self.mode = mode
+        self.ordered = mode in ("glob", "regex")
         self.place = {key: place for place, key in enumerate(rules)}
 
     def of_one_name(self, candidates: list[tuple[str, int]], name: str) -> str:
@@ -103,7 +108,12 @@ class _Judge:
         if len(candidates) == 1:
             return candidates[0][0]
         best = max(map(self.standing, candidates))
-        first, *others = dict.fromkeys(c[0] for c in candidates if self.standing(c) == best)
+        best_keys = [c[0] for c in candidates if self.standing(c) == best]
+        if isinstance(best_keys[0], ExactKey) and 0 <= best < len(name) and not self.ordered:
+            # A layer: its name as text, without the separator behind it, is as good.
+            texts = [c for c in candidates if not isinstance(c[0], ExactKey)]
+            best_keys += [key for key, covered in texts if covered == best - 1]
+        first, *others = dict.fromkeys(best_keys)
         if others:
             raise AmbiguousRuleError(
                 f"The rules {first!r} and {others[0]!r} match {name!r} equally well under "
@@ -116,11 +126,13 @@ class _Judge:
         key, covered = candidate
         if self.mode == "prefix":
             return covered
-        return len(key) if self.mode == "substring" else -self.place[key]
+        if self.mode == "substring":
+            return covered if isinstance(key, ExactKey) else len(key)
+        return -self.place[key]
 
     def of_all_names(self, winners: list[str], parameter: Parameter) -> str:
         """The best of the keys that won for the single names of a parameter."""
-        if self.mode in ("glob", "regex"):
+        if self.ordered:
             return min(winners, key=self.place.__getitem__)
         best = max(winners, key=len)
         for other in winners:

@@ -18,6 +18,7 @@ from jax.tree_util import keystr, tree_flatten_with_path, tree_map_with_path
 from layerwise._checks import whole
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Path, is_hidden, leaves_of
+from layerwise.optax._transforms.add_decayed_weights import DecayState
 from layerwise.optax._transforms.scale_by_multipliers import MultipliersState
 from layerwise.optax._transforms.with_multipliers import WithMultipliersState
 
@@ -95,7 +96,7 @@ def carry_state(
             if isinstance(node, WithMultipliersState):
                 inner = rebuilt(node.inner_state, parts)
                 return WithMultipliersState(each(path, node.multipliers), inner)
-            if isinstance(node, MultipliersState):
+            if isinstance(node, MultipliersState | DecayState):
                 count = jnp.asarray(old.step_at(parts) if step is None else step, jnp.int32)
                 return node._replace(count=count)
             return node if is_hidden(node) else one(parts, node)
@@ -222,7 +223,7 @@ def _is_with_multipliers(node: object) -> bool:
 
 def _count(node: object) -> object | None:
     """The step in a state of multipliers; None for any other."""
-    if isinstance(node, MultipliersState):
+    if isinstance(node, MultipliersState | DecayState):
         return node.count
     if isinstance(node, Mapping) and set(node) == set(MultipliersState._fields):
         count: object = node["count"]

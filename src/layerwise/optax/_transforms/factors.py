@@ -74,6 +74,38 @@ def factors_at(found: TreePlan, count: jax.Array, counts: Counts) -> Factors:
     return Factors(factor, active, jnp.where(hidden, -1.0, table) if hidden.any() else table)
 
 
+def numbers_at(found: TreePlan, common: Value, count: jax.Array) -> list[Number]:
+    """The multiplier of each leaf times a common number, each different value evaluated once.
+
+    Args:
+        found: The plan.
+        common: The number, or what gives it at a step.
+        count: The step.
+
+    Returns:
+        For each leaf a Python float where neither of both moves, or else an array that broadcasts
+        against the leaf.
+    """
+    plan = found.plan
+    values = [value for value, _ in plan.groups]
+    moving = common if callable(common) else None
+    results, now = _evaluated(values, moving, count)
+    whole = now if moving is not None else float(common)  # type: ignore[arg-type]
+    numbers = [
+        (value if isinstance(value, float) else result) * whole
+        for value, result in zip(values, results, strict=True)
+    ]
+    group_of = {row: number for number, (_, rows) in enumerate(plan.groups) for row in rows}
+    each: list[Number] = []
+    for leaf, rows in zip(found.leaves, found.rows, strict=True):
+        groups = [group_of[row] for row in rows]
+        if len(set(groups)) == 1:
+            each.append(numbers[groups[0]])
+        else:
+            each.append(_along(leaf, jnp.stack([jnp.asarray(numbers[group]) for group in groups])))
+    return each
+
+
 def _active(value: Value, result: Number) -> Active:
     if isinstance(value, ArrayMultiplier):
         moves: npt.NDArray[np.bool_] = value.values != 0

@@ -73,8 +73,9 @@ def scale_by_multipliers(
         rules: Rules by name, the key path joined by ``/`` (``encoder/layer_0/kernel``;
             ``params/`` in front may be left out): a mapping from key to number, schedule or
             callable of the step, a strategy such as ``layer_decay(0.75)``, or a sequence of these.
-            Without a matching rule the multiplier is 1. A multiplier may also be an array of
-            numbers that broadcasts against each leaf that it is for.
+            Without a matching rule the multiplier is 1. A key may also be a path,
+            ``("encoder", "layer_0")``, or what ``key_of(model, part)`` gives; and a multiplier an
+            array of numbers that broadcasts against each leaf that it is for.
         schedule: A factor for all leaves: a schedule or callable of the step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.

@@ -15,6 +15,8 @@ from layerwise.torch._groups.stored_multiplier import read_multiplier
 BASE = "base_lr"
 """Where a group of ``param_groups`` keeps the rate that its multiplier is a factor on."""
 
+BASE_DECAY = "initial_weight_decay"
+"""Where a group keeps the weight decay that a factor is applied to."""
 
 Setting: TypeAlias = float | Tensor | tuple[float | Tensor, ...]
 """What a hyperparameter may be set to."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import resolve
@@ -102,6 +102,11 @@ def _rules(no_decay: NoDecay | Iterable[NoDecay] | None) -> list[NoDecay]:
         no_decay = [no_decay]
     rules = list(no_decay)
     for rule in rules:
+        if isinstance(rule, nn.Module):
+            raise MultiplierError(
+                f"no_decay={type(rule).__name__}(...) is a module, and must be a key or a function "
+                "of a name and a parameter. A module is a key of decay_rules={module: 0}."
+            )
         if not isinstance(rule, str) and not callable(rule):
             raise MultiplierError(
                 f"no_decay={rule!r} must be a key, such as 'bias' with match='substring', or a "

@@ -1,20 +1,34 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, distinct, group_labels
+from layerwise.multipliers import (
+    Plan,
+    PlanRow,
+    RuleSpec,
+    StepValue,
+    distinct,
+    group_labels,
+    moves,
+    value_at,
+    value_text,
+)
+from layerwise.schedules import Schedule
 from layerwise.torch._depth.layers_of import layers_in
-from layerwise.torch._groups.base_rate import BASE
+from layerwise.torch._groups.base_rate import BASE, BASE_DECAY
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
-from layerwise.torch._groups.stored_multiplier import KEY, write_multiplier
+from layerwise.torch._groups.stored_multiplier import DECAY_KEY, KEYS, write_multiplier
 from layerwise.torch._groups.weight_axes import facts_of
+from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
 
@@ -40,21 +54,24 @@ class ParamGroups(list[dict[str, Any]]):
         # A group keeps no ``GroupParameters`` once it has joined an optimizer, and may join others.
         optimizer = joined()
         if optimizer is not None:
-            moves = any(KEY in group for group in super().__iter__())
+            moves = any(key in group for group in super().__iter__() for key in KEYS)
             (watch_steps if moves else watch_loads)(optimizer)
+            if self.plan.has_decay_rules:
+                _check_decays(optimizer)
         return super().__iter__()
 
 
 def param_groups(
     model: Named,
-    rules: Rules | None = None,
+    rules: ModelRules | None = None,
     *,
     lr: float | Tensor,
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
     match: str = "prefix",
     strict: bool = True,
-    layers: Layers | None = None,
+    layers: ModelLevels | None = None,
+    decay_rules: ModelRules | None = None,
 ) -> ParamGroups:
     r"""Make parameter groups for any PyTorch optimizer, as few as there are different settings.
 
@@ -74,7 +91,8 @@ def param_groups(
         rules: Rules by parameter name (``backbone.0.weight``; ``module.``, ``_orig_mod.``
             and ``_fsdp_wrapped_module.`` may be left out): a mapping of keys to numbers, schedules
             or callables of the step, a strategy such as ``layer_decay(0.75)``, or a sequence of
-            these. Without a matching rule the multiplier is 1.
+            these. Without a matching rule the multiplier is 1. A module or parameter of the model
+            may itself be a key: ``{model.head: 2.0}``.
         lr: The base rate: finite, at least 0. If it is a tensor, each group gets one of its own.
         weight_decay: The weight decay of all parameters but those in ``no_decay``: finite, at
             least 0. None leaves it to the optimizer.
@@ -83,7 +101,10 @@ def param_groups(
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies, each a name, a beginning of names,
-            or several; by default ``layers_of(model)``.
+            a module, or several; by default ``layers_of(model)``.
+        decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for
+            ``weight_decay``, which must be given. 0 means none, and what ``no_decay`` names has
+            none in any case. A multiplier that moves is applied by ``ScheduleLR``.
 
     Returns:
         A list of groups, each with a ``name``. Its attribute ``plan`` has every parameter.
@@ -119,7 +140,20 @@ def param_groups(
             "puts a rate of yours in its place."
         )
     tensors = named_tensors(model)
-    spec = RuleSpec(rules, match=match, strict=strict, layers=layers)
+    if decay_rules is not None and weight_decay is None:
+        raise MultiplierError(
+            "There are decay_rules=, and no weight decay for them to multiply. Give one: "
+            "param_groups(..., weight_decay=0.01)."
+        )
+    spec = spec_of(
+        model,
+        tensors,
+        rules,
+        match=match,
+        strict=strict,
+        layers=layers,
+        decay_rules=decay_rules,
+    )
     plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
     members = _members(plan)
     if not members:
@@ -132,18 +166,24 @@ def param_groups(
     groups.plan = plan
     for name, (_, places) in zip(_names(plan, members), members, strict=True):
         row = plan.rows[places[0]]
-        moves = not isinstance(row.value, float | int)
+        rate_moves, decay = moves(row.value), _decay(row)
+        watch = watch_steps if rate_moves or decay.moves is not None else watch_loads
         members_of_it = [tensors[place] for place in places]
         group: dict[str, Any] = {
             "params": GroupParameters(
-                (each.tensor for each in members_of_it), watch_steps if moves else watch_loads
+                (each.tensor for each in members_of_it),
+                partial(_join_decayed, watch=watch) if plan.has_decay_rules else watch,
             ),
             NAMES: [each.short for each in members_of_it],
         }
         group |= {"name": name, "lr": _scaled(lr, float(first[places[0]])), BASE: float(lr)}
-        if row.parameter.weight_decay is not None:
-            group["weight_decay"] = row.parameter.weight_decay
-        if moves:
+        if decay.base is not None:
+            group["weight_decay"] = decay.base
+        if decay.base is not None and decay.moves is not None:
+            now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}")
+            group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
+            write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
+        if rate_moves:
             group |= {"initial_lr": float(lr), STATELESS: ""}
             write_multiplier(row.value, group, watch_copy)
         groups.append(group)
@@ -212,6 +252,39 @@ _ONE_NAME_EACH = (
 )
 
 
+class _Decay(NamedTuple):
+    """A weight decay, and the multiplier of it that moves, if one does."""
+
+    base: float | None
+    moves: StepValue | None = None
+
+
+def _decay(row: PlanRow) -> _Decay:
+    """The weight decay of a parameter, times its multiplier if that is a number."""
+    base = row.parameter.weight_decay
+    if not base:
+        return _Decay(base)
+    if isinstance(row.decay, float | int):
+        return _Decay(base * row.decay)
+    return _Decay(base, row.decay)
+
+
+def _join_decayed(optimizer: Optimizer, watch: Callable[[Optimizer], object]) -> None:
+    """Watch an optimizer that a group joins whose weight decay a rule decides."""
+    _check_decays(optimizer)
+    watch(optimizer)
+
+
+def _check_decays(optimizer: Optimizer) -> None:
+    """Raise if an optimizer would take no notice of its groups' weight decay."""
+    own = type(optimizer).__module__.startswith("torch.optim")  # others may wrap one that decays
+    if own and "weight_decay" not in optimizer.defaults:
+        raise OptimizerError(
+            f"{type(optimizer).__name__} has no weight decay, so that decay_rules= would do "
+            "nothing. Leave them out, or use an optimizer that decays."
+        )
+
+
 class _Members(NamedTuple):
     """The members of a group: the place of its value in ``plan.groups``, and its rows' places."""
 
@@ -221,12 +294,13 @@ class _Members(NamedTuple):
 
 def _members(plan: Plan) -> list[_Members]:
     """The members of each group, in the order in which the model first has one of them."""
-    found: dict[tuple[int, float | None], _Members] = {}
+    found: dict[object, _Members] = {}
     for value, (_, places) in enumerate(plan.groups):
         for place in places:
             row = plan.rows[place]
             if not row.frozen:
-                key = (value, row.parameter.weight_decay)
+                base, moving = _decay(row)
+                key = (value, base, moving if isinstance(moving, Schedule) else id(moving))
                 found.setdefault(key, _Members(value, [])).places.append(place)
     return sorted(found.values(), key=lambda group: group.places)
 
@@ -241,10 +315,19 @@ def _names(plan: Plan, groups: Sequence[_Members]) -> list[str]:
     values = [value for value, _ in groups]
     names = []
     for value, places in groups:
-        undecayed_part = plan.rows[places[0]].parameter.weight_decay == 0
         split = values.count(value) > 1
-        names.append(labels[value] + (", no decay" if split and undecayed_part else ""))
+        names.append(labels[value] + (_decay_label(plan.rows[places[0]]) if split else ""))
     return distinct(names)
+
+
+def _decay_label(row: PlanRow) -> str:
+    """What tells a group apart from another that only decays in another way."""
+    base, moving = _decay(row)
+    if base == 0:
+        return ", no decay"
+    if moving is not None:
+        return f", weight decay {base:g} * {value_text(moving)}"
+    return "" if base is None or row.decay == 1 else f", weight decay {base:g}"
 
 
 def _scaled(lr: float | Tensor, multiplier: float) -> float | Tensor:

@@ -23,6 +23,11 @@ from layerwise.multipliers import Value, check_value, value_from_config, value_t
 KEY = "lr_multiplier"
 """Where a group, and its parameters as an attribute, keep a multiplier that moves."""
 
+DECAY_KEY = "decay_multiplier"
+"""Where they keep a multiplier of the weight decay that moves."""
+
+KEYS = (KEY, DECAY_KEY)
+
 
 class StoredMultiplier(dict[str, object]):
     """The config of a multiplier, with the multiplier.
@@ -61,28 +66,29 @@ class StoredMultiplier(dict[str, object]):
 
 
 def write_multiplier(
-    value: Value, group: dict[str, Any], on_copy: Callable[[Optimizer], object]
+    value: Value, group: dict[str, Any], on_copy: Callable[[Optimizer], object], key: str = KEY
 ) -> None:
     """Write a multiplier that moves into a group, unless it is there already."""
-    if value_in(group.get(KEY)) is not value:
-        group[KEY] = StoredMultiplier.of(value, on_copy)
+    if value_in(group.get(key)) is not value:
+        group[key] = StoredMultiplier.of(value, on_copy)
         for parameter in group["params"]:
-            setattr(parameter, KEY, group[KEY])
+            setattr(parameter, key, group[key])
 
 
-def read_multiplier(group: Mapping[str, Any], name: str) -> Value | None:
+def read_multiplier(group: Mapping[str, Any], name: str, key: str = KEY) -> Value | None:
     """The multiplier that a group keeps, or None if it keeps none.
 
     Args:
         group: A parameter group. A number, schedule or function that was put there by hand counts
             too.
         name: The group's name, for the message.
+        key: Where it keeps it.
 
     Raises:
         MultiplierError: What was put there by hand is no multiplier.
         OptimizerError: It is a function, and a checkpoint has brought only its name.
     """
-    kept = group.get(KEY)
+    kept = group.get(key)
     if kept is None:
         return None
     if (value := value_in(kept)) is not None:
@@ -91,7 +97,7 @@ def read_multiplier(group: Mapping[str, Any], name: str) -> Value | None:
         return check_value(kept, f"The group {name!r}")
     parameter = next(iter(group["params"]), None)
     try:
-        return from_data(kept, value_in(getattr(parameter, KEY, None)))
+        return from_data(kept, value_in(getattr(parameter, key, None)))
     except ConfigError as error:
         raise OptimizerError(
             f"The multiplier of the group {name!r} can't be read from the checkpoint: {error} "
@@ -101,22 +107,25 @@ def read_multiplier(group: Mapping[str, Any], name: str) -> Value | None:
 
 def with_function(saved: dict[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
     """A saved group, with the function of the present one if only its name was saved."""
-    known, loaded = value_in(present.get(KEY)), saved.get(KEY)
-    if known is not None and value_in(loaded) is None:
-        with suppress(ConfigError):
-            if from_data(loaded, known) is known:
-                return {**saved, KEY: present[KEY]}
-    return saved
+    kept = {}
+    for key in KEYS:
+        known, loaded = value_in(present.get(key)), saved.get(key)
+        if known is not None and value_in(loaded) is None:
+            with suppress(ConfigError):
+                if from_data(loaded, known) is known:
+                    kept[key] = present[key]
+    return {**saved, **kept} if kept else saved
 
 
 def keep_multiplier(
     group: dict[str, Any], name: str, on_copy: Callable[[Optimizer], object]
 ) -> None:
     """Keep a multiplier that a state has brought as data as what it is, if that can be known."""
-    with suppress(LayerwiseError):
-        value = read_multiplier(group, name)
-        if value is not None:
-            write_multiplier(value, group, on_copy)
+    for key in KEYS:
+        with suppress(LayerwiseError):
+            value = read_multiplier(group, name, key)
+            if value is not None:
+                write_multiplier(value, group, on_copy, key)
 
 
 def data_in(kept: object) -> dict[str, object] | None:

@@ -13,7 +13,7 @@ from layerwise._text import first_few
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import BASE, base_of, group_names
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, parameter_names
-from layerwise.torch._groups.stored_multiplier import KEY, data_in, with_function
+from layerwise.torch._groups.stored_multiplier import KEY, KEYS, data_in, with_function
 
 _SAME = 1e-6
 
@@ -41,7 +41,7 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
             stacklevel=5,
         )
     merged = [
-        {key: mine[key] for key in ("name", KEY, NAMES) if key in mine}
+        {key: mine[key] for key in ("name", *KEYS, NAMES) if key in mine}
         | with_function(loaded, mine)
         | ({STATELESS: ""} if STATELESS in loaded else {})
         for mine, loaded in zip(groups, saved, strict=True)
@@ -132,10 +132,9 @@ def _changed(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) 
     for name, mine, loaded in zip(names, groups, saved, strict=True):
         if BASE not in mine or BASE not in loaded:
             continue
-        if KEY in mine or KEY in loaded:
-            if data_in(mine.get(KEY)) != data_in(loaded.get(KEY)):
-                moved.append(name)
-        elif mine[BASE] and loaded[BASE] and base_of(mine):
+        if any(data_in(mine.get(key)) != data_in(loaded.get(key)) for key in KEYS):
+            moved.append(name)
+        elif KEY not in mine and mine[BASE] and loaded[BASE] and base_of(mine):
             ratio = base_of(loaded) / loaded[BASE] * mine[BASE] / base_of(mine)
             ratios[name] = ratio, "initial_lr" in loaded
     # A flattened checkpoint may have lost base rates. What it has is all at one factor then.

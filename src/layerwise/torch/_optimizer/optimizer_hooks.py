@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from layerwise.errors import OptimizerError
 from layerwise.torch._groups.base_rate import group_names
-from layerwise.torch._groups.stored_multiplier import KEY, keep_multiplier
+from layerwise.torch._groups.stored_multiplier import KEYS, keep_multiplier
 from layerwise.torch._optimizer.attached_schedulers import step_of
 from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.loaded_state import state_for, with_every_parameter
@@ -259,9 +259,10 @@ def hands_off(optimizer: Optimizer) -> Iterator[None]:
 
 
 def _moving(optimizer: Optimizer) -> list[str]:
-    """The names of the groups whose multiplier moves."""
+    """The names of the groups with a multiplier that moves, of the rate or of the weight decay."""
     groups = optimizer.param_groups
-    return [name for name, group in zip(group_names(groups), groups, strict=True) if KEY in group]
+    named_groups = zip(group_names(groups), groups, strict=True)
+    return [name for name, group in named_groups if any(key in group for key in KEYS)]
 
 
 def _is_initialization(optimizer: Optimizer) -> bool:
@@ -294,7 +295,7 @@ def _not_driven(
     others = named(peers_on(optimizer))
     them = f" {others} can't: it knows no multipliers." if others else ""
     return OptimizerError(
-        f"The multiplier of the group {moving[0]!r} moves with the step, and {why}.{them} Make "
+        f"A multiplier of the group {moving[0]!r} moves with the step, and {why}.{them} Make "
         "scheduler = ScheduleLR(optimizer, schedule) and call scheduler.step() after each update. "
         "The schedule may be any callable of the step, as for LambdaLR, or None."
     )

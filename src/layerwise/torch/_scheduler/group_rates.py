@@ -7,17 +7,29 @@ from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import base_of, names_of, write
-from layerwise.torch._groups.stored_multiplier import read_multiplier, write_multiplier
+from layerwise.torch._groups.stored_multiplier import (
+    DECAY_KEY,
+    read_multiplier,
+    write_multiplier,
+)
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
 
 
 class GroupSchedule(NamedTuple):
-    """What a group follows: its schedule and its multiplier that moves, or None for either."""
+    """What a group follows: its schedule and its multipliers that move, or None for each."""
 
     name: str
     schedule: Value | None
     multiplier: Value | None
+    decay: Value | None
+
+    def keep_in(self, group: dict[str, Any]) -> None:
+        """Write the multipliers into the group, if they are not there."""
+        if self.multiplier is not None:
+            write_multiplier(self.multiplier, group, watch_copy)
+        if self.decay is not None:
+            write_multiplier(self.decay, group, watch_copy, DECAY_KEY)
 
 
 class GroupRate(NamedTuple):
@@ -39,7 +51,12 @@ def schedules_of(optimizer: Optimizer, schedules: GroupSchedules) -> list[GroupS
     names = names_of(optimizer)
     groups = zip(optimizer.param_groups, names, schedules.for_groups(names), strict=True)
     return [
-        GroupSchedule(name, schedule, read_multiplier(group, name))
+        GroupSchedule(
+            name,
+            schedule,
+            read_multiplier(group, name),
+            read_multiplier(group, name, DECAY_KEY),
+        )
         for group, name, schedule in groups
     ]
 
@@ -55,7 +72,7 @@ def rates_at(
     Raises:
         ScheduleError: A callable returned no finite number of at least 0.
     """
-    names, followed, moving = zip(*schedules, strict=True)
+    names, followed, moving, _ = zip(*schedules, strict=True)
     factors = values_at(followed, step, names, "schedule", counts)
     multipliers = values_at(moving, step, names, "multiplier", counts)
     found = []
@@ -72,6 +89,5 @@ def rates_at(
 def write_rate(now: GroupRate, schedule: GroupSchedule, group: dict[str, Any]) -> None:
     """Write a group's rate, and what an optimizer has to save beside it."""
     group["initial_lr"] = now.base
-    if schedule.multiplier is not None:
-        write_multiplier(schedule.multiplier, group, watch_copy)
+    schedule.keep_in(group)
     write(group, "lr", now.rate)

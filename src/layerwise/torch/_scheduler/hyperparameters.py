@@ -1,18 +1,15 @@
 """What is scheduled beside the learning rate: momentum, betas and weight decay."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from torch.optim import Optimizer
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
-from layerwise.multipliers import StepValue
-from layerwise.torch._groups.base_rate import Setting, names_of
+from layerwise.multipliers import StepValue, Value
+from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, names_of
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
-
-BASE_DECAY = "initial_weight_decay"
-"""Where a group keeps the weight decay that a factor is applied to."""
 
 Betas: TypeAlias = StepValue | tuple[StepValue | None, StepValue | None]
 """A schedule of the first beta, or one of each, where None keeps the optimizer's."""
@@ -77,15 +74,25 @@ class Hyperparameters:
                     raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
 
     def at(
-        self, step: float, optimizer: Optimizer, counts: Mapping[str, float] | None = None
+        self,
+        step: float,
+        optimizer: Optimizer,
+        decays: Sequence[Value | None],
+        counts: Mapping[str, float] | None = None,
     ) -> list[dict[str, Setting]]:
         """What is to be written into each group at a step, and at what else has been counted.
+
+        Args:
+            step: The step.
+            optimizer: The optimizer.
+            decays: The multiplier of each group's weight decay that moves, or None.
+            counts: What else has been counted, by name.
 
         Raises:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
         """
         groups = optimizer.param_groups
-        if not self.schedules:
+        if not self.schedules and not any(decays):
             return [{}] * len(groups)
         found: list[dict[str, Setting]] = [{} for _ in groups]
         names = names_of(optimizer)
@@ -106,6 +113,12 @@ class Hyperparameters:
                 else:
                     first, second = new.get("betas", group["betas"])
                     new["betas"] = (value, second) if name == "beta1" else (first, value)
+        multipliers = values_at(decays, step, names, "decay multiplier", counts)
+        for group, multiplier, new in zip(groups, multipliers, found, strict=True):
+            if multiplier is not None:
+                base = group.get(BASE_DECAY, group["weight_decay"])
+                now = new.get("weight_decay", base)
+                new |= {BASE_DECAY: base, "weight_decay": now * multiplier}
         return found
 
     def to_config(self) -> dict[str, object]:

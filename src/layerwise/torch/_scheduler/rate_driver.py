@@ -9,11 +9,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import write
+from layerwise.torch._groups.base_rate import BASE_DECAY, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
-from layerwise.torch._groups.stored_multiplier import write_multiplier
 from layerwise.torch._optimizer.attached_schedulers import Progress
-from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
+from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of
 from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
     all_multiply,
@@ -30,7 +29,7 @@ from layerwise.torch._scheduler.group_rates import (
     write_rate,
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
-from layerwise.torch._scheduler.hyperparameters import BASE_DECAY, Hyperparameters
+from layerwise.torch._scheduler.hyperparameters import Hyperparameters
 from layerwise.torch._scheduler.rate_changes import (
     are_set,
     factors_between,
@@ -93,8 +92,7 @@ class RateDriver:
     def attach(self) -> None:
         """Hook into the optimizer, and bring it the functions that a pickled one has lost."""
         for group, followed in zip(self.optimizer.param_groups, self._followed, strict=False):
-            if followed.multiplier is not None:
-                write_multiplier(followed.multiplier, group, watch_copy)
+            followed.keep_in(group)
         self._hooks = hooks_of(self.optimizer)
         self._hooks.attach(self)
         self._hold_gradients()
@@ -125,7 +123,8 @@ class RateDriver:
         """
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
-        settings = self.hyperparameters.at(step, self.optimizer, self.counts.at(step))
+        decays = [followed.decay for followed in self._followed]
+        settings = self.hyperparameters.at(step, self.optimizer, decays, self.counts.at(step))
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
@@ -175,7 +174,8 @@ class RateDriver:
         """All schedules and multipliers, as they were given."""
         specs = (self.schedules, *self.hyperparameters.schedules.values())
         values = [value for spec in specs for value in spec.values.values()]
-        return [*values, *(followed.multiplier for followed in self._followed)]
+        moving = [v for each in self._followed for v in (each.multiplier, each.decay)]
+        return [*values, *moving]
 
     def bases(self) -> list[dict[str, list[float]]]:
         """What the values of each group that move are multiples of, with the values."""
