@@ -76,7 +76,9 @@ class _Block(nn.Module):
         count, length, width = x.shape
         parts = self.attend(self.norm1(x)).view(count, length, 3, 2, width // 2)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        scores = queries @ keys.transpose(-1, -2) / (width // 2) ** 0.5
+        later = torch.ones(length, length, dtype=torch.bool).triu(1)
+        mixed = scores.masked_fill(later, -torch.inf).softmax(-1) @ values
         x = x + self.mix(mixed.transpose(1, 2).reshape(x.shape))
         narrowed: Tensor = self.narrow(functional.gelu(self.wide(self.norm2(x))))
         return x + narrowed

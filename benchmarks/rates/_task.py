@@ -16,6 +16,9 @@ Kind = Literal["new head", "new classes", "input shift", "label shift", "from sc
 Half = Literal["tuned", "reported", "fresh"]
 Levels = tuple[tuple[str, ...], ...]
 
+# The oracle's: 0 is the head alone, 1 one rate for all, above 1 early layers are faster.
+TILTS = (0.0, 0.3, 0.6, 1.0, 1.7, 3.0)
+
 # Seeds of a draw's parts, so far apart that no two parts share one.
 _MODEL, _BATCHES = 1_000_000, 2_000_000
 
@@ -56,6 +59,8 @@ class Task:
         updates: Updates of a training.
         rates: The ends of the oracle's base rates, log10.
         rate_count: How many base rates the oracle has.
+        tilts: The oracle's tilts.
+        together: Whether trainings can be done at once: the network is small and has no buffers.
         bands: The most levels that rates are given to; deeper networks' are pooled.
     """
 
@@ -69,6 +74,8 @@ class Task:
     updates: int = 250
     rates: tuple[float, float] = (-4.0, -1.0)
     rate_count: int = 12
+    tilts: tuple[float, ...] = TILTS
+    together: bool = True
     bands: int = 6
 
     def draw(self, seed: int) -> "Draw":
