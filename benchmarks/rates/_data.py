@@ -98,6 +98,11 @@ def turned(x: Tensor) -> Tensor:
     return torch.rot90(x, 1, (2, 3))
 
 
+def translated(x: Tensor) -> Tensor:
+    """Three pixels to the right and down; what leaves on one side comes in on the other."""
+    return x.roll((3, 3), (2, 3))
+
+
 def renamed(y: Tensor) -> Tensor:
     """Another name for each of ten classes."""
     return (7 * y + 3) % 10

@@ -25,9 +25,12 @@ class Kept:
         task = draw.task
         self._place = folder / f"{task.name}-{draw.seed}-{task.updates}-v{VERSION}.jsonl"
         self._known: dict[str, dict[str, Any]] = {}
+        self._torn = False
         if self._place.exists():
-            for line in self._place.read_text("utf-8").splitlines():
+            text = self._place.read_text("utf-8")
+            for line in text.splitlines():
                 self._remember(line)
+            self._torn = not text.endswith("\n")
 
     def has(self, name: str) -> bool:
         """Whether something is kept under this name."""
@@ -42,6 +45,9 @@ class Kept:
         self._known[name] = asdict(found)
         self._place.parent.mkdir(parents=True, exist_ok=True)
         with self._place.open("a", encoding="utf-8") as file:
+            if self._torn:
+                file.write("\n")
+                self._torn = False
             file.write(json.dumps({"name": name, "found": self._known[name]}) + "\n")
 
     def get(self, name: str, measure: Callable[[], Any]) -> dict[str, Any]:

@@ -62,8 +62,8 @@ def search_loader(draw: Draw, places: slice = slice(None)) -> list[Examples]:
     return [draw.train.at(some) for some in order.split(draw.task.batch_size)]
 
 
-def rate_for(draw: Draw, rules: Rules | None) -> tuple[float, int]:
-    """The base rate that ``find_lr`` suggests for these rules, and its cost in updates.
+def rate_for(draw: Draw, rules: Rules | None) -> tuple[float, int, str]:
+    """The base rate that ``find_lr`` suggests for these rules, its cost in updates, and a reason.
 
     As its documentation says, some of the few labels are held out, for the probes to be scored on.
     """
@@ -79,7 +79,8 @@ def rate_for(draw: Draw, rules: Rules | None) -> tuple[float, int]:
         horizon=draw.task.updates,
         progress=False,
     )
-    return found.rate_or(_FALLBACK), found.updates
+    why = "" if found.suggestion is not None else f"Adam's default: {found.reason}"
+    return found.rate_or(_FALLBACK), found.updates, why
 
 
 def find_rates(draw: Draw, budget: int | None = None) -> Answer:
@@ -118,8 +119,8 @@ def _measured(answer_of: Callable[[Draw], Answer], draw: Draw) -> Outcome:
 def _auto_rgn(draw: Draw) -> Outcome:
     model = draw.model()
     rules = cast("Rules", relative_norms(draw, model, search_loader(draw)))
-    rate, updates = rate_for(draw, rules)
-    return _outcome(train_by_norms(draw, rate), Answer(rules, rate, updates))
+    answer = Answer(rules, *rate_for(draw, rules))
+    return _outcome(train_by_norms(draw, answer.rate), answer)
 
 
 def _ldog(draw: Draw) -> Outcome:

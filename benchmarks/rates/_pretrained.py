@@ -38,6 +38,7 @@ _RECIPES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Examples]]] = {
     "mnist-dense": (dense, lambda: _images("mnist")),
     "mnist-conv": (convolutional, lambda: _images("mnist")),
     "mnist-half-conv": (lambda: convolutional(5), lambda: _images("mnist", _FIRST)),
+    "digits-half-dense": (lambda: dense(5), lambda: _images("digits", _FIRST)),
     "code": (Transformer, lambda: texts("code")[0]),
     "english": (Transformer, lambda: texts("english")[0]),
 }
