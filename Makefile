@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check stubs bench browser bench-finder bench-gpu clean
+.PHONY: help demo test check stubs bench browser bench-finder bench-rates bench-gpu clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -37,6 +37,7 @@ help:
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make bench-gpu  what the rates cost on a GPU, and whether the numbers are right there"
 	@echo "make bench-finder  how good the suggested rates are, against an oracle"
+	@echo "make bench-rates  how good the rates found for layers are, against an oracle and peers"
 	@echo "make clean   remove caches and built files; .venv and runs/ stay"
 
 ifeq ($(filter $(BACKEND),jax tensorflow torch torch-native optax),)
@@ -80,6 +81,10 @@ bench-gpu: | $(BIN)/python
 # The panel of the finder; its oracle takes an hour the first time, and is kept.
 bench-finder: $(STAMP)test
 	$(BIN)/python -m benchmarks.finder $(BENCH_ARGS)
+
+# The panel of find_rates; its oracle takes an hour the first time, and is kept.
+bench-rates: $(STAMP)test
+	$(BIN)/python -m benchmarks.rates $(BENCH_ARGS)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

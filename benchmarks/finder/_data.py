@@ -35,7 +35,13 @@ def mnist() -> tuple[Array, Array]:
 
 @cache
 def fashion(count: int = 6_000) -> tuple[Array, Array]:
-    """The first images of Fashion-MNIST, halved to (14, 14), in 0..1, and their labels.
+    """The first images of Fashion-MNIST, halved to (14, 14), in 0..1, and their labels."""
+    pixels, labels = whole_fashion(count)
+    return _halve(pixels), labels
+
+
+def whole_fashion(count: int) -> tuple[Array, Array]:
+    """The first images of Fashion-MNIST, (28, 28), in 0..1, and their labels.
 
     Raises:
         FileNotFoundError: Debian's package ``dataset-fashion-mnist`` is not there.
@@ -48,7 +54,7 @@ def fashion(count: int = 6_000) -> tuple[Array, Array]:
     images = gzip.decompress((FASHION / "train-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((FASHION / "train-labels-idx1-ubyte.gz").read_bytes())
     pixels = np.frombuffer(images, np.uint8, count * 784, offset=16).reshape(-1, 28, 28) / 255
-    return _halve(pixels), np.frombuffer(labels, np.uint8, count, offset=8).astype("int32")
+    return pixels, np.frombuffer(labels, np.uint8, count, offset=8).astype("int32")
 
 
 @cache
