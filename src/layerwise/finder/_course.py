@@ -39,7 +39,7 @@ Examples:
 HELD = 0.75  # of a probe for a falling rate: the share for which it holds its rate
 SLOWEST = 4.0  # the highest exponent k
 AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
-JUMP = 0.05  # of the highest value: a schedule that jumps by more at its end goes on after it
+JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
 _LOOKS = 200  # at the values of a schedule
 _LATE = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training here comes to
@@ -189,11 +189,11 @@ def _total(course: Schedule, horizon: int | None) -> int:
     if end == 0:
         return 1  # it never moves
     looked = _values(course, _looks(end))
-    last, then = _values(course, np.array([end - 1, end]), learns=False)
+    before, last, then = _values(course, np.array([max(end - 2, 0), end - 1, end]), learns=False)
     highest = max(looked.max(), then)
     if then >= highest and looked[0] < AT_PEAK * highest:
         return math.ceil(end / WARM_UP)  # nobody trains through a warm-up alone
-    if abs(then - last) > JUMP * highest:
+    if before == last and abs(then - last) > JUMP * highest:
         return math.ceil(end * 4 / 3)
     return end
 
