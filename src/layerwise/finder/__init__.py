@@ -2,6 +2,7 @@
 
 from layerwise.finder._batches import accumulated
 from layerwise.finder._classical_rules import candidates, minimum_over_10, slide, steepest, valley
+from layerwise.finder._course import Course, relative_course
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions
@@ -18,6 +19,7 @@ from layerwise.finder._trainer import QuadraticTrainer, Trainer
 
 __all__ = [
     "Container",
+    "Course",
     "HostGenerator",
     "LRFinding",
     "Probe",
@@ -34,6 +36,7 @@ __all__ = [
     "generator_state",
     "global_states",
     "minimum_over_10",
+    "relative_course",
     "search",
     "slide",
     "smooth",

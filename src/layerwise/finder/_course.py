@@ -13,6 +13,11 @@ that it stands for, squeezed into its length:
   by staying near the peak for longer: at the share $u$ of its length it is at the share $u^k$ of
   the schedule. A probe that is as long as the training has $k = 1$, and is that training; each
   doubling of the training adds 1, up to 4.
+
+What no short probe shows is how much the noise and the breaks of a high rate grow until the end of
+a long training that holds it. On the panel's tuned half (``benchmarks/finder``) the best rate to
+hold is lower than that of the probes by about the fourth root of how many times longer the
+training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays.
 """
 
 import math
@@ -41,6 +46,10 @@ SLOWEST = 4.0  # the highest exponent k
 AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
 JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
+ROOT = 0.25  # the power of how many times longer a training is that holds its rate
+LONGER = 8  # times as long as a probe: a training of unknown length
+END = 0.05  # of a training: its last part, over which its end is measured
+NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
 _LOOKS = 200  # at the values of a schedule
 _LATE = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training here comes to
 _SOMETHING = 0.02  # of the highest value: the mean of a schedule that doesn't only fade away
@@ -85,6 +94,39 @@ def probe_factors(course: Course, length: int, horizon: int | None = None) -> Fl
     places = np.where(done < warm, done, warm + (1.0 - warm) * after)
     steps = np.clip(np.round(places * total - 0.5), 0, total - 1).astype(np.int64)
     return _values(course, steps, learns=False)
+
+
+def longer_factor(course: Course, length: int, horizon: int | None = None) -> float:
+    r"""How much lower the best rate of the training is than that of its probes.
+
+    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{e / 4}$$
+
+    Here $e$ is the rate at the end of the training as a share of its highest: 1 if it is constant,
+    and 0 if it goes to 0.
+
+    Args:
+        course: How the rate of the training goes.
+        length: The number of updates of a probe, at least 1.
+        horizon: The number of updates of the training; if it isn't known, it is that of the
+            schedule, or 8 times as long as a probe.
+
+    Examples:
+        >>> from layerwise import linear
+        >>> longer_factor("falling", 50, 800), longer_factor("constant", 50, 800)
+        (1.0, 0.5)
+        >>> round(longer_factor(linear(800, end=0.5), 50), 2)
+        0.71
+    """
+    if course == "falling":
+        return 1.0
+    total = training_length(course, horizon) or LONGER * length
+    if course == "constant":
+        end = 1.0
+    else:
+        values = _values(course, _looks(total))
+        end = float(values[-max(round(END * len(values)), 1) :].mean() / values.max())
+        end = 0.0 if end < NOTHING else end
+    return float(min(length / total, 1.0) ** (ROOT * end))
 
 
 def check_course(course: object, horizon: int | None = None) -> Course:
@@ -174,6 +216,73 @@ def end_of(course: Schedule) -> int | None:
     except Exception:  # the caller's function may know only the steps of its training
         return None
     return high if values.mean() > _SOMETHING * max(values.max(), late[0]) else None
+
+
+def training_length(course: Course, horizon: int | None = None) -> int | None:
+    """The number of updates of a training, as far as horizon or schedule say it.
+
+    Examples:
+        >>> from layerwise import constant, cosine, warmup
+        >>> [training_length(course) for course in ("falling", constant(), cosine(400))]
+        [None, None, 400]
+        >>> training_length(cosine(400), horizon=300), training_length(warmup(40))
+        (300, 400)
+    """
+    if horizon is not None or isinstance(course, str):
+        return horizon
+    return None if end_of(course) == 0 else _total(course, horizon)
+
+
+def known_course(found: Course | None, horizon: int | None = None) -> tuple[Course | None, str]:
+    """The course that an optimizer or its scheduler tells, if a probe can have its shape.
+
+    Args:
+        found: What they say, whose ``name`` says what it is; None if they say nothing.
+        horizon: The number of updates of the training, if it is known.
+
+    Returns:
+        The course, or None where there is none; and what to add to the reason of a finding, if what
+        was found can't be searched for.
+
+    Examples:
+        >>> from layerwise import cosine, from_function
+        >>> known_course(cosine(400))
+        (cosine(400), '')
+        >>> course, note = known_course(from_function(lambda step: 0.9**step, name="ExponentialLR"))
+        >>> course is None, note
+        (True, ' ExponentialLR has no end that could be read: pass horizon= to search for it.')
+    """
+    if found is None:
+        return None, ""
+    if isinstance(found, Schedule) and horizon is None and end_of(found) is None:
+        name = course_text(found)
+        return None, (
+            f" {name[:1].upper()}{name[1:]} has no end that could be read: pass horizon= to search "
+            "for it."
+        )
+    try:
+        return check_course(found, horizon), ""
+    except Exception as error:  # a function of the caller's may raise anything
+        return None, f" The schedule of the optimizer is left out: {error}"
+
+
+def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
+    """A schedule whose values are rates, as a factor on the highest of them.
+
+    Args:
+        rates: The schedule. If it has no end, and there is no horizon, it stays as it is.
+        horizon: The number of updates of the training, if it is known.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> relative_course(cosine(400) * 3e-4)(200)
+        0.5
+    """
+    total = training_length(rates, horizon) if horizon or end_of(rates) is not None else 0
+    highest = float(values_over(rates, _looks(total or 1)).max())
+    if total == 0 or not 0 < highest < math.inf:
+        return rates
+    return from_function(lambda step: float(rates(step)) / highest, length=rates.length)
 
 
 def _total(course: Schedule, horizon: int | None) -> int:

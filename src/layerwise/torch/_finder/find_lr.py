@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
+from layerwise.torch._finder.course import course_of
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
@@ -69,7 +70,9 @@ def find_lr(
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
-        scheduler: A scheduler that ``step`` steps; it is restored too.
+        scheduler: The scheduler of the training; it is restored too, if ``step`` steps it. The
+            probes follow its shape. By default that is a ``ScheduleLR`` or a scheduler of PyTorch
+            that the optimizer has.
         also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
         **options: How to search, such as ``steps=50`` or ``method="sweep"``: see
             ``layerwise.finder.SearchOptions``. ``memory`` says where the copies of weights and
@@ -116,6 +119,9 @@ def find_lr(
     if known is None:
         known = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
     factors = group_factors(optimizer, known)
+    course = None
+    if wanted.asks_optimizer:
+        course = course_of(optimizer, scheduler, list(factors.values()), wanted.horizon)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     separate_tensors(optimizer)
     trainer = TorchTrainer(
@@ -145,6 +151,7 @@ def find_lr(
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else together(held_out),
             group_factors=factors,
+            course=course,
         )
 
 
