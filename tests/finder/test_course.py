@@ -58,7 +58,7 @@ def test_a_constant_rate_is_held_to_the_end(length):
 def test_a_falling_rate_is_held_for_three_quarters_and_then_goes_to_0_in_a_line():
     for horizon in (None, 20, 1000):
         factors = probe_factors("falling", 48, horizon)
-        assert factors.tolist() == [1.0] * 36 + [1 - n / 12 for n in range(12)]
+        assert factors == pytest.approx([1.0] * 36 + [1 - n / 12 for n in range(12)])
 
 
 @pytest.mark.parametrize("schedule", SHAPES, ids=repr)
@@ -90,11 +90,11 @@ def test_what_follows_the_peak_is_held_for_longer():
     factors = probe_factors(cosine(400), 48)
     assert (factors >= squeezed - 1e-3).all()
     assert factors.mean() > squeezed.mean() + 0.2
-    assert factors[-1] < 0.05
+    assert factors[-1] < 0.1
     assert (np.diff(factors) <= 0).all()
 
 
-@given(st.integers(1, 300), st.integers(1, 5000))
+@given(st.integers(1, 300), st.integers(2, 5000))
 def test_factors_never_leave_the_schedules_range(length, horizon):
     schedule = warmup(50) * inverse_sqrt(50)
     factors = probe_factors(schedule, min(length, horizon), horizon)

@@ -143,7 +143,7 @@ def test_a_scheduler_that_is_given_counts_more_than_one_that_is_there() -> None:
 
 
 def test_the_highest_group_counts() -> None:
-    groups = param_groups(make_network(), {"0": 0.1}, lr=0.1)
+    groups = param_groups(make_network(), {"backbone": 0.1}, lr=0.1)
     optimizer = torch.optim.SGD(groups)
     shares = [group["lr"] / 0.1 for group in optimizer.param_groups]
     slow, fast = cosine(400), warmup(40) >> cosine(360)
