@@ -23,12 +23,13 @@ class Answer:
 
 
 def answers(case: Case, horizon: int | None = None) -> dict[str, Answer]:
-    """The answers of all methods by name.
+    """The answers of all methods by name; ours is told if the rate is going to be constant.
 
     The classical rules are there twice: on our curve with our smoothing, and as their packages
     run them, with their own smoothing and stopping (``_peers``).
     """
-    ours = _search(case, method="probe", horizon=horizon)
+    told = {"schedule": "constant"} if case.course == "constant" else {}
+    ours = _search(case, method="probe", horizon=horizon, **told)
     curve = _search(case, method="sweep")
     # The others stop by rules of their own: they get the curve to its end.
     whole = _search(case, method="sweep", stop="never")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _optimizers
-from ._training import bench, cosine
+from ._training import bench, course
 
 RESULTS = Path(__file__).parent.parent / "results" / "finder"
 PER_DECADE = 8
@@ -24,11 +24,13 @@ _TRAINING, _NEXT, _FINDING = 1_000, 10_000, 2_000
 
 @dataclass(frozen=True)
 class Case:
-    """A task with an optimizer and a seed."""
+    """A task with an optimizer and a seed, and the training that rates are judged by."""
 
     task: str
     optimizer: str
     seed: int
+    course: str = "cosine"
+    steps: int = STEPS
 
     def __str__(self) -> str:
         return f"{self.task} {self.optimizer} {self.seed}"
@@ -64,8 +66,8 @@ def finder_order(case: Case, steps: int) -> np.ndarray[Any, Any]:
     return bench(case.task).order(_FINDING + case.seed, steps)
 
 
-def trained(case: Case, rates: Any, steps: int = STEPS, orders: int = ORDERS) -> Any:
-    """The losses after trainings with a cosine from these rates to 0, (rates,).
+def trained(case: Case, rates: Any, orders: int = ORDERS) -> Any:
+    """The losses after trainings of the case's course and length with these rates, (rates,).
 
     A training that ends above where it began, or in NaN, counts as none; the mean is over so many
     orders of the batches, as one training of a deep network says little about a rate.
@@ -76,40 +78,41 @@ def trained(case: Case, rates: Any, steps: int = STEPS, orders: int = ORDERS) ->
         at.train(
             case.optimizer,
             start,
-            at.order(_TRAINING + case.seed + _NEXT * number, steps),
-            cosine(rates, steps),
+            at.order(_TRAINING + case.seed + _NEXT * number, case.steps),
+            course(case.course, rates, case.steps),
         )[1]
         for number in range(orders)
     ]
     return np.mean([np.minimum(np.nan_to_num(end, nan=np.inf), initial) for end in ends], 0)
 
 
-def oracle(case: Case, steps: int = STEPS, orders: int = ORDERS) -> Oracle:
+def oracle(case: Case, orders: int = ORDERS) -> Oracle:
     """The grid's trainings, from disk where they have been made before."""
-    name = f"{case.task}-{case.optimizer}-{case.seed}-{steps}x{orders}.npz"
+    kind = "" if case.course == "cosine" else f"-{case.course}"
+    name = f"{case.task}-{case.optimizer}-{case.seed}-{case.steps}x{orders}{kind}.npz"
     place = RESULTS / "oracle" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        found = _search(case, steps, orders)
+        found = _search(case, orders)
         np.savez(place, rates=found.rates, losses=found.losses, initial=found.initial)
     kept = np.load(place)
     return Oracle(kept["rates"], kept["losses"], float(kept["initial"]))
 
 
-def _search(case: Case, steps: int, orders: int) -> Oracle:
+def _search(case: Case, orders: int) -> Oracle:
     """One training at two rates a decade over the whole range; then the fine grid around its best.
 
     The fine grid is as wide as it must be for its best to lie well inside.
     """
     low, high = (round(end * PER_DECADE) for end in _optimizers.GRIDS[case.optimizer])
     half = PER_DECADE // 2
-    coarse = _Grid(case, steps, 1)
+    coarse = _Grid(case, 1)
     best = coarse.best(range(low, high + 1, half))
     while best >= max(coarse.losses) - half and max(coarse.losses) < _ENDS[1] * PER_DECADE:
         best = coarse.best([max(coarse.losses) + half])
     while best <= min(coarse.losses) + half and min(coarse.losses) > _ENDS[0] * PER_DECADE:
         best = coarse.best([min(coarse.losses) - half])
-    fine = _Grid(case, steps, orders)
+    fine = _Grid(case, orders)
     center, best = best, fine.best(range(best - _AT_ONCE // 2, best + _AT_ONCE // 2))
     while abs(best - center) >= _AT_ONCE // 2 - 2:
         center, best = best, fine.best(range(best - _AT_ONCE // 2, best + _AT_ONCE // 2))
@@ -121,9 +124,9 @@ def _search(case: Case, steps: int, orders: int) -> Oracle:
 class _Grid:
     """The losses at points of the grid, in eighths of a decade, as they are asked for."""
 
-    def __init__(self, case: Case, steps: int, orders: int) -> None:
+    def __init__(self, case: Case, orders: int) -> None:
         self.losses: dict[int, float] = {}
-        self._trained = partial(trained, case, steps=steps, orders=orders)
+        self._trained = partial(trained, case, orders=orders)
 
     def best(self, points: Iterable[int]) -> int:
         """The best of all points so far and these."""

@@ -86,8 +86,9 @@ def bench(name: str) -> Bench:
     return Bench(name)
 
 
-def cosine(peaks: Any, steps: int) -> np.ndarray[Any, Any]:
-    """From each peak to 0 in so many steps, (peaks, steps)."""
-    from layerwise import cosine as schedule
+def course(name: str, peaks: Any, steps: int) -> np.ndarray[Any, Any]:
+    """From each peak along a cosine to 0 in so many steps, or constant: (peaks, steps)."""
+    from layerwise import constant, cosine
 
-    return np.asarray(peaks)[:, None] * np.asarray(schedule(steps)(np.arange(steps)))
+    schedule = {"cosine": cosine(steps), "constant": constant()}[name]
+    return np.asarray(peaks)[:, None] * np.asarray(schedule(np.arange(steps)))

@@ -18,6 +18,8 @@ BAD_SEARCHES = [
         ("spacing", "log", r"^spacing must be one of 'geometric', 'linear', got 'log'\.$"),
         ("method", "guess", r"^method must be one of 'probe', 'sweep', got 'guess'\.$"),
         ("horizon", 0, r"^horizon must be a whole number of at least 1, got 0\.$"),
+        ("schedule", "rising", r"^schedule must be one of 'falling', 'constant', or .* 'rising'"),
+        ("schedule", 1.0, r"^schedule must be one of .*, got 1\.0\.$"),
         ("stop", "late", r"^stop must be one of 'diverged', 'doubled', 'never', or .* got 'late'"),
         ("stop", 3, r"^stop must be one of .* got 3\.$"),
         ("smoothing", -1, r"^smoothing must be a finite number of at least 0, got -1\.$"),

@@ -320,6 +320,25 @@ def test_a_found_rate_is_said_in_words(trainable):
     assert done.output.startswith("Suggestion: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "schedule"),
+    [
+        ("constant", "constant"),
+        ("shape.json", "cosine(400)"),
+        ("saved.json", "cosine(400)"),
+        (None, "falling"),
+    ],
+)
+def test_a_rate_is_found_for_a_training_of_a_shape(trainable, given, schedule):
+    config = cosine(400).to_config()
+    (trainable / "shape.json").write_text(json.dumps(config))
+    saved = {"layerwise": "schedule", "config": config}
+    (trainable / "saved.json").write_text(json.dumps(saved))
+    wanted = () if given is None else ("--schedule", given)
+    done = invoke("find", "model.keras", "data.npz", "--steps", "50", "--json", *wanted)
+    assert json.loads(done.output)["schedule"] == schedule
+
+
 def test_no_honest_answer_ends_with_1(trainable):
     x = np.zeros((64, 4), "float32")
     np.savez(trainable / "data.npz", x=x, y=np.zeros((64, 1)))
@@ -333,6 +352,7 @@ def test_no_honest_answer_ends_with_1(trainable):
     [
         (("--low", "1", "--high", "0.1"), ["low=1.0", "high=0.1"]),
         (("--steps", "3"), ["steps must be a whole number of at least 10", "got 3"]),
+        (("--schedule", "rising"), ["schedule must be one of 'falling', 'constant'", "'rising'"]),
         (("--method", "guess"), ["method must be one of 'probe', 'sweep'", "got 'guess'"]),
     ],
 )

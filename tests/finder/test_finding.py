@@ -43,7 +43,7 @@ def test_what_is_not_finite_survives_strict_json():
         ({}, "no.* config of a finding"),
         ({"layerwise": "schedule"}, "no.* config of a finding"),
         (FOUND.to_config() | {"version": 99}, "version 99"),
-        ({"layerwise": "finding", "version": 1}, "damaged"),
+        ({"layerwise": "finding", "version": 2}, "damaged"),
         (FOUND.to_config() | {"rates": "ab"}, "damaged"),
     ],
 )

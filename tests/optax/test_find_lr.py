@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from layerwise import cosine
+from layerwise import cosine, from_function
 from layerwise.errors import FinderError
 from layerwise.optax import find_lr, scale_by_multipliers, with_multipliers
 from tests._support.optax.trees import bits
@@ -371,3 +371,33 @@ def test_bad_input_is_one_clear_error(match: str, changes: dict[str, Any]) -> No
 def test_a_step_that_returns_something_else_is_refused() -> None:
     with pytest.raises(FinderError, match="params, state, loss"):
         find_lr(None, make_params(), make_batches(), update=lambda *args: 0.0, **QUIET)
+
+
+def test_probes_have_the_shape_of_the_training() -> None:
+    given: Any = {"steps": 60, "progress": False}
+    falling = find_lr(loss_fn, make_params(), make_batches(), optax.adam, **given)
+    steady = find_lr(
+        loss_fn, make_params(), make_batches(), optax.adam, schedule="constant", **given
+    )
+    assert (falling.schedule, steady.schedule) == ("falling", "constant")
+    assert steady.suggestion < falling.suggestion
+    ours, theirs = cosine(400), optax.cosine_decay_schedule(1.0, 400)
+    rates = [
+        find_lr(loss_fn, make_params(), make_batches(), optax.adam, schedule=each, **given)
+        for each in (ours, from_function(theirs, length=400), 0.5 * ours)
+    ]
+    assert rates[1].suggestion == pytest.approx(rates[0].suggestion, rel=1e-4)
+    assert rates[2].suggestion == pytest.approx(2 * rates[0].suggestion, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (optax.cosine_decay_schedule(1.0, 400), "Wrap a function: `from_function"),
+        (from_function(optax.exponential_decay(1.0, 10, 0.5)), "pass horizon="),
+        (0.0 * cosine(400), "above 0 somewhere"),
+    ],
+)
+def test_shapes_that_make_no_sense(schedule: Any, message: str) -> None:
+    with pytest.raises(FinderError, match=message):
+        find_lr(loss_fn, make_params(), make_batches(), optax.adam, schedule=schedule)

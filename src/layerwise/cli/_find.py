@@ -10,14 +10,17 @@ import typer
 
 from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
-from layerwise.cli._files import input_argument, picture_option
+from layerwise.cli._files import input_argument, picture_option, read_json
 from layerwise.cli._models import KerasBackend, keras_model
+from layerwise.cli._plot_schedule import schedule_in
 from layerwise.errors import FinderError, LayerwiseError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     import numpy.typing as npt
+
+    from layerwise.finder import Course
 
 
 def find(
@@ -33,6 +36,14 @@ def find(
     steps: Annotated[int, typer.Option(metavar="N", help="Updates of the sweep.")] = 100,
     horizon: Annotated[
         int | None, typer.Option(metavar="N", help="How many updates the training will have.")
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="How its rate will go: falling, constant, or a schedule as JSON; by default as "
+            "the model's optimizer says.",
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="probe; or sweep, for the curve alone.")
@@ -50,7 +61,7 @@ def find(
     The exit status is 1 if no rate can honestly be suggested.
     """
     with errors_on_one_line():
-        arrays = _arrays(data)
+        arrays, course = _arrays(data), _course(schedule)
         loaded = keras_model(model, backend)
         from layerwise.keras import find_lr
 
@@ -65,6 +76,7 @@ def find(
                 high=high,
                 steps=steps,
                 horizon=horizon,
+                schedule=course,
                 method=cast("Literal['probe', 'sweep']", method),  # find_lr checks it
             )
         if output is not None:
@@ -74,6 +86,13 @@ def find(
     say(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
     if found.suggestion is None:
         raise typer.Exit(1)
+
+
+def _course(given: str | None) -> "Course | None":
+    """A name, which find_lr checks, or the schedule in a file."""
+    if given is None or not Path(given).is_file():
+        return cast("Course | None", given)
+    return schedule_in(read_json(Path(given)))
 
 
 @contextmanager

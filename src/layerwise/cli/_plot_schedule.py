@@ -37,7 +37,7 @@ def plot_schedule(
 ) -> None:
     """Draw a schedule from its JSON, and print where the picture is."""
     with errors_on_one_line():
-        schedule = _schedule(read_json(config))
+        schedule = schedule_in(read_json(config))
         if as_json:
             typer.echo(json.dumps(_values(schedule, steps), allow_nan=False))
         if output is None and as_json:
@@ -47,7 +47,7 @@ def plot_schedule(
         say(made, err=as_json)
 
 
-def _schedule(data: Any) -> Schedule:
+def schedule_in(data: Any) -> Schedule:
     """The schedule in a config, or in what a recorder saved, of which the config is a part."""
     if isinstance(data, dict) and data.get("layerwise") == "schedule":
         data = data.get("config")

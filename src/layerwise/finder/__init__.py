@@ -2,6 +2,7 @@
 
 from layerwise.finder._batches import accumulated
 from layerwise.finder._classical_rules import candidates, minimum_over_10, slide, steepest, valley
+from layerwise.finder._course import Course, relative_course
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions
@@ -25,6 +26,7 @@ __all__ = [
     "Band",
     "Bands",
     "Container",
+    "Course",
     "Ended",
     "HostGenerator",
     "LRFinding",
@@ -49,6 +51,7 @@ __all__ = [
     "generator_state",
     "global_states",
     "minimum_over_10",
+    "relative_course",
     "rules_to_search",
     "search",
     "search_rates",

@@ -24,11 +24,11 @@ Examples:
     'data ended'
 """
 
-VERSION = 1
+VERSION = 2
 
 # The fields of a finding, by what its config makes of them.
 _CURVES = ("rates", "losses", "smoothed")
-_ANSWER = ("stopped", "suggestion", "method", "reason", "updates")
+_ANSWER = ("stopped", "suggestion", "method", "reason", "updates", "schedule")
 _MAPPINGS = ("candidates", "group_factors")
 
 
@@ -88,6 +88,8 @@ class LRFinding:
         probes: The short trainings that the suggestion rests on.
         updates: The number of updates of the whole search.
         group_factors: The factor of each group's rate on the base rate, by name.
+        schedule: For which training the suggestion is: one whose rate is ``"falling"`` to 0, or
+            ``"constant"``, or the schedule that it follows, as text.
 
     Examples:
         >>> from layerwise.finder import QuadraticTrainer, search
@@ -109,6 +111,7 @@ class LRFinding:
     probes: tuple[Probe, ...] = ()
     updates: int = 0
     group_factors: Mapping[str, float] = field(default_factory=dict)
+    schedule: str = "falling"
 
     def __post_init__(self) -> None:
         # Read-only copies: a change to the caller's mapping doesn't reach the finding.

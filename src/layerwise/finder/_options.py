@@ -13,7 +13,9 @@ from typing import Literal, TypedDict, get_args
 import numpy as np
 
 from layerwise._checks import choice, number, whole
+from layerwise._text import shown
 from layerwise.errors import FinderError
+from layerwise.finder._course import Course, check_course
 from layerwise.finder._curve import Floats
 from layerwise.finder._finding import Method
 from layerwise.finder._sweep import StopName, StopRule, stop_rule
@@ -39,6 +41,7 @@ class SearchKeywords(TypedDict, total=False):
     spacing: Spacing
     method: Method
     horizon: int | None
+    schedule: Course | None
     stop: StopName | StopRule
     smoothing: float
     memory: Memory
@@ -66,7 +69,12 @@ class SearchOptions:
         method: ``"probe"`` to try a few rates in short trainings after the sweep, or ``"sweep"``
             to read the rate off the sweep's curve alone.
         horizon: The number of updates of the training to come, at least 1, if it is known. Probes
-            are never longer than that.
+            are never longer than that. For 8 times ``steps`` or more they take up to a quarter of
+            it, at most 4 times ``steps``.
+        schedule: How the rate of the training to come goes, which decides how high it may be:
+            ``"falling"`` to 0; ``"constant"``; or a schedule of Layerwise, which is a factor on
+            the base rate. None: what the optimizer or its scheduler says, and ``"falling"`` where
+            they say nothing. An endless schedule needs ``horizon``.
         stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (above twice the first
             loss), ``"never"``, or a function that gets the smoothed losses so far.
         smoothing: The width of the curve's smoothing in points, at least 0.
@@ -90,6 +98,7 @@ class SearchOptions:
     spacing: Spacing = "geometric"
     method: Method = "probe"
     horizon: int | None = None
+    schedule: Course | None = None
     stop: StopName | StopRule = "diverged"
     smoothing: float = 2.0
     memory: Memory = "device"
@@ -112,11 +121,23 @@ class SearchOptions:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         stop_rule(self.stop)
+        if self.schedule is not None:
+            check_course(self.schedule, checked.get("horizon"))
+            if self.method == "sweep":
+                raise FinderError(
+                    f"schedule={shown(self.schedule)} must be left out with method='sweep': the "
+                    "curve of a sweep doesn't know the shape of a training, and probes do."
+                )
         if not self.low < self.high:
             raise FinderError(
                 f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
                 "that is too low to one that is too high."
             )
+
+    @property
+    def asks_optimizer(self) -> bool:
+        """Whether the shape of the training is to be read from the optimizer."""
+        return self.schedule is None and self.method == "probe"
 
     @property
     def rates(self) -> Floats:

@@ -6,11 +6,12 @@ a few rates, all from the same start and on the same batches. A probe is scored 
 each is taken before the update on its batch, and little is learned that late, so they are as good
 as held-out losses and cost nothing. If there are held-out batches, those give the score.
 
-**How a probe trains.** The training to come may be a hundred times as long as a probe. High rates
-fail slowly: the longer they are held, the more trainings break. So a probe holds its rate for three
-quarters of its length. It then lowers it to 0 in a straight line, which removes the noise that the
-rate has left behind, as the end of a real training does. A cosine over the whole probe would hold
-the rate for less, and favour rates that longer trainings don't survive.
+**How a probe trains.** In the shape of the training to come (``_course``). That may be a hundred
+times as long as a probe. High rates fail slowly: the longer they are held, the more trainings
+break. So for a rate that falls to 0 a probe holds its rate for three quarters of its length. It
+then lowers it to 0 in a straight line, which removes the noise that the rate has left behind, as
+the end of a real training does. A cosine over the whole probe would hold the rate for less, and
+favour rates that longer trainings don't survive.
 
 **Which rates are tried.** The first is where the sweep has done nine tenths of its fall. From there
 the search goes half a decade at a time in the direction that gets better, until the best rate has
@@ -29,6 +30,7 @@ from typing import Generic
 import numpy as np
 
 from layerwise.finder._batches import Batches, DataEnded
+from layerwise.finder._course import Course, course_text, longer_factor, probe_factors
 from layerwise.finder._curve import Floats, RunningAverage, from_curve
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
@@ -37,7 +39,6 @@ from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBES = 4  # that the budget is enough for
 MOST = 8  # if some end early
-HELD = 0.75  # of a probe: the share for which it holds its rate
 TAIL = 0.15  # of a probe: the share at its end whose losses are its score
 SHORTEST = 10  # updates of a probe
 CHANCE = 2.5  # standard errors that the losses must fall by, so that it isn't chance
@@ -52,6 +53,7 @@ def probe(
     *,
     budget: int,
     horizon: int | None = None,
+    course: Course = "falling",
     held_out: Sequence[Batch] = (),
     seen: Callable[[], None] = lambda: None,
 ) -> Suggestion:
@@ -64,6 +66,7 @@ def probe(
         sweep: The points of the sweep.
         budget: How many updates all probes together may take.
         horizon: The number of updates of the training to come, if it is known.
+        course: How the rate of the training to come goes.
         held_out: Batches to score on, no more than ``most_held_out`` says.
         seen: Called after each update.
 
@@ -80,7 +83,8 @@ def probe(
             f"{guess.reason} Probes of only {length} updates would show noise, so there were "
             "none: sweep more steps, or pass more batches.",
         )
-    runs = _Runs(trainer, start, batches, held_out, length, seen)
+    factors = probe_factors(course, length, horizon)
+    runs = _Runs(trainer, start, batches, held_out, factors, seen)
     untrained = runs.untrained()
     if not np.isfinite(untrained).all():
         reason = "Losses are NaN or infinite before any training."
@@ -88,8 +92,9 @@ def probe(
     worst = float(untrained.mean())
 
     # If the curve shows nothing, begin well below where the sweep ended.
-    first = guess.rate if guess.rate is not None else sweep.rates[-1] / 100
-    highest = sweep.rates[-1]
+    peak = float(factors.max())
+    highest = sweep.rates[-1] / peak
+    first = guess.rate / peak if guess.rate is not None else highest / 100
     # One step above the sweep's end: a probe there tells how near to the end the best rate is.
     ceiling = math.log10(highest / first) + STEP
     log10_offset, scores = 0.0, dict[float, float]()
@@ -114,7 +119,9 @@ def probe(
         f"with the lowest loss, {stable[best]:.4g} (untrained: {worst:.4g}). A parabola through "
         f"it and its neighbours is lowest at {rate:.3g}."
     )
-    return Suggestion(rate, reason, tuple(probes), runs.updates)
+    longer = longer_factor(course, length, horizon)
+    reason += _which(course, horizon, longer)
+    return Suggestion(rate * longer, reason, tuple(probes), runs.updates)
 
 
 def most_held_out(budget: int) -> int:
@@ -144,9 +151,14 @@ class _Runs(Generic[State, Batch]):
     start: State
     batches: Batches[Batch]
     held_out: Sequence[Batch]
-    length: int
+    factors: Floats
     seen: Callable[[], None]
     updates: int = 0
+
+    @property
+    def length(self) -> int:
+        """The number of updates of a probe."""
+        return len(self.factors)
 
     @property
     def tail(self) -> int:
@@ -164,9 +176,7 @@ class _Runs(Generic[State, Batch]):
         self.trainer.restore(self.start)
         losses: list[float] = []
         average = RunningAverage()
-        falling = max(self.length - round(HELD * self.length), 1)
-        for number in range(self.length):
-            factor = min(1.0, (self.length - number) / falling)
+        for number, factor in enumerate(self.factors.tolist()):
             losses.append(self._train(self.batches[number], rate * factor))
             smoothed = average.add(losses[-1])
             if not math.isfinite(losses[-1]) or diverged(smoothed):
@@ -193,6 +203,21 @@ def _has_learned(untrained: Floats, trained: Floats) -> bool:
     chance = CHANCE * spread / math.sqrt(len(gains))
     trace = TRACE * max(float(untrained.std()), abs(float(untrained.mean())) / 1000)
     return bool(gains.mean() > max(chance, trace))
+
+
+def _which(course: Course, horizon: int | None, longer: float) -> str:
+    """For which training a rate is, as a sentence or two."""
+    if course == "falling":
+        return " This is for a training whose rate goes to 0."
+    told = horizon is None or (not isinstance(course, str) and course.length is not None)
+    updates = "" if told else f" for {horizon} updates"
+    way = "stays as it is" if course == "constant" else f"follows {course_text(course)}"
+    if longer == 1:
+        return f" This is for a training whose rate {way}{updates}."
+    return (
+        f" The suggestion is {longer:.3g} of that, since the training is longer than a probe, and "
+        f"its rate {way}{updates}."
+    )
 
 
 def _nothing(probes: Sequence[Probe], length: int) -> str:

@@ -9,6 +9,7 @@ from typing import Unpack
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
+from layerwise.finder._course import Course, course_text, known_course, training_length
 from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
@@ -17,6 +18,8 @@ from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBING = 2  # times the sweep's updates, at most
+LONG_PROBING = 4  # the same, before a training that is known to be long
+SHARE = 4  # of a long training's updates, a quarter
 
 
 def search(
@@ -26,6 +29,7 @@ def search(
     *,
     held_out: Iterable[Batch] | None = None,
     group_factors: Mapping[str, float] | None = None,
+    course: Course | None = None,
     **keywords: Unpack[SearchKeywords],
 ) -> LRFinding:
     """Search a base rate to train with, and leave everything as it was.
@@ -42,6 +46,8 @@ def search(
             more than once. They are trained on at rate 0. Of many, the first few are taken.
         group_factors: The factor of each group's rate on the base rate, by name; it is handed on
             to the result.
+        course: What the optimizer says of how its rate will go. It counts where ``options`` have
+            no ``schedule``. If it can't be searched for, the reason says so.
         keywords: Single options, such as ``steps=50``; see ``SearchOptions``. ``memory`` and
             ``accumulate`` are for ``find_lr``: a trainer of your own keeps its snapshot, and
             takes its batches, as it likes.
@@ -60,7 +66,9 @@ def search(
     """
     options = replace(options or SearchOptions(), **keywords)
     probing = options.method == "probe"
-    budget = PROBING * options.steps if probing else 0
+    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
+    shape = options.schedule or read or "falling"
+    budget = _budget(options.steps, training_length(shape, options.horizon)) if probing else 0
     drawn = Batches(batches)
     points = SweepPoints(options.stop, options.smoothing)
     start = trainer.snapshot()
@@ -81,6 +89,7 @@ def search(
                     points,
                     budget=budget,
                     horizon=options.horizon,
+                    course=shape,
                     held_out=score_batches,
                     seen=seen,
                 )
@@ -88,7 +97,18 @@ def search(
                 suggestion = from_curve(points.rates, points.losses)
     finally:
         trainer.restore(start)
-    return points.finding(stopped, suggestion, method=options.method, group_factors=group_factors)
+    return points.finding(
+        stopped,
+        replace(suggestion, reason=suggestion.reason + note),
+        method=options.method,
+        group_factors=group_factors,
+        schedule=course_text(shape),
+    )
+
+
+def _budget(steps: int, training: int | None) -> int:
+    """How many updates all probes may take: more before a long training, which is worth it."""
+    return min(max(PROBING * steps, (training or 0) // SHARE), LONG_PROBING * steps)
 
 
 @contextmanager

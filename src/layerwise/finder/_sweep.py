@@ -129,6 +129,7 @@ class SweepPoints:
         *,
         method: Method = "sweep",
         group_factors: Mapping[str, float] | None = None,
+        schedule: str = "falling",
     ) -> LRFinding:
         """The result of the sweep.
 
@@ -137,6 +138,7 @@ class SweepPoints:
             suggestion: The answer; by default what the curve says.
             method: How the answer was found.
             group_factors: The factor of each group's rate on the base rate, by name.
+            schedule: How the rate of the training goes that the answer is for.
         """
         if suggestion is None:
             suggestion = from_curve(self.rates, self.losses, self._smoothing)
@@ -153,6 +155,7 @@ class SweepPoints:
             probes=suggestion.probes,
             updates=len(self.rates) + suggestion.updates,
             group_factors=group_factors or {},
+            schedule=schedule,
         )
 
 

@@ -11,6 +11,7 @@ from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
 from layerwise.keras._finder.base_rate import group_factors, searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of, unfit_batch
+from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.optimizer import batches_per_update
@@ -39,8 +40,9 @@ def find_lr(
     itself when it is asked for a batch.
 
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
-    the optimizer, also one that is its learning rate, does not act during the search: the answer
-    is the rate that the schedule is a factor on.
+    the optimizer, also one that is its learning rate, does not act during the sweep, and the probes
+    follow its shape: the answer is the rate that the schedule is a factor on, or the highest one of
+    a schedule that is the learning rate.
 
     Args:
         model: A compiled Keras model; it is built if it is not.
@@ -54,10 +56,10 @@ def find_lr(
         held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``: worth it where
             the data is so small that a probe goes through it several times. By default rates are
             compared on the training data.
-        options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``stop``,
-            ``smoothing``, ``memory`` and ``progress`` as ``layerwise.finder.SearchOptions``
-            describes them. ``accumulate`` is the ``gradient_accumulation_steps`` of the optimizer,
-            and no other number.
+        options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``schedule``,
+            ``stop``, ``smoothing``, ``memory`` and ``progress`` as described in
+            ``layerwise.finder.SearchOptions``. ``accumulate`` is the
+            ``gradient_accumulation_steps`` of the optimizer, and no other number.
 
     Returns:
         The curve, the suggestion and the reason for it; with an ``LRMultiplier`` also the factor of
@@ -87,6 +89,7 @@ def find_lr(
     per_update = _batches_per_update(model, wanted.accumulate)
     trainer = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
     generators = generators_of(x, held_out)
+    course = course_of(model, wanted.horizon) if wanted.asks_optimizer else None
     with restored_after(model, generators) as before, searchable_rate(model) as lifted:
         batches = FinderBatches(
             *(model, per_update, x, y),
@@ -112,6 +115,7 @@ def find_lr(
                     wanted,
                     held_out=batches.held_out,
                     group_factors=group_factors(model),
+                    course=course,
                 )
 
 

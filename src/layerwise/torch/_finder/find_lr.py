@@ -18,6 +18,7 @@ from layerwise.torch._finder.checks import (
     device_of,
     stateful,
 )
+from layerwise.torch._finder.course import course_of
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
@@ -74,7 +75,9 @@ def find_lr(
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
-        scheduler: A scheduler that ``step`` steps; it is restored too.
+        scheduler: The scheduler of the training; it is restored too, if ``step`` steps it. The
+            probes follow its shape. By default that is a ``ScheduleLR`` or a scheduler of PyTorch
+            that the optimizer has.
         also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
         **options: How to search, such as ``steps=50`` or ``method="sweep"``: see
             ``layerwise.finder.SearchOptions``. ``memory`` says where the copies of weights and
@@ -121,6 +124,9 @@ def find_lr(
     if known is None:
         known = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
     factors = group_factors(optimizer, known)
+    course = None
+    if wanted.asks_optimizer:
+        course = course_of(optimizer, scheduler, list(factors.values()), wanted.horizon)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     separate_tensors(optimizer)
     trainer = TorchTrainer(
@@ -150,4 +156,5 @@ def find_lr(
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else together(held_out),
             group_factors=factors,
+            course=course,
         )

@@ -41,15 +41,25 @@ def peers_on(optimizer: Optimizer) -> list[LRScheduler]:
     """The schedulers on an optimizer that are not of Layerwise.
 
     An optimizer doesn't know its schedulers, so they are searched for among all of Python's
-    objects. That takes a tenth of a second in a large process: it is for messages, and for the
-    moment at which a rate turns out to have been changed.
+    objects. That takes a tenth of a second in a large process: it is for messages, for the moment
+    at which a rate turns out to have been changed, and for a search for a rate.
     """
+    return [each for each in _all_on(optimizer) if not isinstance(each, _CONTAINERS)]
+
+
+def outermost_on(optimizer: Optimizer) -> list[LRScheduler]:
+    """The same, but containers in place of the schedulers that they step."""
+    every = _all_on(optimizer)
+    inside = {id(one) for each in every for one in getattr(each, "_schedulers", ())}
+    return [each for each in every if id(each) not in inside]
+
+
+def _all_on(optimizer: Optimizer) -> list[LRScheduler]:
     inner = hookable(optimizer)
     return [
         each
         for each in gc.get_objects()
         if issubclass(type(each), LRScheduler)
-        and not isinstance(each, _CONTAINERS)
         and not hasattr(type(each), MARK)
         and isinstance(owner := getattr(each, "optimizer", None), Optimizer)
         and hookable(owner) is inner

@@ -1,0 +1,338 @@
+"""The course of a training's rate, and the probe that stands for such a training.
+
+The best rate depends on how a training ends: a rate that is held to the end leaves its noise in
+the weights, and has to be lower than one that goes to 0. So a probe has the shape of the training
+that it stands for, squeezed into its length:
+
+- Where the rate is ``"constant"``, it holds its rate to the end.
+- Where the rate is ``"falling"``, to 0 in a way that isn't known, it holds its rate for three
+  quarters of its length and then lowers it in a straight line (``_probe`` says why).
+- Where there is a schedule, the warm-up takes the same share of the probe as of the training. What
+  comes after the peak is not squeezed evenly. High rates fail slowly, so that a training which is
+  many times as long as a probe breaks at rates that the probe survives. The probe makes up for it
+  by staying near the peak for longer: at the share $u$ of its length it is at the share $u^k$ of
+  the schedule. A probe that is as long as the training has $k = 1$, and is that training; each
+  doubling of the training adds 2, up to 6. With that a cosine is held about as long as a falling
+  rate. With up to 4 instead, deep networks without normalisation lost more.
+
+What no short probe shows is how much the noise and the breaks of a high rate grow until the end of
+a long training that holds it. On the panel's tuned half (``benchmarks/finder``) the best rate to
+hold is lower than that of the probes by about the fourth root of how many times longer the
+training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays.
+"""
+
+import math
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from layerwise._checks import choice
+from layerwise._text import shown
+from layerwise.errors import FinderError
+from layerwise.finder._curve import Floats
+from layerwise.schedules import Schedule, from_function, values_over
+
+CourseName = Literal["falling", "constant"]
+Course: TypeAlias = CourseName | Schedule
+"""How the rate of a training goes: by name, or a schedule, which is a factor on the base rate.
+
+Examples:
+    >>> from layerwise import cosine, warmup
+    >>> course: Course = warmup(100) >> cosine(900)
+"""
+
+HELD = 0.75  # of a probe for a falling rate: the share for which it holds its rate
+SLOWER = 2.0  # by which each doubling of the training raises the exponent k
+SLOWEST = 6.0  # the highest exponent k
+AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
+JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
+WARM_UP = 0.1  # of a training, where only the warm-up is known
+ROOT = 0.25  # the power of how many times longer a training is that holds its rate
+LONGER = 8  # times as long as a probe: a training of unknown length
+END = 0.05  # of a training: its last part, over which its end is measured
+NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
+_LOOKS = 200  # at the values of a schedule
+_LATE = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training here comes to
+_SOMETHING = 0.02  # of the highest value: the mean of a schedule that doesn't only fade away
+
+Steps: TypeAlias = npt.NDArray[np.int64]
+
+
+def probe_factors(course: Course, length: int, horizon: int | None = None) -> Floats:
+    """The factors on the base rate with which a probe stands for a training of this course.
+
+    Args:
+        course: How the rate of the training goes.
+        length: The number of updates of the probe, at least 1.
+        horizon: The number of updates of the training, if it is known. A schedule counts from its
+            step 0, and need not be at its end by then.
+
+    Returns:
+        A factor for each update, shape ``(length,)``. The names have the highest value 1.
+
+    Raises:
+        FinderError: The schedule is endless and there is no horizon, or its values make no sense.
+
+    Examples:
+        >>> from layerwise import cosine, warmup
+        >>> probe_factors("falling", 8).tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]
+        >>> probe_factors(warmup(200) >> cosine(600), 8, horizon=800).round(2).tolist()
+        [0.25, 0.75, 1.0, 1.0, 1.0, 1.0, 0.92, 0.36]
+        >>> probe_factors(cosine(4), 4).round(2).tolist()  # the training itself
+        [1.0, 0.85, 0.5, 0.15]
+    """
+    if course == "constant":
+        return np.ones(length)
+    if course == "falling":
+        falling = max(length - round(HELD * length), 1)
+        return np.minimum(1.0, (length - np.arange(length)) / falling)
+    total = _total(course, horizon)
+    warm = _warm_up(course, total)
+    done = (np.arange(length) + 0.5) / length  # each update stands for a stretch of the training
+    slowness = min(1.0 + SLOWER * math.log2(max(total / length, 1.0)), SLOWEST)
+    after = np.clip((done - warm) / (1.0 - warm), 0.0, 1.0) ** slowness
+    places = np.where(done < warm, done, warm + (1.0 - warm) * after)
+    steps = np.clip(np.round(places * total - 0.5), 0, total - 1).astype(np.int64)
+    return _values(course, steps, learns=False)
+
+
+def longer_factor(course: Course, length: int, horizon: int | None = None) -> float:
+    r"""How much lower the best rate of the training is than that of its probes.
+
+    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{e / 4}$$
+
+    Here $e$ is the rate at the end of the training as a share of its highest: 1 if it is constant,
+    and 0 if it goes to 0.
+
+    Args:
+        course: How the rate of the training goes.
+        length: The number of updates of a probe, at least 1.
+        horizon: The number of updates of the training; if it isn't known, it is that of the
+            schedule, or 8 times as long as a probe.
+
+    Examples:
+        >>> from layerwise import linear
+        >>> longer_factor("falling", 50, 800), longer_factor("constant", 50, 800)
+        (1.0, 0.5)
+        >>> round(longer_factor(linear(800, end=0.5), 50), 2)
+        0.71
+    """
+    if course == "falling":
+        return 1.0
+    total = training_length(course, horizon) or LONGER * length
+    if course == "constant":
+        end = 1.0
+    else:
+        values = _values(course, _looks(total))
+        end = float(values[-max(round(END * len(values)), 1) :].mean() / values.max())
+        end = 0.0 if end < NOTHING else end
+    return float(min(length / total, 1.0) ** (ROOT * end))
+
+
+def check_course(course: object, horizon: int | None = None) -> Course:
+    """Return a course, or say why there is no training of that shape.
+
+    Args:
+        course: What was given for ``schedule``.
+        horizon: The number of updates of the training, if it is known.
+
+    Raises:
+        FinderError: It is neither a name nor a schedule; it has no end and there is no horizon;
+            or its values are negative, not finite, or nowhere above 0.
+
+    Examples:
+        >>> from layerwise import exponential
+        >>> check_course(exponential(0.5, every=100), horizon=400)
+        exponential(0.5, every=100)
+        >>> check_course("rising")
+        Traceback (most recent call last):
+        ...
+        layerwise.errors.FinderError: schedule must be one of 'falling', 'constant', or a schedule
+        of Layerwise, got 'rising'.
+    """
+    if not isinstance(course, Schedule):
+        names = get_args(CourseName)
+        if isinstance(course, str) and course in names:
+            return choice(course, "schedule", FinderError, names)
+        hint = (
+            " Wrap a function: `from_function(f, length=...)`."
+            if callable(course) and not isinstance(course, type)
+            else ""
+        )
+        raise FinderError(
+            f"schedule must be one of {', '.join(map(repr, names))}, or a schedule of Layerwise, "
+            f"got {shown(course)}.{hint}"
+        )
+    _values(course, _looks(_total(course, horizon)))
+    return course
+
+
+def course_text(course: Course) -> str:
+    """A course in a few words: its name, or its schedule as it prints.
+
+    Examples:
+        >>> from layerwise import cosine, from_function
+        >>> course_text("falling"), course_text(cosine(400))
+        ('falling', 'cosine(400)')
+        >>> course_text(from_function(abs, name="CosineDecay", length=400))
+        'CosineDecay of 400 updates'
+    """
+    if isinstance(course, str):
+        return course
+    if isinstance(course, from_function) and course.name is not None:
+        return course.name if course.length is None else f"{course.name} of {course.length} updates"
+    return shown(course)
+
+
+def end_of(course: Schedule) -> int | None:
+    """The step from which a schedule stays as it is, also one that doesn't tell; None if none.
+
+    Functions tell nothing, but most of them arrive somewhere. What only comes nearer and nearer
+    to 0, until a float can't tell it from 0, has not arrived.
+
+    Examples:
+        >>> from layerwise import cosine, exponential, from_function
+        >>> end_of(cosine(90)), end_of(exponential(0.9)), end_of(from_function(lambda step: 0.5))
+        (90, None, 0)
+        >>> end_of(from_function(lambda step: max(1 - step / 400, 0.0)))
+        400
+    """
+    if course.length is not None:
+        return course.length
+    try:
+        late = values_over(course, np.array(_LATE))
+        if not np.isfinite(late).all() or np.ptp(late) != 0:
+            return None
+        low, high = -1, _LATE[0]  # it moves after `low`, and has arrived at `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            if values_over(course, np.array([middle]))[0] == late[0]:
+                high = middle
+            else:
+                low = middle
+        if high == 0:
+            return 0
+        values = values_over(course, _looks(high))
+    except Exception:  # the caller's function may know only the steps of its training
+        return None
+    return high if values.mean() > _SOMETHING * max(values.max(), late[0]) else None
+
+
+def training_length(course: Course, horizon: int | None = None) -> int | None:
+    """The number of updates of a training, as far as horizon or schedule say it.
+
+    Examples:
+        >>> from layerwise import constant, cosine, warmup
+        >>> [training_length(course) for course in ("falling", constant(), cosine(400))]
+        [None, None, 400]
+        >>> training_length(cosine(400), horizon=300), training_length(warmup(40))
+        (300, 400)
+    """
+    if horizon is not None or isinstance(course, str):
+        return horizon
+    return None if end_of(course) == 0 else _total(course, horizon)
+
+
+def known_course(found: Course | None, horizon: int | None = None) -> tuple[Course | None, str]:
+    """The course that an optimizer or its scheduler tells, if a probe can have its shape.
+
+    Args:
+        found: What they say, whose ``name`` says what it is; None if they say nothing.
+        horizon: The number of updates of the training, if it is known.
+
+    Returns:
+        The course, or None where there is none; and what to add to the reason of a finding, if what
+        was found can't be searched for.
+
+    Examples:
+        >>> from layerwise import cosine, from_function
+        >>> known_course(cosine(400))
+        (cosine(400), '')
+        >>> course, note = known_course(from_function(lambda step: 0.9**step, name="ExponentialLR"))
+        >>> course is None, note
+        (True, ' ExponentialLR has no end that could be read: pass horizon= to search for it.')
+    """
+    if found is None:
+        return None, ""
+    if isinstance(found, Schedule) and horizon is None and end_of(found) is None:
+        name = course_text(found)
+        return None, (
+            f" {name[:1].upper()}{name[1:]} has no end that could be read: pass horizon= to search "
+            "for it."
+        )
+    try:
+        return check_course(found, horizon), ""
+    except Exception as error:  # a function of the caller's may raise anything
+        return None, f" The schedule of the optimizer is left out: {error}"
+
+
+def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
+    """A schedule whose values are rates, as a factor on the highest of them.
+
+    Args:
+        rates: The schedule. If it has no end, and there is no horizon, it stays as it is.
+        horizon: The number of updates of the training, if it is known.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> relative_course(cosine(400) * 3e-4)(200)
+        0.5
+    """
+    total = training_length(rates, horizon) if horizon or end_of(rates) is not None else 0
+    highest = float(values_over(rates, _looks(total or 1)).max())
+    if total == 0 or not 0 < highest < math.inf:
+        return rates
+    return from_function(lambda step: float(rates(step)) / highest, length=rates.length)
+
+
+def _total(course: Schedule, horizon: int | None) -> int:
+    """The number of updates of a training that follows a schedule."""
+    if horizon is not None:
+        return horizon
+    end = end_of(course)
+    if end is None:
+        raise FinderError(
+            f"schedule={shown(course)} has no end, so that the shape of a training isn't known: "
+            "pass horizon=, the number of its updates."
+        )
+    if end == 0:
+        return 1  # it never moves
+    looked = _values(course, _looks(end))
+    before, last, then = _values(course, np.array([max(end - 2, 0), end - 1, end]), learns=False)
+    highest = max(looked.max(), then)
+    if then >= highest and looked[0] < AT_PEAK * highest:
+        return math.ceil(end / WARM_UP)  # nobody trains through a warm-up alone
+    if before == last and abs(then - last) > JUMP * highest:
+        return math.ceil(end * 4 / 3)
+    return end
+
+
+def _warm_up(course: Schedule, total: int) -> float:
+    """The share of a training after which its rate is nearly at its highest."""
+    steps = _looks(total)
+    values = _values(course, steps)
+    return float(steps[np.argmax(values >= AT_PEAK * values.max())]) / total
+
+
+def _looks(total: int) -> Steps:
+    """Steps at which to look at a schedule, the first and the last among them."""
+    return np.unique(np.linspace(0, total - 1, min(total, _LOOKS)).round().astype(np.int64))
+
+
+def _values(course: Schedule, steps: Steps, *, learns: bool = True) -> Floats:
+    """The values of a schedule, checked; ``learns`` asks for one above 0."""
+    values = values_over(course, steps)
+    wrong = ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise FinderError(
+            f"schedule={shown(course)} must be finite and at least 0, got {values[at]:g} at step "
+            f"{int(steps[at])}."
+        )
+    if learns and not values.any():
+        raise FinderError(
+            f"schedule={shown(course)} must be above 0 somewhere: nothing trains at a rate of 0."
+        )
+    return values
