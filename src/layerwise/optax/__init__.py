@@ -2,6 +2,7 @@
 
 from layerwise.optax._explain import explain
 from layerwise.optax._finder.find_lr import find_lr
+from layerwise.optax._finder.find_rates import find_rates
 from layerwise.optax._layer_order import layers_of
 from layerwise.optax._transforms.carry_state import carry_state
 from layerwise.optax._transforms.learning_rates import learning_rates
@@ -14,6 +15,7 @@ __all__ = [
     "carry_state",
     "explain",
     "find_lr",
+    "find_rates",
     "layers_of",
     "learning_rates",
     "scale_by_multipliers",
