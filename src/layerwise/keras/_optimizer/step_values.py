@@ -75,7 +75,7 @@ def evaluate(value: Value, step: Step) -> Tensor | float:
     if isinstance(value, float | int):
         return float(value)
     step = ops.convert_to_tensor(step)
-    if _runs_on_host():
+    if runs_on_host():
         return evaluate_on_host(value, int(step))
     result: Tensor = ops.cast(value(step), keras.backend.floatx())
     return result
@@ -112,7 +112,7 @@ def may_be_0(value: Value) -> bool:
     return bool(np.min(value(np.arange(value.length + 1))) < 1e-6)
 
 
-def _runs_on_host() -> bool:
+def runs_on_host() -> bool:
     """Whether PyTorch runs line by line; its compiler would guard a Python number."""
     if keras.backend.backend() != "torch":
         return False
