@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, Any] = {
     "schedule": lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9)),
     "accumulating": lambda: keras.optimizers.Adam(gradient_accumulation_steps=2),
     "multiplied": lambda: LRMultiplier("adam", schedule=cosine(20)),
-    "scaled": lambda: keras.optimizers.LossScaleOptimizer("adam"),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()),
 }
 
 
@@ -139,7 +139,7 @@ X, Y = make_data(40)
 
 BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no model": (lambda: "model", {}, r"^find_rates\(\) takes a Keras model"),
-    "not compiled": (lambda: keras.Sequential(), {}, r"is not compiled with an optimizer"),
+    "not compiled": (keras.Sequential, {}, r"is not compiled with an optimizer"),
     "no data": (make, {"x": None, "y": None}, r"^There is no data"),
     "one example": (make, {"x": X[:1], "y": Y[:1]}, r"nothing can be held out"),
     "one class": (make, {"y": np.zeros_like(Y)}, r"one class only"),
