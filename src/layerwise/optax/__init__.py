@@ -3,6 +3,7 @@
 from layerwise.optax._check_width import check_width_scaling
 from layerwise.optax._explain import explain
 from layerwise.optax._finder.find_lr import find_lr
+from layerwise.optax._finder.find_rates import find_rates
 from layerwise.optax._layer_order import layers_of
 from layerwise.optax._objects import key_of
 from layerwise.optax._transforms.add_decayed_weights import DecayState, add_decayed_weights
@@ -20,6 +21,7 @@ __all__ = [
     "check_width_scaling",
     "explain",
     "find_lr",
+    "find_rates",
     "key_of",
     "layers_of",
     "learning_rates",

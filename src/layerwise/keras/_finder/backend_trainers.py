@@ -1,15 +1,17 @@
 """The trainers of a search: one for JAX, and one for TensorFlow and PyTorch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from layerwise.keras._finder.restore import VariableSnapshot, variables_of
-from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
+from layerwise.keras._finder.restore import VariableSnapshot, unique, variables_of
+from layerwise.keras._finder.trainer import KerasTrainer, Moved, Snapshot
 from layerwise.keras._internals.optimizer import accumulated_gradients
 from layerwise.keras._internals.random_states import RandomStates, TorchGenerator
 from layerwise.keras._internals.tensorflow import on_each_replica
+from layerwise.keras._internals.train_function import TrainFunction, evaluating
 from layerwise.keras._internals.trainer import (
     METRICS_PART,
     OPTIMIZER_PART,
@@ -39,8 +41,31 @@ class EagerTrainer(KerasTrainer):
             for sums in accumulated_gradients(self.model.optimizer):
                 sums.assign(keras.ops.zeros_like(sums))
 
-    def _set_rate(self, rate: float) -> None:
-        _assign(self.rate, rate)
+    def score(self, test: TrainFunction, batches: Sequence[object], moved: Moved | None) -> float:
+        """See ``KerasTrainer``."""
+        trained = self.model.trainable_variables
+        others = unique([*self.model.non_trainable_variables, *self.model.metrics_variables])
+        before = VariableSnapshot(
+            on_each_replica(self.model, [*(trained if moved else ()), *others]), on_host=False
+        )
+        try:
+            for variable in trained if moved else ():
+                for part in on_each_replica(self.model, [variable]):
+                    part.assign(moved(variable, keras.ops.stop_gradient(part.value)))
+            with evaluating(self.model):
+                losses = [self._test_on(test, batch) for batch in batches]
+        finally:
+            before.put_back()
+        return sum(losses) / len(losses)
+
+    def _test_on(self, test: TrainFunction, batch: object) -> float:
+        for variable, value in zip(self.trackers, self.reset_values, strict=True):
+            variable.assign(value)
+        return self._loss_of(test(_fed(batch)), "test_step")
+
+    def _set_inputs(self, values: Sequence[float | Sequence[float]]) -> None:
+        for variable, value in zip(self.inputs, values, strict=True):
+            _assign(variable, value)
 
     def _count(self) -> int:
         return int(number_in(self.count))
@@ -48,9 +73,12 @@ class EagerTrainer(KerasTrainer):
     def _train_on(self, batch: object) -> object:
         for variable, value in self._reset_tensors:
             _assign(variable, value)
-        # The train function takes an iterator of batches, or on PyTorch a list of them.
-        batches = [batch] if keras.backend.backend() == "torch" else iter([batch])
-        return self.model.train_function(batches)
+        return self.model.train_function(_fed(batch))
+
+
+def _fed(batch: object) -> object:
+    """What a train or test function takes: an iterator of batches, on PyTorch a list of them."""
+    return [batch] if keras.backend.backend() == "torch" else iter([batch])
 
 
 def _assign(variable: keras.Variable, value: object) -> None:
@@ -69,20 +97,24 @@ class FunctionalTrainer(KerasTrainer):
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
+        self,
+        model: keras.Model,
+        on_host: bool,
+        generators: tuple[TorchGenerator, ...],
+        factors: keras.Variable | None = None,
     ) -> None:
-        super().__init__(model, on_host, generators)
+        super().__init__(model, on_host, generators, factors)
         self._variables = state_variables(model)
         self._state: list[list[Any]] = []
         places = {id(v): i for i, v in enumerate(self._variables[OPTIMIZER_PART])}
-        self._rate_place, self._count_place = places[id(self.rate)], places[id(self.count)]
+        self._input_places = [places[id(variable)] for variable in self.inputs]
+        self._count_place = places[id(self.count)]
         places = {id(v): i for i, v in enumerate(self._variables[METRICS_PART])}
         self._reset_at = [
             (places[id(v)], value)
             for v, value in zip(self.trackers, self.reset_values, strict=True)
             if id(v) in places
         ]
-        self._rate_type = np.dtype(self.rate.dtype)
 
     def snapshot(self) -> Snapshot:
         """See ``layerwise.finder.Trainer``."""
@@ -111,18 +143,37 @@ class FunctionalTrainer(KerasTrainer):
                 if id(variable) in sums:
                     values[place] = keras.ops.zeros_like(values[place])
 
-    def _set_rate(self, rate: float) -> None:
-        self._state[OPTIMIZER_PART][self._rate_place] = np.asarray(rate, self._rate_type)
+    def score(self, test: TrainFunction, batches: Sequence[object], moved: Moved | None) -> float:
+        """See ``KerasTrainer``."""
+        trained, others, _, metrics = self._state or [[v.value for v in p] for p in self._variables]
+        if moved is not None:
+            trained = [moved(v, now) for v, now in zip(self._variables[0], trained, strict=True)]
+        # The step takes over the arrays of its state, so it gets copies.
+        state = [list(map(keras.ops.copy, part)) for part in (trained, others, metrics)]
+        losses = []
+        for batch in batches:
+            for place, value in self._reset_at:
+                state[-1][place] = value
+            logs, new = test(tuple(state), iter([batch]))
+            state = [list(part) for part in new]
+            losses.append(self._loss_of(logs, "test_step"))
+        return sum(losses) / len(losses)
+
+    def _set_inputs(self, values: Sequence[float | Sequence[float]]) -> None:
+        for place, variable, value in zip(self._input_places, self.inputs, values, strict=True):
+            self._state[OPTIMIZER_PART][place] = np.asarray(value, variable.dtype)
 
     def _count(self) -> int:
         return int(self._state[OPTIMIZER_PART][self._count_place])
 
     def _train_on(self, batch: object) -> object:
-        # The step takes over the arrays of its state; the rate is put in again for the next batch.
-        rate = self._state[OPTIMIZER_PART][self._rate_place]
+        # The step takes over the arrays of its state; what was set is put in again for the next
+        # batch.
+        inputs = [self._state[OPTIMIZER_PART][place] for place in self._input_places]
         for place, value in self._reset_at:
             self._state[METRICS_PART][place] = value
         logs, state = self.model.train_function(tuple(self._state), iter([batch]))
         self._state = [list(part) for part in state]
-        self._state[OPTIMIZER_PART][self._rate_place] = rate
+        for place, value in zip(self._input_places, inputs, strict=True):
+            self._state[OPTIMIZER_PART][place] = value
         return logs

@@ -36,7 +36,7 @@ def searchable_rate(model: keras.Model) -> Iterator[bool]:
     Raises:
         FinderError: The optimizer has no base rate, or several.
     """
-    _check_base_rate(model.optimizer)
+    check_base_rate(model.optimizer)
     with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
         yield inside or outside
 
@@ -54,7 +54,12 @@ def group_factors(model: keras.Model) -> dict[str, float]:
     return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
 
 
-def _check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
+def check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raise unless an optimizer has one base rate.
+
+    Raises:
+        FinderError: It has none, or several.
+    """
     inner = inner_optimizer(optimizer)
     try:
         inner.learning_rate  # noqa: B018  # Keras' MultiOptimizer raises

@@ -6,17 +6,16 @@ from typing import Unpack
 
 import keras
 
-from layerwise.errors import FinderError, LayerwiseError
+from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
 from layerwise.keras._finder.base_rate import group_factors, searchable_rate
-from layerwise.keras._finder.batches import FinderBatches, generators_of, unfit_batch
+from layerwise.keras._finder.batches import FinderBatches, generators_of
+from layerwise.keras._finder.checks import accumulated_batches, built_on, check_model
 from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
-from layerwise.keras._internals.optimizer import batches_per_update
 from layerwise.keras._internals.train_function import ready_to_train
-from layerwise.keras._internals.trainer import build_as_fit_would
 
 
 def find_lr(
@@ -85,8 +84,8 @@ def find_lr(
     (2017); ``layerwise.finder.search`` says how the suggestion comes from it.
     """
     wanted = SearchOptions(**options)
-    _check_model(model)
-    per_update = _batches_per_update(model, wanted.accumulate)
+    check_model(model, "find_lr")
+    per_update = accumulated_batches(model, wanted.accumulate)
     trainer = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
     generators = generators_of(x, held_out)
     course = course_of(model, wanted.horizon) if wanted.asks_optimizer else None
@@ -102,7 +101,7 @@ def find_lr(
         with closing(batches):
             first = batches.first()
             before.random.put_back()
-            shape = _built_on(model, first)
+            shape = built_on(model, first)
             before.layers.put_back()  # building calls the layers
             before.random.renew()  # weights made now stay, and so does what was drawn for them
             if not model.trainable_variables:
@@ -117,35 +116,3 @@ def find_lr(
                     group_factors=group_factors(model),
                     course=course,
                 )
-
-
-def _check_model(model: object) -> None:
-    if not isinstance(model, keras.Model):
-        raise FinderError(f"find_lr() takes a Keras model, not {model!r}.")
-    if not model.compiled or model.optimizer is None:
-        raise FinderError(
-            f"The model {model.name!r} is not compiled with an optimizer: call "
-            "model.compile(optimizer, loss) first."
-        )
-
-
-def _built_on(model: keras.Model, batch: object) -> tuple[int, ...] | None:
-    """The shape of the loss on a batch, for which everything is built as ``fit`` would."""
-    try:
-        return build_as_fit_would(model, batch)
-    except LayerwiseError:
-        raise
-    except Exception as error:
-        raise unfit_batch(model, batch, error) from error
-
-
-def _batches_per_update(model: keras.Model, accumulate: int | None) -> int:
-    per_update: int = batches_per_update(model.optimizer)
-    if accumulate not in (None, per_update):
-        steps = None if accumulate == 1 else accumulate
-        raise FinderError(
-            f"accumulate={accumulate} must be how many batches the optimizer of {model.name!r} "
-            f"puts into an update, which is {per_update}. Leave accumulate out, or make the "
-            f"optimizer with gradient_accumulation_steps={steps}."
-        )
-    return per_update

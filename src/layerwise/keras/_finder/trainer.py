@@ -7,7 +7,8 @@ loss is reset before each batch, so that it gives the loss of this batch.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -22,9 +23,13 @@ from layerwise.keras._internals.layer import layers_within
 from layerwise.keras._internals.optimizer import batch_count, inner_optimizer, rate_variable
 from layerwise.keras._internals.random_states import RandomStates, TorchGenerator
 from layerwise.keras._internals.tensorflow import on_each_replica
+from layerwise.keras._internals.train_function import TrainFunction
 from layerwise.keras._internals.trainer import has_own_train_step, parts_built_by_fit
+from layerwise.keras._internals.values import Tensor
 
 _ATTEMPTS = 40  # a loss scale can't be halved more often before float32 ends
+
+Moved: TypeAlias = Callable[[keras.Variable, Tensor], Tensor]
 
 Snapshot = tuple[RandomStates, AttributeSnapshot, VariableSnapshot]
 
@@ -36,16 +41,22 @@ class KerasTrainer(ABC):
         model: A compiled and built model whose base rate is in a variable.
         on_host: Whether the copy of the state is kept in the host's memory.
         generators: Random generators of PyTorch that belong to the data.
+        factors: A variable of the optimizer with factors on the base rate, if there is one.
     """
 
     def __init__(
-        self, model: keras.Model, on_host: bool, generators: tuple[TorchGenerator, ...]
+        self,
+        model: keras.Model,
+        on_host: bool,
+        generators: tuple[TorchGenerator, ...],
+        factors: keras.Variable | None = None,
     ) -> None:
         self.model = model
         self.on_host = on_host
         self.generators = generators
         self.scales_loss = inner_optimizer(model.optimizer) is not model.optimizer
         self.rate: keras.Variable = rate_variable(model.optimizer)
+        self.inputs = [self.rate, *([] if factors is None else [factors])]
         self.count = batch_count(model.optimizer)
         self.trackers = on_each_replica(model, unique(_loss_trackers(model)))
         self.reset_values = self._reset_values()
@@ -61,13 +72,15 @@ class KerasTrainer(ABC):
         finally:
             before.put_back()
 
-    def train(self, batch: list[object], rate: float) -> float:
+    def train(
+        self, batch: Sequence[object], rate: float, factors: Sequence[float] | None = None
+    ) -> float:
         """Apply one update on the batches of a list; returns the mean of their losses."""
         first = not self.begun
         if first:
             self.begun = True
             self._begin(len(batch))
-        self._set_rate(rate)
+        self._set_inputs([rate, *([] if factors is None else [factors])])
         losses = []
         for part in batch:
             for _ in range(_ATTEMPTS):
@@ -103,10 +116,10 @@ class KerasTrainer(ABC):
         objects = [*parts_built_by_fit(self.model), *layers_within(self.model)]
         return AttributeSnapshot(objects, known)
 
-    def _loss_of(self, logs: object) -> float:
+    def _loss_of(self, logs: object, step: str = "train_step") -> float:
         if not isinstance(logs, dict) or "loss" not in logs:
             raise FinderError(
-                f"The train_step() of {self.model.name!r} returns no 'loss', so there is nothing "
+                f"The {step}() of {self.model.name!r} returns no 'loss', so there is nothing "
                 "to search by. Return {'loss': ...} from it."
             )
         loss = np.asarray(keras.ops.convert_to_numpy(logs["loss"]))
@@ -128,8 +141,18 @@ class KerasTrainer(ABC):
         """
 
     @abstractmethod
-    def _set_rate(self, rate: float) -> None:
-        """Set the base rate of the steps to come."""
+    def score(self, test: TrainFunction, batches: Sequence[object], moved: Moved | None) -> float:
+        """The mean loss of batches, from the model's test step; nothing changes.
+
+        Args:
+            test: The test function.
+            batches: The batches.
+            moved: Gives the value to use for a weight, from the weight and its present value.
+        """
+
+    @abstractmethod
+    def _set_inputs(self, values: Sequence[float | Sequence[float]]) -> None:
+        """Set the variables in ``inputs`` for the steps to come."""
 
     @abstractmethod
     def _count(self) -> int:

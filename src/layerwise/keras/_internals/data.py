@@ -1,6 +1,6 @@
 """The private parts of Keras through which ``fit`` takes every kind of data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -9,7 +9,12 @@ import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from layerwise.keras._internals.tensorflow import feeds_several_replicas, is_split, shared_out
+from layerwise.keras._internals.tensorflow import (
+    feeds_several_replicas,
+    is_dense_tensor,
+    is_split,
+    shared_out,
+)
 
 adapter_for = get_data_adapter
 
@@ -38,6 +43,32 @@ def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[o
     return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
 
 
+def indexable(batch: object) -> object:
+    """A batch whose dense arrays can be indexed by arrays of NumPy, to take examples from it."""
+    if keras.backend.backend() != "tensorflow":
+        return batch
+    return map_arrays(lambda a: a.numpy() if is_dense_tensor(a) else a, batch)
+
+
+def for_training(batch: object) -> object:
+    """A batch of arrays that were put together anew, in the form that a train function takes."""
+    if keras.backend.backend() == "jax":
+        return _on_devices(batch)
+    return map_arrays(_as_tensor, batch)
+
+
+def joined(arrays: Sequence[Any]) -> object:
+    """Arrays along their first axis, on the host if all of them are there."""
+    on_host = all(isinstance(array, np.ndarray) for array in arrays)
+    return np.concatenate(arrays) if on_host else keras.ops.concatenate(arrays)
+
+
+def can_be_joined(model: keras.Model, batch: object) -> bool:
+    """Whether single examples can be taken from such a batch: its arrays are dense and whole."""
+    leaves = [array for array in keras.tree.flatten(batch) if array is not None]
+    return not feeds_several_replicas(model) and all(map(_is_dense, leaves))
+
+
 def on_one_replica(batch: object) -> object:
     """The batch, or what one replica gets of it if it is split among several."""
     return map_arrays(lambda array: array.values[0] if is_split(array) else array, batch)
@@ -57,6 +88,13 @@ def can_be_shuffled(x: object) -> bool:
         return x.num_batches is not None
     leaves = keras.tree.flatten(x)
     return not isinstance(x, GeneratorType) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _is_dense(array: object) -> bool:
+    if keras.backend.backend() == "tensorflow":
+        return isinstance(array, np.ndarray) or is_dense_tensor(array)
+    sparse = hasattr(array, "todense") or getattr(array, "is_sparse", False)
+    return isinstance(array, np.ndarray) or (keras.ops.is_tensor(array) and not sparse)
 
 
 def _as_tensor(array: object) -> object:

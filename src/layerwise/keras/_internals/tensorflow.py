@@ -215,6 +215,13 @@ def is_split(array: object) -> bool:
     return isinstance(array, tf.distribute.DistributedValues)
 
 
+def is_dense_tensor(array: object) -> bool:
+    """Whether it is a tensor of TensorFlow that is neither sparse nor ragged nor split."""
+    import tensorflow as tf
+
+    return isinstance(array, tf.Tensor)
+
+
 def is_dataset(x: object) -> bool:
     """Whether it is a ``tf.data.Dataset``; TensorFlow is not imported for that."""
     return any(

@@ -55,7 +55,7 @@ def untraced_train_function(model: keras.Model) -> TrainFunction:
     before = model.train_function
     model.train_function = None
     try:
-        with _untraced_train_step(model):
+        with _untraced(model, "train_step"):
             model.make_train_function()
         made: TrainFunction = model.train_function
         return made
@@ -84,20 +84,47 @@ class TrainFunctionProxy:
         return call(*arguments)
 
 
-@contextmanager
-def _untraced_train_step(model: keras.Model) -> Iterator[None]:
-    """While the block runs, ``model.train_step`` is a function that JAX has never seen."""
-    step, missing = model.train_step, object()
-    before = vars(model).get("train_step", missing)
+def untraced_test_function(model: keras.Model) -> TrainFunction:
+    """A new test function of the model that JAX has not traced before."""
+    before = model.test_function
+    model.test_function = None
+    try:
+        with _untraced(model, "test_step"):
+            model.make_test_function()
+        made: TrainFunction = model.test_function
+        return made
+    finally:
+        model.test_function = before
+        del before
 
-    def untraced_train_step(*arguments: Any) -> object:
+
+@contextmanager
+def evaluating(model: keras.Model) -> Iterator[None]:
+    """While the block runs, the model is in the mode in which ``evaluate`` has it."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
+
+
+@contextmanager
+def _untraced(model: keras.Model, name: str) -> Iterator[None]:
+    """While the block runs, a step of the model is a function that JAX has never seen."""
+    step, missing = getattr(model, name), object()
+    before = vars(model).get(name, missing)
+
+    def untraced_step(*arguments: Any) -> object:
         return step(*arguments)
 
-    object.__setattr__(model, "train_step", untraced_train_step)
+    object.__setattr__(model, name, untraced_step)
     try:
         yield
     finally:
         if before is missing:
-            object.__delattr__(model, "train_step")
+            object.__delattr__(model, name)
         else:
-            object.__setattr__(model, "train_step", before)
+            object.__setattr__(model, name, before)

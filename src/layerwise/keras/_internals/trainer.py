@@ -214,6 +214,13 @@ def has_own_train_step(model: keras.Model) -> bool:
     return "train_step" in vars(model) or type(model).train_step is not keras.Model.train_step
 
 
+def tells_its_loss(model: keras.Model) -> bool:
+    """Whether the loss of a batch is known without training on it."""
+    own = "test_step" in vars(model) or type(model).test_step is not keras.Model.test_step
+    compute_loss = type(model).compute_loss is not keras.Model.compute_loss
+    return own or compute_loss or not has_own_train_step(model) or model._compile_loss is not None
+
+
 def give_arrays_away(model: keras.Model) -> None:
     """On JAX, let go of the arrays in all variables, because a step takes them over."""
     model._purge_model_variables(True, True, True, True)

@@ -1,6 +1,7 @@
 """How a rate gets into an Optax optimizer: by making it anew, or through its state."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import jax
@@ -82,6 +83,27 @@ class OptimizerAtRate:
             )
         return tuple(rate / base for rate in rates)
 
+    def updating(self, state: optax.OptState) -> "UpdateAtRate":
+        """Its update, from states like this one.
+
+        Raises:
+            FinderError: See ``factors``.
+        """
+        return UpdateAtRate(self._make, self.factors(state))
+
+
+@dataclass(frozen=True)
+class UpdateAtRate:
+    """The update of an optimizer at any base rate.
+
+    Attributes:
+        make: Makes the optimizer from the rate.
+        factors: The ratio of each rate in its state to the base rate.
+    """
+
+    make: OptimizerMaker
+    factors: tuple[float, ...]
+
     def update(
         self,
         rate: float | jax.Array,
@@ -90,14 +112,16 @@ class OptimizerAtRate:
         params: optax.Params,
         **extra_args: optax.Params,
     ) -> tuple[optax.Updates, optax.OptState]:
-        """The optimizer's update at a base rate."""
-        optimizer = optax.with_extra_args_support(self._make(rate))
+        """The updates at a base rate, and the new state."""
+        optimizer = optax.with_extra_args_support(self.make(rate))
         updated: tuple[optax.Updates, optax.OptState]
-        updated = optimizer.update(gradients, state, params, **extra_args)
+        updated = optimizer.update(
+            gradients, _with_rates(state, rate, self.factors), params, **extra_args
+        )
         return updated
 
 
-def with_rates(
+def _with_rates(
     state: optax.OptState, rate: float | jax.Array, factors: tuple[float, ...]
 ) -> optax.OptState:
     """A state whose rates are a base rate times the factors, each in its own type."""

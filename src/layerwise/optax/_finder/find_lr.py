@@ -4,24 +4,26 @@ from collections.abc import Iterable
 from typing import Unpack
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from layerwise.errors import FinderError, OptimizerError
+from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
 from layerwise.optax._finder.base_rate import OptimizerAtRate, OptimizerMaker
+from layerwise.optax._finder.checks import (
+    check_accumulate,
+    check_data,
+    check_trainable,
+    group_factors,
+)
 from layerwise.optax._finder.trainer import (
     LossFunction,
     OptaxTrainer,
     Trained,
     Tree,
     Update,
-    accumulates,
     loss_step,
     update_step,
 )
-from layerwise.optax._parameters import is_network_state, is_variable, leaves_of, name_of
-from layerwise.optax._transforms.learning_rates import learning_rates
 
 
 def find_lr(
@@ -97,9 +99,9 @@ def find_lr(
     """
     wanted = SearchOptions(**options)
     _check_ways(loss_fn, optimizer, update)
-    _check_data(params, batches)
+    check_data(params, batches)
     if loss_fn is not None:
-        _check_trainable(params)
+        check_trainable(params)
     number = wanted.accumulate or 1
     if update is not None:
         step = update_step(update)
@@ -107,12 +109,8 @@ def find_lr(
         at_rate = OptimizerAtRate(optimizer)
         state = at_rate.init(params) if state is None else state
         assert loss_fn is not None
-        step = loss_step(loss_fn, at_rate, at_rate.factors(state), has_aux)
-    if number > 1 and not accumulates(state):
-        raise FinderError(
-            f"accumulate={number}: this optimizer applies an update after every batch. Put it "
-            "into optax.MultiSteps."
-        )
+        step = loss_step(loss_fn, at_rate.updating(state), has_aux)
+    check_accumulate(number, state)
     donates = update is None or not jit
     trainer = OptaxTrainer(
         jax.jit(step, donate_argnums=(0, 1, 2) if donates else ()) if jit else step,
@@ -126,7 +124,7 @@ def find_lr(
         accumulated(batches, number),
         wanted,
         held_out=None if held_out is None else accumulated(held_out, number),
-        group_factors=_group_factors(state, params),
+        group_factors=group_factors(state, params),
     )
 
 
@@ -139,38 +137,3 @@ def _check_ways(loss_fn: object, optimizer: object, update: object) -> None:
     for name, function in (("loss_fn", loss_fn), ("update", update)):
         if function is not None and not callable(function):
             raise FinderError(f"{name}={function!r} must be a function.")
-
-
-def _check_data(params: optax.Params, batches: object) -> None:
-    if not leaves_of(params).leaves:
-        raise FinderError(
-            f"There are no parameters in this {type(params).__name__}: give the tree of arrays "
-            "that is trained."
-        )
-    if not isinstance(batches, Iterable) and not hasattr(batches, "__getitem__"):
-        raise FinderError(f"batches={batches!r} must be the batches to train on, any iterable.")
-
-
-def _check_trainable(params: optax.Params) -> None:
-    for path, value in jax.tree_util.tree_flatten_with_path(params, is_leaf=is_variable)[0]:
-        if is_network_state(value):
-            raise FinderError(
-                f"{name_of(path)!r} is a {type(value).__name__}, which the network changes by "
-                "itself, and no parameter. Give nnx.state(model, nnx.Param), and the rest as "
-                "extra=."
-            )
-    for leaf, value in zip(leaves_of(params).leaves, jax.tree.leaves(params), strict=True):
-        if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
-            raise FinderError(
-                f"{leaf.name!r} has the type {jnp.result_type(value)}, and no gradient. Give the "
-                "parameters alone, nnx.state(model, nnx.Param) or "
-                "eqx.filter(model, eqx.is_inexact_array), and the rest as extra=."
-            )
-
-
-def _group_factors(state: optax.OptState, params: optax.Params) -> dict[str, float]:
-    """Each leaf's rate as a factor on the base rate; empty without multipliers."""
-    try:
-        return learning_rates(state, params, learning_rate=1.0)
-    except OptimizerError:
-        return {}

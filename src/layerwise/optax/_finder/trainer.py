@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, TypeGuard
+from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeGuard, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ import optax
 
 from layerwise.errors import FinderError
 from layerwise.finder import global_states
-from layerwise.optax._finder.base_rate import OptimizerAtRate, with_rates
 from layerwise.optax._transforms.learning_rates import nodes
 
 Tree: TypeAlias = optax.Params
@@ -30,7 +29,7 @@ Update: TypeAlias = Callable[
 
 _NNX = (
     "With nnx, split the model first, graph, params, rest = nnx.split(model, nnx.Param, ...), and "
-    "give find_lr params and extra=rest; inside, model = nnx.merge(graph, params, extra), and "
+    "give params and extra=rest; inside, model = nnx.merge(graph, params, extra), and "
     "return the loss and nnx.state(model, nnx.Not(nnx.Param))."
 )
 
@@ -43,9 +42,16 @@ class Trained(NamedTuple):
     extra: Tree
 
 
+Rate = TypeVar("Rate")
+"""A base rate, or one for each band."""
+Rate_contra = TypeVar("Rate_contra", contravariant=True)
+
 Stepped: TypeAlias = tuple[optax.Params, optax.OptState, Tree, jax.Array]
-Step: TypeAlias = Callable[[optax.Params, optax.OptState, Tree, Tree, float], Stepped]
+Step: TypeAlias = Callable[[optax.Params, optax.OptState, Tree, Tree, Rate], Stepped]
 """``(params, state, extra, batch, rate) -> (params, state, extra, loss)``"""
+
+Evaluated: TypeAlias = Callable[[optax.Params, Tree, Tree], tuple[jax.Array, Tree]]
+"""``(params, extra, batch) -> (loss, extra)``"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class _OnHost:
     sharding: jax.sharding.Sharding
 
 
-class OptaxTrainer:
+class OptaxTrainer(Generic[Rate]):
     """Trains at given rates from given arrays, which all stay as they are.
 
     Args:
@@ -69,7 +75,7 @@ class OptaxTrainer:
 
     def __init__(
         self,
-        step: Step,
+        step: Step[Rate],
         start: Trained,
         *,
         accumulate: int = 1,
@@ -90,10 +96,21 @@ class OptaxTrainer:
         state()
         self._now = None  # given up before there is another copy
 
-    def train(self, batch: Sequence[Tree], rate: float) -> float:
-        """See ``layerwise.finder.Trainer``."""
+    def now(self) -> Trained:
+        """What has been trained so far."""
         if (now := self._now) is None:
             now = Trained(*jax.tree.map(_on_device, self._start)) if self._copies else self._start
+            self._now = now
+        return now
+
+    def start(self) -> optax.Params:
+        """The parameters that training starts from."""
+        found: optax.Params = jax.tree.map(_from_host, self._start.params)
+        return found
+
+    def train(self, batch: Sequence[Tree], rate: Rate) -> float:
+        """See ``layerwise.finder.Trainer``."""
+        now = self.now()
         before = _applied(now.state)
         losses = []
         for one in batch:
@@ -104,30 +121,49 @@ class OptaxTrainer:
         if before is not None and _applied(now.state) == before:
             raise FinderError(
                 f"optax.MultiSteps has applied no update after {self._accumulate} of its batches. "
-                "Give find_lr as accumulate= how many it gathers for one update."
+                "Give as accumulate= how many it gathers for one update."
             )
         return sum(map(float, losses)) / len(losses)
 
 
-def loss_step(
-    loss_fn: LossFunction, optimizer: OptimizerAtRate, factors: tuple[float, ...], has_aux: bool
-) -> Step:
+def loss_of(loss_fn: LossFunction, has_aux: bool) -> Evaluated:
+    """The loss of a batch, and the new state of the network, which is None if it has none."""
+
+    def evaluated(params: optax.Params, extra: Tree, batch: Tree) -> tuple[jax.Array, Tree]:
+        # Made anew at this level of tracing, variables of Flax' nnx may be changed in place.
+        own = jax.tree.map(lambda leaf: leaf, extra)
+        given = (params, batch) if extra is None else (params, own, batch)
+        found: Tree = _called(loss_fn, given)
+        loss, new = _pair(found) if has_aux or extra is not None else (found, None)
+        check_scalar(loss)
+        return loss, None if extra is None else new
+
+    return evaluated
+
+
+class Updating(Protocol[Rate_contra]):
+    """An optimizer that is told its rate at each update."""
+
+    def update(
+        self,
+        rate: Rate_contra,
+        gradients: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params,
+        **extra_args: optax.Params,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        """The updates at a rate, and the new state."""
+
+
+def loss_step(loss_fn: LossFunction, optimizer: Updating[Rate], has_aux: bool) -> Step[Rate]:
     """A step that takes the gradients of a loss and applies the optimizer at a rate."""
+    evaluated = loss_of(loss_fn, has_aux)
 
     def step(
-        params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: float
+        params: optax.Params, state: optax.OptState, extra: Tree, batch: Tree, rate: Rate
     ) -> Stepped:
-        def of(params: optax.Params) -> tuple[jax.Array, Tree]:
-            # Made anew at this level of tracing, variables of Flax' nnx may be changed in place.
-            own = jax.tree.map(lambda leaf: leaf, extra)
-            given = (params, batch) if extra is None else (params, own, batch)
-            found: Tree = _called(loss_fn, given)
-            loss, new = _pair(found) if has_aux or extra is not None else (found, None)
-            check_scalar(loss)
-            return loss, None if extra is None else new
-
-        (loss, new), gradients = jax.value_and_grad(of, has_aux=True)(params)
-        state = with_rates(state, rate, factors)
+        differentiated = jax.value_and_grad(evaluated, has_aux=True)
+        (loss, new), gradients = differentiated(params, extra, batch)
         updates, state = optimizer.update(
             rate, gradients, state, params, value=loss, grad=gradients
         )
@@ -136,7 +172,7 @@ def loss_step(
     return step
 
 
-def update_step(update: Update) -> Step:
+def update_step(update: Update) -> Step[float]:
     """A step that the caller has written."""
 
     def step(
@@ -249,3 +285,7 @@ def _on_device(leaf: Tree) -> Tree:
     if isinstance(leaf, _OnHost):
         return jax.device_put(leaf.values, leaf.sharding)
     return jnp.copy(leaf) if isinstance(leaf, jax.Array) else leaf
+
+
+def _from_host(leaf: Tree) -> Tree:
+    return _on_device(leaf) if isinstance(leaf, _OnHost) else leaf

@@ -65,7 +65,7 @@ def factors_at(found: TreePlan, count: jax.Array, counts: Counts) -> Factors:
         if len(set(groups)) == 1:
             own, moves = results[groups[0]], _active(values[groups[0]], results[groups[0]])
         else:
-            own = _along(leaf, numbers[groups])
+            own = along(leaf, numbers[groups])
             moves = _any_active(leaf, [values[group] for group in groups], own)
         factor.append(tuple(each for each in (own, common) if not _settled(each)))
         active.append(moves)
@@ -125,7 +125,7 @@ def _any_active(leaf: Leaf, values: Sequence[Value], numbers: jax.Array) -> Acti
     return moves.reshape([-1 if i == stack.axis else 1 for i in range(len(leaf.shape))])
 
 
-def _along(leaf: Leaf, numbers: jax.Array) -> jax.Array:
+def along(leaf: Leaf, numbers: jax.Array) -> jax.Array:
     """One number for each stacked layer, as an array that broadcasts against the leaf."""
     stack = leaf.stack
     assert stack is not None

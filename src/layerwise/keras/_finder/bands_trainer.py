@@ -1,0 +1,62 @@
+"""The finder's protocol for bands on Keras: a rate for each band, and the loss held out."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from layerwise.keras._finder.band_rates import SearchedBands
+from layerwise.keras._finder.restore import host_value
+from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
+from layerwise.keras._internals.data import for_training
+from layerwise.keras._internals.train_function import TrainFunction
+from layerwise.keras._internals.values import Tensor
+
+
+class BandsTrainer:
+    """Trains at a rate for each band; see ``layerwise.finder.RatesTrainer``.
+
+    Args:
+        trainer: What trains, and puts everything back.
+        searched: The bands, and where their rates are.
+        test: The test function of the model.
+    """
+
+    def __init__(self, trainer: KerasTrainer, searched: SearchedBands, test: TrainFunction) -> None:
+        self._trainer, self._searched, self._test = trainer, searched, test
+        self._start: dict[int, npt.NDArray[np.generic]] = {}
+
+    def snapshot(self) -> Snapshot:
+        """See ``layerwise.finder.RatesTrainer``."""
+        trained = self._trainer.model.trainable_variables
+        self._start = {id(v): host_value(v) for v in trained if id(v) in self._searched.band_of}
+        return self._trainer.snapshot()
+
+    def restore(self, state: Snapshot) -> None:
+        """See ``layerwise.finder.RatesTrainer``."""
+        self._trainer.restore(state)
+
+    def train(self, batch: Sequence[object], rates: Sequence[float]) -> float:
+        """See ``layerwise.finder.RatesTrainer``."""
+        base = max(rates)
+        factors = [rate / base if base else 0.0 for rate in rates]
+        self._searched.factors.on_host[:] = factors
+        return self._trainer.train(list(map(for_training, batch)), base, factors)
+
+    def score(
+        self, batches: Sequence[Sequence[object]], stretch: Sequence[float] | None = None
+    ) -> float:
+        """See ``layerwise.finder.RatesTrainer``."""
+
+        def moved(variable: keras.Variable, now: Tensor) -> Tensor:
+            band = self._searched.band_of.get(id(variable))
+            if stretch is None or band is None or stretch[band] == 1:
+                return now
+            start = ops.convert_to_tensor(self._start[id(variable)], variable.dtype)
+            further: Tensor = start + stretch[band] * (now - start)
+            return further
+
+        given = [for_training(one) for batch in batches for one in batch]
+        return self._trainer.score(self._test, given, None if stretch is None else moved)

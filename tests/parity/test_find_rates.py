@@ -1,0 +1,44 @@
+"""Equal weights, data and seeds give equal rules on all five backends."""
+
+from typing import Any
+
+import pytest
+
+from layerwise.finder import RatesFinding
+from tests._support.own_process import reported
+from tests._support.parity import searched
+
+
+@pytest.fixture(scope="module")
+def keras_findings() -> dict[str, dict[str, RatesFinding]]:
+    """What each Keras backend found, in a process of its own."""
+    found: dict[str, dict[str, Any]] = {
+        backend: reported("tests._scripts.parity_find_rates_keras", KERAS_BACKEND=backend)
+        for backend in ("jax", "tensorflow", "torch")
+    }
+    return {
+        backend: {name: RatesFinding.from_config(config) for name, config in each.items()}
+        for backend, each in found.items()
+    }
+
+
+@pytest.mark.parametrize("name", searched.OPTIMIZERS)
+def test_every_probe_and_the_rules(
+    name: str, keras_findings: dict[str, dict[str, RatesFinding]]
+) -> None:
+    found = {backend: each[name] for backend, each in keras_findings.items()}
+    found |= {"torch-native": searched.with_torch(name), "optax": searched.with_optax(name)}
+    reference = found.pop("jax")
+    assert len(reference.probes) >= 4
+    assert len(reference.bands) == 3
+    for backend, other in found.items():
+        rules = {key.replace(".", "/"): value for key, value in other.rules.items()}
+        assert rules == pytest.approx(reference.rules, rel=1e-6), backend
+        assert other.learning_rate == pytest.approx(reference.learning_rate, rel=1e-4), backend
+        # Sums of float32 in another order, through the updates of a probe.
+        assert other.untrained == pytest.approx(reference.untrained, rel=1e-5), backend
+        pairs = list(zip(other.probes, reference.probes, strict=True))
+        assert [p.tilt for p, _ in pairs] == [p.tilt for _, p in pairs], backend
+        assert [p.rate for p, _ in pairs] == pytest.approx([p.rate for _, p in pairs], rel=1e-4)
+        scores = [p.score for p, _ in pairs]
+        assert scores == pytest.approx([p.score for _, p in pairs], rel=1e-3), backend
