@@ -23,7 +23,18 @@ from layerwise.plots._finding import finding
 from layerwise.plots._heat_map import heat_map
 from layerwise.plots._history import history
 from layerwise.plots._plan import plan
+from layerwise.plots._rates import rates, rates_heat_map
 from layerwise.plots._schedule import schedule
 from layerwise.plots._style import save
 
-__all__ = ["compare", "finding", "heat_map", "history", "plan", "save", "schedule"]
+__all__ = [
+    "compare",
+    "finding",
+    "heat_map",
+    "history",
+    "plan",
+    "rates",
+    "rates_heat_map",
+    "save",
+    "schedule",
+]
