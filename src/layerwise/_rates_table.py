@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerwise._rates_words import HEADINGS, answer_text, bands_in_words, summary
+from layerwise._rates_shown import HEADINGS, answer_text, bands_in_words, summary
 from layerwise._text import printable
 from layerwise.finder import RatesFinding
 

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.collections import PatchCollection
 
 from layerwise import LayerwiseError, plots
-from layerwise._rates_words import tilt_text
+from layerwise._rates_shown import tilt_text
 from layerwise.finder import RatesProbe
 from layerwise.plots._rates import losses_by_place
 from tests._support.pictures import axes

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from layerwise._numbers import number_text
-from layerwise._rates_words import answer_text, rate_text, tilt_text
+from layerwise._rates_shown import answer_text, bars_from, rate_text, tilt_text
 from layerwise._text import name_text
 from layerwise.errors import LayerwiseError
 from layerwise.plots._style import (
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _NAME = 24  # characters of a band's name
 _ROW = 0.42  # inches, the height of a bar with its gap
-_FAR_APART = 10  # multipliers that differ more get a logarithmic scale
 _FEW = 4  # bars
 _CELL = 0.25  # decades of rate, the most that a cell is wide
 _MOST = 1.0  # a loss that is higher by more than this share has the last colour
@@ -75,7 +74,7 @@ def rates(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
     bands = finding.bands
     ax = axes(ax, height=min(max(1.9 + _ROW * len(bands), 2.6), 8.0))
     answered = finding.learning_rate is not None
-    left = _left([m for band in bands for m in (band.multiplier, band.low, band.high)])
+    left = bars_from(finding)
     places = np.arange(len(bands))
     if answered:
         values = np.array([band.multiplier for band in bands])
@@ -100,14 +99,6 @@ def rates(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
 
 def _no_answer(finding: "RatesFinding") -> str:
     return lines_of(f"No answer: {finding.reason}", width=60, most=5)
-
-
-def _left(multipliers: Sequence[float]) -> float:
-    """Where bars begin: at 0, or on a logarithmic scale below the lowest that is above 0."""
-    positive = [m for m in multipliers if m > 0]
-    if not positive or max(positive) < _FAR_APART * min(positive):
-        return 0.0
-    return float(min(positive) / 2)
 
 
 def _ranges(ax: Axes, finding: "RatesFinding", left: float) -> None:

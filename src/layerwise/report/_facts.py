@@ -8,6 +8,7 @@ import numpy as np
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
 from layerwise._series import Floats
 from layerwise.report._finder import finding_of
+from layerwise.report._rates_found import rates_finding_of
 from layerwise.report._run import VALIDATION, Run, as_floats
 
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
@@ -135,6 +136,9 @@ def _rate(run: Run) -> Fact:
     found = ""
     if finding is not None and finding.suggestion is not None:
         found = f"finder: {number_text(finding.suggestion, 3)}"
+    rates_finding = rates_finding_of(run)
+    if rates_finding is not None and rates_finding.learning_rate is not None:
+        found = f"found: {number_text(rates_finding.learning_rate, 3)}"
     return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
 
 

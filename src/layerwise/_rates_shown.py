@@ -1,4 +1,4 @@
-"""A finding of rates in words: the cells of its table, what a tilt is called, and the summary."""
+"""What tables, pictures and the report show of a finding of rates, as text and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -8,6 +8,7 @@ from layerwise._text import name_text
 from layerwise.finder import Band, RatesFinding
 
 _NAME = 60  # characters of a band's name
+_FAR_APART = 10  # multipliers that differ more are shown on a logarithmic scale
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,16 @@ def tilt_text(tilt: float) -> str:
     if tilt == 1:
         return "even"
     return f"{'later' if tilt < 1 else 'early'} layers faster ({number_text(tilt, 3)})"
+
+
+def bars_from(finding: RatesFinding) -> float:
+    """Where bars of multipliers begin: at 0, or above it, so that the scale is logarithmic."""
+    positive = [
+        m for band in finding.bands for m in (band.multiplier, band.low, band.high) if m > 0
+    ]
+    if not positive or max(positive) < _FAR_APART * min(positive):
+        return 0.0
+    return float(min(positive) / 2)
 
 
 def answer_text(finding: RatesFinding) -> str:
