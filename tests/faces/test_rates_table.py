@@ -6,8 +6,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from layerwise._rates_table import rates_text
 from layerwise._rates_shown import bands_in_words
+from layerwise._rates_table import rates_text
 from layerwise.finder import Band
 from tests._support.rates import FINDINGS, NO_ANSWER, found
 

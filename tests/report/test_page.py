@@ -18,7 +18,16 @@ from layerwise.report import write_report
 from tests._support.rates import FINDINGS
 from tests._support.runs import EVIL, STEPS, train
 
-SECTIONS = ["loss", "metrics", "finder", "base-rate", "groups", "layers", "ratios"]
+SECTIONS = [
+    "loss",
+    "metrics",
+    "finder",
+    "rates-found",
+    "base-rate",
+    "groups",
+    "layers",
+    "ratios",
+]
 
 
 class Reader(HTMLParser):
@@ -77,6 +86,7 @@ def test_everything_that_was_recorded_is_there(page):
         "picture-loss",
         "picture-metric-0",
         "picture-finder",
+        "picture-found-0",
         "picture-rate",
         "picture-groups-0",
         "picture-rates-0",

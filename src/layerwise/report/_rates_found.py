@@ -96,6 +96,7 @@ def _layout(finding: RatesFinding) -> dict[str, Any]:
             "tickformat": "~g",
         },
         "yaxis": {
+            "title": {"text": "band and its learning rate"},
             "type": "linear",
             "range": [len(finding.bands) - 0.5, -0.5],
             "showgrid": False,
