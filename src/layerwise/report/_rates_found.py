@@ -41,13 +41,15 @@ def rates_finding_of(run: Run) -> RatesFinding | None:
 def _picture(run: Run, finding: RatesFinding) -> Picture:
     bands = finding.bands if finding.learning_rate is not None else ()
     thin = (
-        "; a thin line is the range that is as good" if any(b.low < b.high for b in bands) else ""
+        "; the thin line under it is the range that is as good"
+        if any(b.low < b.high for b in bands)
+        else ""
     )
     return Picture(
         f"picture-found-{run.number}",
         run.name,
         f"{answer_text(finding)}: {_WORDS}{thin}.",
-        (_bars(run, finding),),
+        (_bars(run, finding), _ranges(run, finding)),
         _layout(finding),
         Table(HEADINGS, tuple(cells.texts for cells in bands_in_words(finding))),
         height=110 + 34 * len(finding.bands),
@@ -58,8 +60,6 @@ def _picture(run: Run, finding: RatesFinding) -> Picture:
 
 def _bars(run: Run, finding: RatesFinding) -> dict[str, Any]:
     bands = finding.bands if finding.learning_rate is not None else ()
-    start = bars_from(finding)
-    line = {"color": "@ink"}
     return {
         "type": "bar",
         "orientation": "h",
@@ -69,18 +69,29 @@ def _bars(run: Run, finding: RatesFinding) -> dict[str, Any]:
         "y": list(range(len(bands))),
         "width": 0.6,
         "marker": {"color": line_style(run.number)["color"]},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [band.high - band.multiplier for band in bands],
-            # A logarithmic axis has no 0: there the line goes to its end.
-            "arrayminus": [max(b.multiplier - max(b.low, start), 0.0) for b in bands],
-            "thickness": 1.4,
-            **line,
-        },
         "text": [f"{name_text(band.name, 80)}: rate {rate_text(finding, band)}" for band in bands],
         "textposition": "none",
         "hovertemplate": "%{text}, multiplier %{x:.3~g}<extra></extra>",
+    }
+
+
+def _ranges(run: Run, finding: RatesFinding) -> dict[str, Any]:
+    """A line under each bar; on a logarithmic axis, which has no 0, it goes to the axis' end."""
+    start = bars_from(finding)
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for place, band in enumerate(finding.bands if finding.learning_rate is not None else ()):
+        if band.low < band.high:
+            x += [max(band.low, start), band.high, None]
+            y += [place + 0.4, place + 0.4, None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "meta": {"run": run.number},
+        "x": x,
+        "y": y,
+        "line": {"color": "@ink", "width": 1.4},
+        "hoverinfo": "skip",
     }
 
 
@@ -94,9 +105,10 @@ def _layout(finding: RatesFinding) -> dict[str, Any]:
             "type": "log" if start else "linear",
             "range": ends,
             "tickformat": "~g",
+            **({"dtick": 1} if start else {}),
         },
         "yaxis": {
-            "title": {"text": "band and its learning rate"},
+            "title": {"text": "band, rate"},
             "type": "linear",
             "range": [len(finding.bands) - 0.5, -0.5],
             "showgrid": False,
