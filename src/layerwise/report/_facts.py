@@ -94,7 +94,8 @@ def _steps(run: Run) -> Fact:
     steps = run.steps
     epochs = as_floats(run.epoch.get("epoch", np.empty(0)))
     begun = as_floats(run.batch.get("epoch", np.empty(0)))
-    detail = counted(len(epochs), "epoch") if len(epochs) else ""
+    # What is measured later may have a row of its own.
+    detail = counted(len(np.unique(epochs)), "epoch") if len(epochs) else ""
     if not detail and np.isfinite(begun).any():
         detail = f"in epoch {whole_text(np.nanmax(begun) + 1)}"
     return Fact(whole_text(steps[-1] + 1) if len(steps) else NOTHING, detail)
