@@ -132,9 +132,11 @@ def test_data_that_does_not_fit_is_one_line(trainable):
     is_one_line(invoke(*SEARCH), "x (8, 5)", "takes (None, 4)")
 
 
-def test_weights_of_samples_are_refused(trainable):
-    np.savez("data.npz", x=np.zeros((8, 4)), y=np.zeros((8, 1)), sample_weight=np.ones(8))
-    is_one_line(invoke(*SEARCH), "data.npz", "no sample_weight")
+def test_weights_of_samples_reach_the_search(trainable, answers):
+    asked = answers(found())
+    np.savez("data.npz", x=np.zeros((8, 4)), y=np.zeros((8, 1)), sample_weight=np.arange(8.0))
+    invoke(*SEARCH)
+    np.testing.assert_array_equal(asked["sample_weight"], np.arange(8.0))
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(trainable):

@@ -72,11 +72,6 @@ def find(
     with errors_on_one_line():
         _check_options(context, rates is not None)
         arrays = _arrays(data)
-        if rates is not None and "sample_weight" in arrays:
-            raise FinderError(
-                f"{data.name} must have no sample_weight for --rates: held-out data is scored "
-                "without weights."
-            )
         loaded = keras_model(model, backend)
         search = {"batch_size": batch_size, "low": low, "high": high, "horizon": horizon}
         with _misfits(model, data, loaded, arrays):
@@ -97,21 +92,19 @@ def find(
 
 
 def _one_rate(
-    model: "keras.Model", arrays: Arrays, search: dict[str, Any], steps: int, method: str
+    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], steps: int, method: str
 ) -> LRFinding:
     from layerwise.keras import find_lr
 
-    weight = arrays.get("sample_weight")
-    more: dict[str, Any] = {"steps": steps, "method": method, "sample_weight": weight}
-    return find_lr(model, arrays["x"], arrays["y"], **search, **more)
+    return find_lr(model, **arrays, **search, steps=steps, method=method)
 
 
 def _rates(
-    model: "keras.Model", arrays: Arrays, search: dict[str, Any], budget: int | None
+    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], budget: int | None
 ) -> RatesFinding:
     from layerwise.keras import find_rates
 
-    return find_rates(model, arrays["x"], arrays["y"], budget=budget, **search)
+    return find_rates(model, **arrays, **search, budget=budget)
 
 
 def _check_options(context: typer.Context, rates: bool) -> None:
