@@ -8,6 +8,7 @@ from layerwise import cosine, warmup
 from layerwise.finder import QuadraticTrainer, search
 from layerwise.multipliers import Parameter, resolve
 from layerwise.recorder import Recorder
+from tests._support.rates import found as rates_found
 
 FILE = "record.jsonl"
 """What a recorder writes into its run's folder."""
@@ -29,6 +30,9 @@ def train(folder, rate=0.5, *, names=("body", "head"), metric="accuracy", steps=
     with Recorder(folder) as recorder:
         found = search(QuadraticTrainer(), range(200), method="sweep", progress=False)
         recorder.save_finding(found)
+        rates = rates_found(0.3, count=2)
+        bands = [replace(band, name=name) for band, name in zip(rates.bands, names, strict=True)]
+        recorder.save_finding(replace(rates, bands=tuple(bands)))
         recorder.save_plan(plan, STEPS)
         for step in range(steps):
             batch = random.integers(0, 400, 16)

@@ -8,10 +8,10 @@ import pytest
 
 from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
 from layerwise.demo._network import accuracy, in_batches, new_weights, with_backbone
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.recorder import History
 
-SETTINGS = Settings(seeds=2, steps=12, tries=1, sweep=40, pretraining=4)
+SETTINGS = Settings(seeds=2, steps=12, tries=1, sweep=40, pretraining=4, budget=120)
 HEAD = 2  # its kernel and bias, the last two weights
 
 
@@ -71,7 +71,18 @@ def test_the_rate_is_what_the_finder_suggests(comparison):
         [finding] = result.findings
         assert finding.updates <= 3 * 40
         assert len(finding.probes) > 1
-        assert result.rate == pytest.approx(finding.suggestion, rel=1e-12)
+        found = finding.suggestion if result.found is None else finding.learning_rate
+        assert result.rate == pytest.approx(found, rel=1e-12)
+
+
+def test_the_rates_of_all_layers_are_searched_in_one_way(comparison):
+    [result] = [result for result in comparison.results if result.found is not None]
+    assert result.way.name == "rates found"
+    assert result.findings == (comparison.found,)
+    assert result.rules == comparison.found.rules
+    assert len(comparison.found.bands) == 5
+    assert "12 updates" in comparison.found.training
+    assert max(probe.updates for probe in comparison.found.probes) < 40
 
 
 def test_every_way_has_a_run(comparison, runs):
@@ -80,7 +91,12 @@ def test_every_way_has_a_run(comparison, runs):
         history = History.load(run)
         assert history.batch["step"].tolist() == list(range(12))
         assert np.isfinite(history.batch["loss"]).all()
-        assert LRFinding.from_config(history.finding) == result.findings[0]
+        if result.found is None:
+            assert LRFinding.from_config(history.finding) == result.findings[0]
+        else:
+            assert RatesFinding.from_config(history.found_rates) == result.found
+        assert history.epoch["val_accuracy"][-1] == result.accuracies[0]
+        assert history.epoch["val_mean_accuracy"][-1] == result.mean
         curves = list(history.rates.values()) or [history.batch["rate"]]
         cosine = (1 + np.cos(np.pi * np.arange(12) / 12)) / 2
         assert np.max(curves, axis=0) == pytest.approx(result.rate * cosine, rel=1e-5)
@@ -88,14 +104,12 @@ def test_every_way_has_a_run(comparison, runs):
 
 
 def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
-    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 4 * (3 * 40 + 2 * 12)
+    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 5 * (3 * 40 + 2 * 12)
     assert {name for name, _ in told} == {"pretraining", *(way.name for way in WAYS)}
 
 
 def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
-    [layerwise] = [
-        result for result in comparison.results if result.way.written == "layer_decay(0.3)"
-    ]
+    [layerwise] = [result for result in comparison.results if result.way.name == "layer-wise rates"]
     rules = dict.fromkeys(
         (row.parameter.name.replace(".", "/").split("/")[-2], row.value)
         for row in comparison.plan.rows
@@ -148,7 +162,7 @@ def test_training_learns_and_the_accuracy_shows_it(framework, digits):
 @pytest.mark.skipif(len(BACKENDS) == 1, reason="compares frameworks; runs in the leg of JAX")
 def test_all_frameworks_have_the_same_network_and_training(digits):
     """The same layout, padding, rates and order of batches."""
-    [way] = [way for way in WAYS if way.written == "layer_decay(0.3)"]
+    [way] = [way for way in WAYS if way.name == "layer-wise rates"]
     start = new_weights(1)
     frameworks = [use_backend(backend) for backend in BACKENDS]
     first, *others = [framework.scores(start, digits.images) for framework in frameworks]

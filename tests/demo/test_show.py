@@ -8,11 +8,13 @@ from rich.console import Console
 from layerwise.demo import WAYS, Comparison, Result, Settings, progress, verdict, ways_table
 from layerwise.finder import LRFinding
 from layerwise.multipliers import Parameter, resolve
+from tests._support import rates
 
 MEASURED = {
     "single rate": (0.003, (0.90, 0.91, 0.92)),
     "frozen backbone": (0.01, (0.88, 0.93, 0.89)),
     "layer-wise rates": (0.03, (0.93, 0.94, 0.94)),
+    "rates found": (0.02, (0.91, 0.92, 0.92)),
     "from scratch": (0.001, (0.85, 0.80, 0.84)),
 }
 
@@ -29,9 +31,17 @@ def found(rate):
     )
 
 
+def found_rates(rate, tilt=0.3):
+    return rates.found(tilt, learning_rate=rate)
+
+
 def measured(numbers=MEASURED):
     results = tuple(
-        Result(way, findings=(found(numbers[way.name][0]),), accuracies=numbers[way.name][1])
+        Result(
+            way,
+            findings=((found if way.rules is not None else found_rates)(numbers[way.name][0]),),
+            accuracies=numbers[way.name][1],
+        )
         for way in WAYS
     )
     seeds = len(results[0].accuracies)
@@ -60,6 +70,7 @@ def test_the_table_has_what_was_measured():
         ("  single rate", "{}", "3e-3", "0.910 ± 0.010", ""),
         ("  frozen backbone", "{'backbone': 0}", "0.01", "0.900 ± 0.026", "1 of 3"),
         ("★ layer-wise rates", "layer_decay(0.3)", "0.03", "0.937 ± 0.006", "3 of 3"),
+        ("  rates found", "later layers faster (0.3)", "0.02", "0.917 ± 0.006", "2 of 3"),
         ("  from scratch", "{}", "1e-3", "0.830 ± 0.026", "0 of 3"),
     ]
 
@@ -80,12 +91,27 @@ def test_the_caption_says_how_it_was_measured():
     said = " ".join(text_of(ways_table(measured())).split())
     assert "accuracy on 997 images after 70 steps on jax" in said
     assert "over 3 draws" in said
+    assert "by a search of 1,500 updates in each of these" in said
+
+
+def test_of_several_searches_the_one_of_the_middle_tilt_counts():
+    [way] = [way for way in WAYS if way.rules is None]
+    findings = (found_rates(0.1, 3.0), found_rates(0.2, 0.0), found_rates(0.3, 1.0))
+    lost = rates.NO_ANSWER
+    result = Result(way, (*findings, lost), (0.9,))
+    assert result.found is findings[2]
+    assert result.rate == 0.3
+    assert result.suggestions == (0.1, 0.2, 0.3)
+    assert result.rules == findings[2].rules
+    nothing = Result(way, (lost,), ())
+    assert nothing.found is None
+    assert nothing.suggestions == ()
 
 
 def test_the_sentence_names_a_clear_winner():
     assert verdict(measured()) == (
-        "This time layer-wise rates came first with 0.937, ahead of single rate by 0.027, and "
-        "better in 3 of 3 draws; the lead is more than twice its standard error of 0.003."
+        "This time layer-wise rates came first with 0.937, ahead of rates found by 0.020, and "
+        "better in 3 of 3 draws; the lead is more than twice its standard error of 0.000."
     )
 
 

@@ -56,9 +56,12 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     assert done.stdout.endswith("runs/demo-jax/report.html\n")
     assert sorted(path.name for path in (tmp_path / "runs" / "demo-jax").iterdir()) == [
         "finder.png",
+        "found.png",
         "from-scratch",
         "frozen-backbone",
         "layer-wise-rates",
+        "probes.png",
+        "rates-found",
         "rates.png",
         "report.html",
         "single-rate",

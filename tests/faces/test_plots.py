@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -27,6 +28,7 @@ from layerwise.finder import LRFinding, QuadraticTrainer, search
 from layerwise.multipliers import Parameter, resolve
 from layerwise.recorder import History
 from tests._support.pictures import GROUNDS, axes, contrast
+from tests._support.rates import FINDINGS
 
 SCHEDULE = warmup(10) >> cosine(90)
 RNG = np.random.default_rng(4)
@@ -74,6 +76,8 @@ PICTURES = {
     "history": lambda ax: plots.history(run(), ax=ax),
     "history of a large loss": lambda ax: plots.history(run(size=500.0), ax=ax),
     "compare": lambda ax: plots.compare([run("a"), run("b", seed=1)], ax=ax),
+    **{f"rates, {name}": partial(plots.rates, found) for name, found in FINDINGS.items()},
+    **{f"probes, {name}": partial(plots.rates_heat_map, f) for name, f in FINDINGS.items()},
 }
 
 

@@ -74,7 +74,7 @@ def test_whatever_is_logged_spoils_nothing(rows):
 
 @fuzzed
 @given(
-    st.sampled_from(["finder.json", "plan.json", "schedule.json"]),
+    st.sampled_from(["finder.json", "plan.json", "schedule.json", "rates.json"]),
     json_values
     | st.dictionaries(
         st.sampled_from(

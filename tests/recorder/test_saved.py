@@ -7,10 +7,11 @@ import pytest
 
 from layerwise import cosine, cyclic, from_function, warmup
 from layerwise.errors import RecorderError
-from layerwise.finder import LRFinding, QuadraticTrainer, search
+from layerwise.finder import LRFinding, QuadraticTrainer, RatesFinding, search
 from layerwise.multipliers import Parameter, gradual_unfreezing, resolve
 from layerwise.recorder import History, Recorder, RecorderWarning
 from layerwise.schedules import Schedule
+from tests._support.rates import FINDINGS, found
 
 PARAMETERS = [
     Parameter("body/kernel", (8, 4)),
@@ -109,6 +110,20 @@ def test_a_finding(tmp_path):
     assert len(finding.rates) > 5
     history = saved(tmp_path, lambda recorder: recorder.save_finding(finding))
     assert LRFinding.from_config(history.finding) == finding
+    assert history.found_rates is None
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_a_finding_of_rates_stands_beside_a_finding_of_one(tmp_path, name):
+    finding = search(QuadraticTrainer(), range(1000), steps=40, method="sweep")
+
+    def save(recorder):
+        recorder.save_finding(finding)
+        recorder.save_finding(FINDINGS[name])
+
+    history = saved(tmp_path, save)
+    assert RatesFinding.from_config(history.found_rates) == FINDINGS[name]
+    assert LRFinding.from_config(history.finding) == finding
 
 
 @pytest.mark.parametrize("steps", [-1, 2.5])
@@ -147,11 +162,12 @@ DAMAGED = [
     '{"layerwise": "plan", "version": 2, "table": {"parameter": []}}',
     '{"layerwise": "finding", "version": 1, "rates": 7}',
     '{"layerwise": "schedule", "version": 1, "text": 5}',
+    '{"layerwise": "rates", "version": 1, "bands": [[]]}',
 ]
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-@pytest.mark.parametrize("name", ["finder.json", "plan.json", "schedule.json"])
+@pytest.mark.parametrize("name", ["finder.json", "plan.json", "schedule.json", "rates.json"])
 def test_what_was_spoiled_is_left_out(tmp_path, name, text):
     with Recorder(tmp_path) as recorder:
         recorder.log(step=0, loss=1.0)
@@ -181,8 +197,9 @@ def test_one_wrong_value_is_enough(tmp_path):
         recorder.save_finding(finding)
         recorder.save_plan(plan)
         recorder.save_schedule(cosine(20))
+        recorder.save_finding(found(0.3))
     tried = 0
-    for name in ("finder.json", "plan.json", "schedule.json"):
+    for name in ("finder.json", "plan.json", "schedule.json", "rates.json"):
         data = json.loads((tmp_path / name).read_text())
         places = [(key,) for key in data if key not in ("stopped", "updates", "config")]
         places += [(key, 0) for key, value in data.items() if isinstance(value, list) and value]

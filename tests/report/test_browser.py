@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-PICTURES = {"one": 7, "two": 11}
+PICTURES = {"one": 8, "two": 13}
 DESK, PHONE = (1280, 900), (390, 844)
 LOCAL = ("file:", "data:", "blob:", "about:", "chrome:")
 
@@ -78,7 +78,8 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(browser, pages, nam
     show(browser, pages[name], size, scheme)
     counts = browser.execute_script(
         "return [...document.querySelectorAll('.chart')].map((chart) => "
-        "chart.querySelectorAll('.main-svg .scatterlayer .trace, .main-svg .hm image').length)"
+        "chart.querySelectorAll('.main-svg .scatterlayer .trace, .main-svg .barlayer .trace, "
+        ".main-svg .hm image').length)"
     )
     assert len(counts) == PICTURES[name]
     assert 0 not in counts
@@ -245,7 +246,8 @@ def test_odd_names_and_numbers_are_drawn(browser, odd, size):
     show(browser, odd, size)
     counts = browser.execute_script(
         "return [...document.querySelectorAll('.chart')].map((chart) => "
-        "chart.querySelectorAll('.main-svg .scatterlayer .trace, .main-svg .hm image').length)"
+        "chart.querySelectorAll('.main-svg .scatterlayer .trace, .main-svg .barlayer .trace, "
+        ".main-svg .hm image').length)"
     )
     assert len(counts) == 1 + 24 + 2 + 2
     assert 0 not in counts

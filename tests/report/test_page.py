@@ -15,9 +15,19 @@ from plotly.offline import get_plotlyjs
 from layerwise.errors import RecorderError
 from layerwise.recorder import History, Recorder
 from layerwise.report import write_report
+from tests._support.rates import FINDINGS
 from tests._support.runs import EVIL, STEPS, train
 
-SECTIONS = ["loss", "metrics", "finder", "base-rate", "groups", "layers", "ratios"]
+SECTIONS = [
+    "loss",
+    "metrics",
+    "finder",
+    "rates-found",
+    "base-rate",
+    "groups",
+    "layers",
+    "ratios",
+]
 
 
 class Reader(HTMLParser):
@@ -76,6 +86,7 @@ def test_everything_that_was_recorded_is_there(page):
         "picture-loss",
         "picture-metric-0",
         "picture-finder",
+        "picture-found-0",
         "picture-rate",
         "picture-groups-0",
         "picture-rates-0",
@@ -268,6 +279,47 @@ def test_a_finding_that_can_not_be_read_is_said(tmp_path):
     page = read(write_report(history, tmp_path / "old.html"))
     assert any("The finding of the run old can't be read" in t for t in page.texts["p"])
     assert drawn(page) == {"picture-loss"}
+
+
+def with_rates(finding, name="found"):
+    return History({"step": [0], "loss": [1.0]}, name=name, found_rates=finding.to_config())
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_rates_that_were_found_are_bars_with_their_reason(tmp_path, name):
+    finding = FINDINGS[name]
+    page = read(write_report(with_rates(finding), tmp_path / "found.html"))
+    [figure] = [figure for figure in figures(page) if figure["id"] == "picture-found-0"]
+    bars, lines = figure["data"]
+    answered = finding.learning_rate is not None
+    assert bars["x"] == [band.multiplier for band in finding.bands] * answered
+    axis = figure["layout"]["xaxis"]
+    start = 10 ** axis["range"][0] if axis["type"] == "log" else 0.0
+    ranges = [(max(b.low, start), b.high) for b in finding.bands if b.low < b.high] * answered
+    np.testing.assert_allclose(lines["x"][0::3], [low for low, _ in ranges])
+    assert lines["x"][1::3] == [high for _, high in ranges]
+    if axis["type"] == "log":
+        assert start < min(m for band in finding.bands for m in (band.multiplier, band.high) if m)
+    else:
+        assert axis["range"][0] == 0
+    assert len(figure["layout"]["yaxis"]["ticktext"]) == len(finding.bands)
+    assert finding.reason in " ".join(page.texts["li"])
+    cells = page.texts["td"]
+    assert all(any(band.name in cell for cell in cells) for band in finding.bands)
+    assert any("found: 0.01" in cell for cell in cells) == answered
+    go.Figure({"data": [bars | {"marker": None}], "layout": figure["layout"]})
+
+
+def test_each_run_has_its_own_bars(tmp_path):
+    runs = [with_rates(FINDINGS["one rate"], "one"), with_rates(FINDINGS["head alone"], "two")]
+    page = read(write_report([*runs, History({"step": [0], "loss": [1.0]})], tmp_path / "r.html"))
+    assert {i for i in drawn(page) if "found" in i} == {"picture-found-0", "picture-found-1"}
+
+
+def test_rates_that_can_not_be_read_are_said(tmp_path):
+    history = History({"step": [0], "loss": [1.0]}, name="old", found_rates={"layerwise": "older"})
+    page = read(write_report(history, tmp_path / "old.html"))
+    assert any("The finding of the run old can't be read" in t for t in page.texts["p"])
 
 
 def test_a_hundred_layers_and_a_hundred_thousand_steps_stay_small(tmp_path):

@@ -39,6 +39,6 @@ def layerwise(
 
 app.command(epilog="Example: layerwise demo --backend torch --seeds 5 --json results.json")(demo)
 app.command(epilog="Example: layerwise explain model.keras rules.json --steps 0,1000")(explain)
-app.command(epilog="Example: layerwise find model.keras data.npz -o curve.png")(find)
+app.command(epilog="Example: layerwise find model.keras data.npz --rates rules.json")(find)
 app.command(epilog="Example: layerwise plot-schedule schedule.json -o schedule.png")(plot_schedule)
 app.command(epilog="Example: layerwise report runs/single runs/layerwise -o report.html")(report)

@@ -61,12 +61,12 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Fine-tune with few labels in four ways, and compare them.
+    """Fine-tune with few labels in five ways, and compare them.
 
     A small network learns MNIST, gets a new head, and is fine-tuned on the UCI digits with ten
     labelled images of each class: with a single rate, with a frozen backbone, with layer-wise
-    rates, and from scratch. The finder suggests the base rate of each way. Records, pictures and
-    a report go into a run folder.
+    rates, with rates that are found, and from scratch. The finder suggests the base rate of each
+    way. Records, pictures and a report go into a run folder.
     """
     from rich.console import Console
 
@@ -103,6 +103,12 @@ def demo(
         ):
             file.write(f"{text}\n".encode())
     console = Console()
-    for part in (measured.plan, finding_text(measured), ways_table(measured), verdict(measured)):
+    for part in (
+        measured.plan,
+        finding_text(measured),
+        measured.found,
+        ways_table(measured),
+        verdict(measured),
+    ):
         console.print(part, "", sep="\n", highlight=False)
     say(f"Records and pictures: {folder}\nReport: {report}")

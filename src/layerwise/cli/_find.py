@@ -1,29 +1,34 @@
-"""``layerwise find``: a base rate for a saved model on saved data."""
+"""``layerwise find``: a base rate for a saved model on saved data, or a rate for every band."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import typer
 
+from layerwise._files import written_whole
 from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
-from layerwise.cli._files import input_argument, picture_option, read_json
+from layerwise.cli._files import STDIO, input_argument, picture_option, read_json, writable
 from layerwise.cli._models import KerasBackend, keras_model
 from layerwise.cli._plot_schedule import schedule_in
 from layerwise.errors import FinderError, LayerwiseError
+from layerwise.finder import LRFinding, RatesFinding
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    import numpy.typing as npt
+
+Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
     from layerwise.finder import Course
 
 
 def find(
+    context: typer.Context,
     model: Annotated[Path, input_argument("A compiled .keras model.")],
     data: Annotated[
         Path,
@@ -45,12 +50,26 @@ def find(
             "the model's optimizer says.",
         ),
     ] = None,
+    rates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            callback=writable,
+            help="Find a rate for every band of layers, and write the rules into this JSON file.",
+        ),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --rates: the most updates that the search may take."),
+    ] = None,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="probe; or sweep, for the curve alone.")
     ] = "probe",
     backend: KerasBackend = None,
     output: Annotated[
-        Path | None, picture_option("Draw the curve into this file, .png, .svg or .pdf.")
+        Path | None,
+        picture_option("Draw the curve, or the bands, into this file, .png, .svg or .pdf."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = (
         False
@@ -58,33 +77,28 @@ def find(
 ) -> None:
     """Find a learning rate for a compiled Keras model, which stays as it is.
 
-    The exit status is 1 if no rate can honestly be suggested.
+    With --rates, find one for every band of its layers. The exit status is 1 if no rate can
+    honestly be suggested.
     """
     with errors_on_one_line():
+        _check_options(context, rates is not None)
         arrays, course = _arrays(data), _course(schedule)
         loaded = keras_model(model, backend)
-        from layerwise.keras import find_lr
-
+        search = {"batch_size": batch_size, "low": low, "high": high, "horizon": horizon, "schedule": course}
         with _misfits(model, data, loaded, arrays):
-            found = find_lr(
-                loaded,
-                arrays["x"],
-                arrays["y"],
-                sample_weight=arrays.get("sample_weight"),
-                batch_size=batch_size,
-                low=low,
-                high=high,
-                steps=steps,
-                horizon=horizon,
-                schedule=course,
-                method=cast("Literal['probe', 'sweep']", method),  # find_lr checks it
-            )
+            if rates is None:
+                found: LRFinding | RatesFinding = _one_rate(loaded, arrays, search, steps, method)
+            else:
+                found = _rates(loaded, arrays, search, budget)
         if output is not None:
             from layerwise.plots import save
 
             save(output, found.plot)
-    say(json.dumps(found.to_config(), allow_nan=False) if as_json else found)
-    if found.suggestion is None:
+        if rates is not None and _answer(found) is not None:
+            _write_rules(rates, found)
+    # Where the rules are on stdout, they are alone there.
+    say(json.dumps(found.to_config(), allow_nan=False) if as_json else found, err=rates == STDIO)
+    if _answer(found) is None:
         raise typer.Exit(1)
 
 
@@ -95,10 +109,51 @@ def _course(given: str | None) -> "Course | None":
     return schedule_in(read_json(Path(given)))
 
 
+def _one_rate(
+    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], steps: int, method: str
+) -> LRFinding:
+    from layerwise.keras import find_lr
+
+    return find_lr(model, **arrays, **search, steps=steps, method=method)
+
+
+def _rates(
+    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], budget: int | None
+) -> RatesFinding:
+    from layerwise.keras import find_rates
+
+    return find_rates(model, **arrays, **search, budget=budget)
+
+
+def _check_options(context: typer.Context, rates: bool) -> None:
+    """Refuse options of the other search, which would do nothing."""
+    others = {"steps": "--budget", "method": "--horizon"} if rates else {"budget": "--steps"}
+    for name, instead in others.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise FinderError(
+                f"--{name} must {'not ' if rates else ''}stand with --rates: "
+                f"{'a search for rates' if rates else 'a search for one rate'} takes {instead}."
+            )
+
+
+def _answer(found: LRFinding | RatesFinding) -> float | None:
+    return found.suggestion if isinstance(found, LRFinding) else found.learning_rate
+
+
+def _write_rules(path: Path, found: LRFinding | RatesFinding) -> None:
+    """Write the rules as ``explain`` and training take them; the base rate stands in the table."""
+    assert isinstance(found, RatesFinding)
+    text = json.dumps(dict(found.rules), indent=2, ensure_ascii=False, allow_nan=False)
+    if path == STDIO:
+        typer.echo(text)
+        return
+    with written_whole(path, "The rules", LayerwiseError) as file:
+        file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
 @contextmanager
-def _misfits(
-    model: Path, data: Path, loaded: "keras.Model", arrays: "dict[str, npt.NDArray[np.generic]]"
-) -> Iterator[None]:
+def _misfits(model: Path, data: Path, loaded: "keras.Model", arrays: Arrays) -> Iterator[None]:
     """Say in one sentence that the arrays don't fit the model, whatever its backend raises."""
     try:
         yield
@@ -126,9 +181,7 @@ def _said(error: Exception) -> str:
     return said[0].removesuffix(".") + "." if said else f"{type(error).__name__}."
 
 
-def _arrays(path: Path) -> "dict[str, npt.NDArray[np.generic]]":
-    import numpy as np
-
+def _arrays(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -1,4 +1,4 @@
-"""The main job on real data: four ways to fine-tune a network on few labels, side by side."""
+"""The main job on real data: five ways to fine-tune a network on few labels, side by side."""
 
 from layerwise.demo._backend import Backend, use_backend
 from layerwise.demo._compare import Comparison, Result, Settings, compare

@@ -1,4 +1,4 @@
-"""Trains every way in several draws, at the base rate that the finder suggests for it."""
+"""Trains every way in several draws, at the rates that the finder suggests for it."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +18,8 @@ from layerwise.demo._network import (
 )
 from layerwise.demo._ways import LAYERWISE, WAYS, Way
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding
-from layerwise.multipliers import Plan
+from layerwise.finder import LRFinding, RatesFinding
+from layerwise.multipliers import Plan, Rules
 from layerwise.recorder import Recorder
 
 FEW = 10  # labelled images of each class
@@ -39,6 +39,7 @@ class Settings:
         tries: In how many draws the finder is asked at most.
         sweep: Optimizer updates of the finder's sweep; its probes take up to twice as many.
         pretraining: Optimizer updates of the pretraining.
+        budget: Optimizer updates of a search for the rates of all layers, at most.
     """
 
     seeds: int = 8
@@ -46,6 +47,7 @@ class Settings:
     tries: int = 3
     sweep: int = 100
     pretraining: int = 1500
+    budget: int = 1500
 
     @property
     def tried(self) -> int:
@@ -55,13 +57,12 @@ class Settings:
     @property
     def updates(self) -> int:
         """Optimizer updates in all, at most."""
-        finding = self.tried * self.searched
-        return self.pretraining + len(WAYS) * (finding + self.seeds * self.steps)
+        finding = self.tried * sum(map(self.searched, WAYS))
+        return self.pretraining + finding + len(WAYS) * self.seeds * self.steps
 
-    @property
-    def searched(self) -> int:
-        """Optimizer updates of one search, at most."""
-        return 3 * self.sweep
+    def searched(self, way: Way) -> int:
+        """Optimizer updates of one search for a way, at most."""
+        return self.budget if way.rules is None else 3 * self.sweep
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,41 @@ class Result:
 
     Attributes:
         way: The way.
-        findings: What the finder found in each draw in which it was asked.
+        findings: What the finder found in each draw in which it was asked; what ``find_rates``
+            found if the way has no rules of its own.
         accuracies: The test accuracy in each draw, after training on all of the few labels.
     """
 
     way: Way
-    findings: tuple[LRFinding, ...]
+    findings: tuple[LRFinding | RatesFinding, ...]
     accuracies: tuple[float, ...]
 
     @property
     def suggestions(self) -> tuple[float, ...]:
         """The rates that the finder suggested."""
-        return tuple(f.suggestion for f in self.findings if f.suggestion is not None)
+        found = (
+            f.suggestion if isinstance(f, LRFinding) else f.learning_rate for f in self.findings
+        )
+        return tuple(rate for rate in found if rate is not None)
+
+    @property
+    def found(self) -> RatesFinding | None:
+        """What was found for all layers, of several findings that of the middle tilt."""
+        known = [f for f in self.findings if isinstance(f, RatesFinding) and f.learning_rate]
+        known.sort(key=lambda finding: (finding.tilt, finding.learning_rate))
+        return known[len(known) // 2] if known else None
+
+    @property
+    def rules(self) -> Rules:
+        """Which weights learn how fast."""
+        found = self.found
+        return (self.way.rules or {}) if found is None else found.rules
 
     @property
     def rate(self) -> float:
-        """The base rate: the geometric mean of the suggestions."""
+        """The base rate: the geometric mean of the suggestions, or that of the middle finding."""
+        if self.found is not None and self.found.learning_rate is not None:
+            return self.found.learning_rate
         return float(np.exp(np.mean(np.log(self.suggestions))))
 
     @property
@@ -118,6 +138,12 @@ class Comparison:
     plan: Plan
 
     @property
+    def found(self) -> RatesFinding:
+        """What the search for the rates of all layers found."""
+        [found] = [result.found for result in self.results if result.found is not None]
+        return found
+
+    @property
     def ranking(self) -> tuple[Result, ...]:
         """The results, best mean accuracy first."""
         return tuple(sorted(self.results, key=lambda result: -result.mean))
@@ -127,7 +153,7 @@ class Comparison:
         ways = [
             {
                 "way": result.way.name,
-                "rules": result.way.written,
+                "rules": repr(dict(result.found.rules) if result.found else result.rules),
                 "pretrained": result.way.pretrained,
                 "suggestions": list(result.suggestions),
                 "rate": result.rate,
@@ -176,8 +202,8 @@ def compare(
         framework: What to train with.
         settings: How much to train.
         advance: Called with what is being trained, and how many more updates are done.
-        runs: A folder for a run of each way: the record of its first draw, with the finding and
-            the plan.
+        runs: A folder for a run of each way: the record of its first draw, with the finding, the
+            plan, and the accuracy in this draw and in the mean of all.
 
     Returns:
         The results. The test has no image on which a rate was searched or a network trained.
@@ -195,7 +221,7 @@ def compare(
         for way in WAYS
     )
     [rate] = [result.rate for result in results if result.way is LAYERWISE]
-    plan = framework.plan(LAYERWISE.rules, rate, settings.steps)
+    plan = framework.plan(LAYERWISE.rules or {}, rate, settings.steps)
     return Comparison(framework.name, settings, len(test), results, plan)
 
 
@@ -223,15 +249,21 @@ def _measured(
     runs: Path | None,
 ) -> Result:
     advance(way.name, 0)
-    trainer = framework.trainer(way.rules, settings.steps)
-    findings = []
+    trainer = None if way.rules is None else framework.trainer(way.rules, settings.steps)
+    findings: list[LRFinding | RatesFinding] = []
     for draw in draws[: settings.tried]:
-        seen = draw.seen(draw.kept, settings.sweep)
-        findings.append(trainer.find(draw.start(way), seen, draw.held_out, settings.sweep))
-        advance(way.name, settings.searched)
-    if all(finding.suggestion is None for finding in findings):
-        raise FinderError(f"The finder suggests no rate for {way.name}. {findings[0].reason}")
+        start = draw.start(way)
+        if trainer is None:
+            few, steps, budget = draw.few, settings.steps, settings.budget
+            findings.append(framework.find_rates(start, few, steps, budget))
+        else:
+            seen = draw.seen(draw.kept, settings.sweep)
+            findings.append(trainer.find(start, seen, draw.held_out, settings.sweep))
+        advance(way.name, settings.searched(way))
     found = Result(way, tuple(findings), ())
+    if not found.suggestions:
+        raise FinderError(f"The finder suggests no rate for {way.name}. {findings[0].reason}")
+    trainer = trainer or framework.trainer(found.rules, settings.steps)
     run = None if runs is None else runs / way.folder
     accuracies = []
     for draw in draws:
@@ -240,8 +272,11 @@ def _measured(
         weights = trainer.train(draw.start(way), found.rate, seen, kept_in)
         accuracies.append(accuracy(framework, weights, test))
         advance(way.name, settings.steps)
+    measured = replace(found, accuracies=tuple(accuracies))
     if run is not None:
         with Recorder(run) as recorder:
-            recorder.save_finding(findings[0])
-            recorder.save_plan(framework.plan(way.rules, found.rate, settings.steps))
-    return replace(found, accuracies=tuple(accuracies))
+            reached = {"val_accuracy": accuracies[0], "val_mean_accuracy": measured.mean}
+            recorder.log_epoch(0, step=settings.steps, metrics=reached)
+            recorder.save_finding(found.found or findings[0])
+            recorder.save_plan(framework.plan(found.rules, found.rate, settings.steps))
+    return measured

@@ -25,15 +25,18 @@ def new_folder(parent: Path, name: str) -> Path:
 
 
 def save_pictures(comparison: Comparison, folder: Path) -> None:
-    """Draw the finder's curve and the rates of the layers, both of the layer-wise way.
+    """Draw the finder's curve and the rates of the layer-wise way, and the rates that were found.
 
     Args:
         comparison: The results.
-        folder: Where to write ``finder.png`` and ``rates.png``.
+        folder: Where to write ``finder.png``, ``rates.png``, ``found.png`` and ``probes.png``.
     """
     from layerwise import plots
 
     [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
     steps = comparison.settings.steps
-    plots.save(folder / "finder.png", lambda ax: plots.finding(layerwise.findings[0], ax=ax))
+    plots.save(folder / "finder.png", layerwise.findings[0].plot)
     plots.save(folder / "rates.png", lambda ax: plots.heat_map(comparison.plan, steps, ax=ax))
+    found = comparison.found
+    plots.save(folder / "found.png", found.plot)
+    plots.save(folder / "probes.png", found.heat_map)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerwise.demo._digits import CLASSES, SIDE, Digits
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan, Rules
 
 BATCH = 20
@@ -108,6 +108,16 @@ class Framework(Protocol):
 
     def trainer(self, rules: Rules, steps: int) -> Trainer:
         """Make a trainer: Adam under these rules, and a cosine to zero over the steps."""
+
+    def find_rates(self, start: Weights, few: Digits, steps: int, budget: int) -> RatesFinding:
+        """Find a rate for every layer, by the framework's ``find_rates``.
+
+        Args:
+            start: The weights to start from.
+            few: The labelled digits; a part of them is held out, in several divisions.
+            steps: How many updates the training will have.
+            budget: How many updates the search may take.
+        """
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits that the network with these weights gives for images, shape ``(n, 10)``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerwise._numbers import counted, number_text
+from layerwise._rates_shown import tilt_text
 from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
 from layerwise.demo._ways import LAYERWISE, SINGLE
 
@@ -60,7 +61,9 @@ def ways_table(comparison: Comparison) -> "Table":
             f"accuracy on {comparison.tested:,} images after {counted(settings.steps, 'step')} on "
             f"{comparison.backend}: mean ± standard deviation over "
             f"{counted(settings.seeds, 'draw')}; base rate: what the finder suggests from the "
-            f"few labels in {counted(settings.tried, 'draw')}, geometric mean"
+            f"few labels in {counted(settings.tried, 'draw')}, geometric mean; rates found: by a "
+            f"search of {counted(settings.budget, 'update')} in each of these, the one of the "
+            "middle tilt"
         ),
         show_edge=False,
         pad_edge=False,
@@ -76,7 +79,7 @@ def ways_table(comparison: Comparison) -> "Table":
     for result in comparison.results:
         shown.add_row(
             f"{'★' if result is best else ' '} {result.way.name}",
-            result.way.written,
+            repr(result.rules) if result.found is None else tilt_text(result.found.tilt),
             number_text(result.rate, 2),
             _accuracy(result),
             "" if result is single else f"{_wins(result, single)} of {settings.seeds}",

@@ -11,12 +11,12 @@ class Way:
 
     Attributes:
         name: Its name in the table.
-        rules: Which weights learn how fast.
+        rules: Which weights learn how fast; None if that is searched, too.
         pretrained: Whether it starts from the pretrained backbone.
     """
 
     name: str
-    rules: Rules
+    rules: Rules | None
     pretrained: bool = True
 
     @property
@@ -24,15 +24,11 @@ class Way:
         """The name of the folder of its run."""
         return self.name.replace(" ", "-")
 
-    @property
-    def written(self) -> str:
-        """The rules as code."""
-        return repr(self.rules)
-
 
 SINGLE = Way("single rate", {})
 FROZEN = Way("frozen backbone", {"backbone": 0})
 LAYERWISE = Way("layer-wise rates", layer_decay(0.3))
+FOUND = Way("rates found", None)
 SCRATCH = Way("from scratch", {}, pretrained=False)
 
-WAYS = (SINGLE, FROZEN, LAYERWISE, SCRATCH)
+WAYS = (SINGLE, FROZEN, LAYERWISE, FOUND, SCRATCH)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from layerwise.demo._digits import SIDE, Digits
 from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights
-from layerwise.finder import LRFinding
-from layerwise.keras import LRMultiplier, Recorder, explain, find_lr
+from layerwise.finder import LRFinding, RatesFinding
+from layerwise.keras import LRMultiplier, Recorder, explain, find_lr, find_rates
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
 
@@ -88,6 +88,10 @@ class WithKeras:
     def __init__(self) -> None:
         self.name: str = keras.backend.backend()
         self._scorer = network()  # one for all weights, so that each size of data compiles once
+        self._searched = network()
+        self._searched.compile(
+            keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
 
     def trainer(self, rules: Rules, steps: int) -> KerasTrainer:
         """See ``Framework``."""
@@ -97,6 +101,19 @@ class WithKeras:
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         new = tuple(keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables)
         return KerasTrainer(model, steps, new)
+
+    def find_rates(self, start: Weights, few: Digits, steps: int, budget: int) -> RatesFinding:
+        """See ``Framework``."""
+        self._searched.set_weights(start)
+        return find_rates(
+            self._searched,
+            few.images,
+            few.labels,
+            batch_size=BATCH,
+            budget=budget,
+            horizon=steps,
+            progress=False,
+        )
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""

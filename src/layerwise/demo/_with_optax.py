@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from layerwise.demo._digits import Digits
 from layerwise.demo._network import BACKBONE, BATCH, HEAD, Layer, Weights, batches_of, new_weights
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan, Rules
-from layerwise.optax import explain, find_lr, with_multipliers
+from layerwise.optax import explain, find_lr, find_rates, with_multipliers
 from layerwise.recorder import Recorder
 from layerwise.schedules import Schedule, cosine
 
@@ -144,6 +144,19 @@ class WithOptax:
             return params, losses
 
         return OptaxTrainer(run, rules, steps)
+
+    def find_rates(self, start: Weights, few: Digits, steps: int, budget: int) -> RatesFinding:
+        """See ``Framework``."""
+        return find_rates(
+            loss_of,
+            params_of(start),
+            batches_of(few),
+            lambda rate: optax.adam(rate, eps=EPSILON),
+            layers=LEVELS,
+            budget=budget,
+            horizon=steps,
+            progress=False,
+        )
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""

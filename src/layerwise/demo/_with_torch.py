@@ -12,10 +12,10 @@ from torch import nn
 
 from layerwise.demo._digits import Digits
 from layerwise.demo._network import BACKBONE, HEAD, Layer, Weights, batches_of, new_weights
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan, Rules
 from layerwise.schedules import cosine
-from layerwise.torch import Recorder, ScheduleLR, explain, find_lr, param_groups
+from layerwise.torch import Recorder, ScheduleLR, explain, find_lr, find_rates, param_groups
 
 EPSILON = 1e-7  # as in Keras
 
@@ -107,6 +107,19 @@ class WithTorch:
     def trainer(self, rules: Rules, steps: int) -> TorchTrainer:
         """See ``Framework``."""
         return TorchTrainer(rules, steps)
+
+    def find_rates(self, start: Weights, few: Digits, steps: int, budget: int) -> RatesFinding:
+        """See ``Framework``."""
+        model = network(start)
+        return find_rates(
+            model,
+            torch.optim.Adam(model.parameters(), eps=EPSILON),
+            nn.functional.cross_entropy,
+            _batches(few),
+            budget=budget,
+            horizon=steps,
+            progress=False,
+        )
 
     def scores(self, weights: Weights, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Framework``."""

@@ -23,8 +23,20 @@ from layerwise.plots._finding import finding
 from layerwise.plots._heat_map import heat_map
 from layerwise.plots._history import history
 from layerwise.plots._plan import plan
+from layerwise.plots._rates import rates, rates_heat_map
 from layerwise.plots._schedule import schedule
 from layerwise.plots._style import save
 from layerwise.plots._width_check import width_check
 
-__all__ = ["compare", "finding", "heat_map", "history", "plan", "save", "schedule", "width_check"]
+__all__ = [
+    "compare",
+    "finding",
+    "heat_map",
+    "history",
+    "plan",
+    "rates",
+    "rates_heat_map",
+    "save",
+    "schedule",
+    "width_check",
+]

@@ -1,6 +1,6 @@
 """What a search for a learning rate found."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ from layerwise.plots._style import (
     BLUE,
     GREEN,
     GREY,
-    PLAIN,
     PURPLE,
     VERMILLION,
     axes,
@@ -19,6 +18,7 @@ from layerwise.plots._style import (
     inks,
     legend,
     lines_of,
+    note_above,
 )
 from layerwise.plots._ticks import number_axis
 
@@ -80,7 +80,7 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
     dress(ax, "Loss over the learning rate", "learning rate", "loss")
     ax.set_xscale("log")
     if finding.suggestion is None:
-        _above(ax, lines_of(f"No suggestion: {finding.reason}", width=72), 0.0, "left")
+        note_above(ax, lines_of(f"No suggestion: {finding.reason}", width=72), 0.0, "left")
     else:
         _mark(ax, finding.suggestion, loss_at(rates, smoothed, finding.suggestion))
     scores = [probe.score for probe in finding.probes]
@@ -141,22 +141,6 @@ def _mark(ax: Axes, rate: float, loss: float) -> None:
     low, high = ax.get_xlim()
     place = (np.log(rate) - np.log(low)) / (np.log(high) - np.log(low))
     align = "left" if place < 0.15 else "right" if place > 0.85 else "center"
-    _above(ax, f"suggestion {number_text(rate, 3)}", place, align, fontsize=11, fontweight="bold")
-
-
-def _above(ax: Axes, text: str, x: float, align: str, **look: Any) -> None:
-    """Put a note between the axes and their title, which moves up."""
-    ax.annotate(
-        text,
-        (x, 1),
-        (0, 4),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha=align,
-        va="bottom",
-        color=VERMILLION,
-        **{"fontsize": 9.5, **PLAIN, **look},
-    )
-    ax.set_title(
-        ax.get_title(loc="left"), loc="left", pad=13 + 13 * len(text.splitlines()), **PLAIN
+    note_above(
+        ax, f"suggestion {number_text(rate, 3)}", place, align, fontsize=11, fontweight="bold"
     )

@@ -213,6 +213,24 @@ def legend(ax: Axes, handles: Sequence["Artist"], labels: Sequence[str], most: i
         text.set(**PLAIN)
 
 
+def note_above(ax: Axes, text: str, x: float, align: str, **look: Any) -> None:
+    """Put a note between the axes and their title, which moves up."""
+    ax.annotate(
+        text,
+        (x, 1),
+        (0, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha=align,
+        va="bottom",
+        color=VERMILLION,
+        **{"fontsize": 9.5, **PLAIN, **look},
+    )
+    ax.set_title(
+        ax.get_title(loc="left"), loc="left", pad=13 + 13 * len(text.splitlines()), **PLAIN
+    )
+
+
 def figure_of(ax: Axes) -> Figure:
     """The figure that axes belong to, around all subfigures."""
     figure = ax.get_figure(root=True)

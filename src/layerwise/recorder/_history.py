@@ -15,7 +15,7 @@ from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
 from layerwise.recorder._reading import read_rows
-from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, read_data
+from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, read_data
 from layerwise.recorder._thin import Thinner
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class History:
             None.
         schedule: The schedule as plain data (``text``, ``config``, and ``factors`` over
             ``steps``), or None.
+        found_rates: What a search for a rate for each band found, as plain data for
+            ``RatesFinding.from_config``, or None.
 
     Raises:
         RecorderError: The columns differ in length, or hold something other than numbers.
@@ -63,6 +65,7 @@ class History:
     finding: Mapping[str, Any] | None = None
     plan: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
+    found_rates: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for kind in ("batch", "epoch"):
@@ -81,7 +84,7 @@ class History:
         Returns:
             The history, without rows that are void because training went back; see
             ``Recorder.resume``. Lines that can't be read are left out with a ``RecorderWarning``,
-            and so are a finding, a plan or a schedule.
+            and so are findings, a plan or a schedule.
 
         Raises:
             RecorderError: There is no record in the folder, or it can't be read.
@@ -106,7 +109,7 @@ class History:
             kept["batch"].finish(),
             kept["epoch"].finish(),
             run.resolve().name,
-            *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE)),
+            *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE, FOUND_RATES)),
         )
 
     @property

@@ -8,13 +8,21 @@ from typing import Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from layerwise._checks import whole
 from layerwise.errors import RecorderError
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan
 from layerwise.recorder._file import RecordFile, warn
 from layerwise.recorder._format import STEP
 from layerwise.recorder._lines import Draft, Lines
 from layerwise.recorder._row import Given, Numbers, Row, make_row, row_from_mapping
-from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, plan_data, schedule_data, write_data
+from layerwise.recorder._saved import (
+    FINDING,
+    FOUND_RATES,
+    PLAN,
+    SCHEDULE,
+    plan_data,
+    schedule_data,
+    write_data,
+)
 from layerwise.recorder._sinks.sink import Sink, Sinks
 from layerwise.schedules import Schedule
 
@@ -198,9 +206,14 @@ class Recorder:
             self._write(self._lines.resumed(number))
         self._say()
 
-    def save_finding(self, finding: LRFinding) -> None:
-        """Save what the finder found, as ``finder.json`` in the run's folder."""
-        self._save(FINDING, finding.to_config())
+    def save_finding(self, finding: LRFinding | RatesFinding) -> None:
+        """Save what the finder found, in the run's folder.
+
+        What ``find_lr`` found becomes ``finder.json``, and what ``find_rates`` found becomes
+        ``rates.json``; a run may have both.
+        """
+        name = FOUND_RATES if isinstance(finding, RatesFinding) else FINDING
+        self._save(name, finding.to_config())
 
     def save_plan(self, plan: Plan, steps: int | None = None) -> None:
         """Save a plan as ``plan.json`` in the run's folder: its table, and its rates over steps.

@@ -1,4 +1,4 @@
-"""A finding, a plan and a schedule as plain data, saved beside a record."""
+"""Findings, a plan and a schedule as plain data, saved beside a record."""
 
 import json
 import math
@@ -12,13 +12,14 @@ import numpy as np
 from layerwise._checks import whole
 from layerwise._series import evenly
 from layerwise.errors import ConfigError, RecorderError
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan, Value
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import is_count, parsed, strict
 from layerwise.schedules import Schedule, counters_of
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
+FOUND_RATES = "rates.json"
 VERSION = 1
 
 POINTS = 200
@@ -141,6 +142,32 @@ def _is_finding(data: dict[str, Any]) -> bool:
     )
 
 
+def _is_rates_finding(data: dict[str, Any]) -> bool:
+    try:
+        finding = RatesFinding.from_config(data)
+    except (ConfigError, ArithmeticError, AttributeError):
+        return False
+    bands, probes = finding.bands, finding.probes
+    rates = [finding.learning_rate, finding.single_rate, *(p.rate for p in probes)]
+    slopes = [s for p in probes for s in p.slopes]
+    slopes += [s for b in bands for s in (b.slope, b.slope_error)]
+    multipliers = [m for b in bands for m in (b.multiplier, b.low, b.high)]
+    multipliers += [*finding.rules.values(), *(m for p in probes for m in p.multipliers)]
+    multipliers += [p.tilt for p in probes if p.tilt is not None]
+    texts = [finding.reason, finding.training, finding.ended, *finding.rules]
+    texts += [text for b in bands for text in (b.name, *b.parameters)]
+    counts = [finding.updates, *(p.updates for p in probes), *(p.division for p in probes)]
+    return (
+        all(map(_is_finite, [*multipliers, finding.tilt, finding.gain, finding.gain_error]))
+        and all(multiplier >= 0 for multiplier in multipliers)
+        and all(rate is None or (_is_finite(rate) and rate > 0) for rate in rates)
+        and all(slope is None or _is_finite(slope) for slope in slopes)
+        and all(isinstance(text, str) for text in texts)
+        and all(map(is_count, counts))
+        and all(p.division < len(finding.untrained) for p in probes)
+    )
+
+
 def _items(value: object) -> Iterable[object]:
     # What is no mapping has an item that is no number.
     return value.values() if isinstance(value, Mapping) else ("none",)
@@ -197,4 +224,13 @@ def _is_number(value: object) -> bool:
         return False
 
 
-_CHECKS = {FINDING: _is_finding, PLAN: _is_plan, SCHEDULE: _is_schedule}
+def _is_finite(value: object) -> bool:
+    return _is_number(value) and not isinstance(value, str) and abs(value) < math.inf  # type: ignore[arg-type]
+
+
+_CHECKS = {
+    FINDING: _is_finding,
+    PLAN: _is_plan,
+    SCHEDULE: _is_schedule,
+    FOUND_RATES: _is_rates_finding,
+}

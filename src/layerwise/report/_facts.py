@@ -8,6 +8,7 @@ import numpy as np
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
 from layerwise._series import Floats
 from layerwise.report._finder import finding_of
+from layerwise.report._rates_found import rates_finding_of
 from layerwise.report._run import VALIDATION, Run, as_floats
 
 _LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
@@ -93,7 +94,8 @@ def _steps(run: Run) -> Fact:
     steps = run.steps
     epochs = as_floats(run.epoch.get("epoch", np.empty(0)))
     begun = as_floats(run.batch.get("epoch", np.empty(0)))
-    detail = counted(len(epochs), "epoch") if len(epochs) else ""
+    # What is measured later may have a row of its own.
+    detail = counted(len(np.unique(epochs)), "epoch") if len(epochs) else ""
     if not detail and np.isfinite(begun).any():
         detail = f"in epoch {whole_text(np.nanmax(begun) + 1)}"
     return Fact(whole_text(steps[-1] + 1) if len(steps) else NOTHING, detail)
@@ -135,6 +137,9 @@ def _rate(run: Run) -> Fact:
     found = ""
     if finding is not None and finding.suggestion is not None:
         found = f"finder: {number_text(finding.suggestion, 3)}"
+    rates_finding = rates_finding_of(run)
+    if rates_finding is not None and rates_finding.learning_rate is not None:
+        found = f"found: {number_text(rates_finding.learning_rate, 3)}"
     return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
 
 

@@ -11,6 +11,7 @@ from layerwise.errors import ConfigError
 from layerwise.finder import LRFinding
 from layerwise.report._lines import numbers
 from layerwise.report._picture import Picture, Table, line_style
+from layerwise.report._rates_found import rates_finding_of
 from layerwise.report._run import Run
 
 POINTS = 400
@@ -61,7 +62,8 @@ def trouble(runs: Sequence[Run]) -> list[str]:
         f"The finding of the run {run.name} can't be read: it was written by another version, or "
         "it is damaged."
         for run in runs
-        if run.history.finding and finding_of(run) is None
+        if (run.history.finding and finding_of(run) is None)
+        or (run.history.found_rates and rates_finding_of(run) is None)
     ]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from layerwise._numbers import counted
 from layerwise._text import shorten
 from layerwise.errors import RecorderError
-from layerwise.report import _finder, _heat, _measured, _rates
+from layerwise.report import _finder, _heat, _measured, _rates, _rates_found
 from layerwise.report._facts import MOST_METRICS, facts, headings, metrics_of, remarks
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
@@ -91,6 +91,7 @@ _SUBJECTS: tuple[tuple[str, str, Callable[[Sequence[Run]], list[Picture]]], ...]
     ("loss", "Loss", _measured.loss),
     ("metrics", "Metrics", _measured.metrics),
     ("finder", "Learning-rate finder", _finder.finder),
+    ("rates-found", "A rate for every band", _rates_found.rates_found),
     ("base-rate", "Base rate", _rates.base_rates),
     ("groups", "Rates of the groups", _rates.group_rates),
     ("layers", "Rates of the layers", _heat.rates),

@@ -79,15 +79,16 @@
     const body = getComputedStyle(document.body);
     const { data, layout: own } = dressed({ data: figure.data, layout: figure.layout }, "", style);
     const width = printing ? PAPER : document.getElementById(figure.id).clientWidth || 600;
+    const steps = own.xaxis.type !== "log" && !own.xaxis.tickformat;
     const layout = {
       ...own, width, autosize: false, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 8, r: 14, t: 10, b: 44 }, hovermode: own.xaxis.type === "log" ? "closest" : "x unified",
+      margin: { l: 8, r: 14, t: 10, b: 44 }, hovermode: steps ? "x unified" : "closest",
       dragmode: coarse ? false : "zoom",
       font: { family: body.fontFamily, size: 12, color: body.color },
       hoverlabel: { bgcolor: style.getPropertyValue("--surface").trim(), bordercolor: style.getPropertyValue("--line").trim(), font: { color: body.color, family: body.fontFamily }, namelength: 40, align: "left" },
       xaxis: axis(own.xaxis, style), yaxis: axis(own.yaxis, style),
     };
-    if (own.xaxis.type !== "log") layout.xaxis = { ...layout.xaxis, tickformat: "~s", hoverformat: ",d", nticks: Math.min(11, Math.max(5, Math.floor(width / 60))) };
+    if (steps) layout.xaxis = { ...layout.xaxis, tickformat: "~s", hoverformat: ",d", nticks: Math.min(11, Math.max(5, Math.floor(width / 60))) };
     if (own.yaxis.type === "log") {
       // Over few decades the powers of ten alone are too few ticks.
       const known = data.flatMap((trace) => trace.y).filter((value) => value > 0);
