@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,12 @@ from layerwise.cli._files import STDIO, input_argument, picture_option, read_jso
 from layerwise.cli._models import KerasBackend, keras_model
 from layerwise.cli._plot_schedule import schedule_in
 from layerwise.errors import FinderError, LayerwiseError
-from layerwise.finder import LRFinding, RatesFinding
+from layerwise.finder import Course, LRFinding, RatesFinding
 
 if TYPE_CHECKING:
     import keras
 
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
-
-    from layerwise.finder import Course
 
 
 def find(
@@ -84,7 +82,13 @@ def find(
         _check_options(context, rates is not None)
         arrays, course = _arrays(data), _course(schedule)
         loaded = keras_model(model, backend)
-        search = {"batch_size": batch_size, "low": low, "high": high, "horizon": horizon, "schedule": course}
+        search: dict[str, Any] = {
+            "batch_size": batch_size,
+            "low": low,
+            "high": high,
+            "horizon": horizon,
+        }
+        search["schedule"] = course
         with _misfits(model, data, loaded, arrays):
             if rates is None:
                 found: LRFinding | RatesFinding = _one_rate(loaded, arrays, search, steps, method)
@@ -102,7 +106,7 @@ def find(
         raise typer.Exit(1)
 
 
-def _course(given: str | None) -> "Course | None":
+def _course(given: str | None) -> Course | None:
     """A name, which find_lr checks, or the schedule in a file."""
     if given is None or not Path(given).is_file():
         return cast("Course | None", given)

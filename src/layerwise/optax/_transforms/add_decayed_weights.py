@@ -12,6 +12,7 @@ from layerwise.multipliers import Layers, RuleSpec, StepValue, first_value, move
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_hidden, is_placeholder
 from layerwise.optax._plan import PlanCache, TreePlan
+from layerwise.optax._transforms.counts import counts_in
 from layerwise.optax._transforms.factors import Number, numbers_at
 from layerwise.optax._transforms.scale_by_multipliers import check_state
 
@@ -109,7 +110,6 @@ def add_decayed_weights(
         params: optax.Params | None = None,
         **extra_args: object,
     ) -> tuple[optax.Updates, DecayState | optax.EmptyState]:
-        del extra_args
         if params is None:
             raise OptimizerError(
                 "Weight decay needs the parameters: call update(gradients, state, params)."
@@ -120,7 +120,7 @@ def add_decayed_weights(
             check_state(state, DecayState)
             assert isinstance(state, DecayState)
             count, state = state.count, DecayState(optax.safe_increment(state.count))
-        decays = numbers_at(found, weight_decay, count)
+        decays = numbers_at(found, weight_decay, count, counts_in(found, extra_args, weight_decay))
         structure = flatten(updates)[1]
         done = jax.tree.map(
             _decayed,

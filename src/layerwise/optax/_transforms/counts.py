@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from layerwise._checks import as_number, number
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
+from layerwise.multipliers import Value
 from layerwise.optax._plan import TreePlan
 from layerwise.schedules import counters_of, counts_of_start
 
@@ -16,13 +17,21 @@ Counts: TypeAlias = Mapping[str, jax.Array]
 """What has been counted beside updates, by name."""
 
 
-def counts_in(found: TreePlan, extra_args: Mapping[str, object]) -> Counts:
+def counts_in(
+    found: TreePlan, extra_args: Mapping[str, object], common: Value | None = None
+) -> Counts:
     """What a plan's schedules count beside updates, out of the arguments of an update.
+
+    Args:
+        found: The plan.
+        extra_args: The arguments.
+        common: One more value that may count something.
 
     Raises:
         ScheduleError: An argument is missing, or is no number.
     """
-    names = counters_of([*(value for value, _ in found.plan.groups), found.plan.schedule])
+    values = (value for value, _ in found.plan.groups)
+    names = counters_of([*values, found.plan.schedule, common])
     missing = [name for name in names if name not in extra_args]
     if missing:
         arguments = ", ".join(f"{name}=seen" for name in missing)

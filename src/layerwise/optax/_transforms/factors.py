@@ -74,13 +74,14 @@ def factors_at(found: TreePlan, count: jax.Array, counts: Counts) -> Factors:
     return Factors(factor, active, jnp.where(hidden, -1.0, table) if hidden.any() else table)
 
 
-def numbers_at(found: TreePlan, common: Value, count: jax.Array) -> list[Number]:
+def numbers_at(found: TreePlan, common: Value, count: jax.Array, counts: Counts) -> list[Number]:
     """The multiplier of each leaf times a common number, each different value evaluated once.
 
     Args:
         found: The plan.
         common: The number, or what gives it at a step.
         count: The step.
+        counts: What else has been counted, by name.
 
     Returns:
         For each leaf a Python float where neither of both moves, or else an array that broadcasts
@@ -89,7 +90,7 @@ def numbers_at(found: TreePlan, common: Value, count: jax.Array) -> list[Number]
     plan = found.plan
     values = [value for value, _ in plan.groups]
     moving = common if callable(common) else None
-    results, now = _evaluated(values, moving, count)
+    results, now = _evaluated(values, moving, count, counts)
     whole = now if moving is not None else float(common)  # type: ignore[arg-type]
     numbers = [
         (value if isinstance(value, float) else result) * whole
@@ -102,7 +103,7 @@ def numbers_at(found: TreePlan, common: Value, count: jax.Array) -> list[Number]
         if len(set(groups)) == 1:
             each.append(numbers[groups[0]])
         else:
-            each.append(_along(leaf, jnp.stack([jnp.asarray(numbers[group]) for group in groups])))
+            each.append(along(leaf, jnp.stack([jnp.asarray(numbers[group]) for group in groups])))
     return each
 
 
