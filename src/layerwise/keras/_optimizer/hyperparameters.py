@@ -7,7 +7,7 @@ attribute holds the step's value instead.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import keras
 import numpy as np
@@ -66,14 +66,14 @@ class Hyperparameters:
                 '{"momentum": one_cycle(100, start=0.95, peak=0.85, end=0.95)}.'
             )
         made = cls(dict(given or {}))
-        known = {
-            name: value
-            for name in own_arguments(optimizer, plain)
-            if type(value := getattr(optimizer, name, None)) in (int, float) and value >= 0
-        }
+        known: dict[str, float] = {}
+        for name in own_arguments(optimizer, plain):
+            own: Any = getattr(optimizer, name, None)
+            if type(own) in (int, float) and own >= 0:
+                known[name] = own
         for name, value in made.given.items():
-            where = f"hyperparameters[{name!r}]"
-            if not callable(value) or isinstance(value, type):
+            where, anything = f"hyperparameters[{name!r}]", cast(object, value)
+            if not callable(anything) or isinstance(anything, type):
                 raise ScheduleError(
                     f"{where}={shown(value)} must be a schedule or a callable of the step; a "
                     f"number goes into {plain.__name__}({name}=...)."
@@ -166,7 +166,8 @@ class MovingNumber:
 
     @property
     def dtype(self) -> object:
-        found: object = self.tensor.dtype  # type: ignore[attr-defined]  # every backend's tensor has it
+        tensor: Any = self.tensor
+        found: object = tensor.dtype
         return found
 
     @property
@@ -228,7 +229,7 @@ class MovingNumber:
         return other**self.tensor
 
     def __neg__(self) -> Any:
-        return -self.tensor
+        return -1.0 * self.tensor
 
 
 class UsedNumber(float):
