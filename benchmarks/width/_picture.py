@@ -5,7 +5,6 @@ from typing import Any
 
 from matplotlib import pyplot
 
-from layerwise import plots
 from layerwise.plots._style import dress, style
 
 
@@ -24,4 +23,4 @@ def draw(data: dict[str, Any], path: Path) -> None:
         ax.minorticks_off()
         dress(ax, f"{network}, {family}", "width", "best rate of the grid")
         ax.legend()
-    plots.save(row[0][0], path)
+    figure.savefig(path, dpi=150)
