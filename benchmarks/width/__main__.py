@@ -29,10 +29,10 @@ from layerwise import cosine
 from layerwise.torch import ScheduleLR, find_lr
 
 RESULTS = Path(__file__).parents[1] / "results" / "width.json"
-STEPS = 300
+STEPS = 100
 HELD_OUT = 1024
 FIRST = {"adam": -8, "sgd": -3}  # powers of two
-SEEDS = ((256, 2),)  # narrow networks differ more from one another
+SEEDS = ((256, 3), (512, 2))  # narrow networks differ more from one another
 
 
 @cache

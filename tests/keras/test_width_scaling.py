@@ -50,14 +50,14 @@ def test_the_layers_of_keras_are_known_by_their_names():
 @pytest.mark.parametrize(
     ("identifier", "family"),
     [
-        *((name, "adam") for name in ("adam", "adamw", "nadam", "adamax", "rmsprop", "lion")),
-        *((name, "adam") for name in ("adagrad", "adadelta", "ftrl")),
-        ("sgd", "sgd"),
-        *((name, None) for name in ("adafactor", "lamb", "muon")),
+        *((name, "adam") for name in ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion")),
+        *((name, "adam") for name in ("Adagrad", "Adadelta", "Ftrl")),
+        ("SGD", "sgd"),
+        *((name, None) for name in ("Adafactor", "Lamb", "Muon")),
     ],
 )
 def test_the_family_is_read_from_the_optimizer(identifier, family):
-    optimizer = keras.optimizers.get(identifier)
+    optimizer = getattr(keras.optimizers, identifier)()
     assert family_of(optimizer) == family
     assert family_of(keras.optimizers.LossScaleOptimizer(optimizer)) == family
     if family is not None:
@@ -133,7 +133,7 @@ def test_a_config_keeps_the_shapes():
 
 def test_an_output_that_starts_as_usual_is_told_with_a_line_that_mends_it():
     def make(width):
-        return keras.Sequential([keras.Input((4,)), layers.Dense(width), layers.Dense(64)])
+        return keras.Sequential([keras.Input((4,)), layers.Dense(width), layers.Dense(4)])
 
     keras.utils.set_random_seed(0)
     rules, model = width_scaling(make(64)), make(1024)
@@ -185,7 +185,7 @@ def test_the_coordinate_check_needs_a_model_that_shows_its_layers():
 def test_lora_plus_knows_the_factors_of_enable_lora():
     inputs = keras.Input((12,))
     x = layers.Embedding(20, 8)(inputs)
-    x = layers.Conv1D(8, 3)(layers.EinsumDense("abc,cd->abd", (None, 8))(x))
+    x = layers.Conv1D(8, 3)(layers.EinsumDense("abc,cd->abd", (12, 8))(x))
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
     with pytest.raises(UnmatchedRuleError, match=r"enable_lora\(rank\)"):
         explain(model, lora_plus(), optimizer="adam")

@@ -120,7 +120,8 @@ class _Trial:
             for layer in model.layers
             if layer.weights
         }
-        self.probe = keras.Model(model.inputs, outputs)
+        several = len(model.inputs) > 1
+        self.probe = keras.Model(model.input if several else model.inputs[0], outputs)
 
     def activations(self) -> Mapping[str, npt.NDArray[np.float64]]:
         """What the layers with weights give for the batch."""

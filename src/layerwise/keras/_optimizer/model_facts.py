@@ -12,7 +12,7 @@ from layerwise.multipliers import ModelFacts
 # Lamb, Adafactor and Muon look at the size of a whole weight, too: they are of neither family.
 _ADAM = (
     *(optimizers.Adadelta, optimizers.Adagrad, optimizers.Adam, optimizers.Adamax),
-    *(optimizers.Ftrl, optimizers.Lion, optimizers.RMSprop),
+    *(optimizers.Ftrl, optimizers.Lion, optimizers.Nadam, optimizers.RMSprop),
     *filter(None, [getattr(optimizers, "ScheduleFreeAdamW", None)]),
 )
 

@@ -1,0 +1,26 @@
+"""The picture of the best rates over widths."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot
+
+from layerwise.plots._style import dress, style
+
+
+def draw(data: dict[str, Any], path: Path) -> None:
+    """Draw the rate of the lowest loss for each network, optimizer and way."""
+    cases = [(n, f) for n in data if n != "transfer" for f in data[n]]
+    figure, row = pyplot.subplots(1, len(cases), figsize=(4.2 * len(cases), 3.6), squeeze=False)
+    figure.set_layout_engine("constrained")
+    for ax, (network, family) in zip(row[0], cases, strict=True):
+        for place, (way, widths) in enumerate(data[network][family].items()):
+            known = sorted(map(int, widths))
+            best = [2.0 ** int(min(widths[str(w)], key=widths[str(w)].get)) for w in known]
+            label = "width_scaling" if way == "scaled" else way
+            ax.loglog(known, best, marker="o", label=label, **style(place))
+        ax.set_xticks(known, [str(width) for width in known])
+        ax.minorticks_off()
+        dress(ax, f"{network}, {family}", "width", "best rate of the grid")
+        ax.legend()
+    figure.savefig(path, dpi=150)
