@@ -15,7 +15,8 @@ pip; ``--real`` measures them too). A draw has few labels; a training is Adam wi
 
 **Oracle.** Trainings on a grid of twelve base rates and six tilts, of which the test set chooses.
 The multiplier of a level is tilt ** (levels below the head), the largest being 1: a tilt of 0 is
-the head alone, 1 is one rate, above 1 early layers are faster.
+the head alone, 1 is one rate, above 1 early layers are faster. Where a tilt's best rate lies at an
+end of the grid, up to six more are tried there.
 
     share = (loss - lowest of the grid) / (untrained - lowest of the grid)
 

@@ -1,9 +1,7 @@
 """The oracle: trainings on a grid of base rate and tilt, of which the test set chooses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from ._kept import Kept
 from ._task import TILTS, Draw, Levels, Task
@@ -11,6 +9,7 @@ from ._together import train_together
 from ._training import Trained, scores, train
 
 _AT_ONCE = 36
+_MOST_BEYOND = 6  # rates of a tilt
 
 
 @dataclass(frozen=True)
@@ -55,37 +54,58 @@ def tilted(levels: Levels, tilt: float) -> dict[str, float]:
     }
 
 
-def rates_of(task: Task) -> list[float]:
-    """The base rates of the grid."""
-    rates: list[float] = np.logspace(*task.rates, task.rate_count).tolist()
-    return rates
-
-
-def grid(task: Task) -> Iterator[tuple[float, float]]:
-    """The cells: tilt and rate."""
-    return ((tilt, rate) for tilt in task.tilts for rate in rates_of(task))
+def rate_at(task: Task, place: int) -> float:
+    """A base rate of the grid, which goes on evenly beyond its ends."""
+    low, high = task.rates
+    return float(10 ** (low + place * (high - low) / (task.rate_count - 1)))
 
 
 def oracle(draw: Draw, kept: Kept) -> Oracle:
-    """The trainings of the grid; those that are kept are not done again."""
-    levels = draw.levels
-    names = {cell: f"tilt {cell[0]:g} rate {cell[1]:.4g}" for cell in grid(draw.task)}
-    missing = [cell for cell, name in names.items() if not kept.has(name)]
-    at_once = _AT_ONCE if draw.task.together else 1
-    for first in range(0, len(missing), at_once):
-        some = missing[first : first + at_once]
-        factors = [(tilted(levels, tilt), rate) for tilt, rate in some]
-        if draw.task.together:
-            found = train_together(
-                draw,
-                [{name: rate * f for name, f in rules.items()} for rules, rate in factors],
-            )
-        else:
-            found = [train(draw, rules, rate) for rules, rate in factors]
-        for cell, trained in zip(some, found, strict=True):
-            kept.put(names[cell], trained)
-    cells = {cell: Trained(**kept.read(name)) for cell, name in names.items()}
+    """The trainings of the grid; those that are kept are not done again.
+
+    Where a tilt's best rate lies at an end of the grid, it goes on there.
+    """
+    task = draw.task
+    found: dict[tuple[float, int], Trained] = {}
+    wanted = [(tilt, place) for tilt in task.tilts for place in range(task.rate_count)]
+    while wanted:
+        found |= _trained(draw, kept, wanted)
+        wanted = [cell for tilt in task.tilts for cell in _beyond(found, tilt, task.rate_count)]
+    cells = {(tilt, rate_at(task, place)): ended for (tilt, place), ended in found.items()}
     return Oracle(cells, Trained(**kept.get("untrained", lambda: untrained(draw))))
+
+
+def _beyond(
+    found: Mapping[tuple[float, int], Trained], tilt: float, count: int
+) -> list[tuple[float, int]]:
+    """The cells to go on with for a tilt: two beyond the end that its best lies at."""
+    losses = {place: ended.test_loss for (of, place), ended in found.items() if of == tilt}
+    first, last = min(losses), max(losses)
+    best = min(losses, key=losses.__getitem__)
+    if len(losses) >= count + _MOST_BEYOND or first < best < last:
+        return []
+    return [(tilt, best + step) for step in ((-2, -1) if best == first else (1, 2))]
+
+
+def _trained(
+    draw: Draw, kept: Kept, cells: Sequence[tuple[float, int]]
+) -> dict[tuple[float, int], Trained]:
+    levels, task = draw.levels, draw.task
+    names = {
+        (tilt, place): f"tilt {tilt:g} rate {rate_at(task, place):.4g}" for tilt, place in cells
+    }
+    missing = [cell for cell in cells if not kept.has(names[cell])]
+    for first in range(0, len(missing), _AT_ONCE if task.together else 1):
+        some = missing[first : first + (_AT_ONCE if task.together else 1)]
+        settings = [(tilted(levels, tilt), rate_at(task, place)) for tilt, place in some]
+        if task.together:
+            rows = [{name: rate * m for name, m in rules.items()} for rules, rate in settings]
+            ended = train_together(draw, rows)
+        else:
+            ended = [train(draw, rules, rate) for rules, rate in settings]
+        for cell, trained in zip(some, ended, strict=True):
+            kept.put(names[cell], trained)
+    return {cell: Trained(**kept.read(names[cell])) for cell in cells}
 
 
 def untrained(draw: Draw) -> Trained:
