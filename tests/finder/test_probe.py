@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from layerwise.finder import QuadraticTrainer, SearchOptions, SweepPoints
 from layerwise.finder._batches import Batches
-from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
-from layerwise.finder._probe import probe
+from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
+from layerwise.finder._probes.probe import probe
 from layerwise.finder._sweep import run_sweep
 
 

@@ -6,7 +6,7 @@ that it stands for, squeezed into its length:
 
 - Where the rate is ``"constant"``, it holds its rate to the end.
 - Where the rate is ``"falling"``, to 0 in a way that isn't known, it holds its rate for three
-  quarters of its length and then lowers it in a straight line (``_probe`` says why).
+  quarters of its length and then lowers it in a straight line (``_probes`` says why).
 - Where there is a schedule, the warm-up takes the same share of the probe as of the training. What
   comes after the peak is not squeezed evenly. High rates fail slowly, so that a training which is
   many times as long as a probe breaks at rates that the probe survives. The probe makes up for it

@@ -13,7 +13,7 @@ from layerwise.finder._course import Course, course_text, known_course, training
 from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
-from layerwise.finder._probe import most_held_out, probe
+from layerwise.finder._probes.probe import most_held_out, probe
 from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import Batch, State, Trainer
 

@@ -16,7 +16,7 @@ favour rates that longer trainings don't survive.
 **Which rates are tried.** The first is where the sweep has done nine tenths of its fall. From there
 the search goes half a decade at a time in the direction that gets better, until the best rate has
 a worse one on both sides; then it tries between them. No rate above one that broke is trusted
-(``_line_search``). The suggestion is the lowest point of a parabola through the best probe and its
+(``line_search``). The suggestion is the lowest point of a parabola through the best probe and its
 neighbours, over the logarithm of the rate.
 
 ``benchmarks/finder`` measures how good the suggestion is.
@@ -33,7 +33,7 @@ from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._course import Course, course_text, longer_factor, probe_factors
 from layerwise.finder._curve import Floats, RunningAverage, from_curve
 from layerwise.finder._finding import Probe, Suggestion
-from layerwise.finder._line_search import STEP, censored, lowest_offset, next_offset
+from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
 from layerwise.finder._sweep import SweepPoints, diverged
 from layerwise.finder._trainer import Batch, State, Trainer
 

@@ -1,0 +1,1 @@
+"""Probes: where to train them, and what their losses say."""
