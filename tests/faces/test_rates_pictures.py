@@ -119,6 +119,17 @@ def test_cells_in_a_row_do_not_touch():
         assert row != other or end < begin
 
 
+@pytest.mark.parametrize(("lowest", "bar"), [(0.4, "above the lowest"), (0.001, "times the")])
+def test_colours_are_logarithmic_where_losses_are_far_apart(lowest, bar):
+    probes = (probe(0.1, 1.0, 0, 0.5), probe(0.1, 0.0, 0, lowest))
+    ax = plots.rates_heat_map(found(count=2, probes=probes, untrained=(2.0,)), axes())
+    _, losses = cells(ax)
+    wanted = [0.25, 0.0] if lowest == 0.4 else [500.0, 1.0]
+    np.testing.assert_allclose(losses, wanted, atol=1e-12)
+    [second] = [other for other in ax.figure.axes if other is not ax]
+    assert bar in second.get_ylabel()
+
+
 def probe(rate, tilt, division, score):
     return RatesProbe(rate, tilt, (1.0, 1.0), division, score, (), 9)
 

@@ -276,6 +276,7 @@ def _measured(
     if run is not None:
         with Recorder(run) as recorder:
             reached = {"val_accuracy": accuracies[0], "val_mean_accuracy": measured.mean}
+            recorder.resume(settings.steps)  # after all of its batches
             recorder.log_epoch(0, step=settings.steps, metrics=reached)
             recorder.save_finding(found.found or findings[0])
             recorder.save_plan(framework.plan(found.rules, found.rate, settings.steps))

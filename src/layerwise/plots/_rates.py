@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
@@ -41,7 +41,7 @@ _NAME = 24  # characters of a band's name
 _ROW = 0.42  # inches, the height of a bar with its gap
 _FEW = 4  # bars
 _CELL = 0.25  # decades of rate, the most that a cell is wide
-_MOST = 1.0  # a loss that is higher by more than this share has the last colour
+_MOST = 1.0  # if losses are higher by more than this share, colours are logarithmic
 
 
 def rates(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
@@ -136,7 +136,8 @@ def _rate_column(ax: Axes, finding: "RatesFinding") -> None:
 def rates_heat_map(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
     """Draw each place that was tried, over base rate and tilt, coloured by its held-out loss.
 
-    The colour says by which share the mean loss is above that of the best place. Losses are taken
+    The colour says by which share the mean loss is above that of the best place, or how many times
+    as high it is where losses are far apart. Losses are taken
     relative to those without training, since some held-out data is harder. A training that broke
     or was stopped counts as none.
 
@@ -171,10 +172,11 @@ def rates_heat_map(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
             for rate, tilt in losses
         ],
         cmap=MAP,
-        norm=Normalize(0.0, min(max(losses.values()), _MOST) or _MOST),
+        norm=_norm(max(losses.values())),
         zorder=2,
     )
-    cells.set_array(np.array(list(losses.values())))
+    above = np.array(list(losses.values()))
+    cells.set_array(above + 1 if isinstance(cells.norm, LogNorm) else above)
     ax.add_collection(cells)
     marks = _marks(ax, finding, rows)
     dress(ax, "Held-out loss of the short trainings", "base rate", "")
@@ -253,13 +255,19 @@ def _marks(ax: Axes, finding: "RatesFinding", rows: Mapping[float, int]) -> list
     return made
 
 
+def _norm(most: float) -> Normalize:
+    """From the lowest loss to the highest; logarithmic if that is more than twice as high."""
+    return LogNorm(1.0, 1.0 + most) if most > _MOST else Normalize(0.0, most or _MOST)
+
+
 def _colour_bar(ax: Axes, cells: PatchCollection) -> None:
-    quiet = inks(ax)[1]
-    capped = cells.get_array() is not None and max(cells.get_array()) > _MOST
-    bar = figure_of(ax).colorbar(
-        cells, ax=ax, pad=0.02, aspect=30, extend="max" if capped else "neither"
-    )
-    bar.set_label("loss above the lowest", color=quiet, fontsize=9.5)
+    quiet, times = inks(ax)[1], isinstance(cells.norm, LogNorm)
+    bar = figure_of(ax).colorbar(cells, ax=ax, pad=0.02, aspect=30)
+    text = "loss, times the lowest" if times else "loss above the lowest"
+    bar.set_label(text, color=quiet, fontsize=9.5)
     bar.outline.set_visible(False)
     bar.ax.tick_params(which="both", color=GREY, labelcolor=quiet, labelsize=9)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
+    if times:
+        number_axis(bar.ax.yaxis)
+    else:
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
