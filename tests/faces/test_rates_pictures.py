@@ -12,7 +12,7 @@ from matplotlib.collections import PatchCollection
 from layerwise import LayerwiseError, plots
 from layerwise._rates_shown import tilt_text
 from layerwise.finder import RatesProbe
-from layerwise.plots._rates import losses_by_place
+from layerwise.plots._findings.rates import losses_by_place
 from tests._support.pictures import axes
 from tests._support.rates import FINDINGS, NO_ANSWER, TILTS, found, searched
 

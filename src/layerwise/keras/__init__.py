@@ -1,7 +1,7 @@
 """Layerwise for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from layerwise.keras import callbacks, layers
-from layerwise.keras._annotate import annotate
+from layerwise.keras._annotated.annotate import annotate
 from layerwise.keras._callbacks.recorder import Recorder
 from layerwise.keras._check_width import check_width_scaling
 from layerwise.keras._explain import explain

@@ -8,7 +8,7 @@ from keras.optimizers import Optimizer
 
 from layerwise._checks import choice
 from layerwise.errors import AmbiguousRuleError, MultiplierError
-from layerwise.keras._annotations import annotations_of, check_names
+from layerwise.keras._annotated.annotations import annotations_of, check_names
 from layerwise.keras._internals.layer import stages
 from layerwise.keras._internals.optimizer import weight_decay_of
 from layerwise.keras._restored import full_name

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import keras
 
-from layerwise.keras._annotations import Annotated
+from layerwise.keras._annotated.annotations import Annotated
 
 NAMES = (
     "AdditiveAttention",

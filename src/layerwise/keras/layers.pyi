@@ -2,7 +2,7 @@
 
 import keras
 
-from layerwise.keras._annotations import Annotated, Annotation
+from layerwise.keras._annotated.annotations import Annotated, Annotation
 
 NAMES: tuple[str, ...]
 __all__: list[str]

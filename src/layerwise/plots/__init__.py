@@ -19,11 +19,11 @@ except ModuleNotFoundError as error:
     ) from error
 
 from layerwise.plots._compare import compare
-from layerwise.plots._finding import finding
+from layerwise.plots._findings.finding import finding
+from layerwise.plots._findings.rates import rates, rates_heat_map
 from layerwise.plots._heat_map import heat_map
 from layerwise.plots._history import history
 from layerwise.plots._plan import plan
-from layerwise.plots._rates import rates, rates_heat_map
 from layerwise.plots._schedule import schedule
 from layerwise.plots._style import save
 from layerwise.plots._width_check import width_check

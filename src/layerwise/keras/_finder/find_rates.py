@@ -9,9 +9,9 @@ import keras
 
 from layerwise.errors import FinderError
 from layerwise.finder import RatesFinding, RatesKeywords, RatesOptions, search_rates
+from layerwise.keras._finder._bands.rates import check_one_base_rate, rates_by_band
+from layerwise.keras._finder._bands.trainer import BandsTrainer
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
-from layerwise.keras._finder.band_rates import check_one_base_rate, rates_by_band
-from layerwise.keras._finder.bands_trainer import BandsTrainer
 from layerwise.keras._finder.base_rate import searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
 from layerwise.keras._finder.checks import accumulated_batches, built_on, check_model

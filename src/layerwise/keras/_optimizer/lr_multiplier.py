@@ -9,7 +9,7 @@ from keras import Variable
 from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
-from layerwise.keras._annotations import note_all_saved
+from layerwise.keras._annotated.annotations import note_all_saved
 from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import (
     Rate,

@@ -15,7 +15,7 @@ from typing import Any, Self
 from keras import Variable
 
 from layerwise.errors import ConfigError, OptimizerError
-from layerwise.keras._annotations import annotations_of
+from layerwise.keras._annotated.annotations import annotations_of
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._restored import full_name, restore_annotation, restore_name
 from layerwise.multipliers import (

@@ -8,7 +8,7 @@ import keras
 
 from layerwise.errors import MultiplierError
 from layerwise.keras import layers
-from layerwise.keras._annotations import (
+from layerwise.keras._annotated.annotations import (
     Annotated,
     Annotation,
     annotation_from_config,

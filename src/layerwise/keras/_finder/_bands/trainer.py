@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from layerwise.keras._finder.band_rates import SearchedBands
+from layerwise.keras._finder._bands.rates import SearchedBands
 from layerwise.keras._finder.restore import host_value
 from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
 from layerwise.keras._internals.data import for_training

@@ -1,0 +1,1 @@
+"""Pictures of what searches found: one rate, or a rate for every band."""
