@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +118,8 @@ def _one_rate(
 ) -> LRFinding:
     from layerwise.keras import find_lr
 
-    return find_lr(model, **arrays, **search, steps=steps, method=method)
+    asked = cast(Literal["probe", "sweep"], method)  # find_lr checks it
+    return find_lr(model, **arrays, **search, steps=steps, method=asked)
 
 
 def _rates(

@@ -11,14 +11,15 @@ from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, ConfigError, MultiplierError
 from layerwise.keras._restored import full_name
 from layerwise.multipliers import (
+    AnyStrategy,
     ExactKey,
     KeyOf,
     Layers,
     ModelLayers,
     Override,
+    Rules,
     RuleSpec,
     StepValue,
-    Strategy,
     Value,
     has_objects,
     named_layers,
@@ -33,8 +34,9 @@ ModelRules: TypeAlias = (
     Mapping[str, Value | Override]
     | Mapping[Key, Value | Override]
     | tuple[Key, Value | Override]
-    | Strategy
+    | AnyStrategy
     | Sequence["ModelRules"]
+    | Rules
 )
 """Rules, in which layers and variables stand for themselves. Python can't hash a variable, so it
 stands in a pair: ``[(layer.kernel, 0.5)]``."""

@@ -151,7 +151,7 @@ class _Trial:
     def step(self) -> None:
         """Train on the batch once."""
         self.optimizer.zero_grad()
-        self.loss(self._outputs()).backward()
+        self.loss(self._outputs()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
     def _outputs(self) -> Any:

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import (
+    AnyStrategy,
     ExactKey,
     Override,
+    Rules,
     RuleSpec,
     StepValue,
-    Strategy,
     Value,
     named_layers,
     named_rules,
@@ -27,8 +28,9 @@ ModelRules: TypeAlias = (
     Mapping[str, Value | Override]
     | Mapping[Key, Value | Override]
     | tuple[Key, Value | Override]
-    | Strategy
+    | AnyStrategy
     | Sequence["ModelRules"]
+    | Rules
 )
 """Rules, in which modules and parameters stand for themselves."""
 

@@ -29,6 +29,7 @@ class Searched:
         decades: How far to each side of it.
         length: The updates of a probe.
         training: Which training the rates are for.
+        longer: How much lower the best rate of that training is than that of a probe.
         updates: How many updates it all took.
         ended: Why it ended.
     """
@@ -40,6 +41,7 @@ class Searched:
     decades: float
     length: int
     training: str
+    longer: float
     updates: int
     ended: Ended
 
@@ -91,12 +93,13 @@ def _finding(
         as_good: The tilts that are as good within their error.
     """
     rate, tilt = best
+    lower = searched.longer
     bands = searched.bands
     count = len(bands.parameters)
     multipliers = tilts.multipliers(tilt, count)
     ranges = np.array([tilts.multipliers(t, count) for t in as_good])
     return RatesFinding(
-        learning_rate=rate,
+        learning_rate=None if rate is None else rate * lower,
         rules=bands.rules(multipliers),
         reason=reason,
         bands=tuple(
@@ -112,7 +115,7 @@ def _finding(
             )
         ),
         tilt=tilt,
-        single_rate=single[0],
+        single_rate=None if single[0] is None else single[0] * lower,
         gain=single[1],
         gain_error=single[2],
         probes=tuple(searched.probes),

@@ -203,7 +203,7 @@ def _classes(item: Any) -> npt.NDArray[np.generic] | None:
     targets = None
     if isinstance(item, Mapping):
         targets = next((item[name] for name in _LABELS if name in item), None)
-    elif isinstance(item, tuple | list) and len(item) > 1:
+    elif isinstance(item, Sequence) and len(item) > 1:
         targets = item[1]
     if targets is None or not hasattr(targets, "shape"):
         return None
@@ -228,8 +228,11 @@ def _length(leaf: Any) -> int | None:
 
 def _leaves(item: Any) -> Iterator[Any]:
     """The arrays of a batch; what is no container is one."""
-    if isinstance(item, Mapping | tuple | list):
-        for part in item.values() if isinstance(item, Mapping) else item:
+    if isinstance(item, Mapping):
+        for part in item.values():
+            yield from _leaves(part)
+    elif isinstance(item, tuple | list):
+        for part in item:
             yield from _leaves(part)
     elif item is not None:
         yield item

@@ -5,6 +5,7 @@ from typing import TypedDict, get_args
 
 from layerwise._checks import choice, number, whole
 from layerwise.errors import FinderError
+from layerwise.finder._course import Course, check_course
 from layerwise.finder._options import Memory
 
 BUDGET = 1500  # updates, unless a third of the training is more
@@ -23,6 +24,7 @@ class RatesKeywords(TypedDict, total=False):
 
     budget: int | None
     horizon: int | None
+    schedule: Course | None
     low: float
     high: float
     most_bands: int
@@ -43,6 +45,9 @@ class RatesOptions:
             scored on counts as one. By default 1,500, or a third of ``horizon`` if that is more.
         horizon: The number of updates of the training to come, at least 1, if it is known. Probes
             are never longer; if they can be as long, they are whole trainings.
+        schedule: How the rate of the training will go: ``"falling"`` (to 0), ``"constant"``, or a
+            schedule of Layerwise; by default what the optimizer or its scheduler tells, and
+            ``"falling"`` if they tell nothing.
         low: The lowest rate of the sweep that the search begins with, above 0.
         high: The highest rate of that sweep, above ``low``.
         most_bands: The most bands that the levels of a model are pooled to, at least 1.
@@ -66,6 +71,7 @@ class RatesOptions:
 
     budget: int | None = None
     horizon: int | None = None
+    schedule: Course | None = None
     low: float = 1e-7
     high: float = 10.0
     most_bands: int = 5
@@ -91,6 +97,8 @@ class RatesOptions:
                 checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if self.schedule is not None:
+            check_course(self.schedule, self.horizon)
         if not self.share < 1:
             raise FinderError(
                 f"share must be below 1, got {self.share!r}: the rest of the data is trained on."
@@ -100,6 +108,11 @@ class RatesOptions:
                 f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
                 "that is too low to one that is too high."
             )
+
+    @property
+    def asks_optimizer(self) -> bool:
+        """Whether the shape of the training is to be read from the optimizer."""
+        return self.schedule is None
 
     @property
     def updates(self) -> int:

@@ -22,6 +22,13 @@ from typing import Generic, TypeVar, Unpack
 import numpy as np
 
 from layerwise.errors import FinderError
+from layerwise.finder._course import (
+    Course,
+    course_text,
+    known_course,
+    longer_factor,
+    probe_factors,
+)
 from layerwise.finder._curve import Floats, from_curve
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
@@ -54,6 +61,7 @@ def search_rates(
     *,
     held_out: Iterable[Item] | None = None,
     join: Join | None = None,
+    course: Course | None = None,
     **keywords: Unpack[RatesKeywords],
 ) -> RatesFinding:
     """Search the base rate and a multiplier for each band, and leave everything as it was.
@@ -66,6 +74,8 @@ def search_rates(
         held_out: Batches to compare rates on; by default a part of the data in several divisions.
         join: Joins arrays of the batches along their first axis, so that single examples can be
             held out; without it whole batches are.
+        course: What the optimizer says of how its rate will go. It counts where ``options`` have
+            no ``schedule``.
         keywords: Single options, such as ``budget=3000``; see ``RatesOptions``.
 
     Returns:
@@ -83,11 +93,15 @@ def search_rates(
         True
     """
     options = replace(options or RatesOptions(), **keywords)
+    read, _ = known_course(course if options.asks_optimizer else None, options.horizon)
+    shape: Course = options.schedule or read or "falling"
     start = trainer.snapshot()
     try:
         with progress_bar(options.updates, options.progress) as seen:
             parts = _divided(data, options, held_out, join)
-            search = _Search(trainer, start, parts, bands=bands, options=options, seen=seen)
+            search = _Search(
+                trainer, start, parts, bands=bands, options=options, course=shape, seen=seen
+            )
             return search.run()
     finally:
         trainer.restore(start)
@@ -104,12 +118,16 @@ class _Search(Generic[State, Item]):
         *,
         bands: Bands,
         options: RatesOptions,
+        course: Course,
         seen: Callable[[], None],
     ) -> None:
         self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
         self.seen, self.count, self.middle = seen, len(bands.parameters), 1.0
         self.sweeps, length = lengths(options)
-        self.probes = Probes(trainer, start, parts, falling(length), options.updates, seen)
+        factors = probe_factors(course, length, options.horizon)
+        self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
+        self.longer = longer_factor(course, length, options.horizon)
+        self.training = _training(course, options.horizon)
 
     def run(self) -> RatesFinding:
         ended: Ended = "finished"
@@ -151,7 +169,8 @@ class _Search(Generic[State, Item]):
                 middle=self.middle,
                 decades=DECADES,
                 length=len(self.probes.factors),
-                training=_training(self.options),
+                training=self.training,
+                longer=self.longer,
                 updates=self.probes.updates,
                 ended=ended,
             )
@@ -254,12 +273,6 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
     return sweep, length
 
 
-def falling(length: int) -> Floats:
-    """Held for three quarters, then to 0 in a line."""
-    fall = max(length - round(0.75 * length), 1)
-    return np.minimum(1.0, (length - np.arange(length)) / fall)
-
-
 def _by_updates(division: Division[Item], number: int) -> Division[tuple[Item, ...]]:
     """A division whose batches are as many together as one update takes."""
 
@@ -269,7 +282,9 @@ def _by_updates(division: Division[Item], number: int) -> Division[tuple[Item, .
     return Division(item, tuple((one,) for one in division.held_out))
 
 
-def _training(options: RatesOptions) -> str:
-    if options.horizon is None:
-        return "a training whose rate goes to 0"
-    return f"a training of {options.horizon} updates whose rate goes to 0"
+def _training(course: Course, horizon: int | None) -> str:
+    """Which training the rates are for."""
+    updates = "" if horizon is None else f" of {horizon:,} updates"
+    ways = {"falling": "goes to 0", "constant": "stays as it is"}
+    way = ways[course] if isinstance(course, str) else f"follows {course_text(course)}"
+    return f"a training{updates} whose rate {way}"

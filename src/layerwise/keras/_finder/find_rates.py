@@ -15,6 +15,7 @@ from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTra
 from layerwise.keras._finder.base_rate import searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
 from layerwise.keras._finder.checks import accumulated_batches, built_on, check_model
+from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.data import can_be_joined, indexable, joined
@@ -105,6 +106,7 @@ def find_rates(
             "{'loss': ...} from it."
         )
     generators = generators_of(x, held_out)
+    course = course_of(model, wanted.horizon) if wanted.asks_optimizer else None
     with restored_after(model, generators) as before:
         batches = FinderBatches(
             *(model, 1, x, y),
@@ -137,6 +139,7 @@ def find_rates(
                     _Single(batches),
                     searched.bands,
                     wanted,
+                    course=course,
                     held_out=None if batches.held_out is None else _Single(batches.held_out),
                     join=joined if can_be_joined(model, first) else None,
                 )

@@ -1,7 +1,7 @@
 """What a search for a rate for each band found: the multipliers, and the probes behind them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -227,7 +227,12 @@ def _width(places: Sequence[tuple[float, float]]) -> float:
 def _marks(ax: Axes, finding: "RatesFinding", rows: Mapping[float, int]) -> list["Line2D"]:
     """Mark the answer, and the best single rate where that is another."""
     made = []
-    look = {"linestyle": "none", "markerfacecolor": "none", "zorder": 4, "clip_on": False}
+    look: dict[str, Any] = {
+        "linestyle": "none",
+        "markerfacecolor": "none",
+        "zorder": 4,
+        "clip_on": False,
+    }
     rate = finding.learning_rate
     if rate is not None:
         made += ax.plot(

@@ -7,9 +7,8 @@ directly, since any step costs them the same.
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +66,7 @@ def course_of(
     if isinstance(first, ScheduleLR):
         return _of_values(first, first.group_schedules(), shares, stride, name)
     if len(found) == 1 and type(first) is peer.LambdaLR:
-        functions = cast("list[Callable[[int], float]]", first.lr_lambdas)
-        return _of_values(first, functions, shares, stride, name)
+        return _of_values(first, first.lr_lambdas, shares, stride, name)
     return _of_copies(optimizer, found, horizon, stride, name)
 
 

@@ -28,6 +28,7 @@ from layerwise.torch._finder.checks import (
     device_of,
     stateful,
 )
+from layerwise.torch._finder.course import course_of
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
@@ -121,7 +122,7 @@ def find_rates(
     assert loader is not None
     check_training(optimizer, loss, step)
     check_precision(autocast, scaler)
-    _check_groups(optimizer)
+    factors = _check_groups(optimizer)
     if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
         raise FinderError(
             "accumulate= and autocast= are for a loss; a step= does both itself. Let the loader "
@@ -134,6 +135,9 @@ def find_rates(
     members = [[by_name[name] for name in names] for names in bands.parameters]
     band_of = {id(by_name[name]): BandOf(None, m) for name, m in bands.fixed.items()}
     band_of |= {id(t): BandOf(number) for number, band in enumerate(members) for t in band}
+    course = None
+    if wanted.asks_optimizer:
+        course = course_of(optimizer, None, factors, wanted.horizon)
     where = device_of(model, device)
     ranks = Processes(model, where)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
@@ -171,12 +175,13 @@ def find_rates(
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else ranks.together(held_out),
             # On several ranks only whole batches are divided, so that all have equally many.
+            course=course,
             join=_joined if ranks.size == 1 else None,
         )
 
 
-def _check_groups(optimizer: Optimizer) -> None:
-    """Raise unless groups can be divided further and have one rate.
+def _check_groups(optimizer: Optimizer) -> list[float]:
+    """The factor of each group's rate, which is 1 for all, or else an error.
 
     Raises:
         FinderError: They can't, or have several.
@@ -186,7 +191,9 @@ def _check_groups(optimizer: Optimizer) -> None:
             "LBFGS has one group and one rate for all parameters, so layers can't learn at rates "
             "of their own. Search with another optimizer."
         )
-    check_one_rate(group_factors(optimizer, step_of(optimizer) or 0))
+    factors = group_factors(optimizer, step_of(optimizer) or 0)
+    check_one_rate(factors)
+    return list(factors.values())
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
