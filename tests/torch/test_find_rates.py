@@ -1,18 +1,19 @@
 """find_rates on PyTorch: each band at its own rate, what is kept, and nothing left behind."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from layerwise import layer_decay
 from layerwise.errors import FinderError, MultiplierError
-from layerwise.torch import find_rates, layers_of, param_groups
-from layerwise.torch._finder.bands_trainer import BandOf, groups_by_band
+from layerwise.torch import find_rates, param_groups
+from layerwise.torch._finder.bands_trainer import BandOf, BandsTrainer, groups_by_band
+from layerwise.torch._finder.processes import Processes
+from layerwise.torch._finder.trainer import TorchTrainer
+from layerwise.torch._finder.update import Update
 from tests._support.torch.finding import (
     OPTIMIZERS,
     fingerprint,
@@ -131,7 +132,9 @@ def test_held_out_losses_are_those_of_evaluation_mode() -> None:
     held_out = [(x[:16], y[:16])]
     again = find_rates(model, optimizer, loss_function, make_loader(), held_out=held_out, **QUIET)
     model.eval()
-    assert again.untrained == (pytest.approx(float(loss_function(model(x[:16]), y[:16]))),) * 4
+    with torch.no_grad():
+        untrained = float(loss_function(model(x[:16]), y[:16]))
+    assert again.untrained == pytest.approx((untrained,) * 4)
     assert found.untrained != again.untrained
 
 
@@ -181,9 +184,9 @@ def test_given_layers_are_the_bands() -> None:
     layers = [["backbone.0", "backbone.1"], ["head"]]
     found = find_rates(model, optimizer, loss_function, make_loader(), layers=layers, **QUIET)
     assert [band.name for band in found.bands] == ["backbone", "head"]
-    known = layers_of(model)
+    trained = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
     pooled = find_rates(model, optimizer, loss_function, make_loader(), most_bands=1, **QUIET)
-    assert [len(band.parameters) for band in pooled.bands] == [sum(map(len, known))]
+    assert [list(band.parameters) for band in pooled.bands] == [trained]
 
 
 @pytest.mark.parametrize("kind", ["mapping", "one tensor", "accumulated", "step", "held out"])
@@ -234,26 +237,52 @@ def make_step(model: nn.Module, optimizer: Any) -> Callable[[Any], Any]:
     return step
 
 
-def test_slopes_are_the_derivative_of_the_held_out_loss() -> None:
-    """Against the gradient of the held-out loss times the way that the weights went."""
+def test_a_band_further_along_its_way_is_scored_there_and_comes_back() -> None:
     model = make_network().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    data = [(x.double(), y) for x, y in make_data()]
-    held_out = [(x.double(), y) for x, y in [make_batch(99)]]
-    start = [tensor.detach().clone() for tensor in model.parameters()]
-    found = find_rates(
-        model, optimizer, loss_function, iter(data * 10), held_out=held_out, most_bands=1, **QUIET
-    )
-    probe = next(probe for probe in found.probes if probe.slopes)
-    random = np.random.default_rng([0, probe.division])
-    order = random.permutation(sum(len(x) for x, _ in data * 10))
-    assert len(order)
-    # The probe again, by hand: the same rate on the same batches is what the search trained.
-    losses = [p.score for p in found.probes if math.isfinite(p.score)]
-    assert min(losses) < found.untrained[0]
-    (slope,) = probe.slopes
-    assert slope is not None
-    assert [torch.equal(a, b) for a, b in zip(start, model.parameters(), strict=True)]
+    members = [list(layer.parameters()) for layer in model.children()]
+    band_of = {id(t): BandOf(n) for n, band in enumerate(members) for t in band}
+    x, y = make_batch(99)
+    held_out = (x.double(), y)
+    start = [tensor.detach().clone() for tensor in members[0]]
+    with groups_by_band(optimizer, band_of) as bands:
+        place = torch.device("cpu")
+        update = Update(model, optimizer, loss_function, device=place)
+        trainer = BandsTrainer(
+            TorchTrainer(
+                model,
+                optimizer,
+                update,
+                factors=[1.0, 1.0],
+                modules=[model],
+                stateful=[],
+                loader=[],
+                scaler=None,
+                ranks=Processes(model, place),
+                on_host=False,
+            ),
+            bands,
+            members=members,
+            model=model,
+            loss=update.loss_without_update,
+            gathers=True,
+            mean=float,
+        )
+        state = trainer.snapshot()
+        trainer.restore(state)
+        for one in make_data(3):
+            trainer.train([(one[0].double(), one[1])], [0.1, 0.05])
+        here = bits(model.parameters())
+        found = trainer.score([[held_out]], [2.0, 1.0])
+        assert bits(model.parameters()) == here
+        plain = trainer.score([[held_out]])
+        with torch.no_grad():
+            for tensor, before in zip(members[0], start, strict=True):
+                tensor.copy_(before + 2 * (tensor - before))
+            by_hand = float(loss_function(model(held_out[0]), y))
+        trainer.restore(state)
+    assert found == by_hand != plain
+    assert all(torch.equal(t, before) for t, before in zip(members[0], start, strict=True))
 
 
 @pytest.mark.parametrize(

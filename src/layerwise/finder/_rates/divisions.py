@@ -189,7 +189,7 @@ def _nothing_held_out(what: str) -> FinderError:
 def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, Places]) -> None:
     """Raise if a part of a division has examples of one class only."""
     for part, places in parts.items():
-        found = () if classes is None else np.unique(classes[places])
+        found = [] if classes is None else np.unique(classes[places]).tolist()
         if len(found) == 1:
             raise FinderError(
                 f"The {part} part of a division has examples of one class only, {found[0]}, on "
@@ -222,7 +222,7 @@ def _classes(item: Any) -> npt.NDArray[np.generic] | None:
 
 
 def _length(leaf: Any) -> int | None:
-    shape = getattr(leaf, "shape", ())
+    shape: tuple[int, ...] = getattr(leaf, "shape", ())
     return int(shape[0]) if len(shape) else None
 
 

@@ -101,8 +101,9 @@ def surface(
 def _leans(places: Floats) -> Floats:
     """In which ways the bowl may differ from the usual one, shape ``(n, 5)``."""
     reach, tilt = places[:, 0], places[:, 1]
-    ways: Floats = np.stack([reach, reach**2, tilt, tilt**2, reach * tilt], axis=1)
-    return ways * np.array(LEANS)
+    ways: Floats = np.array([reach, reach**2, tilt, tilt**2, reach * tilt])
+    scaled: Floats = ways.T * np.array(LEANS)
+    return scaled
 
 
 def _kernel(one: Floats, other: Floats) -> Floats:

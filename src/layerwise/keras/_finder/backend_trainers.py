@@ -49,9 +49,10 @@ class EagerTrainer(KerasTrainer):
             on_each_replica(self.model, [*(trained if moved else ()), *others]), on_host=False
         )
         try:
-            for variable in trained if moved else ():
-                for part in on_each_replica(self.model, [variable]):
-                    part.assign(moved(variable, keras.ops.stop_gradient(part.value)))
+            if moved is not None:
+                for variable in trained:
+                    for part in on_each_replica(self.model, [variable]):
+                        part.assign(moved(variable, keras.ops.stop_gradient(part.value)))
             with evaluating(self.model):
                 losses = [self._test_on(test, batch) for batch in batches]
         finally:
@@ -60,7 +61,7 @@ class EagerTrainer(KerasTrainer):
 
     def _test_on(self, test: TrainFunction, batch: object) -> float:
         for variable, value in zip(self.trackers, self.reset_values, strict=True):
-            variable.assign(value)
+            variable.assign(keras.ops.convert_to_tensor(value))
         return self._loss_of(test(_fed(batch)), "test_step")
 
     def _set_inputs(self, values: Sequence[float | Sequence[float]]) -> None:

@@ -61,7 +61,6 @@ class BandsTrainer:
 
     Args:
         trainer: What trains, and puts everything back.
-        optimizer: Its optimizer, whose groups are each of one band.
         bands: The band of each group.
         members: The parameters of each band.
         model: The model.
@@ -73,7 +72,6 @@ class BandsTrainer:
     def __init__(
         self,
         trainer: TorchTrainer,
-        optimizer: Optimizer,
         bands: Sequence[BandOf],
         *,
         members: Sequence[Sequence[Tensor]],
@@ -82,7 +80,7 @@ class BandsTrainer:
         gathers: bool,
         mean: Callable[[float], float],
     ) -> None:
-        self._trainer, self._optimizer, self._bands = trainer, optimizer, bands
+        self._trainer, self._bands = trainer, bands
         self._members, self._model, self._loss, self._mean = members, model, loss, mean
         self._gathers = gathers
         self._start: list[list[Tensor]] | None = None

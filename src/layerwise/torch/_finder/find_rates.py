@@ -162,7 +162,6 @@ def find_rates(
         return search_rates(
             BandsTrainer(
                 trainer,
-                optimizer,
                 group_bands,
                 members=members,
                 model=model,
