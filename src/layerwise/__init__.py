@@ -18,7 +18,7 @@ from layerwise.errors import (
     ScheduleError,
     UnmatchedRuleError,
 )
-from layerwise.finder import LRFinding
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import (
     Plan,
     Strategy,
@@ -62,6 +62,7 @@ __all__ = [
     "MultiplierError",
     "OptimizerError",
     "Plan",
+    "RatesFinding",
     "Recorder",
     "RecorderError",
     "Schedule",

@@ -26,6 +26,13 @@ def rules_to_search(fixed: Mapping[str, float] | None) -> Rules:
 
     Raises:
         FinderError: They are no mapping, or a multiplier moves.
+
+    Examples:
+        >>> from layerwise.finder import Bands, rules_to_search
+        >>> from layerwise.multipliers import Parameter, resolve
+        >>> names = [Parameter("stem/kernel"), Parameter("body/kernel"), Parameter("head/kernel")]
+        >>> Bands.of(resolve(names, rules_to_search({"stem": 0.0})), most=5).names
+        ('body', 'head')
     """
     if fixed is None:
         return _Levels()

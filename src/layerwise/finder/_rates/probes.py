@@ -81,7 +81,8 @@ class Probes(Generic[State, Batch]):
         before = self.updates
         score = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
-        if math.isfinite(score) and self._is_best(score, number):
+        affordable = self.updates + self._slopes_cost(bands) <= self.budget
+        if math.isfinite(score) and affordable and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
         probe = RatesProbe(rate, tilt, multipliers, number, score, slopes, used)
@@ -112,6 +113,14 @@ class Probes(Generic[State, Batch]):
             self.seen()
         return score
 
+    def _few(self, bands: int) -> int:
+        """How many held-out batches slopes are measured on."""
+        return max(len(self.factors) // (_SLOPES_SHARE * (bands + 1)), 1)
+
+    def _slopes_cost(self, bands: int) -> int:
+        """The most batches that are scored to measure slopes."""
+        return (bands + 1) * self._few(bands)
+
     def _is_best(self, score: float, division: int) -> bool:
         """Whether no other probe has gained as much."""
         gain = self.untrained[division] - score
@@ -129,8 +138,7 @@ class Probes(Generic[State, Batch]):
 
         A band that stayed where it was has none.
         """
-        most = max(len(self.factors) // (_SLOPES_SHARE * (len(multipliers) + 1)), 1)
-        few = division.held_out[:most]
+        few = division.held_out[: self._few(len(multipliers))]
         here = score if len(few) == len(division.held_out) else self._score(few)
         found: list[float | None] = []
         for band, multiplier in enumerate(multipliers):
