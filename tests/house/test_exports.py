@@ -43,7 +43,6 @@ def test_all_names_are_sorted_and_there(name):
 # What code about rules, schedules, plans and searches is written with, rather than these.
 NOT_ON_THE_FACADE = {
     "AnyStrategy",
-    "Axes",
     "Band",
     "Bands",
     "BatchRow",

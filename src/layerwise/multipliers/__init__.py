@@ -36,7 +36,6 @@ from layerwise.multipliers._strategies.by_depth import (
     layer_decay,
 )
 from layerwise.multipliers._strategies.by_parameter import (
-    Axes,
     Decision,
     Decisions,
     ModelFacts,
@@ -60,7 +59,6 @@ from layerwise.multipliers._width_check import Sizes, WidthCheck, WidthTrial, me
 
 __all__ = [
     "AnyStrategy",
-    "Axes",
     "Decision",
     "Decisions",
     "ExactKey",

@@ -3,20 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from layerwise.multipliers._plan import Parameter
 from layerwise.multipliers._strategies.strategy import AnyStrategy
 from layerwise.multipliers._values import Value
-
-Axes: TypeAlias = str
-"""A letter for each axis of a weight: ``i`` leads in, ``o`` leads out, ``-`` does neither.
-
-Examples:
-    >>> from layerwise.multipliers import Axes
-    >>> linear_of_torch: Axes = "oi"
-    >>> conv_of_keras: Axes = "--io"
-"""
 
 
 def _mend(name: str, factor: float) -> str:
@@ -31,7 +22,8 @@ class ModelFacts:
 
     Attributes:
         family: Returns ``"adam"`` or ``"sgd"``, or None if the optimizer isn't known.
-        axes: Returns what is known of the weights' axes, by name.
+        axes: Returns a letter for each axis of a weight, by name: ``i`` leads in, ``o`` leads out,
+            ``-`` does neither. PyTorch has ``oi`` for a linear layer, Keras ``--io`` for images.
         values: Returns the weights at the start of training as far as they are at hand, by name.
         mend: Returns the line of code that multiplies the weight of a name by a factor.
 
@@ -42,7 +34,7 @@ class ModelFacts:
     """
 
     family: Callable[[], str | None] = field(default=lambda: None)
-    axes: Callable[[], Mapping[str, Axes]] = field(default=dict)
+    axes: Callable[[], Mapping[str, str]] = field(default=dict)
     values: Callable[[], Mapping[str, object]] = field(default=dict)
     mend: Callable[[str, float], str] = field(default=_mend)
 

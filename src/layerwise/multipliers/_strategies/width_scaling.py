@@ -18,7 +18,6 @@ from layerwise.multipliers._strategies.base_shapes import (
     root_mean_square,
 )
 from layerwise.multipliers._strategies.by_parameter import (
-    Axes,
     Decision,
     Decisions,
     ModelFacts,
@@ -86,7 +85,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
 
     base: Any = field(hash=False)
     optimizer: str | None = None
-    axes: Mapping[str, Axes] | None = field(default=None, hash=False)
+    axes: Mapping[str, str] | None = field(default=None, hash=False)
     sizes: Mapping[str, float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -168,7 +167,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
         needed: Sequence[bool],
         model: ModelFacts,
         separator: str,
-    ) -> list[Axes | None]:
+    ) -> list[str | None]:
         """The axes of each weight: as the caller says, as the model knows, or by its name."""
         wanted = self.axes or {}
         winners = find_winners(dict.fromkeys(wanted, 1.0), parameters, "prefix", separator)
@@ -181,7 +180,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
             for w in weights
             if w is not None and w.path(separator)[-1] in ("bias", "b")
         }
-        found: list[Axes | None] = []
+        found: list[str | None] = []
         for weight, key, need in zip(weights, winners.keys, needed, strict=True):
             letters = None
             if weight is not None:
@@ -198,7 +197,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
         return found
 
     def _notes(
-        self, weight: "_Weight", letters: Axes, role: str, model: ModelFacts, separator: str
+        self, weight: "_Weight", letters: str, role: str, model: ModelFacts, separator: str
     ) -> Iterable[str]:
         """What a reader should know of a weight that leads to the output."""
         if role == "input" and weight.is_tied:
@@ -262,7 +261,7 @@ class _Weight(NamedTuple):
     def path(self, separator: str) -> tuple[str, ...]:
         return tuple(self.name.split(separator))
 
-    def role(self, axes: Axes) -> str:
+    def role(self, axes: str) -> str:
         """What it is: ``hidden``, ``output``, ``input``, ``vector``, or ``fixed``."""
         leads_in, leads_out = (big != small for big, small in self._growths(axes))
         if leads_in:
@@ -271,19 +270,19 @@ class _Weight(NamedTuple):
             return "input" if "i" in axes or "-" in axes else "vector"
         return "fixed"
 
-    def multiplier(self, axes: Axes, role: str, family: str) -> float:
+    def multiplier(self, axes: str, role: str, family: str) -> float:
         """The multiplier of Table 3, relative to the small model."""
         (big_in, small_in), (big_out, small_out) = self._growths(axes)
         if family == "adam":
             return small_in / big_in if role in ("hidden", "output") else 1.0
         return (big_out * small_in) / (small_out * big_in)
 
-    def text(self, axes: Axes, role: str) -> str:
+    def text(self, axes: str, role: str) -> str:
         """What it is and how it grows, in words."""
         ways = zip(("in", "out"), self._growths(axes), strict=True)
         return ", ".join([role, *(f"{way} x{b / s:.4g}" for way, (b, s) in ways if b != s)])
 
-    def check(self, axes: Axes, key: str) -> None:
+    def check(self, axes: str, key: str) -> None:
         if len(axes) != len(self.shape):
             raise MultiplierError(
                 f"width_scaling: axes has {axes!r} for {key!r}, which must be a letter for each "
@@ -304,5 +303,5 @@ class _Weight(NamedTuple):
             f"width_scaling(..., axes={{{self.name!r}: {letters!r}}})."
         )
 
-    def _growths(self, axes: Axes) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _growths(self, axes: str) -> tuple[tuple[int, int], tuple[int, int]]:
         return growth(axes, "i", self.shape, self.base), growth(axes, "o", self.shape, self.base)

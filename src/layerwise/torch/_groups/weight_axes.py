@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from layerwise.multipliers import Axes, ModelFacts
+from layerwise.multipliers import ModelFacts
 from layerwise.torch._parameters import Named, NamedTensor, plain
 
 _TABLES = (nn.Embedding, nn.EmbeddingBag)
@@ -25,13 +25,13 @@ def facts_of(tensors: Sequence[NamedTensor], model: Named) -> ModelFacts:
     )
 
 
-def axes_of(tensors: Sequence[NamedTensor], model: nn.Module) -> dict[str, Axes]:
+def axes_of(tensors: Sequence[NamedTensor], model: nn.Module) -> dict[str, str]:
     """The axes of the weights of known modules, by the parameter's first name.
 
     A weight that is both a table and a dense layer's is a table: that is where it comes in.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
-    found: dict[str, Axes] = {}
+    found: dict[str, str] = {}
     for named in tensors:
         letters = [
             axes
@@ -44,7 +44,7 @@ def axes_of(tensors: Sequence[NamedTensor], model: nn.Module) -> dict[str, Axes]
     return found
 
 
-def _axes(module: nn.Module | None, rank: int) -> Axes | None:
+def _axes(module: nn.Module | None, rank: int) -> str | None:
     if rank < 2:
         return None
     if isinstance(module, _TABLES):
