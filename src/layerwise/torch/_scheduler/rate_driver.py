@@ -2,11 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
 from layerwise.torch._groups.base_rate import write
@@ -14,6 +14,7 @@ from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
 from layerwise.torch._optimizer.attached_schedulers import Progress
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of, watch_copy
+from layerwise.torch._optimizer.optimizer_set import OptimizerPart
 from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
     all_multiply,
@@ -48,7 +49,7 @@ class RateDriver:
     """Drives the rates of one optimizer.
 
     Args:
-        optimizer: The optimizer.
+        part: The optimizer, which may be one of several.
         schedules: Which schedule each group follows.
         hyperparameters: What is scheduled beside the rates.
 
@@ -59,9 +60,9 @@ class RateDriver:
     """
 
     def __init__(
-        self, optimizer: Optimizer, schedules: GroupSchedules, hyperparameters: Hyperparameters
+        self, part: OptimizerPart, schedules: GroupSchedules, hyperparameters: Hyperparameters
     ) -> None:
-        self.optimizer = optimizer
+        self._part, self.optimizer = part, part.optimizer
         self.schedules, self.hyperparameters = schedules, hyperparameters
         self.last_epoch: float = -1
         self._assumed: list[set[str]] = []
@@ -99,11 +100,16 @@ class RateDriver:
         """Each group's rate at a step, computed before anything is written."""
         groups = self.optimizer.param_groups
         if len(self._followed) != len(groups):
-            self._followed = schedules_of(self.optimizer, self.schedules)
+            self._followed = schedules_of(self._part, self.schedules)
             self._moving = [
                 place for place, each in enumerate(self._followed) if each.multiplier is not None
             ]
         return rates_at(step, groups, self._followed)
+
+    def check(self, step: float) -> None:
+        """Raise what ``move_to`` would, and write nothing."""
+        self.rates_at(step)
+        self.hyperparameters.at(step, self._part)
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -114,7 +120,7 @@ class RateDriver:
         """
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
-        settings = self.hyperparameters.at(step, self.optimizer)
+        settings = self.hyperparameters.at(step, self._part)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
@@ -160,43 +166,46 @@ class RateDriver:
             for group in self.optimizer.param_groups
         ]
 
-    def restore(
-        self,
-        step: float,
-        schedules: GroupSchedules,
-        hyperparameters: Hyperparameters,
-        bases: Sequence[Mapping[str, Sequence[float]]],
-        aside: bool,
-    ) -> None:
-        """Go to the step of a saved state, under its schedules; nothing changes if that fails.
-
-        Args:
-            step: The step.
-            schedules: The schedules.
-            hyperparameters: The schedules of hyperparameters.
-            bases: What ``bases()`` gave when the state was saved.
-            aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
-        """
+    @contextmanager
+    def unchanged_on_error(self) -> Iterator[None]:
+        """If the block raises, this driver and its groups are as they were before it."""
         kept = dict(vars(self))
-        self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
         groups = self.optimizer.param_groups
         before = [dict(group) for group in groups]
-        for group, assumed, saved in zip(groups, self._assumed, bases, strict=True):
-            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
-            for key in assumed & saved.keys():
-                base, value = saved[key]
-                if float(group[key]) == value:
-                    group[key] = base
         try:
-            if aside:
-                self.last_epoch, self._at = math.floor(step) - 1, step
-            else:
-                self.move_to(step)
+            yield
         except Exception:
             vars(self).update(kept)
             for group, old in zip(groups, before, strict=True):
                 group.update(old)
             raise
+
+    def follow(
+        self,
+        schedules: GroupSchedules,
+        hyperparameters: Hyperparameters,
+        bases: Sequence[Mapping[str, Sequence[float]]],
+    ) -> None:
+        """Take the schedules of a saved state, before going to its step.
+
+        Args:
+            schedules: The schedules.
+            hyperparameters: The schedules of hyperparameters.
+            bases: What ``bases()`` gave when the state was saved.
+        """
+        self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
+        for group, assumed, saved in zip(
+            self.optimizer.param_groups, self._assumed, bases, strict=True
+        ):
+            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
+            for key in assumed & saved.keys():
+                base, value = saved[key]
+                if float(group[key]) == value:
+                    group[key] = base
+
+    def put_aside(self, step: float) -> None:
+        """Be at a step as ``SequentialLR`` leaves a scheduler that it has put aside."""
+        self.last_epoch, self._at = math.floor(step) - 1, step
 
     def catch_up(self) -> None:
         """Take over what others have done, and write the rates of groups that were added."""

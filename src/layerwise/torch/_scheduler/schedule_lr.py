@@ -10,16 +10,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise._checks import step_number, whole
-from layerwise.errors import ConfigError, OptimizerError, ScheduleError
+from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.torch._groups.base_rate import base_of
 from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
 from layerwise.torch._scheduler.pickling import check_picklable
-from layerwise.torch._scheduler.rate_driver import RateDriver
+from layerwise.torch._scheduler.rate_drivers import RateDrivers
 
 VERSION = 1
 _STATE = {
@@ -55,7 +56,9 @@ class ScheduleLR(LRScheduler):
     ``LambdaLR``, or another ``ScheduleLR``, would undo this one, and a warning says so once.
 
     Args:
-        optimizer: Any ``torch.optim.Optimizer``.
+        optimizer: Any ``torch.optim.Optimizer``. Or several that update together, as a list, or a
+            mapping by names of your own: then groups are called ``AdamW/default``, and a schedule
+            by name may be for all groups of an optimizer: ``{"AdamW": cosine(100)}``.
         schedule: A factor on the base rate: a schedule, or any callable of the step as in
             ``LambdaLR``. Or a sequence with one for each group, in which None keeps a group's
             rate, or a mapping by group name, in which groups left out keep theirs. None if only
@@ -94,7 +97,7 @@ class ScheduleLR(LRScheduler):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         schedule: ScheduleSpec | None = None,
         last_epoch: int = -1,
         *,
@@ -105,18 +108,27 @@ class ScheduleLR(LRScheduler):
     ) -> None:
         # The __init__ of the base class isn't called. It patches optimizer.step for the sake of a
         # warning, and refuses groups without initial_lr when it doesn't start at step 0.
-        if not isinstance(optimizer, Optimizer):
-            raise OptimizerError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
+        self._set = OptimizerSet.of(optimizer)
         if schedule is not None and lr_lambda is not None:
             raise ScheduleError("schedule= and lr_lambda= are the same argument. Give one of them.")
-        self.optimizer = optimizer
+        self.optimizer = self._set.first
         schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
-        hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
+        hyperparameters = Hyperparameters.of(self._set, momentum, betas, weight_decay_factor)
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDriver(optimizer, schedules, hyperparameters)
+        self._driver = RateDrivers(self._set, schedules, hyperparameters)
         self._driver.move_to(first)
         self._attach()
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """All optimizers, in order; ``optimizer`` is the first of them."""
+        return self._set.optimizers
+
+    @property
+    def group_names(self) -> list[str]:
+        """The name of each group, in the order of ``get_last_lr()``."""
+        return self._set.names()
 
     @property
     def last_epoch(self) -> int:
@@ -147,7 +159,7 @@ class ScheduleLR(LRScheduler):
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
         self._driver.catch_up()
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        rates = [group["lr"] for group in self._set.groups()]
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
@@ -162,12 +174,12 @@ class ScheduleLR(LRScheduler):
         It can be set, and counts from the next step on.
         """
         self._driver.catch_up()
-        return [base_of(group) for group in self.optimizer.param_groups]
+        return [base_of(group) for group in self._set.groups()]
 
     @base_lrs.setter
     def base_lrs(self, rates: Sequence[float | Tensor]) -> None:
         self._driver.catch_up()
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(self._set.groups(), rates, strict=True):
             group["initial_lr"] = float(rate)
 
     def state_dict(self) -> dict[str, Any]:
@@ -177,7 +189,7 @@ class ScheduleLR(LRScheduler):
             "version": VERSION,
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
-            "groups": names_of(self.optimizer),
+            "groups": self.group_names,
             "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
             "hyperparameters": self._driver.hyperparameters.to_config(),
@@ -204,11 +216,11 @@ class ScheduleLR(LRScheduler):
                 f"This is no state of a ScheduleLR of version {VERSION}. To go on from another "
                 "scheduler at its step N, make ScheduleLR(..., last_epoch=N - 1)."
             )
-        check_same_groups(state_dict["groups"], names_of(self.optimizer))
+        check_same_groups(state_dict["groups"], self.group_names)
         before = self._driver.schedules
         schedules = before.restored(state_dict["schedule"])
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
-        hyperparameters.check(self.optimizer)
+        hyperparameters.check(self._set)
         changed = bool(before) and schedules.to_config() != before.to_config()
         self._driver.restore(
             step_number(state_dict["last_epoch"], "last_epoch", ScheduleError),
@@ -227,7 +239,7 @@ class ScheduleLR(LRScheduler):
 
     def group_schedules(self) -> list[Value | None]:
         """The schedule that each group follows, None for one that keeps its rate."""
-        return self._driver.schedules.for_groups(names_of(self.optimizer))
+        return self._driver.schedules.for_groups(self._set.names(), self._set.owners())
 
     def drop_frozen_gradients(self) -> None:
         """Drop the gradients that frozen groups have now, wherever they come from.
@@ -237,7 +249,8 @@ class ScheduleLR(LRScheduler):
         in another way: by hand, or by the older ``FullyShardedDataParallel``.
         """
         self._driver.catch_up()
-        drop(self._driver.frozen_now())
+        for groups in self._driver.frozen_now():
+            drop(groups)
 
     # -- what PyTorch's SequentialLR and pickle call ------------------------------------------
 
@@ -254,7 +267,8 @@ class ScheduleLR(LRScheduler):
 
     def _attach(self) -> None:
         self._driver.attach()
-        announce(self, self._driver.progress)
+        for driver in self._driver.each:
+            announce(self, driver.optimizer, driver.progress)
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable(self._driver.given())
