@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -19,10 +20,10 @@ class Recorder(TrainerRecorder, Callback):
 
     A batch's row has the batch's loss, the numbers that ``training_step`` returns beside it, and
     each parameter group's rate as the update used it. An epoch's row has ``callback_metrics``. Of
-    several optimizers the first is recorded, and a row's step counts its updates alone, which
-    Lightning's ``global_step`` does not; of several processes the first one writes. Under gradient
-    accumulation the batches of one update have the same step, and so have the batches whose
-    update mixed precision left out. Another ``fit`` of the same run appends, and steps that a
+    several optimizers all rates are recorded, and a row's step counts the updates of the first,
+    which Lightning's ``global_step`` does not; of several processes the first one writes. Under
+    gradient accumulation the batches of one update have the same step, and so have the batches
+    whose update mixed precision left out. Another ``fit`` of the same run appends, and steps that a
     resumed one repeats replace those recorded before.
 
     Args:
@@ -65,10 +66,11 @@ class Recorder(TrainerRecorder, Callback):
         """Open the record."""
         if not trainer.is_global_zero or not trainer.optimizers:
             return
-        optimizer = trainer.optimizers[0]
+        several = OptimizerSet.of(trainer.optimizers)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         ours = [each for each in schedulers if isinstance(each, ScheduleLR)]
-        source = next((each for each in ours if each.optimizer is optimizer), optimizer)
+        drives = (each for each in ours if each.optimizer_set.is_same(several))
+        source = next(drives, trainer.optimizers)
         # Lightning's step counts the updates of all optimizers together.
         updates = trainer.global_step // len(trainer.optimizers)
         if self._reached["global_step"] == trainer.global_step:

@@ -1,6 +1,7 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from layerwise.torch._groups.base_rate import BASE
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
+from layerwise.torch._groups.only import Only, chosen
 from layerwise.torch._groups.stored_multiplier import KEY, write_multiplier
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
@@ -54,6 +56,7 @@ def param_groups(
     match: str = "prefix",
     strict: bool = True,
     layers: Layers | None = None,
+    only: Only | None = None,
 ) -> ParamGroups:
     r"""Make parameter groups for any PyTorch optimizer, as few as there are different settings.
 
@@ -83,6 +86,9 @@ def param_groups(
         strict: Whether a rule that matches nothing is an error.
         layers: Levels from input to head for the strategies, each a name, a beginning of names,
             or several; by default ``layers_of(model)``.
+        only: The parameters that this optimizer trains, where others train the rest: their names,
+            such as ``hidden_matrices(model)``, or a function of name and parameter. Rules, depth
+            and ``no_decay`` are still those of the whole model.
 
     Returns:
         A list of groups, each with a ``name``. Its attribute ``plan`` has every parameter.
@@ -120,6 +126,10 @@ def param_groups(
     tensors = named_tensors(model)
     spec = RuleSpec(rules, match=match, strict=strict, layers=layers)
     plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
+    if only is not None:
+        wanted = chosen(tensors, only)
+        tensors = [tensors[place] for place in wanted]
+        plan = replace(plan, rows=tuple(plan.rows[place] for place in wanted))
     members = _members(plan)
     if not members:
         raise OptimizerError(

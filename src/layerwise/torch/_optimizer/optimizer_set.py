@@ -80,6 +80,11 @@ class OptimizerSet:
         """The first optimizer."""
         return next(iter(self._named.values()))
 
+    def is_same(self, other: "OptimizerSet") -> bool:
+        """Whether both have the same groups, maybe by other names."""
+        mine, others = ({id(group) for group in each.groups()} for each in (self, other))
+        return mine == others
+
     def groups(self) -> list[dict[str, Any]]:
         """The groups of all optimizers, in order."""
         return [group for each in self._named.values() for group in each.param_groups]

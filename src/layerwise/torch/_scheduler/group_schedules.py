@@ -63,9 +63,7 @@ class GroupSchedules:
         """Whether any group follows a schedule."""
         return any(value is not None for value in self.values.values())
 
-    def for_groups(
-        self, names: Sequence[str], owners: Sequence[str] = ()
-    ) -> list[Value | None]:
+    def for_groups(self, names: Sequence[str], owners: Sequence[str] = ()) -> list[Value | None]:
         """The schedule of each group, None for one that has none.
 
         Args:

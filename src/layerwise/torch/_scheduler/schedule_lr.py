@@ -72,6 +72,10 @@ class ScheduleLR(LRScheduler):
             groups, or per group like ``schedule``.
         lr_lambda: ``schedule``, by the name that it has in ``LambdaLR``.
 
+    Attributes:
+        optimizer: The optimizer; of several, the first.
+        optimizer_set: All of them, with the names of their groups.
+
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
         ScheduleError: Not schedules, not as many as groups, or for a group that is not there; or
@@ -108,27 +112,29 @@ class ScheduleLR(LRScheduler):
     ) -> None:
         # The __init__ of the base class isn't called. It patches optimizer.step for the sake of a
         # warning, and refuses groups without initial_lr when it doesn't start at step 0.
-        self._set = OptimizerSet.of(optimizer)
+        self.optimizer_set = OptimizerSet.of(optimizer)
         if schedule is not None and lr_lambda is not None:
             raise ScheduleError("schedule= and lr_lambda= are the same argument. Give one of them.")
-        self.optimizer = self._set.first
+        self.optimizer = self.optimizer_set.first
         schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
-        hyperparameters = Hyperparameters.of(self._set, momentum, betas, weight_decay_factor)
+        hyperparameters = Hyperparameters.of(
+            self.optimizer_set, momentum, betas, weight_decay_factor
+        )
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDrivers(self._set, schedules, hyperparameters)
+        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters)
         self._driver.move_to(first)
         self._attach()
 
     @property
     def optimizers(self) -> list[Optimizer]:
         """All optimizers, in order; ``optimizer`` is the first of them."""
-        return self._set.optimizers
+        return self.optimizer_set.optimizers
 
     @property
     def group_names(self) -> list[str]:
         """The name of each group, in the order of ``get_last_lr()``."""
-        return self._set.names()
+        return self.optimizer_set.names()
 
     @property
     def last_epoch(self) -> int:
@@ -159,7 +165,7 @@ class ScheduleLR(LRScheduler):
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
         self._driver.catch_up()
-        rates = [group["lr"] for group in self._set.groups()]
+        rates = [group["lr"] for group in self.optimizer_set.groups()]
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
@@ -174,12 +180,12 @@ class ScheduleLR(LRScheduler):
         It can be set, and counts from the next step on.
         """
         self._driver.catch_up()
-        return [base_of(group) for group in self._set.groups()]
+        return [base_of(group) for group in self.optimizer_set.groups()]
 
     @base_lrs.setter
     def base_lrs(self, rates: Sequence[float | Tensor]) -> None:
         self._driver.catch_up()
-        for group, rate in zip(self._set.groups(), rates, strict=True):
+        for group, rate in zip(self.optimizer_set.groups(), rates, strict=True):
             group["initial_lr"] = float(rate)
 
     def state_dict(self) -> dict[str, Any]:
@@ -220,7 +226,7 @@ class ScheduleLR(LRScheduler):
         before = self._driver.schedules
         schedules = before.restored(state_dict["schedule"])
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
-        hyperparameters.check(self._set)
+        hyperparameters.check(self.optimizer_set)
         changed = bool(before) and schedules.to_config() != before.to_config()
         self._driver.restore(
             step_number(state_dict["last_epoch"], "last_epoch", ScheduleError),
@@ -239,7 +245,9 @@ class ScheduleLR(LRScheduler):
 
     def group_schedules(self) -> list[Value | None]:
         """The schedule that each group follows, None for one that keeps its rate."""
-        return self._driver.schedules.for_groups(self._set.names(), self._set.owners())
+        return self._driver.schedules.for_groups(
+            self.optimizer_set.names(), self.optimizer_set.owners()
+        )
 
     def drop_frozen_gradients(self) -> None:
         """Drop the gradients that frozen groups have now, wherever they come from.
