@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar, Unpack
 
@@ -13,14 +14,15 @@ from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
+from layerwise.torch._finder.factors import searched_factors
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
-from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.shared_tensors import separate_tensors
-from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of, without_wrapper
+from layerwise.torch._optimizer.attached_schedulers import schedulers_on, without_wrapper
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
@@ -28,7 +30,7 @@ Batch = TypeVar("Batch")
 
 def find_lr(
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     loss: LossFunction | None = None,
     loader: Iterable[Batch] | None = None,
     *,
@@ -38,6 +40,7 @@ def find_lr(
     autocast: Autocast = None,
     scaler: GradScaler | None = None,
     scheduler: Stateful | None = None,
+    hold: Optimizer | Iterable[Optimizer] = (),
     also: Iterable[nn.Module | Stateful] = (),
     **options: Unpack[SearchKeywords],
 ) -> LRFinding:
@@ -49,7 +52,8 @@ def find_lr(
 
     The base rate is what ``param_groups`` was given as ``lr``. For other groups it is the
     optimizer's default ``lr`` if a group has that, and else the highest rate. For a group whose
-    rate a scheduler has changed, ``initial_lr`` counts.
+    rate a scheduler has changed, ``initial_lr`` counts. Of several optimizers it is the base rate
+    of the first, and the others keep their ratio to it, unless ``hold`` keeps their rates.
 
     Weights, gradients, buffers, optimizer state, rates, training modes, the scaler and every
     random state are restored in place, also after an error or an interrupt. An iterator that has
@@ -58,7 +62,8 @@ def find_lr(
     Args:
         model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
             this and get the same result, from losses that are means over the ranks.
-        optimizer: Any optimizer whose groups have an ``lr``.
+        optimizer: Any optimizer whose groups have an ``lr``. Or several, as a list or a mapping by
+            names of your own: all step on each update, unless ``step`` says otherwise.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
@@ -70,6 +75,7 @@ def find_lr(
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
         scheduler: A scheduler that ``step`` steps; it is restored too.
+        hold: Those of several optimizers whose rates stay as they are during the search.
         also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
         **options: How to search, such as ``steps=50`` or ``method="sweep"``: see
             ``layerwise.finder.SearchOptions``. ``memory`` says where the copies of weights and
@@ -100,9 +106,10 @@ def find_lr(
     sweep; the suggestion is that of ``layerwise.finder.search``.
     """
     wanted, also = SearchOptions(**options), tuple(also)
-    _check_parts(model, optimizer, loader)
+    optimizers = OptimizerSet.of(optimizer, FinderError)
+    _check_parts(model, optimizers, loader)
     assert loader is not None
-    _check_training(optimizer, loss, step)
+    _check_training(optimizers, loss, step)
     _check_precision(autocast, scaler)
     if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
         raise FinderError(
@@ -111,16 +118,22 @@ def find_lr(
         )
     where = _device(model, device)
     ranks = Processes(model, where)
-    attached = [each for each in schedulers_on(optimizer) if each is not without_wrapper(scheduler)]
-    known = step_of(optimizer)
-    if known is None:
-        known = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
-    factors = group_factors(optimizer, known)
-    plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
-    separate_tensors(optimizer)
+    attached = list(
+        {
+            id(each): each
+            for one in optimizers.optimizers
+            for each in schedulers_on(one)
+            if each is not without_wrapper(scheduler)
+        }.values()
+    )
+    here = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
+    factors = searched_factors(optimizers, hold, here)
+    plain = Update(model, optimizers, loss, device=where, autocast=autocast, scaler=scaler)
+    for one in optimizers.optimizers:
+        separate_tensors(one)
     trainer = TorchTrainer(
         model,
-        optimizer,
+        optimizers,
         step or plain,
         factors=list(factors.values()),
         modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
@@ -138,17 +151,20 @@ def find_lr(
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
-    with only(optimizer), hands_off(optimizer):
+    with ExitStack() as stack:
+        for one in optimizers.optimizers:
+            stack.enter_context(only(one, optimizers.optimizers))
+            stack.enter_context(hands_off(one))
         return search(
             trainer,
             together(loader),
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else together(held_out),
-            group_factors=factors,
+            group_factors={name: f for name, f in factors.items() if f is not None},
         )
 
 
-def _check_parts(model: object, optimizer: object, loader: object) -> None:
+def _check_parts(model: object, optimizers: OptimizerSet, loader: object) -> None:
     """Raise unless the optimizer trains the model and the loader has batches.
 
     Raises:
@@ -156,8 +172,6 @@ def _check_parts(model: object, optimizer: object, loader: object) -> None:
     """
     if not isinstance(model, nn.Module):
         raise FinderError(f"{type(model).__name__} is not a torch.nn.Module.")
-    if not isinstance(optimizer, Optimizer):
-        raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
     if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
         raise FinderError(
             f"loader={loader!r} must be the batches to train on: a DataLoader or any iterable."
@@ -172,15 +186,18 @@ def _check_parts(model: object, optimizer: object, loader: object) -> None:
         raise FinderError(
             "The model has parameters without a shape yet. Call it once on a batch before."
         )
+    optimizers.check_disjoint(FinderError)
     known = {id(tensor) for tensor in parameters}
-    if not any(id(tensor) in known for g in optimizer.param_groups for tensor in g["params"]):
+    for one in optimizers.optimizers:
+        if any(id(tensor) in known for group in one.param_groups for tensor in group["params"]):
+            continue
         raise FinderError(
             "The optimizer has none of the model's parameters. Make it from model.parameters() "
             "or param_groups(model, ...) of this very model."
         )
 
 
-def _check_training(optimizer: Optimizer, loss: object, step: object) -> None:
+def _check_training(optimizers: OptimizerSet, loss: object, step: object) -> None:
     """Raise unless a loss or a training step can make an update.
 
     Raises:
@@ -192,11 +209,12 @@ def _check_training(optimizer: Optimizer, loss: object, step: object) -> None:
         if function is not None and (not callable(function) or isinstance(function, type)):
             hint = "Make one first" if isinstance(function, type) else "Give a function"
             raise FinderError(f"{name}={function!r} can't be called as a {name}. {hint}.")
-    if step is None and "closure" in _required(optimizer.step):
-        raise FinderError(
-            f"{type(optimizer).__name__} needs a closure, which only a training step of yours has. "
-            "Give that as step=."
-        )
+    for optimizer in optimizers.optimizers:
+        if step is None and "closure" in _required(optimizer.step):
+            raise FinderError(
+                f"{type(optimizer).__name__} needs a closure, which only a training step of yours "
+                "has. Give that as step=."
+            )
 
 
 def _check_precision(autocast: object, scaler: object) -> None:

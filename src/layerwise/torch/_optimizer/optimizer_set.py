@@ -43,6 +43,8 @@ class OptimizerSet:
             LayerwiseError: It is none, has none in it or one twice, or a name is not text. The
                 class is ``error``.
         """
+        if isinstance(given, cls):
+            return given
         if isinstance(given, Optimizer):
             return cls({"": given})
         if isinstance(given, Mapping):
