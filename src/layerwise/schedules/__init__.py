@@ -1,5 +1,13 @@
 """Schedules: pure functions of the step whose value is a factor on the learning rate."""
 
+from layerwise.schedules._by_metric.decisions import Decisions, PlateauEvent
+from layerwise.schedules._by_metric.on_plateau import (
+    on_plateau,
+    plateaus_in,
+    reduce_on_plateau,
+    replace_by_metric,
+)
+from layerwise.schedules._by_metric.plateau import PlateauState, plateau
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
 from layerwise.schedules._curve import is_closed_form, values_over
@@ -14,6 +22,9 @@ from layerwise.schedules._shapes.ramps import cosine, linear, polynomial, warmup
 
 __all__ = [
     "Clock",
+    "Decisions",
+    "PlateauEvent",
+    "PlateauState",
     "Schedule",
     "clamp",
     "constant",
@@ -27,11 +38,16 @@ __all__ = [
     "inverse_sqrt",
     "is_closed_form",
     "linear",
+    "on_plateau",
     "one_cycle",
     "piecewise_constant",
+    "plateau",
+    "plateaus_in",
     "polynomial",
     "product",
+    "reduce_on_plateau",
     "repeat",
+    "replace_by_metric",
     "scale_steps",
     "then",
     "values_over",

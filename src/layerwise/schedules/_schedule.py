@@ -254,7 +254,7 @@ def _combined(name: str, *arguments: object) -> Schedule:
     return make(*arguments)
 
 
-def arguments_text(schedule: Schedule, shown: Sequence[Field[Any]]) -> str:
+def arguments_text(schedule: Configurable, shown: Sequence[Field[Any]]) -> str:
     """Write the fields as arguments: the first one as it is, others by name unless default."""
     texts = []
     for position, field in enumerate(shown):

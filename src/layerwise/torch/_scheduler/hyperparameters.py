@@ -1,11 +1,11 @@
 """What is scheduled beside the learning rate: momentum, betas and weight decay."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
-from layerwise.multipliers import StepValue
+from layerwise.multipliers import StepValue, Value
 from layerwise.torch._groups.base_rate import Setting
 from layerwise.torch._optimizer.optimizer_set import OptimizerPart, OptimizerSet
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
@@ -83,8 +83,18 @@ class Hyperparameters:
                         kind = type(part.optimizer).__name__
                         raise OptimizerError(f"{kind} has no {key}{hint}.")
 
-    def at(self, step: float, part: OptimizerPart) -> list[dict[str, Setting]]:
+    def at(
+        self,
+        step: float,
+        part: OptimizerPart,
+        apply: Callable[[Value | None], Value | None] = lambda value: value,
+    ) -> list[dict[str, Setting]]:
         """What is to be written into each group of an optimizer at a step.
+
+        Args:
+            step: The step.
+            part: The optimizer.
+            apply: Gets each schedule and returns it as it is now, after what metrics decided.
 
         Raises:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
@@ -95,7 +105,7 @@ class Hyperparameters:
         found: list[dict[str, Setting]] = [{} for _ in groups]
         names, all_names, owners = part.names(), part.whole.names(), part.whole.owners()
         for name, schedules in self.schedules.items():
-            followed = part.cut(schedules.for_groups(all_names, owners))
+            followed = [apply(v) for v in part.cut(schedules.for_groups(all_names, owners))]
             values = values_at(followed, step, names, name)
             for group, value, of_group, new in zip(groups, values, names, found, strict=True):
                 if value is None or _KEYS[name] not in group:

@@ -55,6 +55,8 @@ def plan_of_groups(
 
     no_rules = [None] * len(groups)
     multipliers = [read_multiplier(*each) for each in zip(groups, names, strict=True)]
+    if isinstance(schedule, ScheduleLR):
+        multipliers = [schedule.decisions.applied_to(each) for each in multipliers]
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
         plans.append(plan(schedule.group_schedules(), no_rules))

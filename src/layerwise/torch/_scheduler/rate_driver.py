@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from layerwise.multipliers import Value
+from layerwise.schedules import Decisions
 from layerwise.torch._groups.base_rate import write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._groups.stored_multiplier import write_multiplier
@@ -52,6 +53,7 @@ class RateDriver:
         part: The optimizer, which may be one of several.
         schedules: Which schedule each group follows.
         hyperparameters: What is scheduled beside the rates.
+        decisions: What metrics have decided so far.
 
     Attributes:
         last_epoch: The step that the scheduler is at. PyTorch's ``SequentialLR`` changes it to put
@@ -60,14 +62,19 @@ class RateDriver:
     """
 
     def __init__(
-        self, part: OptimizerPart, schedules: GroupSchedules, hyperparameters: Hyperparameters
+        self,
+        part: OptimizerPart,
+        schedules: GroupSchedules,
+        hyperparameters: Hyperparameters,
+        decisions: Decisions,
     ) -> None:
-        self._part, self.optimizer = part, part.optimizer
+        self._part, self.optimizer, self._decisions = part, part.optimizer, decisions
         self.schedules, self.hyperparameters = schedules, hyperparameters
         self.last_epoch: float = -1
         self._assumed: list[set[str]] = []
         self._at: float = -1
         self._followed: list[GroupSchedule] = []
+        self._now: list[GroupSchedule] = []
         self._moving: list[int] = []
         self._rates: list[GroupRate] = []
         self._marks: list[object] = []
@@ -104,12 +111,22 @@ class RateDriver:
             self._moving = [
                 place for place, each in enumerate(self._followed) if each.multiplier is not None
             ]
-        return rates_at(step, groups, self._followed)
+            self._decisions.follow(self.given())
+            self.decide()
+        return rates_at(step, groups, self._now)
+
+    def decide(self) -> None:
+        """Take in what metrics have decided, from the next rates on."""
+        apply = self._decisions.applied_to
+        self._now = [
+            GroupSchedule(name, apply(schedule), apply(multiplier))
+            for name, schedule, multiplier in self._followed
+        ]
 
     def check(self, step: float) -> None:
         """Raise what ``move_to`` would, and write nothing."""
         self.rates_at(step)
-        self.hyperparameters.at(step, self._part)
+        self.hyperparameters.at(step, self._part, self._decisions.applied_to)
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -120,7 +137,7 @@ class RateDriver:
         """
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
-        settings = self.hyperparameters.at(step, self._part)
+        settings = self.hyperparameters.at(step, self._part, self._decisions.applied_to)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from layerwise.multipliers import Value
+from layerwise.schedules import Decisions, PlateauState, plateau
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._scheduler.group_rates import GroupRate
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
@@ -22,12 +23,17 @@ class RateDrivers:
 
     Attributes:
         each: The driver of each optimizer, in order.
+        decisions: What metrics have decided so far.
     """
 
     def __init__(
         self, optimizers: OptimizerSet, schedules: GroupSchedules, hyperparameters: Hyperparameters
     ) -> None:
-        self.each = [RateDriver(p, schedules, hyperparameters) for p in optimizers.parts()]
+        self.decisions = Decisions()
+        self.each = [
+            RateDriver(part, schedules, hyperparameters, self.decisions)
+            for part in optimizers.parts()
+        ]
 
     @property
     def schedules(self) -> GroupSchedules:
@@ -96,6 +102,22 @@ class RateDrivers:
     def bases(self) -> list[dict[str, list[float]]]:
         """What the values of each group that move are multiples of, with the values."""
         return [base for driver in self.each for base in driver.bases()]
+
+    def decide(self, states: Mapping[plateau, PlateauState]) -> None:
+        """Take in what metrics have decided, and write the rates; nothing changes if that fails."""
+        before = dict(self.decisions.states)
+        with ExitStack() as stack:
+            for driver in self.each:
+                stack.enter_context(driver.unchanged_on_error())
+            try:
+                self.decisions.states |= states
+                for driver in self.each:
+                    driver.decide()
+                if not self.is_aside:
+                    self.move_to(self.at)
+            except Exception:
+                self.decisions.states = before
+                raise
 
     def restore(
         self,

@@ -2,20 +2,22 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise._checks import step_number, whole
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import Value
+from layerwise.schedules import Decisions, PlateauEvent
 from layerwise.torch._groups.base_rate import base_of
 from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
+from layerwise.torch._scheduler.best_weights import BestWeights
 from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
@@ -123,8 +125,14 @@ class ScheduleLR(LRScheduler):
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
         self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters)
+        self._best = BestWeights()
         self._driver.move_to(first)
         self._attach()
+
+    @property
+    def decisions(self) -> Decisions:
+        """What reports of metrics have decided so far; see ``report``."""
+        return self._driver.decisions
 
     @property
     def optimizers(self) -> list[Optimizer]:
@@ -199,6 +207,8 @@ class ScheduleLR(LRScheduler):
             "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
             "hyperparameters": self._driver.hyperparameters.to_config(),
+            "decisions": self.decisions.to_config(),
+            "best_weights": self._best.state_dict(self.decisions.states),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -227,6 +237,13 @@ class ScheduleLR(LRScheduler):
         schedules = before.restored(state_dict["schedule"])
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
         hyperparameters.check(self.optimizer_set)
+        decisions = Decisions(self.decisions.states)
+        decisions.follow(
+            value
+            for each in (schedules, *hyperparameters.schedules.values())
+            for value in each.values.values()
+        )
+        decisions.load(state_dict.get("decisions", []))
         changed = bool(before) and schedules.to_config() != before.to_config()
         self._driver.restore(
             step_number(state_dict["last_epoch"], "last_epoch", ScheduleError),
@@ -235,6 +252,9 @@ class ScheduleLR(LRScheduler):
             state_dict["bases"],
             bool(state_dict["aside"]),
         )
+        if decisions:
+            self._driver.decide(decisions.states)
+            self._best.load_state_dict(decisions.states, state_dict.get("best_weights", []))
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
@@ -243,11 +263,55 @@ class ScheduleLR(LRScheduler):
                 stacklevel=2,
             )
 
+    def report(
+        self, metrics: Mapping[str, SupportsFloat] | SupportsFloat, model: nn.Module | None = None
+    ) -> list[PlateauEvent]:
+        """Report metrics to the rules and schedules that they decide; call it after a validation.
+
+        A rate that a plateau changes counts from the next update on, and a level that it unfreezes
+        trains from then on. Where a plateau has ``restore_best``, the model's weights and buffers
+        of its best report are kept, and restored when it fires. The state has all of this.
+
+        Args:
+            metrics: The metrics by name, or a number if only one is watched. Others are ignored.
+            model: The model, for ``restore_best``.
+
+        Returns:
+            What happened, for each plateau whose metric was reported; ``event.fired`` says whether
+            it changed something.
+
+        Raises:
+            ScheduleError: No metric decides anything here, none that is watched was reported, one
+                is no number, or ``restore_best`` needs the model.
+
+        Examples:
+            >>> import torch
+            >>> from layerwise import gradual_unfreezing, plateau
+            >>> from layerwise.torch import ScheduleLR, param_groups
+            >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 1))
+            >>> rules = gradual_unfreezing(when=plateau("val_loss", patience=2))
+            >>> optimizer = torch.optim.SGD(param_groups(model, rules, lr=0.1))
+            >>> scheduler = ScheduleLR(optimizer)
+            >>> for loss in (1.0, 0.9, 0.9, 0.9):
+            ...     _ = scheduler.report({"val_loss": loss})
+            ...     print(scheduler.get_last_lr())
+            [0.0, 0.1]
+            [0.0, 0.1]
+            [0.0, 0.1]
+            [0.1, 0.1]
+        """
+        self._driver.catch_up()
+        events = self.decisions.foreseen(metrics)
+        self._best.check(events, model)
+        self._driver.decide({event.when: event.after for event in events})
+        self._best.follow(events, model)
+        return events
+
     def group_schedules(self) -> list[Value | None]:
         """The schedule that each group follows, None for one that keeps its rate."""
-        return self._driver.schedules.for_groups(
-            self.optimizer_set.names(), self.optimizer_set.owners()
-        )
+        names, owners = self.optimizer_set.names(), self.optimizer_set.owners()
+        followed = self._driver.schedules.for_groups(names, owners)
+        return [self.decisions.applied_to(value) for value in followed]
 
     def drop_frozen_gradients(self) -> None:
         """Drop the gradients that frozen groups have now, wherever they come from.

@@ -1,0 +1,215 @@
+"""Schedules whose value changes when a plateau fires, and not with the step."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from layerwise._checks import number, sequence
+from layerwise._text import shown
+from layerwise.errors import ScheduleError
+from layerwise.schedules._backends.namespace import A
+from layerwise.schedules._by_metric.plateau import plateau
+from layerwise.schedules._clock import Clock
+from layerwise.schedules._schedule import Schedule, schedules_in
+
+
+class _ByMetric(Schedule):
+    """What these share: a plateau, and how often it has fired."""
+
+    fired: int
+
+    @property
+    @abstractmethod
+    def decision(self) -> plateau:
+        """When the value changes."""
+
+    @abstractmethod
+    def after(self, fired: int) -> float:
+        """The value once the plateau has fired so often."""
+
+    @property
+    def stages(self) -> int | None:
+        """After how many firings the value stays as it is; None: it never does."""
+        return None
+
+    def evaluate(self, clock: Clock[A]) -> A:
+        """Compute the value; see ``Schedule.evaluate``."""
+        return clock.constant(self.after(self.fired))
+
+
+@dataclass(frozen=True, repr=False)
+class reduce_on_plateau(_ByMetric):
+    r"""A factor that falls whenever a metric has stopped getting better.
+
+    $$f = \max(\text{factor}^k, \text{minimum})$$
+
+    where $k$ is how often ``plateau`` has fired. It can be a rule's value, for chosen layers only,
+    or the schedule of all; or a factor in one: ``cosine(1000) * reduce_on_plateau("val_loss")``.
+
+    It does not move with the step, but with the metric that is reported: by the callback
+    ``ReportMetrics`` in Keras and Lightning, and by ``ScheduleLR.report`` in PyTorch.
+
+    Args:
+        metric: The metric's name, as it is reported: ``"val_loss"``.
+        factor: What the value is multiplied by, above 0 and below 1.
+        patience: Reports in a row that are no better; see ``plateau``.
+        minimum: The value does not fall below this.
+        mode: ``"min"`` or ``"max"``; see ``plateau``.
+        min_delta: What counts as no better.
+        relative: Whether ``min_delta`` is a share of the best value.
+        cooldown: Reports after a firing that don't count.
+        restore_best: Whether the weights of the best report are restored when it falls.
+        fired: How often it has fired already.
+
+    Raises:
+        ScheduleError: An argument is out of its range.
+
+    Examples:
+        >>> from layerwise.schedules import reduce_on_plateau
+        >>> falling = reduce_on_plateau("val_loss", factor=0.5, patience=3)
+        >>> [falling.after(fired) for fired in range(4)]
+        [1.0, 0.5, 0.25, 0.125]
+
+    Source: ``ReduceLROnPlateau`` of PyTorch and Keras.
+    """
+
+    metric: str
+    factor: float = 0.1
+    patience: int = 10
+    minimum: float = 0.0
+    mode: str | None = None
+    min_delta: float = 0.0
+    relative: bool = False
+    cooldown: int = 0
+    restore_best: bool = False
+    fired: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_number("factor", above=0.0, below=1.0)
+        self._check_number("minimum")
+        self._check_whole("fired", at_least=0)
+        if self.minimum > 1:
+            raise ScheduleError(
+                f"reduce_on_plateau: minimum must be at most 1, where it begins, got "
+                f"{self.minimum!r}."
+            )
+        self._set(patience=self.decision.patience, cooldown=self.decision.cooldown)
+
+    @property
+    def decision(self) -> plateau:
+        """When the value falls."""
+        return plateau(**{each.name: getattr(self, each.name) for each in fields(plateau)})
+
+    def after(self, fired: int) -> float:
+        """The value once the plateau has fired so often."""
+        return max(self.factor**fired, self.minimum)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class on_plateau(_ByMetric):
+    r"""The next of some values whenever a metric has stopped getting better; the last one stays.
+
+    $$f = \text{values}_{\min(k, n - 1)}$$
+
+    where $k$ is how often the plateau has fired, and $n$ how many values there are.
+
+    Args:
+        when: The plateau.
+        values: The factors, each at least 0: the first, and the next after each firing.
+        fired: How often it has fired already.
+
+    Raises:
+        ScheduleError: An argument is out of its range.
+
+    Examples:
+        >>> from layerwise.schedules import on_plateau, plateau
+        >>> thawing = on_plateau(plateau("val_loss", patience=3), [0.0, 1.0])
+        >>> thawing.after(0), thawing.after(1), thawing.after(7)
+        (0.0, 1.0, 1.0)
+
+    Source: what ``gradual_unfreezing(when=...)`` is made of.
+    """
+
+    when: plateau
+    values: tuple[float, ...]
+    fired: int = 0
+
+    def __init__(self, when: plateau, values: Sequence[float], fired: int = 0) -> None:
+        name = "on_plateau"
+        if not isinstance(when, plateau):
+            raise ScheduleError(
+                f"{name}: when must be a plateau, such as plateau('val_loss', patience=3), got "
+                f"{shown(when)}."
+            )
+        factors = sequence(values, f"{name}: values", ScheduleError)
+        if not factors:
+            raise ScheduleError(f"{name}: values must have at least one value, got none.")
+        checked = tuple(number(each, f"{name}: each value", ScheduleError) for each in factors)
+        self._set(when=when, values=checked, fired=fired)
+        self._check_whole("fired", at_least=0)
+
+    @property
+    def decision(self) -> plateau:
+        """When the value changes."""
+        return self.when
+
+    @property
+    def stages(self) -> int | None:
+        """After how many firings the last value is there."""
+        return len(self.values) - 1
+
+    def after(self, fired: int) -> float:
+        """The value once the plateau has fired so often."""
+        return self.values[min(fired, len(self.values) - 1)]
+
+
+ByMetric = _ByMetric
+"""A schedule that a metric moves."""
+
+
+def by_metric_in(value: object) -> list[ByMetric]:
+    """The schedules in a value that a metric moves."""
+    if isinstance(value, ByMetric):
+        return [value]
+    if not isinstance(value, Schedule):
+        return []
+    inside = schedules_in(tuple(vars(value).values()))
+    return [found for each in inside for found in by_metric_in(each)]
+
+
+def plateaus_in(values: Sequence[object]) -> list[plateau]:
+    """The different plateaus that move some values, in the order in which they appear.
+
+    Examples:
+        >>> from layerwise.schedules import constant, plateaus_in, reduce_on_plateau
+        >>> plateaus_in([constant(), constant(0.5) * reduce_on_plateau("loss", patience=2)])
+        [plateau('loss', patience=2)]
+    """
+    found = [each.decision for value in values for each in by_metric_in(value)]
+    return list(dict.fromkeys(found))
+
+
+def replace_by_metric(value: Any, change: Callable[[ByMetric], Schedule]) -> Any:
+    """A value with another schedule in place of each that a metric moves, anywhere inside.
+
+    Args:
+        value: A schedule, or anything else, which is returned as it is.
+        change: Gets each of them.
+
+    Examples:
+        >>> from layerwise.schedules import constant, reduce_on_plateau, replace_by_metric
+        >>> falling = constant(0.5) * reduce_on_plateau("loss", factor=0.5)
+        >>> replace_by_metric(falling, lambda each: constant(each.after(2)))(0)
+        0.125
+    """
+    if isinstance(value, ByMetric):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(replace_by_metric(each, change) for each in value)
+    if not by_metric_in(value):
+        return value
+    arguments = {
+        each.name: replace_by_metric(getattr(value, each.name), change) for each in fields(value)
+    }
+    return replace(value, **arguments)
