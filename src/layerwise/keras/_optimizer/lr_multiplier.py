@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import SupportsFloat
 
 import keras
 from keras import Variable
@@ -24,6 +25,7 @@ from layerwise.keras._optimizer.clone import (
     clone_optimizer,
     optimizer_config,
 )
+from layerwise.keras._optimizer.decisions import PlateauVariables
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
 from layerwise.keras._optimizer.saved_weights import SavedWeights
@@ -32,6 +34,7 @@ from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
 from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.schedules import Decisions, PlateauEvent
 
 
 class _Multiplied:
@@ -42,6 +45,7 @@ class _Multiplied:
         source: The built optimizer whose state is to be taken over, if any.
         saved: The weights that the rules were resolved for before they were saved, if they were.
         plan: What the rules mean for the weights, when these are known.
+        plateaus: What metrics have decided.
         alone: Whether the optimizer is being pickled without a model.
     """
 
@@ -55,6 +59,7 @@ class _Multiplied:
         self.source = source
         self.saved = saved
         self.plan: Plan | None = None
+        self.plateaus = PlateauVariables()
         self.alone = False
 
     def plan_for(self, variables: Sequence[Variable], optimizer: Optimizer) -> Plan:
@@ -169,11 +174,18 @@ class LRMultiplier(MultipliedUpdate):
                 )
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
+        plain = len(self.variables)
+        plateaus = self._multiplied.plateaus = PlateauVariables(self, plan)
+        plan = plateaus.live(plan)
         self.use_factors(Factors([row.value for row in plan.rows], plan.schedule))
         self._multiplied.plan = plan
         if source is not None:
             with outside_of_graphs():
-                for mine, its in zip(self.variables, source.variables, strict=True):
+                theirs = source.variables
+                if isinstance(source, LRMultiplier):
+                    theirs = theirs[: len(theirs) - len(source._multiplied.plateaus.variables)]
+                    plateaus.take_over(source._multiplied.plateaus)
+                for mine, its in zip(self.variables[:plain], theirs, strict=True):
                     mine.assign(copy_of(its))
             self._multiplied.source = None
 
@@ -190,6 +202,41 @@ class LRMultiplier(MultipliedUpdate):
             if rate_variable(self) is None:
                 raise  # the optimizer was made with a schedule, and Keras says so
             raise rate_error(self.name, value) from error
+
+    def report(self, metrics: Mapping[str, SupportsFloat] | SupportsFloat) -> list[PlateauEvent]:
+        """Report metrics to the rules that they decide; in ``fit``, ``ReportMetrics`` does it.
+
+        What is decided counts from the next update on, is saved with the optimizer's variables,
+        and compiles nothing again.
+
+        Args:
+            metrics: The metrics by name, or a number if only one is watched. Others are ignored.
+
+        Returns:
+            What happened, for each plateau whose metric was reported.
+
+        Raises:
+            ScheduleError: No metric decides anything here, none that is watched was reported, or
+                one is no number.
+        """
+        return self._multiplied.plateaus.report(metrics)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What reports of metrics have decided so far."""
+        self._multiplied.plateaus.read()
+        return self._multiplied.plateaus.decisions
+
+    def load_own_variables(self, store: Mapping[str, object]) -> None:
+        """Called by Keras to load a file, which may be that of a plain optimizer."""
+        plateaus = self._multiplied.plateaus
+        plain = self.variables[: len(self.variables) - len(plateaus.variables)]
+        if plateaus.variables and len(store.keys()) == len(plain):
+            for place, variable in enumerate(plain):
+                variable.assign(store[str(place)])
+        else:
+            super().load_own_variables(store)
+        plateaus.read()
 
     def learning_rates(self) -> dict[str, float]:
         """Each variable's effective rate for the next update, by path.

@@ -13,6 +13,8 @@ from layerwise.schedules._by_metric.plateau import plateau
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule, schedules_in
 
+_NEARLY_0, _MOST_STAGES = 1e-40, 10_000
+
 
 class _ByMetric(Schedule):
     """What these share: a plateau, and how often it has fired."""
@@ -28,10 +30,15 @@ class _ByMetric(Schedule):
     def after(self, fired: int) -> float:
         """The value once the plateau has fired so often."""
 
-    @property
-    def stages(self) -> int | None:
-        """After how many firings the value stays as it is; None: it never does."""
-        return None
+    def table(self) -> list[float]:
+        """The values after 0, 1, 2, … firings, up to the one that stays, or that is nearly 0."""
+        values = [self.after(0)]
+        while len(values) < _MOST_STAGES and values[-1] > _NEARLY_0:
+            value = self.after(len(values))
+            if value == values[-1]:
+                break
+            values.append(value)
+        return values
 
     def evaluate(self, clock: Clock[A]) -> A:
         """Compute the value; see ``Schedule.evaluate``."""
@@ -154,10 +161,9 @@ class on_plateau(_ByMetric):
         """When the value changes."""
         return self.when
 
-    @property
-    def stages(self) -> int | None:
-        """After how many firings the last value is there."""
-        return len(self.values) - 1
+    def table(self) -> list[float]:
+        """The values."""
+        return list(self.values)
 
     def after(self, fired: int) -> float:
         """The value once the plateau has fired so often."""
