@@ -14,7 +14,7 @@ from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
-from layerwise.recorder._reading import read_rows
+from layerwise.recorder._reading import read_events, read_rows
 from layerwise.recorder._saved import FINDING, PLAN, SCHEDULE, read_data
 from layerwise.recorder._thin import Thinner
 
@@ -44,6 +44,7 @@ class History:
             None.
         schedule: The schedule as plain data (``text``, ``config``, and ``factors`` over
             ``steps``), or None.
+        events: What happened, as pairs of a step and a text, in order.
 
     Raises:
         RecorderError: The columns differ in length, or hold something other than numbers.
@@ -63,6 +64,7 @@ class History:
     finding: Mapping[str, Any] | None = None
     plan: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
+    events: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         for kind in ("batch", "epoch"):
@@ -107,6 +109,7 @@ class History:
             kept["epoch"].finish(),
             run.resolve().name,
             *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE)),
+            events=tuple(read_events(run)),
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from layerwise.schedules._by_metric.decisions import Decisions, PlateauEvent
 from layerwise.schedules._by_metric.on_plateau import (
+    ByMetric,
     on_plateau,
     plateaus_in,
     reduce_on_plateau,
@@ -21,6 +22,7 @@ from layerwise.schedules._shapes.phases import one_cycle, warmup_stable_decay
 from layerwise.schedules._shapes.ramps import cosine, linear, polynomial, warmup
 
 __all__ = [
+    "ByMetric",
     "Clock",
     "Decisions",
     "PlateauEvent",

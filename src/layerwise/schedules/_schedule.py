@@ -84,7 +84,7 @@ class Schedule(Configurable, ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.__module__.startswith(_HOME) and not cls.__name__.startswith("_"):
+        if cls.__module__.startswith(_HOME) and cls.__name__[0].islower():
             BUILT_IN[cls.__name__] = cls
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
+"""Recorder and ReportMetrics for Lightning: callbacks. Importing this imports ``lightning``."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,11 +8,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from layerwise._checks import choice
+from layerwise.errors import ScheduleError
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "ReportMetrics"]
 
 
 class Recorder(TrainerRecorder, Callback):
@@ -122,6 +124,61 @@ class Recorder(TrainerRecorder, Callback):
     ) -> None:
         """Close the record, with all that happened before."""
         self.close()
+
+
+class ReportMetrics(Callback):
+    """Reports Lightning's metrics to the ``ScheduleLR`` whose rates they decide.
+
+    At the end of each epoch, or of each validation, ``callback_metrics`` go to ``report`` of each
+    ``ScheduleLR`` among the trainer's schedulers that a metric moves. Its state is in Lightning's
+    checkpoints.
+
+    Args:
+        at: ``"epoch"``, or ``"validation"`` where an epoch has several.
+
+    Raises:
+        ScheduleError: When ``fit`` begins: no scheduler is moved by a metric. When it reports: the
+            metric is not among those that were logged.
+
+    Examples:
+        >>> from lightning.pytorch import Trainer
+        >>> from layerwise.torch.lightning import ReportMetrics
+        >>> trainer = Trainer(callbacks=[ReportMetrics()], logger=False, accelerator="cpu")
+
+    Source: the metrics are those that Lightning's ``EarlyStopping`` watches.
+    """
+
+    def __init__(self, at: str = "epoch") -> None:
+        self._at = choice(at, "at", ScheduleError, ("epoch", "validation"))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for the schedulers."""
+        if not _moved_by_metrics(trainer):
+            raise ScheduleError(
+                "ReportMetrics has nothing to do: configure_optimizers() returns no ScheduleLR "
+                "with gradual_unfreezing(when=plateau(...)) or reduce_on_plateau(...)."
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, if that is wanted."""
+        if self._at == "validation" and not trainer.sanity_checking:
+            self._report(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, if that is wanted."""
+        if self._at == "epoch":
+            self._report(trainer, pl_module)
+
+    @staticmethod
+    def _report(trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        for scheduler in _moved_by_metrics(trainer):
+            scheduler.report(metrics, model=pl_module)
+
+
+def _moved_by_metrics(trainer: Trainer) -> list[ScheduleLR]:
+    schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+    return [each for each in schedulers if isinstance(each, ScheduleLR) and each.decisions]
 
 
 def _is_number(value: object) -> TypeGuard[float | Tensor]:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 from keras import Variable, ops
@@ -12,6 +12,7 @@ from layerwise.keras._internals.optimizer import OptimizerHooks
 from layerwise.keras._internals.values import number_in, value_of
 from layerwise.multipliers import Plan
 from layerwise.schedules import (
+    ByMetric,
     Clock,
     Decisions,
     PlateauEvent,
@@ -35,13 +36,15 @@ class PlateauVariables:
     Attributes:
         decisions: The copy on the host.
         variables: The variable of each plateau.
+        moved: The schedules that are moved.
     """
 
     def __init__(self, optimizer: OptimizerHooks | None = None, plan: Plan | None = None) -> None:
         values = [] if plan is None else [*(row.value for row in plan.rows), plan.schedule]
         self.decisions = Decisions(plateaus_in(values))
         self.variables: dict[plateau, Variable] = {}
-        self._live: dict[Schedule, _Live] = {}
+        self.moved: list[ByMetric] = []
+        self._live: dict[ByMetric, _Live] = {}
         for place, when in enumerate(self.decisions.states):
             assert optimizer is not None
             self.variables[when] = optimizer.add_counts(_SIZE, f"plateau_{place}")
@@ -52,8 +55,11 @@ class PlateauVariables:
             return plan
         return plan.map_values(lambda value, _: replace_by_metric(value, self._one))
 
-    def _one(self, schedule: Schedule) -> "_Live":
-        return self._live.setdefault(schedule, _Live(schedule, self))
+    def _one(self, schedule: ByMetric) -> "_Live":
+        if schedule not in self._live:
+            self._live[schedule] = _Live(self, len(self.moved))
+            self.moved.append(schedule)
+        return self._live[schedule]
 
     def report(self, metrics: Mapping[str, SupportsFloat] | SupportsFloat) -> list[PlateauEvent]:
         """Take in a report, and write the variables."""
@@ -81,24 +87,25 @@ class _Live(Schedule):
     """A schedule that a metric moves, at the firings that the optimizer's variable has.
 
     Attributes:
-        schedule: The schedule.
-        states: The variables.
+        plateaus: The variables.
+        place: The place of the schedule among those that they move.
     """
 
-    schedule: Schedule
-    states: PlateauVariables
+    plateaus: PlateauVariables
+    place: int
 
-    def evaluate(self, clock: Clock) -> object:  # type: ignore[override, type-arg]
-        when, table = self.schedule.decision, self.schedule.table()
-        before = self.schedule.fired
+    def evaluate(self, clock: Clock[Any]) -> Any:
+        """Compute the value; see ``Schedule.evaluate``."""
+        schedule = self.plateaus.moved[self.place]
+        when, table = schedule.decision, schedule.table()
         if isinstance(clock.whole, int | float | np.ndarray | np.generic):
-            fired = before + self.states.decisions.states[when].fired
+            fired = schedule.fired + self.plateaus.decisions.states[when].fired
             return clock.constant(table[min(fired, len(table) - 1)])
-        count = value_of(self.states.variables[when])[0] + before
+        count = value_of(self.plateaus.variables[when])[0] + schedule.fired
         return clock.xp.take(table, ops.minimum(count, len(table) - 1))
 
     def __repr__(self) -> str:
-        return repr(self.states.decisions.applied_to(self.schedule))
+        return repr(self.plateaus.decisions.applied_to(self.plateaus.moved[self.place]))
 
 
 def _written(state: PlateauState) -> np.ndarray:

@@ -33,7 +33,7 @@ from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
-from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue, Value
 from layerwise.schedules import Decisions, PlateauEvent
 
 
@@ -226,6 +226,11 @@ class LRMultiplier(MultipliedUpdate):
         """What reports of metrics have decided so far."""
         self._multiplied.plateaus.read()
         return self._multiplied.plateaus.decisions
+
+    def decided(self, value: Value) -> Value:
+        """A multiplier or schedule of an unbuilt plan as metrics have decided by now."""
+        decided: Value = self._multiplied.plateaus.decisions.applied_to(value)
+        return decided
 
     def load_own_variables(self, store: Mapping[str, object]) -> None:
         """Called by Keras to load a file, which may be that of a plain optimizer."""

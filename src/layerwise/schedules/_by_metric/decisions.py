@@ -44,8 +44,7 @@ class PlateauEvent:
         return self.after.best != self.before.best
 
     def __str__(self) -> str:
-        best = "nothing before" if self.after.best is None else f"{self.after.best:g}"
-        return f"{self.when!r} fired: {self.value:g} is no better than {best}"
+        return _text(self.when, self.after)
 
 
 class Decisions:
@@ -130,6 +129,18 @@ class Decisions:
         self.states |= {event.when: event.after for event in events}
         return events
 
+    def counts(self) -> dict[plateau, int]:
+        """How often each plateau has fired."""
+        return {when: state.fired for when, state in self.states.items()}
+
+    def fired_since(self, counts: Mapping[plateau, int]) -> list[str]:
+        """What has fired since ``counts()`` gave these, in words, for a record."""
+        return [
+            _text(when, state)
+            for when, state in self.states.items()
+            if state.fired > counts.get(when, 0)
+        ]
+
     def applied_to(self, value: Any) -> Any:
         """A value as it is now: each schedule in it that a metric moves knows its firings."""
         if not self.states:
@@ -176,6 +187,11 @@ class Decisions:
                 case _:
                     raise ConfigError(f"{shown(each)} is no config of a decision.")
         self.states |= {when: state for when, state in found.items() if when in self.states}
+
+
+def _text(when: plateau, state: PlateauState) -> str:
+    best = "is no number" if state.best is None else f"is no better than {state.best:g}"
+    return f"{when!r} fired: {when.metric} {best}"
 
 
 def _number(

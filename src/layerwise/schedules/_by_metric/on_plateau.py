@@ -16,8 +16,17 @@ from layerwise.schedules._schedule import Schedule, schedules_in
 _NEARLY_0, _MOST_STAGES = 1e-40, 10_000
 
 
-class _ByMetric(Schedule):
-    """What these share: a plateau, and how often it has fired."""
+class ByMetric(Schedule):
+    """A schedule that a metric moves: a plateau, and how often it has fired.
+
+    Attributes:
+        fired: How often it has fired already.
+
+    Examples:
+        >>> from layerwise.schedules import ByMetric, reduce_on_plateau
+        >>> isinstance(reduce_on_plateau("val_loss"), ByMetric)
+        True
+    """
 
     fired: int
 
@@ -46,7 +55,7 @@ class _ByMetric(Schedule):
 
 
 @dataclass(frozen=True, repr=False)
-class reduce_on_plateau(_ByMetric):
+class reduce_on_plateau(ByMetric):
     r"""A factor that falls whenever a metric has stopped getting better.
 
     $$f = \max(\text{factor}^k, \text{minimum})$$
@@ -114,7 +123,7 @@ class reduce_on_plateau(_ByMetric):
 
 
 @dataclass(frozen=True, repr=False, init=False)
-class on_plateau(_ByMetric):
+class on_plateau(ByMetric):
     r"""The next of some values whenever a metric has stopped getting better; the last one stays.
 
     $$f = \text{values}_{\min(k, n - 1)}$$
@@ -168,10 +177,6 @@ class on_plateau(_ByMetric):
     def after(self, fired: int) -> float:
         """The value once the plateau has fired so often."""
         return self.values[min(fired, len(self.values) - 1)]
-
-
-ByMetric = _ByMetric
-"""A schedule that a metric moves."""
 
 
 def by_metric_in(value: object) -> list[ByMetric]:

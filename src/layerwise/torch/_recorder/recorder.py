@@ -92,6 +92,8 @@ class Recorder(recorder.Recorder):
             raise RecorderError("ratios= needs the layers' names. Give model= as well.")
         plan = None if model is None else plan_of_groups(named_tensors(model), optimizers, schedule)
         super().__init__(run, every=every, sinks=sinks)
+        self._decisions = None if schedule is None else schedule.decisions
+        self._fired = {} if schedule is None else schedule.decisions.counts()
         self._pending: PendingRows[BatchRow] = PendingRows(fetched, super().log_many)
         measure = None
         if every_ratio is not None and model is not None:
@@ -132,6 +134,7 @@ class Recorder(recorder.Recorder):
         """
         used = self._watcher.take()
         at = used.step if step is None else whole(step, "step", RecorderError)
+        self._note_decisions(at)
         if not self.wants(at):
             return
         if rates is None:
@@ -152,6 +155,13 @@ class Recorder(recorder.Recorder):
         )
         self._pending.add(row)
         self._pending.flush(self._wait if is_on_device(row) else 0.0)
+
+    def _note_decisions(self, step: int) -> None:
+        """Record what reports to the ``ScheduleLR`` have decided since the last time."""
+        if self._decisions:
+            for text in self._decisions.fired_since(self._fired):
+                self.log_event(text, step=step)
+            self._fired = self._decisions.counts()
 
     @property
     def updates(self) -> int:
@@ -178,6 +188,7 @@ class Recorder(recorder.Recorder):
     def log_epoch(self, epoch: SupportsIndex, **values: Any) -> None:
         """See ``layerwise.recorder.Recorder.log_epoch``; without ``rates``, the present ones."""
         self.flush()
+        self._note_decisions(self._watcher.present_step())
         if "rates" not in values:
             now = [group["lr"] for group in self._watcher.optimizers.groups()]
             values["rates"] = self._watcher.by_name(now)
@@ -187,6 +198,7 @@ class Recorder(recorder.Recorder):
         """Write what is waiting, close the record, and remove the hooks from the optimizer."""
         if not self._closed:
             self.flush()
+            self._note_decisions(self._watcher.present_step())
             self._watcher.detach()
         super().close()
 

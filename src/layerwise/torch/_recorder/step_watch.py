@@ -91,7 +91,7 @@ class StepWatcher:
                 "so that its updates can't be counted. Call its step(closure), or write the record "
                 "with layerwise.recorder.Recorder and give its log() the step and the rates."
             )
-        step = self._step if used else self._present_step()
+        step = self._step if used else self.present_step()
         rates = [
             rate
             for place, optimizer in enumerate(self._each)
@@ -120,7 +120,8 @@ class StepWatcher:
         for handle in self._handles:
             handle.remove()
 
-    def _present_step(self) -> int:
+    def present_step(self) -> int:
+        """The updates applied by now."""
         if self.scheduler is None:
             return self.count
         return self.scheduler.last_epoch // self._per_update
@@ -128,7 +129,7 @@ class StepWatcher:
     def _before(self, place: int) -> None:
         if not self._used or place in self._used:  # the first optimizer to make this update
             self._used, self._measured = {}, None
-            self._step = self._present_step()
+            self._step = self.present_step()
             if self._ratios is not None:
                 self._ratios.before(self._step)
         self._used[place] = _rates_of(self._each[place])
