@@ -2,8 +2,8 @@
 
 from layerwise.keras import callbacks, layers
 from layerwise.keras._annotate import annotate
+from layerwise.keras._by_metric.report_metrics import ReportMetrics
 from layerwise.keras._callbacks.recorder import Recorder
-from layerwise.keras._callbacks.report_metrics import ReportMetrics
 from layerwise.keras._explain import explain
 from layerwise.keras._finder.find_lr import find_lr
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer

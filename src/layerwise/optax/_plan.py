@@ -213,8 +213,8 @@ def _tried(value: StepValue, what: str) -> StepValue:
         return value
     if plateaus_in([value]):
         raise MultiplierError(
-            f"{what} is moved by a metric, {value!r}, and a transformation of Optax sees none. Make "
-            "the transformation again at that point, with the value that is wanted; its state "
+            f"{what} is moved by a metric, {value!r}, and a transformation of Optax sees none. "
+            "Make the transformation again at that point, with the value that is wanted; its state "
             "fits. In place of a reduction for all there is optax.contrib.reduce_on_plateau."
         )
     with jax.ensure_compile_time_eval():  # ``init`` may be compiled; this is known all the same

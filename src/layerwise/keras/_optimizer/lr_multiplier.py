@@ -11,6 +11,7 @@ from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._annotations import note_all_saved
+from layerwise.keras._by_metric.plateau_variables import PlateauVariables
 from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import (
     Rate,
@@ -25,7 +26,6 @@ from layerwise.keras._optimizer.clone import (
     clone_optimizer,
     optimizer_config,
 )
-from layerwise.keras._optimizer.decisions import PlateauVariables
 from layerwise.keras._optimizer.factors import Factors
 from layerwise.keras._optimizer.plan import plan_of, rates_now, with_rates
 from layerwise.keras._optimizer.saved_weights import SavedWeights

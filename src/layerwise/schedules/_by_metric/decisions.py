@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, TypeVar, cast
 
 from layerwise._checks import as_number, whole
 from layerwise._text import first_few, shown
 from layerwise.errors import ConfigError, ScheduleError
-from layerwise.schedules._by_metric.on_plateau import plateaus_in, replace_by_metric
+from layerwise.schedules._by_metric.on_plateau import (
+    ByMetric,
+    plateaus_in,
+    replace_by_metric,
+)
 from layerwise.schedules._by_metric.plateau import PlateauState, plateau
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -141,14 +147,16 @@ class Decisions:
             if state.fired > counts.get(when, 0)
         ]
 
-    def applied_to(self, value: Any) -> Any:
+    def applied_to(self, value: T) -> T:
         """A value as it is now: each schedule in it that a metric moves knows its firings."""
         if not self.states:
             return value
 
-        def now(each: Any) -> Any:
+        def now(each: ByMetric) -> ByMetric:
             state = self.states.get(each.decision)
-            return each if state is None else replace(each, fired=each.fired + state.fired)
+            if state is None:
+                return each
+            return cast(ByMetric, replace(cast(Any, each), fired=each.fired + state.fired))
 
         return replace_by_metric(value, now)
 

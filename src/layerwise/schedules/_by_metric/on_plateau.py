@@ -3,15 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from layerwise._checks import number, sequence
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.schedules._backends.namespace import A
-from layerwise.schedules._by_metric.plateau import plateau
+from layerwise.schedules._by_metric.plateau import checked_fields, plateau
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._schedule import Schedule, schedules_in
+
+T = TypeVar("T")
 
 _NEARLY_0, _MOST_STAGES = 1e-40, 10_000
 
@@ -104,13 +106,12 @@ class reduce_on_plateau(ByMetric):
     def __post_init__(self) -> None:
         self._check_number("factor", above=0.0, below=1.0)
         self._check_number("minimum")
-        self._check_whole("fired", at_least=0)
         if self.minimum > 1:
             raise ScheduleError(
-                f"reduce_on_plateau: minimum must be at most 1, where it begins, got "
-                f"{self.minimum!r}."
+                f"reduce_on_plateau: minimum must be at most 1, got {self.minimum!r}."
             )
-        self._set(patience=self.decision.patience, cooldown=self.decision.cooldown)
+        self._check_whole("fired", at_least=0)
+        self._set(**checked_fields(self, "reduce_on_plateau"))
 
     @property
     def decision(self) -> plateau:
@@ -201,7 +202,7 @@ def plateaus_in(values: Sequence[object]) -> list[plateau]:
     return list(dict.fromkeys(found))
 
 
-def replace_by_metric(value: Any, change: Callable[[ByMetric], Schedule]) -> Any:
+def replace_by_metric(value: T, change: Callable[[ByMetric], Schedule]) -> T:
     """A value with another schedule in place of each that a metric moves, anywhere inside.
 
     Args:
@@ -214,13 +215,15 @@ def replace_by_metric(value: Any, change: Callable[[ByMetric], Schedule]) -> Any
         >>> replace_by_metric(falling, lambda each: constant(each.after(2)))(0)
         0.125
     """
+    return cast(T, _replaced(value, change))
+
+
+def _replaced(value: Any, change: Callable[[ByMetric], Schedule]) -> object:
     if isinstance(value, ByMetric):
         return change(value)
     if isinstance(value, tuple):
-        return tuple(replace_by_metric(each, change) for each in value)
+        return tuple(_replaced(each, change) for each in value)
     if not by_metric_in(value):
         return value
-    arguments = {
-        each.name: replace_by_metric(getattr(value, each.name), change) for each in fields(value)
-    }
+    arguments = {each.name: _replaced(getattr(value, each.name), change) for each in fields(value)}
     return replace(value, **arguments)

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 from layerwise._checks import choice, number, text, whole
 from layerwise._text import shown
@@ -83,26 +83,7 @@ class plateau(Configurable):
     restore_best: bool = False
 
     def __post_init__(self) -> None:
-        error = ScheduleError
-        text(self.metric, "plateau: metric", error)
-        choice(self.mode, "plateau: mode", error, (None, "min", "max"))
-        for name in ("relative", "restore_best"):
-            choice(getattr(self, name), f"plateau: {name}", error, (False, True))
-        if self.mode is None and _MORE_IS_BETTER.search(self.metric):
-            raise ScheduleError(
-                f"plateau: mode must be given for {shown(self.metric)}: 'max' if more is better, "
-                "or else 'min'."
-            )
-        checked = {
-            "patience": whole(self.patience, "plateau: patience", error, at_least=1),
-            "cooldown": whole(self.cooldown, "plateau: cooldown", error),
-            "min_delta": number(self.min_delta, "plateau: min_delta", error),
-        }
-        if self.relative and checked["min_delta"] >= 1:
-            raise ScheduleError(
-                f"plateau: min_delta must be below 1 if it is relative, got {self.min_delta!r}."
-            )
-        for name, value in checked.items():
+        for name, value in checked_fields(self, "plateau").items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -154,3 +135,37 @@ class plateau(Configurable):
 
 
 BUILT_IN[plateau.__name__] = plateau
+
+
+def checked_fields(given: Any, what: str) -> dict[str, object]:
+    """The fields of a plateau, checked.
+
+    Args:
+        given: A plateau, or what has the same fields.
+        what: Its name, for the message.
+
+    Raises:
+        ScheduleError: A field is out of its range.
+    """
+    error = ScheduleError
+    metric = text(given.metric, f"{what}: metric", error)
+    mode = choice(given.mode, f"{what}: mode", error, (None, "min", "max"))
+    if mode is None and _MORE_IS_BETTER.search(metric):
+        raise ScheduleError(
+            f"{what}: mode must be given for {shown(metric)}: 'max' if more is better, or else "
+            "'min'."
+        )
+    delta = number(given.min_delta, f"{what}: min_delta", error)
+    if given.relative and delta >= 1:
+        raise ScheduleError(
+            f"{what}: min_delta must be below 1 if it is relative, got {given.min_delta!r}."
+        )
+    return {
+        "metric": metric,
+        "patience": whole(given.patience, f"{what}: patience", error, at_least=1),
+        "mode": mode,
+        "min_delta": delta,
+        "relative": choice(given.relative, f"{what}: relative", error, (False, True)),
+        "cooldown": whole(given.cooldown, f"{what}: cooldown", error),
+        "restore_best": choice(given.restore_best, f"{what}: restore_best", error, (False, True)),
+    }
