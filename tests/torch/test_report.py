@@ -104,8 +104,6 @@ def test_it_equals_a_loop_by_hand():
     found = trained(model, optimizer, scheduler, LOSSES)
     peer = make()[0]
     names = scheduler.group_names
-    level = {name: None if name in {"2", "2.bias"} else place for place, name in enumerate(names)}
-    del level
     free = torch.optim.AdamW([{"params": [p], "lr": 0.0} for p in peer.parameters()])
     best, waited, fired, halved, kept = float("inf"), 0, 0, 0, None
     group_of = {id(t): i for i, g in enumerate(optimizer.param_groups) for t in g["params"]}
@@ -155,7 +153,7 @@ def test_what_happened_is_in_the_record_and_in_the_plan(tmp_path: Path):
 
 
 def test_bad_reports_change_nothing():
-    model, optimizer, scheduler = make()
+    model, _, scheduler = make()
     before = str(scheduler.state_dict())
     for report, given, message in (
         ({"val_loss": 1.0}, None, "must have the model"),
