@@ -131,6 +131,29 @@ CALLS = {
             "start": FACTOR,
         },
     ),
+    "reduce_on_plateau": (
+        {"metric": "val_loss"},
+        {
+            "metric": ("", 3, None),
+            "factor": (*FACTOR, 0.0, 1.0, 1.5),
+            "patience": (-1, 0, 1.5, NAN, "1", None, True),
+            "minimum": (*FACTOR, 1.5),
+            "mode": ("auto", 1),
+            "min_delta": FACTOR,
+            "relative": SWITCH,
+            "cooldown": (-1, 1.5, NAN, "1", None, True),
+            "restore_best": SWITCH,
+            "fired": (-1, 1.5, NAN, "1", None, True),
+        },
+    ),
+    "on_plateau": (
+        {"when": schedules.plateau("val_loss"), "values": [0.0, 1.0]},
+        {
+            "when": (None, "val_loss", schedules.cosine(10)),
+            "values": (1.0, None, "1", [1.0, NAN], [-1.0]),
+            "fired": (-1, 1.5, NAN, "1", None, True),
+        },
+    ),
     "from_function": (
         {"function": abs},
         {
@@ -187,7 +210,7 @@ def test_the_table_has_every_shape():
         if isinstance(getattr(schedules, name), type)
         and issubclass(getattr(schedules, name), Schedule)
     }
-    assert found - combinators - {"Schedule"} == set(CALLS)
+    assert found - combinators - {"ByMetric", "Schedule"} == set(CALLS)
 
 
 @pytest.mark.parametrize(

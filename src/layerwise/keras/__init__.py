@@ -2,6 +2,7 @@
 
 from layerwise.keras import callbacks, layers
 from layerwise.keras._annotated.annotate import annotate
+from layerwise.keras._by_metric.report_metrics import ReportMetrics
 from layerwise.keras._callbacks.recorder import Recorder
 from layerwise.keras._check_width import check_width_scaling
 from layerwise.keras._explain import explain
@@ -17,6 +18,7 @@ __all__ = [
     "LearningRateSchedule",
     "LossScaleOptimizer",
     "Recorder",
+    "ReportMetrics",
     "annotate",
     "callbacks",
     "check_width_scaling",

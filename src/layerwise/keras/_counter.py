@@ -11,7 +11,7 @@ from layerwise.errors import OptimizerError
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import inner_optimizer
 from layerwise.keras._internals.trainer import Changes
-from layerwise.keras._optimizer.counts import Counts, checked_amount, counted_after
+from layerwise.keras._moving.counts import Counts, checked_amount, counted_after
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, counts_of
 from layerwise.recorder import BatchRow
 

@@ -9,7 +9,7 @@ from keras import ops
 from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.keras._internals.values import Step, Tensor
 from layerwise.keras._registered_functions import RegisteredFunctions
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, plateaus_in
 
 Rate = TypeVar("Rate")
 
@@ -48,6 +48,11 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
             raise ScheduleError(
                 f"LearningRateSchedule takes a Layerwise schedule, not {schedule!r}; "
                 "make one of a function with layerwise.from_function(f)."
+            )
+        if plateaus_in([schedule]):
+            raise ScheduleError(
+                f"{schedule!r} is moved by a metric, which a LearningRateSchedule does not see. "
+                "Give it to LRMultiplier(optimizer, schedule=...), and fit() ReportMetrics()."
             )
         self.schedule = schedule
 

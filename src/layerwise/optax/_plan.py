@@ -27,7 +27,7 @@ from layerwise.optax._layer_order import levels_in_order
 from layerwise.optax._model_facts import facts_of
 from layerwise.optax._parameters import Leaf, Leaves, has_variables, leaves_of, structure_of
 from layerwise.optax._stacks import stacked, wanted_stacks
-from layerwise.schedules import Schedule, counts_of_start
+from layerwise.schedules import Schedule, counts_of_start, plateaus_in
 
 _HINT = (
     "It is called with the step, an int32 scalar, as Optax calls a schedule, and must return a "
@@ -233,6 +233,12 @@ def _tried(value: StepValue, what: str) -> StepValue:
     """A schedule or callable that was computed once, before training."""
     if isinstance(value, ArrayMultiplier):
         return value
+    if plateaus_in([value]):
+        raise MultiplierError(
+            f"{what} is moved by a metric, {value!r}, and a transformation of Optax sees none. "
+            "Make the transformation again at that point, with the value that is wanted; its state "
+            "fits. In place of a reduction for all there is optax.contrib.reduce_on_plateau."
+        )
     with jax.ensure_compile_time_eval():  # ``init`` may be compiled; this is known all the same
         first_value(value, what, _at_step, _HINT)
     return value

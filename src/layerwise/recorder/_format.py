@@ -4,6 +4,7 @@
     {"columns": ["step", "epoch", "time", "loss", "rate", "rates/body"], "of": "batch", "id": 0}
     [0, 0, 0, 0.0120, 2.31, 0.001, 0.0001]
     {"resume": {"step": 0}}
+    {"event": {"step": 0, "text": "what happened"}}
 
 A row starts with the id of its columns, which are written once. The file is only ever appended
 to. So when training goes back to step N, a ``resume`` line makes rows void that stand *before* it:
@@ -47,6 +48,11 @@ def columns_line(number: int, kind: str, columns: Sequence[str]) -> str:
 def resume_line(where: str, number: int) -> str:
     """The line that says that training goes on from this step, or from this epoch."""
     return json.dumps({"resume": {where: number}}) + "\n"
+
+
+def event_line(step: int, text: str) -> str:
+    """The line that says that something happened when so many updates had been applied."""
+    return json.dumps({"event": {"step": step, "text": text}}) + "\n"
 
 
 def row_template(number: int, columns: Sequence[str]) -> str:

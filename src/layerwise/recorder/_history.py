@@ -14,7 +14,7 @@ from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
-from layerwise.recorder._reading import read_rows
+from layerwise.recorder._reading import read_events, read_rows
 from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, read_data
 from layerwise.recorder._thin import Thinner
 
@@ -46,6 +46,7 @@ class History:
             ``steps``), or None.
         found_rates: What a search for a rate for each band found, as plain data for
             ``RatesFinding.from_config``, or None.
+        events: What happened, as pairs of a step and a text, in order.
 
     Raises:
         RecorderError: The columns differ in length, or hold something other than numbers.
@@ -66,6 +67,7 @@ class History:
     plan: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     found_rates: Mapping[str, Any] | None = None
+    events: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         for kind in ("batch", "epoch"):
@@ -110,6 +112,7 @@ class History:
             kept["epoch"].finish(),
             run.resolve().name,
             *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE, FOUND_RATES)),
+            events=tuple(read_events(run)),
         )
 
     @property

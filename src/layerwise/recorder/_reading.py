@@ -90,6 +90,21 @@ def read_rows(run: Path) -> Iterator[Read]:
         ) from error
 
 
+def read_events(run: Path) -> list[tuple[int, str]]:
+    """What happened in a run, with the step, but for what a training that went back did anew."""
+    found: list[tuple[int, str]] = []
+    with (run / FILE).open("rb") as file:
+        for line in _lines(file):
+            if line and line[0] == _OBJECT:
+                match parsed(line):
+                    case {"event": {"step": step, "text": str(text)}} if is_count(step):
+                        found.append((step, text))
+                    case {"resume": {"step": step}} if is_count(step):
+                        # What was decided by a step is in the checkpoint of that step.
+                        found = [event for event in found if event[0] <= step]
+    return found
+
+
 def _lines(file: BinaryIO) -> Iterator[Line]:
     while line := file.readline(LONGEST_LINE):
         if len(line) < LONGEST_LINE or line.endswith(b"\n"):

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
+from layerwise._checks import text as checked_text
 from layerwise._checks import whole
 from layerwise.errors import RecorderError
 from layerwise.finder import LRFinding, RatesFinding
 from layerwise.multipliers import Plan
 from layerwise.recorder._file import RecordFile, warn
-from layerwise.recorder._format import STEP
+from layerwise.recorder._format import STEP, event_line
 from layerwise.recorder._lines import Draft, Lines
 from layerwise.recorder._row import Given, Numbers, Row, make_row, row_from_mapping
 from layerwise.recorder._saved import (
@@ -204,6 +205,33 @@ class Recorder:
         with self._lock:
             self._file.look(self._lines.owns)
             self._write(self._lines.resumed(number))
+        self._say()
+
+    def log_event(self, text: str, *, step: SupportsIndex) -> None:
+        """Record in words that something happened, such as that a level was unfrozen.
+
+        Args:
+            text: What happened.
+            step: Optimizer updates applied by then.
+
+        Raises:
+            RecorderError: The step or text is not usable, or the recorder is closed.
+
+        Examples:
+            >>> import tempfile
+            >>> from layerwise.recorder import History, Recorder
+            >>> run = tempfile.mkdtemp()
+            >>> with Recorder(run) as recorder:
+            ...     recorder.log_event("the stem is unfrozen", step=40)
+            >>> History.load(run).events
+            ((40, 'the stem is unfrozen'),)
+        """
+        number = whole(step, STEP, RecorderError)
+        line = event_line(number, checked_text(text, "text", RecorderError))
+        self._check_open()
+        with self._lock:
+            self._file.look(self._lines.owns)
+            self._file.append(line)
         self._say()
 
     def save_finding(self, finding: LRFinding | RatesFinding) -> None:

@@ -1,5 +1,14 @@
 """Schedules: pure functions of the step whose value is a factor on the learning rate."""
 
+from layerwise.schedules._by_metric.decisions import Decisions, PlateauEvent
+from layerwise.schedules._by_metric.on_plateau import (
+    ByMetric,
+    on_plateau,
+    plateaus_in,
+    reduce_on_plateau,
+    replace_by_metric,
+)
+from layerwise.schedules._by_metric.plateau import PlateauState, plateau
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
 from layerwise.schedules._counts import counters_of, counts_of_start
@@ -22,7 +31,11 @@ from layerwise.schedules._shapes.ramps import (
 )
 
 __all__ = [
+    "ByMetric",
     "Clock",
+    "Decisions",
+    "PlateauEvent",
+    "PlateauState",
     "Schedule",
     "by",
     "clamp",
@@ -41,12 +54,17 @@ __all__ = [
     "inverse_sqrt",
     "is_closed_form",
     "linear",
+    "on_plateau",
     "one_cycle",
     "piecewise_constant",
+    "plateau",
+    "plateaus_in",
     "polynomial",
     "product",
     "quarter_cosine",
+    "reduce_on_plateau",
     "repeat",
+    "replace_by_metric",
     "rex",
     "scale_steps",
     "skip",

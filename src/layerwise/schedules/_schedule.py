@@ -87,7 +87,7 @@ class Schedule(Configurable, ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.__module__.startswith(_HOME) and not cls.__name__.startswith("_"):
+        if cls.__module__.startswith(_HOME) and cls.__name__[0].islower():
             BUILT_IN[cls.__name__] = cls
 
     @abstractmethod
@@ -298,7 +298,7 @@ def _combined(name: str, *arguments: object) -> Schedule:
     return make(*arguments)
 
 
-def arguments_text(schedule: Schedule, shown: Sequence[Field[Any]]) -> str:
+def arguments_text(schedule: Configurable, shown: Sequence[Field[Any]]) -> str:
     """Write the fields as arguments: the first one as it is, others by name unless default."""
     texts = []
     for position, field in enumerate(shown):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise.errors import OptimizerError, ScheduleError
@@ -12,6 +11,7 @@ from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.attached_schedulers import without_wrapper
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -24,7 +24,7 @@ def explain(
     learning_rate: float | Tensor | None = None,
     weight_decay: float | None = None,
     no_decay: NoDecay | Iterable[NoDecay] | None = None,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizers | None = None,
     schedule: StepValue | ScheduleLR | None = None,
     match: str = "prefix",
     strict: bool = True,
@@ -47,7 +47,8 @@ def explain(
         learning_rate: The base rate; without it the plan shows multipliers alone.
         weight_decay: As for ``param_groups``.
         no_decay: As for ``param_groups``.
-        optimizer: Show its groups instead of rules. One that makes its own rate (``lr=None``) has
+        optimizer: Show its groups instead of rules, or those of several, as a list or a mapping by
+            names of your own. One that makes its own rate (``lr=None``) has
             none to show, and the plan shows multipliers alone.
         schedule: A factor on the base rate for all parameters. A ``ScheduleLR`` brings its
             optimizer along, whose groups are shown at its present step.
@@ -88,9 +89,15 @@ def explain(
             f"{type(inner).__name__} tells no rate before it gets there. Give explain() its "
             "optimizer= for the rates of now, or a schedule of Layerwise."
         )
-    if optimizer is None and isinstance(schedule, ScheduleLR):
-        optimizer = schedule.optimizer
-    if optimizer is not None:
+    optimizers = None if optimizer is None else OptimizerSet.of(optimizer)
+    if isinstance(schedule, ScheduleLR):
+        if optimizers is not None and not optimizers.is_same(schedule.optimizer_set):
+            raise OptimizerError(
+                "The optimizer has other groups than the ScheduleLR, whose rates it can't have. "
+                "Give explain() the ScheduleLR alone: it brings its optimizers along."
+            )
+        optimizers = schedule.optimizer_set
+    if optimizers is not None:
         given = (rules, learning_rate, weight_decay, no_decay, layers, decay_rules)
         if any(argument is not None for argument in given):
             raise OptimizerError(
@@ -98,7 +105,8 @@ def explain(
                 "optimizer, or rules with learning_rate=, weight_decay=, no_decay=, decay_rules= "
                 "and layers=."
             )
-        return plan_of_groups(tensors, optimizer, schedule, steps=steps, step=step)
+        optimizers.check_disjoint()
+        return plan_of_groups(tensors, optimizers, schedule, steps=steps, step=step)
     assert not isinstance(schedule, ScheduleLR)
     return plan_of_rules(
         tensors,

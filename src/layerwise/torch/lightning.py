@@ -1,4 +1,4 @@
-"""Recorder for Lightning: a callback. Importing this module imports ``lightning``."""
+"""Recorder and ReportMetrics for Lightning: callbacks. Importing this imports ``lightning``."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,10 +8,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from layerwise._checks import choice
+from layerwise.errors import ScheduleError
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "ReportMetrics"]
 
 
 class Recorder(TrainerRecorder, Callback):
@@ -19,10 +22,10 @@ class Recorder(TrainerRecorder, Callback):
 
     A batch's row has the batch's loss, the numbers that ``training_step`` returns beside it, and
     each parameter group's rate as the update used it. An epoch's row has ``callback_metrics``. Of
-    several optimizers the first is recorded, and a row's step counts its updates alone, which
-    Lightning's ``global_step`` does not; of several processes the first one writes. Under gradient
-    accumulation the batches of one update have the same step, and so have the batches whose
-    update mixed precision left out. Another ``fit`` of the same run appends, and steps that a
+    several optimizers all rates are recorded, and a row's step counts the updates of the first,
+    which Lightning's ``global_step`` does not; of several processes the first one writes. Under
+    gradient accumulation the batches of one update have the same step, and so have the batches
+    whose update mixed precision left out. Another ``fit`` of the same run appends, and steps that a
     resumed one repeats replace those recorded before.
 
     Args:
@@ -65,10 +68,11 @@ class Recorder(TrainerRecorder, Callback):
         """Open the record."""
         if not trainer.is_global_zero or not trainer.optimizers:
             return
-        optimizer = trainer.optimizers[0]
+        several = OptimizerSet.of(trainer.optimizers)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         ours = [each for each in schedulers if isinstance(each, ScheduleLR)]
-        source = next((each for each in ours if each.optimizer is optimizer), optimizer)
+        drives = (each for each in ours if each.optimizer_set.is_same(several))
+        source = next(drives, trainer.optimizers)
         # Lightning's step counts the updates of all optimizers together.
         updates = trainer.global_step // len(trainer.optimizers)
         if self._reached["global_step"] == trainer.global_step:
@@ -120,6 +124,61 @@ class Recorder(TrainerRecorder, Callback):
     ) -> None:
         """Close the record, with all that happened before."""
         self.close()
+
+
+class ReportMetrics(Callback):
+    """Reports Lightning's metrics to the ``ScheduleLR`` whose rates they decide.
+
+    At the end of each epoch, or of each validation, ``callback_metrics`` go to ``report`` of each
+    ``ScheduleLR`` among the trainer's schedulers that a metric moves. Its state is in Lightning's
+    checkpoints.
+
+    Args:
+        at: ``"epoch"``, or ``"validation"`` where an epoch has several.
+
+    Raises:
+        ScheduleError: When ``fit`` begins: no scheduler is moved by a metric. When it reports: the
+            metric is not among those that were logged.
+
+    Examples:
+        >>> from lightning.pytorch import Trainer
+        >>> from layerwise.torch.lightning import ReportMetrics
+        >>> trainer = Trainer(callbacks=[ReportMetrics()], logger=False, accelerator="cpu")
+
+    Source: the metrics are those that Lightning's ``EarlyStopping`` watches.
+    """
+
+    def __init__(self, at: str = "epoch") -> None:
+        self._at = choice(at, "at", ScheduleError, ("epoch", "validation"))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look for the schedulers."""
+        if not _moved_by_metrics(trainer):
+            raise ScheduleError(
+                "ReportMetrics has nothing to do: configure_optimizers() returns no ScheduleLR "
+                "with gradual_unfreezing(when=plateau(...)) or reduce_on_plateau(...)."
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, if that is wanted."""
+        if self._at == "validation" and not trainer.sanity_checking:
+            self._report(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, if that is wanted."""
+        if self._at == "epoch":
+            self._report(trainer, pl_module)
+
+    @staticmethod
+    def _report(trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        for scheduler in _moved_by_metrics(trainer):
+            scheduler.report(metrics, model=pl_module)
+
+
+def _moved_by_metrics(trainer: Trainer) -> list[ScheduleLR]:
+    schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+    return [each for each in schedulers if isinstance(each, ScheduleLR) and each.decisions]
 
 
 def _is_number(value: object) -> TypeGuard[float | Tensor]:

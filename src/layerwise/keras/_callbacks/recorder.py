@@ -9,8 +9,10 @@ from typing import Self, SupportsIndex
 from layerwise import recorder
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
+from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.recorder import BatchRow, check_ratios, check_wait
+from layerwise.schedules import plateau
 
 
 class Recorder(BatchCallback):
@@ -20,7 +22,8 @@ class Recorder(BatchCallback):
     of this batch alone (Keras' logs hold means since the epoch began), the base learning rate and,
     with ``LRMultiplier``, the rate of each group of variables that share a multiplier: the rates
     that the update used, whoever set them. The row of an epoch has Keras' logs of the epoch.
-    ``layerwise.recorder.History`` reads the rows.
+    ``layerwise.recorder.History`` reads the rows. What ``ReportMetrics`` decides is in its
+    ``events``.
 
     The recorder does not change the training: weights, epoch logs and progress bar are the same to
     the bit, and nothing stays behind in the model. It costs one more compilation, and then nearly
@@ -98,6 +101,7 @@ class Recorder(BatchCallback):
         self._record: recorder.Recorder | None = self._open()
         self._last = BatchRow()
         self._begun = False
+        self._fired: dict[plateau, int] = {}
 
     def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_begin(logs)
@@ -108,12 +112,25 @@ class Recorder(BatchCallback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
         optimizer = inner_optimizer(self.model.optimizer)
+        self._note_decisions()
         if self._begun or self._record is None or not isinstance(optimizer, LRMultiplier):
             return
         self._begun = True
         variables = self.model.trainable_variables
         plan = optimizer.plan() if optimizer.built else optimizer.plan_for(variables)
         self._record.save_plan(plan, self._length(plan.step, epoch))
+
+    def _note_decisions(self) -> None:
+        """Record what metrics have decided since the last time."""
+        optimizer = inner_optimizer(self.model.optimizer)
+        if self._record is None or not isinstance(optimizer, LRMultiplier):
+            return
+        decisions = optimizer.decisions
+        if self._begun:
+            step = int(number_in(optimizer.iterations))
+            for text in decisions.fired_since(self._fired):
+                self._record.log_event(text, step=step)
+        self._fired = decisions.counts()
 
     def _length(self, step: int, epoch: int) -> int | None:
         """The step at which this training ends, if that is known.
@@ -158,6 +175,7 @@ class Recorder(BatchCallback):
 
     def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
         super().on_train_end(logs)
+        self._note_decisions()
         self.close()
 
     def close(self) -> None:

@@ -98,7 +98,7 @@ class SeveralOptimizers:
         inner = inner_optimizer(self._optimizers[name])
         if not isinstance(inner, LRMultiplier):
             return {name: base}
-        groups = RateGroups(inner.plan(), self._model.name).rates(base, updates)
+        groups = RateGroups(inner.plan(), self._model.name, inner.decided).rates(base, updates)
         return {f"{name}/{group}": column for group, column in groups.items()}
 
 

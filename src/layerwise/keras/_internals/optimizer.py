@@ -153,6 +153,14 @@ class OptimizerHooks(Optimizer):
                 unknown.append(variable.name)
         return Slots(of_variable, shared, unknown)
 
+    def add_counts(self, size: int, name: str) -> Variable:
+        """A variable of whole numbers that is saved with the optimizer, and is no slot."""
+        made: Variable = self.add_variable(
+            (size,), "zeros", dtype="int32", aggregation="only_first_replica", name=name
+        )
+        self._references.earlier.add(id(made))
+        return made
+
     # -- what a subclass overrides ------------------------------------------------------------
 
     def update_all(

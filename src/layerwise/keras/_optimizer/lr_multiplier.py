@@ -10,6 +10,7 @@ from keras.optimizers import Optimizer
 
 from layerwise.errors import OptimizerError
 from layerwise.keras._annotated.annotations import note_all_saved
+from layerwise.keras._by_metric.plateau_variables import PlateauVariables
 from layerwise.keras._internals.classes import become, unpickler
 from layerwise.keras._internals.optimizer import (
     Rate,
@@ -19,7 +20,9 @@ from layerwise.keras._internals.optimizer import (
     rate_variable,
     trained_variables,
 )
-from layerwise.keras._internals.values import Tensor, copy_of
+from layerwise.keras._moving.counts import Counts
+from layerwise.keras._moving.factors import Factors
+from layerwise.keras._moving.hyperparameters import Hyperparameters
 from layerwise.keras._objects import ModelLevels, ModelRules, ObjectSpec, spec_of
 from layerwise.keras._optimizer.clone import (
     Identifier,
@@ -27,63 +30,18 @@ from layerwise.keras._optimizer.clone import (
     clone_optimizer,
     optimizer_config,
 )
-from layerwise.keras._optimizer.counts import Counts
-from layerwise.keras._optimizer.factors import Factors
-from layerwise.keras._optimizer.hyperparameters import Hyperparameters
-from layerwise.keras._optimizer.plan import plan_of, rates_now, step_of, with_rates
+from layerwise.keras._optimizer.informed import InformedOptimizer
+from layerwise.keras._optimizer.multiplied_rules import MultipliedRules
+from layerwise.keras._optimizer.plan import rates_now, with_rates
 from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
-from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
 from layerwise.multipliers import Plan, RuleSpec, StepValue
-from layerwise.schedules import counters_of
-
-
-class _Multiplied:
-    """The rules of an optimizer; a plain object, so that no backend tracks it.
-
-    Attributes:
-        specs: The rules, the innermost first.
-        source: The built optimizer whose state is to be taken over, if any.
-        saved: The weights that the rules were resolved for before they were saved, if they were.
-        plan: What the rules mean for the weights, when these are known.
-        alone: Whether the optimizer is being pickled without a model.
-    """
-
-    def __init__(
-        self,
-        specs: tuple[RuleSpec | ObjectSpec, ...],
-        source: Optimizer | None,
-        saved: SavedWeights | None = None,
-    ) -> None:
-        self.specs = specs
-        self.source = source
-        self.saved = saved
-        self.plan: Plan | None = None
-        self.alone = False
-
-    def plan_for(self, variables: Sequence[Variable], optimizer: Optimizer) -> Plan:
-        """What the rules mean for these weights."""
-        if self.saved is not None:
-            self.saved.restore(variables)
-        return plan_of(variables, optimizer, self.named(variables))
-
-    def named(self, variables: Sequence[Variable]) -> tuple[RuleSpec, ...]:
-        """The rules with names in the place of layers and variables."""
-        return tuple(
-            spec.named(variables) if isinstance(spec, ObjectSpec) else spec for spec in self.specs
-        )
-
-    def weights(self) -> SavedWeights | None:
-        """The weights that the rules are resolved for, or were when they were saved."""
-        if self.plan is None:
-            return self.saved
-        return SavedWeights.of([row.parameter for row in self.plan.rows])
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
-class LRMultiplier(MultipliedUpdate):
+class LRMultiplier(InformedOptimizer):
     r"""Any Keras optimizer, with a learning rate for each variable.
 
     The optimizer sees, for variable $v$ at step $t$ (updates already applied),
@@ -199,22 +157,12 @@ class LRMultiplier(MultipliedUpdate):
                 )
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
-        values = [row.value for row in plan.rows]
-        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
-        self.use_factors(Factors(values, plan.schedule, decays))
-        self._multiplied.plan = plan
-        self._multiplied.specs = self._multiplied.named(variables)
         own = list(self.variables)
-        moving = self._hyperparameters.given.values()
-        self._counts = Counts(counters_of([*values, *decays, plan.schedule, *moving]))
-        self._counts.build(self)
+        self._multiplied.plan = self.follow(plan)
+        self._multiplied.specs = self._multiplied.named(variables)
         if source is not None:
             with outside_of_graphs():
-                # What the source counts comes after all that the plain optimizer has.
-                for mine, its in zip(own, source.variables[: len(own)], strict=True):
-                    mine.assign(copy_of(its))
-                if isinstance(source, LRMultiplier):
-                    self._counts.take_over(source._counts)
+                self.go_on_from(source, own)
             self._multiplied.source = None
 
     @property
@@ -241,75 +189,6 @@ class LRMultiplier(MultipliedUpdate):
             OptimizerError: The optimizer has not seen its variables yet.
         """
         return rates_now(self.plan())
-
-    def hyperparameters(self) -> dict[str, float]:
-        """The value of each hyperparameter that moves, for the next update, by name."""
-        return self._hyperparameters.now(step_of(self), self.counts)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What the updates so far were made of, by the name that a schedule counts it by.
-
-        It can be set: ``optimizer.counts = {"tokens": 1_000_000}``.
-        """
-        return self._counts.on_host()
-
-    @counts.setter
-    def counts(self, counts: Mapping[str, int]) -> None:
-        self._check_built("counts")
-        self._counts.set(counts)
-
-    def count(self, **amounts: int | Tensor) -> None:
-        """Count what is in the next update, for schedules ``.by("tokens")``.
-
-        Call it before each ``apply()`` with what is in that batch; ``fit`` does it with the
-        callback ``layerwise.keras.callbacks.Counter``. The rate of an update depends on the
-        updates before it. Under gradient accumulation, all batches of an update are counted, and
-        the rates move when it has been applied.
-
-        Args:
-            amounts: Whole numbers by name, ``optimizer.count(tokens=4096)``; or integer tensors,
-                inside a compiled function too.
-
-        Raises:
-            OptimizerError: The optimizer has not seen its variables yet.
-            ScheduleError: No schedule counts this, or it is no number of at least 0.
-
-        Examples:
-            >>> import keras
-            >>> from layerwise import linear
-            >>> from layerwise.keras import LRMultiplier
-            >>> weight = keras.Variable([1.0])
-            >>> optimizer = LRMultiplier(
-            ...     keras.optimizers.SGD(1.0), schedule=linear(1_000).by("tokens")
-            ... )
-            >>> optimizer.build([weight])
-            >>> optimizer.count(tokens=500)
-            >>> optimizer.apply([keras.ops.ones(1)], [weight])
-            >>> optimizer.counts, list(optimizer.learning_rates().values())
-            ({'tokens': 500}, [0.5])
-        """
-        self._check_built("count()")
-        self._counts.add(amounts)
-
-    def stateless_count(
-        self, optimizer_variables: Sequence[Tensor], **amounts: int | Tensor
-    ) -> list[Tensor]:
-        """``count`` for a loop with ``stateless_apply``: takes and returns the variables' values.
-
-        Args:
-            optimizer_variables: The values of ``optimizer.variables``.
-            amounts: As for ``count``.
-        """
-        self._check_built("stateless_count()")
-        return self._counts.added(self.variables, optimizer_variables, amounts)
-
-    def _check_built(self, what: str) -> None:
-        if not self.built:
-            raise OptimizerError(
-                f"The optimizer {self.name!r} has not seen its variables yet, and {what} needs "
-                "them. Call optimizer.build(model.trainable_variables) first."
-            )
 
     def plan(self, steps: Sequence[int] = ()) -> Plan:
         """The table of every variable's rule, multiplier and rate.
@@ -437,7 +316,7 @@ def _multiplied(
     hyperparameters: Mapping[str, StepValue] | None,
 ) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
-    known = source._multiplied if isinstance(source, LRMultiplier) else _Multiplied((), None)
+    known = source._multiplied if isinstance(source, LRMultiplier) else MultipliedRules((), None)
     plain = _plain_class(type(source))
     check_hooks(plain)
     if spec.decay_rules is not None:
@@ -448,8 +327,9 @@ def _multiplied(
     if isinstance(source, LRMultiplier):
         moving = moving.beside(source._hyperparameters)
     made._factors, made._counts, made._hyperparameters = Factors(), Counts(), moving
+    made._plateaus = PlateauVariables()
     built = source if source.built else None
-    made._multiplied = _Multiplied((*known.specs, spec), built, known.saved)
+    made._multiplied = MultipliedRules((*known.specs, spec), built, known.saved)
     return made
 
 

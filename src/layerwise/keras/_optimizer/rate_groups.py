@@ -1,6 +1,6 @@
 """The rates of a plan's groups over many steps at once, by names that can be read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -27,12 +27,15 @@ class RateGroups:
     Args:
         plan: The plan of an optimizer, with values that are ready for an update.
         model: The model's name, left out of the groups' names.
+        now: Gets each value and returns it as metrics have decided by now.
 
     Groups whose rate counts something else than updates are left out: a step doesn't say it.
     """
 
-    def __init__(self, plan: Plan, model: str = "") -> None:
-        self.schedule = plan.schedule
+    def __init__(
+        self, plan: Plan, model: str = "", now: Callable[[Value], Value] = lambda value: value
+    ) -> None:
+        self.schedule, self._now = plan.schedule, now
         paths = [row.parameter.name.removeprefix(f"{model}/") for row in plan.rows]
         labels: Sequence[str] = group_labels(plan, [places for _, places in plan.groups], paths)
         self.values: dict[str, Value] = {
@@ -45,8 +48,10 @@ class RateGroups:
         """Each group's effective rate at each step, for the base rate at each step."""
         if not self.values:
             return {}
-        common: Floats = base if self.schedule is None else base * over(self.schedule, steps)
-        return {name: common * over(value, steps) for name, value in self.values.items()}
+        now, common = self._now, base
+        if self.schedule is not None:
+            common = base * over(now(self.schedule), steps)
+        return {name: common * over(now(value), steps) for name, value in self.values.items()}
 
 
 def groups_of(model: keras.Model) -> RateGroups | None:
@@ -54,4 +59,5 @@ def groups_of(model: keras.Model) -> RateGroups | None:
     optimizer = inner_optimizer(model.optimizer)
     if not isinstance(optimizer, LRMultiplier):
         return None
-    return RateGroups(optimizer.resolved(model.trainable_variables), model=model.name)
+    plan = optimizer.resolved(model.trainable_variables)
+    return RateGroups(plan, model.name, optimizer.decided)

@@ -38,9 +38,9 @@ from layerwise.keras._internals.optimizer import (
 )
 from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices, mask_slices
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
-from layerwise.keras._optimizer.counts import Counts
-from layerwise.keras._optimizer.factors import Factors
-from layerwise.keras._optimizer.hyperparameters import Hyperparameters
+from layerwise.keras._moving.counts import Counts
+from layerwise.keras._moving.factors import Factors
+from layerwise.keras._moving.hyperparameters import Hyperparameters
 from layerwise.keras._schedule import LearningRateSchedule
 
 FrozenState: TypeAlias = tuple[Variable, Tensor, Tensor | bool]

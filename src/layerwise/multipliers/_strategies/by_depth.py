@@ -1,14 +1,17 @@
 """Strategies by depth: multipliers from the order of a model's layers, from input to head."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from layerwise._checks import number, whole
+from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._levels import Layers
 from layerwise.multipliers._stacked import Stacked
 from layerwise.multipliers._strategies.strategy import BuiltInByLevel
 from layerwise.multipliers._values import Value
-from layerwise.schedules import piecewise_constant
+from layerwise.schedules import on_plateau, piecewise_constant, plateau
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,24 +127,26 @@ class discriminative(BuiltInByLevel):
 
 @dataclass(frozen=True, repr=False)
 class gradual_unfreezing(BuiltInByLevel):
-    r"""Train the head alone at first, and one more level every ``every`` steps.
+    r"""Train the head alone at first, and one more level every ``every`` steps, or on a plateau.
 
     The multiplier of level $k$ below the head is 0, which is frozen, before step
 
     $$\text{start} + k \cdot \text{every}$$
 
-    and 1 from then on. The head's is always 1.
+    and 1 from then on. The head's is always 1. With ``when=`` it is 1 from the $k$-th time on that
+    a plateau fires: whenever a metric has stopped getting better, one more level trains.
 
     Use it as rules, or in a list of rules.
 
     Args:
-        every: Steps from one level to the next, at least 1.
+        every: Steps from one level to the next, at least 1; or None with ``when``.
         groups: Divide the levels into this many groups of neighbours, as equal in size as possible;
             by default each level is a group.
         layers: Levels from input to head; by default the model's.
         start: Steps by which everything happens later, at least 0.
         stacked: In Optax, where layers are stacked in one leaf, as ``nn.scan`` and ``nnx.vmap`` do:
             a name, or the start of names, and the axis: ``{"layers": 0}``. Each is a level.
+        when: A ``plateau`` that decides in place of ``every``.
 
     Raises:
         MultiplierError: An argument is out of its range; or, when used, there are fewer levels than
@@ -149,38 +154,71 @@ class gradual_unfreezing(BuiltInByLevel):
 
     Examples:
         >>> from layerwise.multipliers import gradual_unfreezing
+        >>> from layerwise.schedules import plateau
         >>> body, head = gradual_unfreezing(100).multipliers(2)
         >>> body(99), body(100), head
+        (0.0, 1.0, 1.0)
+        >>> body, head = gradual_unfreezing(when=plateau("val_loss", patience=3)).multipliers(2)
+        >>> body.after(0), body.after(1), head
         (0.0, 1.0, 1.0)
 
     Source: ULMFiT (Howard and Ruder, 2018).
     """
 
-    every: int
+    every: int | None = None
     groups: int | None = None
     layers: Layers | None = None
     start: int = 0
     stacked: Stacked | None = field(default=None, hash=False)
+    when: plateau | None = None
 
     def __post_init__(self) -> None:
+        name = "gradual_unfreezing"
+        if (self.every is None) == (self.when is None):
+            raise MultiplierError(
+                f"{name} must have either every=, in steps, or when=plateau('val_loss')."
+            )
+        every, when = self.every, self.when
+        if every is not None:
+            every = whole(every, f"{name}: every", MultiplierError, at_least=1)
+        if isinstance(when, Mapping):  # from a config
+            when = plateau.from_config(when)
+        if when is not None and not isinstance(when, plateau):
+            raise MultiplierError(
+                f"{name}: when must be a plateau, such as plateau('val_loss', patience=3), got "
+                f"{shown(when)}."
+            )
+        if when is not None and self.start:
+            raise MultiplierError(f"{name}: start goes with every=, and not with when=.")
         self.keep(
-            every=whole(self.every, "gradual_unfreezing: every", MultiplierError, at_least=1),
-            start=whole(self.start, "gradual_unfreezing: start", MultiplierError),
-            groups=_check_groups(self.groups, "gradual_unfreezing"),
+            every=every,
+            when=when,
+            start=whole(self.start, f"{name}: start", MultiplierError),
+            groups=_check_groups(self.groups, name),
         )
 
     def multipliers(self, count: int) -> list[Value]:
-        """Group ``k`` below the head: 0, then 1 from step ``start + k * every``; the head: 1."""
+        """Group ``k`` below the head: 0, then 1 from its step or firing on; the head: 1."""
         group = _groups(count, self.groups, "gradual_unfreezing")
         last = max(group, default=0)
-        waiting: list[Value] = [
-            piecewise_constant([self.start + k * self.every], [0.0, 1.0])
-            for k in range(1, last + 1)
-        ]
+        waiting = [self._thaws(k) for k in range(1, last + 1)]
         return [1.0 if i == last else waiting[last - i - 1] for i in group]
 
+    def _thaws(self, k: int) -> Value:
+        if self.when is not None:
+            return on_plateau(self.when, [0.0] * k + [1.0])
+        assert self.every is not None
+        return piecewise_constant([self.start + k * self.every], [0.0, 1.0])
+
+    def to_config(self) -> dict[str, Any]:
+        """The strategy as plain JSON data."""
+        config = super().to_config()
+        del config["when"]
+        return config if self.when is None else config | {"when": self.when.to_config()}
+
     def __repr__(self) -> str:
-        return self.call(str(self.every), groups=self.groups, start=self.start)
+        first = f"when={self.when!r}" if self.every is None else str(self.every)
+        return self.call(first, groups=self.groups, start=self.start)
 
 
 def _groups(count: int, groups: int | None, name: str) -> list[int]:

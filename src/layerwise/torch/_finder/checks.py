@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
 from layerwise.torch._finder.snapshot import Stateful
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 
 
-def check_parts(model: object, optimizer: object, loader: object) -> None:
+def check_parts(model: object, optimizers: OptimizerSet, loader: object) -> None:
     """Raise unless the optimizer trains the model and the loader has batches.
 
     Raises:
@@ -20,8 +20,6 @@ def check_parts(model: object, optimizer: object, loader: object) -> None:
     """
     if not isinstance(model, nn.Module):
         raise FinderError(f"{type(model).__name__} is not a torch.nn.Module.")
-    if not isinstance(optimizer, Optimizer):
-        raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
     if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
         raise FinderError(
             f"loader={loader!r} must be the batches to train on: a DataLoader or any iterable."
@@ -36,15 +34,18 @@ def check_parts(model: object, optimizer: object, loader: object) -> None:
         raise FinderError(
             "The model has parameters without a shape yet. Call it once on a batch before."
         )
+    optimizers.check_disjoint(FinderError)
     known = {id(tensor) for tensor in parameters}
-    if not any(id(tensor) in known for g in optimizer.param_groups for tensor in g["params"]):
+    for one in optimizers.optimizers:
+        if any(id(tensor) in known for group in one.param_groups for tensor in group["params"]):
+            continue
         raise FinderError(
             "The optimizer has none of the model's parameters. Make it from model.parameters() "
             "or param_groups(model, ...) of this very model."
         )
 
 
-def check_training(optimizer: Optimizer, loss: object, step: object) -> None:
+def check_training(optimizers: OptimizerSet, loss: object, step: object) -> None:
     """Raise unless a loss or a training step can make an update.
 
     Raises:
@@ -56,11 +57,12 @@ def check_training(optimizer: Optimizer, loss: object, step: object) -> None:
         if function is not None and (not callable(function) or isinstance(function, type)):
             hint = "Make one first" if isinstance(function, type) else "Give a function"
             raise FinderError(f"{name}={function!r} can't be called as a {name}. {hint}.")
-    if step is None and "closure" in _required(optimizer.step):
-        raise FinderError(
-            f"{type(optimizer).__name__} needs a closure, which only a training step of yours has. "
-            "Give that as step=."
-        )
+    for optimizer in optimizers.optimizers:
+        if step is None and "closure" in _required(optimizer.step):
+            raise FinderError(
+                f"{type(optimizer).__name__} needs a closure, which only a training step of yours "
+                "has. Give that as step=."
+            )
 
 
 def check_precision(autocast: object, scaler: object) -> None:

@@ -7,7 +7,7 @@ directly, since any step costs them the same.
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -26,6 +26,7 @@ from layerwise.torch._optimizer.attached_schedulers import (
     steps_of_an_update,
     without_wrapper,
 )
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._optimizer.other_schedulers import outermost_on, setting
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -34,40 +35,67 @@ MOST_STEPS = 50_000
 
 
 def course_of(
-    optimizer: Optimizer,
+    optimizer: Optimizers | OptimizerSet,
     scheduler: object,
-    shares: Sequence[float],
+    shares: Sequence[float | None],
     horizon: int | None = None,
 ) -> Schedule | None:
     """How the rate goes from now on, by update, as a factor on the base rate.
 
     Of several groups the highest rate counts. For a scheduler that sets its own rates, such as
-    ``OneCycleLR``, the base rate is the highest of them.
+    ``OneCycleLR``, the base rate is the highest of them. Of several optimizers it is the course of
+    the first one whose rate is searched, and of those that have one scheduler with it.
 
     Args:
-        optimizer: The optimizer.
+        optimizer: The optimizer, or several.
         scheduler: The scheduler that the search was given; it may be in a wrapper, or None. Then
             those that are found on the optimizer count.
-        shares: Each group's rate as a factor on the base rate.
+        shares: Each group's rate as a factor on the base rate; None for one that is held.
         horizon: The number of updates of the training to come, if it is known.
 
     Returns:
         The course; None if there is no scheduler, or its rates depend on the losses to come.
     """
-    given = without_wrapper(scheduler)
+    optimizers, given = OptimizerSet.of(optimizer), without_wrapper(scheduler)
+    pairs = zip(optimizers.groups(), shares, strict=True)
+    share_of = {id(group): share for group, share in pairs if share is not None}
+    searched = next(
+        each
+        for each in optimizers.optimizers
+        if any(id(group) in share_of for group in each.param_groups)
+    )
     if isinstance(given, LRScheduler):
         found: list[LRScheduler] = [given]
+        searched = getattr(given, "optimizer", searched)
     else:
-        found = schedulers_on(optimizer)[-1:] or outermost_on(optimizer)
+        found = schedulers_on(searched)[-1:] or outermost_on(searched)
     if not found or any(isinstance(each, peer.ReduceLROnPlateau) for each in found):
         return None
     first, stride = found[0], steps_of_an_update(scheduler)
     name = "the optimizer's " + " and ".join(type(each).__name__ for each in found)
     if isinstance(first, ScheduleLR):
-        return _of_values(first, first.group_schedules(), shares, stride, name)
+        values, groups = first.group_schedules(), first.optimizer_set.groups()
+        return _of_values(first, *_searched(values, groups, share_of), stride, name)
     if len(found) == 1 and type(first) is peer.LambdaLR:
-        return _of_values(first, first.lr_lambdas, shares, stride, name)
-    return _of_copies(optimizer, found, horizon, stride, name)
+        groups = searched.param_groups
+        return _of_values(first, *_searched(first.lr_lambdas, groups, share_of), stride, name)
+    return _of_copies(searched, found, horizon, stride, name)
+
+
+def _searched(
+    values: Sequence[Value | None],
+    groups: Sequence[Mapping[str, object]],
+    share_of: Mapping[int, float],
+) -> tuple[list[Value | None], list[float]]:
+    """What those of some groups follow whose rates are searched, and their shares."""
+    pairs = [
+        (value, share_of[id(group)])
+        for value, group in zip(values, groups, strict=True)
+        if id(group) in share_of
+    ]
+    if not pairs:  # a scheduler of rates that are held
+        return list(values), [1.0] * len(values)
+    return [value for value, _ in pairs], [share for _, share in pairs]
 
 
 def _of_values(

@@ -1,6 +1,7 @@
 """find_lr: a base rate to train with, and a model that is as it was."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar, Unpack
 
@@ -19,14 +20,15 @@ from layerwise.torch._finder.checks import (
     stateful,
 )
 from layerwise.torch._finder.course import course_of
+from layerwise.torch._finder.factors import searched_factors
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
-from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.shared_tensors import separate_tensors
-from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of, without_wrapper
+from layerwise.torch._optimizer.attached_schedulers import schedulers_on, without_wrapper
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
@@ -34,7 +36,7 @@ Batch = TypeVar("Batch")
 
 def find_lr(
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     loss: LossFunction | None = None,
     loader: Iterable[Batch] | None = None,
     *,
@@ -44,6 +46,7 @@ def find_lr(
     autocast: Autocast = None,
     scaler: GradScaler | None = None,
     scheduler: Stateful | None = None,
+    hold: Optimizer | Iterable[Optimizer] = (),
     also: Iterable[nn.Module | Stateful] = (),
     **options: Unpack[SearchKeywords],
 ) -> LRFinding:
@@ -55,7 +58,8 @@ def find_lr(
 
     The base rate is what ``param_groups`` was given as ``lr``. For other groups it is the
     optimizer's default ``lr`` if a group has that, and else the highest rate. For a group whose
-    rate a scheduler has changed, ``initial_lr`` counts.
+    rate a scheduler has changed, ``initial_lr`` counts. Of several optimizers it is the base rate
+    of the first, and the others keep their ratio to it, unless ``hold`` keeps their rates.
 
     Weights, gradients, buffers, optimizer state, rates, training modes, the scaler and every
     random state are restored in place, also after an error or an interrupt. An iterator that has
@@ -64,7 +68,8 @@ def find_lr(
     Args:
         model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
             this and get the same result, from losses that are means over the ranks.
-        optimizer: Any optimizer whose groups have an ``lr``.
+        optimizer: Any optimizer whose groups have an ``lr``. Or several, as a list or a mapping by
+            names of your own: all step on each update, unless ``step`` says otherwise.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
@@ -78,6 +83,7 @@ def find_lr(
         scheduler: The scheduler of the training; it is restored too, if ``step`` steps it. The
             probes follow its shape. By default that is a ``ScheduleLR`` or a scheduler of PyTorch
             that the optimizer has.
+        hold: Those of several optimizers whose rates stay as they are during the search.
         also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
         **options: How to search, such as ``steps=50`` or ``method="sweep"``: see
             ``layerwise.finder.SearchOptions``. ``memory`` says where the copies of weights and
@@ -108,9 +114,10 @@ def find_lr(
     sweep; the suggestion is that of ``layerwise.finder.search``.
     """
     wanted, also = SearchOptions(**options), tuple(also)
-    check_parts(model, optimizer, loader)
+    optimizers = OptimizerSet.of(optimizer, FinderError)
+    check_parts(model, optimizers, loader)
     assert loader is not None
-    check_training(optimizer, loss, step)
+    check_training(optimizers, loss, step)
     check_precision(autocast, scaler)
     if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
         raise FinderError(
@@ -119,19 +126,25 @@ def find_lr(
         )
     where = device_of(model, device)
     ranks = Processes(model, where)
-    attached = [each for each in schedulers_on(optimizer) if each is not without_wrapper(scheduler)]
-    known = step_of(optimizer)
-    if known is None:
-        known = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
-    factors = group_factors(optimizer, known)
+    attached = list(
+        {
+            id(each): each
+            for one in optimizers.optimizers
+            for each in schedulers_on(one)
+            if each is not without_wrapper(scheduler)
+        }.values()
+    )
+    here = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
+    factors = searched_factors(optimizers, hold, here)
     course = None
     if wanted.asks_optimizer:
-        course = course_of(optimizer, scheduler, list(factors.values()), wanted.horizon)
-    plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
-    separate_tensors(optimizer)
+        course = course_of(optimizers, scheduler, list(factors.values()), wanted.horizon)
+    plain = Update(model, optimizers, loss, device=where, autocast=autocast, scaler=scaler)
+    for one in optimizers.optimizers:
+        separate_tensors(one)
     trainer = TorchTrainer(
         model,
-        optimizer,
+        optimizers,
         step or plain,
         factors=list(factors.values()),
         modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
@@ -149,12 +162,15 @@ def find_lr(
             return ranks.together(batches)
         return ranks.together(accumulated(batches, wanted.accumulate or 1))
 
-    with only(optimizer), hands_off(optimizer):
+    with ExitStack() as stack:
+        for one in optimizers.optimizers:
+            stack.enter_context(only(one, optimizers.optimizers))
+            stack.enter_context(hands_off(one))
         return search(
             trainer,
             together(loader),
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
             held_out=None if held_out is None else together(held_out),
-            group_factors=factors,
+            group_factors={name: f for name, f in factors.items() if f is not None},
             course=course,
         )

@@ -38,6 +38,7 @@ from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import named_tensors
 from layerwise.torch._scheduler.frozen_gradients import only
 
@@ -118,9 +119,12 @@ def find_rates(
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
     wanted, also = RatesOptions(**options), tuple(also)
-    check_parts(model, optimizer, loader)
+    if not isinstance(optimizer, Optimizer):
+        raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
+    alone = OptimizerSet.of(optimizer, FinderError)
+    check_parts(model, alone, loader)
     assert loader is not None
-    check_training(optimizer, loss, step)
+    check_training(alone, loss, step)
     check_precision(autocast, scaler)
     factors = _check_groups(optimizer)
     if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):

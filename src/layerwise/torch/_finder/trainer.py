@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.amp import GradScaler
-from torch.optim import Optimizer
 
 from layerwise.torch._finder.processes import Processes
 from layerwise.torch._finder.random_states import random_states
 from layerwise.torch._finder.snapshot import Snapshot, Stateful
 from layerwise.torch._finder.update import Update, parameters_of, scalar
 from layerwise.torch._groups.base_rate import write
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 
 _TRIES = 24  # enough for the usual first scale of 2**16 to go below 2**-7
 
@@ -23,9 +23,9 @@ class TorchTrainer:
 
     Args:
         model: The model.
-        optimizer: Its optimizer.
+        optimizer: Its optimizer, or several.
         update: Applies one update on a batch and gives the loss from before it.
-        factors: The factor of each group's rate on the base rate.
+        factors: The factor of each group's rate on the base rate; None for a rate that is held.
         modules: All modules that training may change, the model among them.
         stateful: What else training changes, and has a ``state_dict``.
         loader: Where the batches come from, for its random generators.
@@ -37,10 +37,10 @@ class TorchTrainer:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers | OptimizerSet,
         update: Callable[[Any], object],
         *,
-        factors: Sequence[float],
+        factors: Sequence[float | None],
         modules: Sequence[nn.Module],
         stateful: Sequence[Stateful],
         loader: Iterable[object],
@@ -48,7 +48,8 @@ class TorchTrainer:
         ranks: Processes,
         on_host: bool,
     ) -> None:
-        self._model, self._optimizer, self._update = model, optimizer, update
+        self._model, self._update = model, update
+        self._optimizers = OptimizerSet.of(optimizer)
         self._factors, self._modules, self._stateful = factors, modules, stateful
         self._loader, self._scaler, self._ranks, self._on_host = loader, scaler, ranks, on_host
         self._begun = False
@@ -57,13 +58,14 @@ class TorchTrainer:
         """See ``layerwise.finder.Trainer``."""
         # A training step of the user's may write into any gradient; ours replaces them.
         ours = isinstance(self._update, Update)
-        replaced = parameters_of(self._model, self._optimizer) if ours else ()
+        replaced = parameters_of(self._model, self._optimizers) if ours else ()
         snapshot = Snapshot(self._on_host, replaced)
         for thing in self._stateful:
             snapshot.stateful(thing)
         for module in self._modules:
             snapshot.module(module)
-        snapshot.optimizer(self._optimizer)
+        for optimizer in self._optimizers.optimizers:
+            snapshot.optimizer(optimizer)
         if self._scaler is not None:
             snapshot.contents(self._scaler)
         devices = {tensor.device for each in self._modules for tensor in each.parameters()}
@@ -82,15 +84,19 @@ class TorchTrainer:
 
     def train(self, batch: object, rate: float) -> float:
         """See ``layerwise.finder.Trainer``."""
-        return self.update(batch, [rate * factor for factor in self._factors])
+        return self.update(batch, [None if f is None else rate * f for f in self._factors])
 
-    def update(self, batch: object, rates: Sequence[float]) -> float:
-        """Apply one update at a rate for each group, and return the loss from before it."""
+    def update(self, batch: object, rates: Sequence[float | None]) -> float:
+        """Apply one update at a rate for each group, and return the loss from before it.
+
+        A group whose rate is None keeps the one that it has.
+        """
         if not self._begun:
             self._begin()
         for _ in range(_TRIES):
-            for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-                write(group, "lr", rate)
+            for group, each in zip(self._optimizers.groups(), rates, strict=True):
+                if each is not None:
+                    write(group, "lr", each)
             scale = self._scale()
             with torch.enable_grad():
                 loss = self._ranks.mean(scalar(self._update(batch)))
@@ -105,7 +111,7 @@ class TorchTrainer:
         self._begun = True
         if not self._model.training:
             self._model.train()
-        for tensor in parameters_of(self._model, self._optimizer):
+        for tensor in parameters_of(self._model, self._optimizers):
             tensor.grad = None
 
     def _scale(self) -> float:

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import Optimizer
 
 from layerwise.errors import FinderError, LayerwiseError
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 
 LossFunction: TypeAlias = Callable[[Any, Any], Tensor]
 """A loss function: of a model's outputs and the targets."""
@@ -25,7 +25,7 @@ class Update:
 
     Args:
         model: The model.
-        optimizer: Its optimizer.
+        optimizer: Its optimizer, or several, which then all step on each update.
         loss: A loss function, or None if the model's outputs have the loss.
         device: Where batches go.
         autocast: In which type to compute.
@@ -35,17 +35,18 @@ class Update:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers | OptimizerSet,
         loss: LossFunction | None,
         *,
         device: torch.device,
         autocast: Autocast = None,
         scaler: GradScaler | None = None,
     ) -> None:
-        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.model, self.loss = model, loss
+        self.optimizers = OptimizerSet.of(optimizer)
         self.device, self.scaler = device, scaler
         self._autocast, self._tried = autocast, False
-        self._parameters = parameters_of(model, optimizer)
+        self._parameters = parameters_of(model, self.optimizers)
 
     def __call__(self, micro_batches: Sequence[object]) -> float:
         """Apply one update on the mean loss of a few batches.
@@ -75,10 +76,12 @@ class Update:
                 scaled = mean if self.scaler is None else self.scaler.scale(mean)
                 scaled.backward()  # type: ignore[no-untyped-call]
             losses.append(loss)
-        if self.scaler is None:
-            self.optimizer.step()
-        else:
-            self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers.optimizers:
+            if self.scaler is None:
+                optimizer.step()
+            else:
+                self.scaler.step(optimizer)
+        if self.scaler is not None:
             self.scaler.update()
         return sum(map(scalar, losses)) / number
 
@@ -191,9 +194,10 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     return cast(Batch, found)
 
 
-def parameters_of(model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """Every parameter of a model and an optimizer, once."""
-    grouped = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+def parameters_of(model: nn.Module, optimizer: Optimizers | OptimizerSet) -> list[Tensor]:
+    """Every parameter of a model and its optimizers, once."""
+    groups = OptimizerSet.of(optimizer).groups()
+    grouped = [tensor for group in groups for tensor in group["params"]]
     return list({id(tensor): tensor for tensor in [*model.parameters(), *grouped]}.values())
 
 

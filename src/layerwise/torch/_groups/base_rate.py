@@ -70,7 +70,9 @@ def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
         group[key] = value
 
 
-def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
+def group_factors(
+    optimizer: Optimizer, step: int = 0, base: float | None = None
+) -> dict[str, float]:
     """By what each group's rate is the base rate multiplied, by group name, without a schedule.
 
     A group's rate is its ``initial_lr`` if a scheduler has given it one, else its ``lr``. The
@@ -80,6 +82,7 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
     Args:
         optimizer: The optimizer.
         step: The step at which multipliers that move are evaluated.
+        base: The base rate, if it is that of another optimizer.
 
     Raises:
         FinderError: There are no rates to set.
@@ -92,10 +95,10 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
             "Search with an optimizer that has one."
         )
     try:
-        base = _base(optimizer)
+        own = base_of_optimizer(optimizer)
     except OptimizerError as error:
         raise FinderError(f"{error} There is no rate to search otherwise.") from None
-    if not base > 0:
+    if not own > 0:
         raise FinderError(
             f"All groups of {kind} have the rate 0, so that their ratio to a base rate isn't "
             "known. Make the optimizer with rates in the ratio that the groups are to have, or "
@@ -107,7 +110,7 @@ def group_factors(optimizer: Optimizer, step: int = 0) -> dict[str, float]:
         factor = 1.0
         if multiplier is not None:
             factor = value_at(multiplier, step, f"The multiplier of {name!r}", ScheduleError)
-        factors.append(base_of(group) / base * factor)
+        factors.append(base_of(group) / (own if base is None else base) * factor)
     return dict(zip(distinct(names), factors, strict=True))
 
 
@@ -127,7 +130,7 @@ def base_rate(
         return None  # the optimizer makes its own
     if len(rates) == 1 and BASE not in optimizer.param_groups[0]:
         return known[0]
-    base = _base(optimizer)
+    base = base_of_optimizer(optimizer)
     found = [
         float(rate) * base / base_of(group)
         for rate, group in zip(known, optimizer.param_groups, strict=True)
@@ -138,7 +141,8 @@ def base_rate(
     return found[0]
 
 
-def _base(optimizer: Optimizer) -> float:
+def base_of_optimizer(optimizer: Optimizer) -> float:
+    """The base rate of an optimizer: that of ``param_groups``, its default, or its highest."""
     groups = optimizer.param_groups
     known = {float(group[BASE]) for group in groups if BASE in group}
     if len(known) == 1 and all(BASE in group for group in groups):

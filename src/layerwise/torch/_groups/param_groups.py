@@ -1,6 +1,7 @@
 """param_groups: a model's parameters in groups, one for each different setting."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from layerwise.torch._groups.base_rate import BASE, BASE_DECAY
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
+from layerwise.torch._groups.only import Only, chosen
 from layerwise.torch._groups.stored_multiplier import DECAY_KEY, KEYS, write_multiplier
 from layerwise.torch._groups.weight_axes import facts_of
 from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
@@ -72,6 +74,7 @@ def param_groups(
     strict: bool = True,
     layers: ModelLevels | None = None,
     decay_rules: ModelRules | None = None,
+    only: Only | None = None,
 ) -> ParamGroups:
     r"""Make parameter groups for any PyTorch optimizer, as few as there are different settings.
 
@@ -105,6 +108,9 @@ def param_groups(
         decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for
             ``weight_decay``, which must be given. 0 means none, and what ``no_decay`` names has
             none in any case. A multiplier that moves is applied by ``ScheduleLR``.
+        only: The parameters that this optimizer trains, where others train the rest: their names,
+            such as ``hidden_matrices(model)``, or a function of name and parameter. Rules, depth
+            and ``no_decay`` are still those of the whole model.
 
     Returns:
         A list of groups, each with a ``name``. Its attribute ``plan`` has every parameter.
@@ -155,6 +161,10 @@ def param_groups(
         decay_rules=decay_rules,
     )
     plan = plan_of_rules(tensors, spec, lr, weight_decay, no_decay, model=model)
+    if only is not None:
+        wanted = chosen(tensors, only)
+        tensors = [tensors[place] for place in wanted]
+        plan = replace(plan, rows=tuple(plan.rows[place] for place in wanted))
     members = _members(plan)
     if not members:
         raise OptimizerError(

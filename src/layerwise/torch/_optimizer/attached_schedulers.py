@@ -26,9 +26,9 @@ class _Attached:
     progress: Progress
 
 
-def announce(scheduler: LRScheduler, progress: Progress) -> None:
+def announce(scheduler: LRScheduler, optimizer: Optimizer, progress: Progress) -> None:
     """Tell an optimizer of the scheduler that drives it, which it does not keep alive."""
-    optimizer = hookable(scheduler.optimizer)
+    optimizer = hookable(optimizer)
     others = [each for each in _attached(optimizer) if each.scheduler() is not None]
     vars(optimizer)[_ATTRIBUTE] = [*others, _Attached(ref(scheduler), progress)]
 

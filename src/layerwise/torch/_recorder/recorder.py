@@ -1,7 +1,7 @@
 """Recorder: the rows of a plain training loop, with the rates that each update used."""
 
 import time as clock
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex
 
@@ -12,8 +12,8 @@ from layerwise import recorder
 from layerwise._checks import whole
 from layerwise.errors import RecorderError
 from layerwise.recorder import BatchRow, PendingRows, check_ratios, check_wait
-from layerwise.torch._groups.base_rate import base_rate
 from layerwise.torch._optimizer.attached_schedulers import steps_of_an_update, without_wrapper
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
 from layerwise.torch._recorder.step_watch import StepWatcher
@@ -35,7 +35,9 @@ class Recorder(recorder.Recorder):
         run: The run's folder, made if need be.
         optimizer: The optimizer, or a scheduler on it, also within a wrapper of Accelerate's. A
             ``ScheduleLR`` knows the step as well, also in training that is resumed. An optimizer
-            that makes its own rate (``lr=None``) is recorded without it.
+            that makes its own rate (``lr=None``) is recorded without it. Several optimizers that
+            update together, as a list, a mapping by names or a ``ScheduleLR`` on them, are recorded
+            as one: all rates are in a row, and step and base rate are those of the first.
         model: With it, the plan of its groups is saved as ``plan.json``. Needed for ``ratios``.
         every: Keep the batches whose step is a multiple of this.
         ratios: Every so many steps, record how far the update moved each layer,
@@ -73,7 +75,7 @@ class Recorder(recorder.Recorder):
     def __init__(
         self,
         run: str | Path,
-        optimizer: Optimizer | LRScheduler,
+        optimizer: Optimizers | LRScheduler,
         *,
         model: Named | None = None,
         every: SupportsIndex = 1,
@@ -84,17 +86,21 @@ class Recorder(recorder.Recorder):
     ) -> None:
         source = without_wrapper(optimizer)
         schedule = source if isinstance(source, ScheduleLR) else None
-        inner = source if isinstance(source, Optimizer) else _optimizer_of(source)
+        optimizers = _optimizers_of(source)
         every_ratio, self._wait = check_ratios(ratios), check_wait(wait)
         if every_ratio is not None and model is None:
             raise RecorderError("ratios= needs the layers' names. Give model= as well.")
-        plan = None if model is None else plan_of_groups(named_tensors(model), inner, schedule)
+        plan = None if model is None else plan_of_groups(named_tensors(model), optimizers, schedule)
         super().__init__(run, every=every, sinks=sinks)
+        self._decisions = None if schedule is None else schedule.decisions
+        self._fired = {} if schedule is None else schedule.decisions.counts()
         self._pending: PendingRows[BatchRow] = PendingRows(fetched, super().log_many)
         measure = None
         if every_ratio is not None and model is not None:
             measure = UpdateRatios(model, every_ratio)
-        self._watcher = StepWatcher(inner, schedule, start, measure, steps_of_an_update(optimizer))
+        self._watcher = StepWatcher(
+            optimizers, schedule, start, measure, steps_of_an_update(optimizer)
+        )
         if plan is not None:
             self.save_plan(plan)
 
@@ -128,12 +134,13 @@ class Recorder(recorder.Recorder):
         """
         used = self._watcher.take()
         at = used.step if step is None else whole(step, "step", RecorderError)
+        self._note_decisions(at)
         if not self.wants(at):
             return
         if rates is None:
             rates = self._watcher.by_name(used.rates)
             if rate is None:
-                rate = base_rate(self._watcher.optimizer, used.rates)
+                rate = self._watcher.base_rate(used.rates)
         row = detached(
             BatchRow(
                 step=at,
@@ -148,6 +155,13 @@ class Recorder(recorder.Recorder):
         )
         self._pending.add(row)
         self._pending.flush(self._wait if is_on_device(row) else 0.0)
+
+    def _note_decisions(self, step: int) -> None:
+        """Record what reports to the ``ScheduleLR`` have decided since the last time."""
+        if self._decisions:
+            for text in self._decisions.fired_since(self._fired):
+                self.log_event(text, step=step)
+            self._fired = self._decisions.counts()
 
     @property
     def updates(self) -> int:
@@ -174,8 +188,9 @@ class Recorder(recorder.Recorder):
     def log_epoch(self, epoch: SupportsIndex, **values: Any) -> None:
         """See ``layerwise.recorder.Recorder.log_epoch``; without ``rates``, the present ones."""
         self.flush()
+        self._note_decisions(self._watcher.present_step())
         if "rates" not in values:
-            now = [group["lr"] for group in self._watcher.optimizer.param_groups]
+            now = [group["lr"] for group in self._watcher.optimizers.groups()]
             values["rates"] = self._watcher.by_name(now)
         super().log_epoch(epoch, **values)
 
@@ -183,14 +198,20 @@ class Recorder(recorder.Recorder):
         """Write what is waiting, close the record, and remove the hooks from the optimizer."""
         if not self._closed:
             self.flush()
+            self._note_decisions(self._watcher.present_step())
             self._watcher.detach()
         super().close()
 
 
-def _optimizer_of(scheduler: object) -> Optimizer:
-    inner = getattr(scheduler, "optimizer", None)
+def _optimizers_of(source: object) -> OptimizerSet:
+    """The optimizers that were given, or those of the scheduler that was."""
+    if isinstance(source, ScheduleLR):
+        return source.optimizer_set
+    if isinstance(source, Sequence | Mapping) and not isinstance(source, str):
+        return OptimizerSet.of(source, RecorderError)
+    inner = source if isinstance(source, Optimizer) else getattr(source, "optimizer", None)
     if not isinstance(inner, Optimizer):
         raise RecorderError(
-            f"{type(scheduler).__name__} is neither an optimizer nor a scheduler of PyTorch."
+            f"{type(source).__name__} is neither an optimizer nor a scheduler of PyTorch."
         )
-    return inner
+    return OptimizerSet.of(inner)

@@ -6,11 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from layerwise.errors import RecorderError
 from layerwise.multipliers import distinct
-from layerwise.torch._groups.base_rate import names_of
+from layerwise.torch._groups.base_rate import base_rate
 from layerwise.torch._optimizer.inner_optimizer import hookable
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -24,64 +26,83 @@ class StepRates(NamedTuple):
 
 
 class StepWatcher:
-    """Watches the steps of an optimizer, through PyTorch's hooks.
+    """Watches the steps of an optimizer, or of several that update together, by PyTorch's hooks.
 
     Args:
-        optimizer: The optimizer.
-        scheduler: The ``ScheduleLR`` that counts its updates, or None to count them here.
+        optimizers: The optimizers. The steps of the first count.
+        scheduler: The ``ScheduleLR`` that counts the updates, or None to count them here.
         start: Updates applied before.
         ratios: What measures the update-to-weight ratios, or None.
         per_update: How many steps the scheduler goes with each update.
 
     Attributes:
-        count: The updates that the optimizer has applied, ``start`` among them.
+        count: The updates that the first optimizer has applied, ``start`` among them.
     """
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizers: OptimizerSet,
         scheduler: ScheduleLR | None,
         start: int,
         ratios: UpdateRatios | None,
         per_update: int = 1,
     ) -> None:
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizers, self.scheduler = optimizers, scheduler
         self.count, self._ratios, self._per_update = start, ratios, per_update
-        self._last: StepRates | None = None
+        self._each = optimizers.optimizers
+        self._used: dict[int, list[float | Tensor | None]] = {}  # by the optimizer's place
+        self._step = start
+        self._measured: dict[str, Tensor] | None = None
         self._names: list[str] = []
-        inner = hookable(optimizer)
+        self._refuses: list[Optimizer] = []
+        self._handles: list[RemovableHandle] = []
+        for place, optimizer in enumerate(self._each):
+            self._watch(place, hookable(optimizer))
 
+    def _watch(self, place: int, inner: Optimizer) -> None:
         # A compiled step must not trace these.
         @torch.compiler.disable  # type: ignore[untyped-decorator]
         def before(*_: object) -> None:
-            self._before()
+            self._before(place)
 
         @torch.compiler.disable  # type: ignore[untyped-decorator]
         def after(stepped: Optimizer, *_: object) -> None:
-            self._after(stepped)
+            self._after(place, stepped)
 
-        self._refuses = hasattr(inner, "second_step")
-        self._handles = (inner.register_step_pre_hook(before), inner.register_step_post_hook(after))
+        if hasattr(inner, "second_step"):
+            self._refuses.append(inner)
+        self._handles += [
+            inner.register_step_pre_hook(before),
+            inner.register_step_post_hook(after),
+        ]
 
     def take(self) -> StepRates:
         """What the last update used; if it was taken already, what the next one is going to use.
 
+        Of several optimizers, those that have not stepped since then have their present rates.
+
         Raises:
             RecorderError: The optimizer updates in a method that has no hooks.
         """
-        used, self._last = self._last, None
-        if used is None and self._refuses:
+        used, self._used = self._used, {}
+        if not used and self._refuses:
             raise RecorderError(
-                f"{type(self.optimizer).__name__} updates in second_step(), which has no hooks, so "
-                "that its updates can't be counted. Call its step(closure), or write the record "
+                f"{type(self._refuses[0]).__name__} updates in second_step(), which has no hooks, "
+                "so that its updates can't be counted. Call its step(closure), or write the record "
                 "with layerwise.recorder.Recorder and give its log() the step and the rates."
             )
-        return self._now() if used is None else used
+        step = self._step if used else self.present_step()
+        rates = [
+            rate
+            for place, optimizer in enumerate(self._each)
+            for rate in used.get(place) or _rates_of(optimizer)
+        ]
+        return StepRates(step, rates, self._measured if used else None)
 
     def names(self) -> list[str]:
         """The names of the groups, made different."""
-        if len(self._names) != len(self.optimizer.param_groups):
-            self._names = distinct(names_of(self.optimizer))
+        if len(self._names) != len(self.optimizers.groups()):
+            self._names = distinct(self.optimizers.names())
         return self._names
 
     def by_name(self, rates: Sequence[float | Tensor | None]) -> dict[str, float | Tensor]:
@@ -89,29 +110,42 @@ class StepWatcher:
         pairs = zip(self.names(), rates, strict=True)
         return {name: rate for name, rate in pairs if rate is not None}
 
+    def base_rate(self, rates: Sequence[float | Tensor | None]) -> float | Tensor | None:
+        """The base rate behind the rates of the first optimizer, if they follow one together."""
+        first = self._each[0]
+        return base_rate(first, rates[: len(first.param_groups)])
+
     def detach(self) -> None:
         """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
-    def _now(self) -> StepRates:
-        step = self.count
-        if self.scheduler is not None:
-            step = self.scheduler.last_epoch // self._per_update
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        # A rate that is a tensor is filled in place later.
-        return StepRates(step, [r.clone() if isinstance(r, Tensor) else r for r in rates])
+    def present_step(self) -> int:
+        """The updates applied by now."""
+        if self.scheduler is None:
+            return self.count
+        return self.scheduler.last_epoch // self._per_update
 
-    def _before(self) -> None:
-        self._last = self._now()
-        if self._ratios is not None:
-            self._ratios.before(self._last.step)
+    def _before(self, place: int) -> None:
+        if not self._used or place in self._used:  # the first optimizer to make this update
+            self._used, self._measured = {}, None
+            self._step = self.present_step()
+            if self._ratios is not None:
+                self._ratios.before(self._step)
+        self._used[place] = _rates_of(self._each[place])
 
-    def _after(self, stepped: Optimizer) -> None:
+    def _after(self, place: int, stepped: Optimizer) -> None:
         # A fused optimizer leaves an update out by itself if GradScaler tells it to.
         if (found_inf := getattr(stepped, "found_inf", None)) is not None and float(found_inf):
-            self._last = None
+            self._used.pop(place, None)
             return
-        self.count += 1
-        if self._last is not None and self._ratios is not None:
-            self._last = self._last._replace(ratios=self._ratios.after())
+        self.count += place == 0
+        if self._ratios is not None:
+            last = len(self._used) == len(self._each)
+            self._measured = self._ratios.after(last)
+
+
+def _rates_of(optimizer: Optimizer) -> list[float | Tensor | None]:
+    """The rate of each group; copies, since a rate that is a tensor is filled in place later."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]

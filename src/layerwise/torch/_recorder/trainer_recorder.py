@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from torch import nn
-from torch.optim import Optimizer
 
 from layerwise.recorder import Sink
+from layerwise.torch._optimizer.optimizer_set import Optimizers
 from layerwise.torch._recorder.recorder import Recorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -40,7 +40,7 @@ class TrainerRecorder:
             self._record.close()
             self._record = None
 
-    def _open(self, source: Optimizer | ScheduleLR, model: nn.Module, step: int) -> None:
+    def _open(self, source: Optimizers | ScheduleLR, model: nn.Module, step: int) -> None:
         """Open the record, at the step at which training begins or goes on."""
         self._record = self._recorder(source, model=model)
         self._record.count_from(step)

@@ -35,13 +35,18 @@ class UpdateRatios:
         self._before = [[tensor.detach().clone() for tensor in layer] for layer in measured]
 
     @torch.no_grad()
-    def after(self) -> dict[str, Tensor] | None:
-        """The ratio of each layer, still on its device; None if the update is not measured."""
+    def after(self, last: bool = True) -> dict[str, Tensor] | None:
+        """The ratio of each layer, still on its device; None if the update is not measured.
+
+        Args:
+            last: Whether no other optimizer has yet to make its part of the update.
+        """
         found: dict[str, Tensor] = {}
         for name, layer, old in zip(self.layers, self._members, self._before, strict=False):
             moved = [now.detach() - then for now, then in zip(layer, old, strict=True)]
             found[name] = _norm(moved) / _norm(old)
-        self._before = []
+        if last:
+            self._before = []
         return found or None
 
 

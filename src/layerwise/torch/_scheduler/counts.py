@@ -22,12 +22,16 @@ class Counts:
 
     def __init__(self, counted: Mapping[str, float] | None = None) -> None:
         self.so_far: dict[str, float] = {}
-        self._needed: tuple[str, ...] = ()
+        self._needs: dict[str, tuple[str, ...]] = {}
         self.set(counted or {})
 
-    def need(self, values: Iterable[Value | None]) -> None:
-        """Note what these values count."""
-        self._needed = counters_of(values)
+    def need(self, owner: str, values: Iterable[Value | None]) -> None:
+        """Note what these values of an optimizer, which may be one of several, count."""
+        self._needs[owner] = counters_of(values)
+
+    @property
+    def _needed(self) -> list[str]:
+        return list(dict.fromkeys(name for names in self._needs.values() for name in names))
 
     def set(self, counts: Mapping[str, object]) -> None:
         """Set counts to what they are; nothing changes if one can't be set.

@@ -82,11 +82,17 @@ def drop(groups: Iterable[Group]) -> None:
         tensor.grad = None
 
 
-def take_over(optimizer: Optimizer) -> list[tuple["_Holder", Tensor]]:
+def take_over(
+    optimizer: Optimizer, beside: Sequence[Optimizer] = ()
+) -> list[tuple["_Holder", Tensor]]:
     """Have schedulers of other optimizers let go of the parameters of this one.
 
     A scheduler may outlive its training, in a notebook or in a trainer. It must not keep layers
     frozen, without a word, in a training that has nothing to do with it.
+
+    Args:
+        optimizer: The optimizer.
+        beside: Others of the same training, whose schedulers hold on.
 
     Returns:
         Who let go of which parameter.
@@ -96,7 +102,7 @@ def take_over(optimizer: Optimizer) -> list[tuple["_Holder", Tensor]]:
         for group in optimizer.param_groups
         for tensor in group["params"]
         for hook in (getattr(tensor, _HOOKS, None) or {}).values()
-        if isinstance(hook, _Holder) and not hook.belongs_to(optimizer)
+        if isinstance(hook, _Holder) and not any(map(hook.belongs_to, (optimizer, *beside)))
     ]
     for holder, tensor in found:
         holder.let_go({tensor})
@@ -104,9 +110,9 @@ def take_over(optimizer: Optimizer) -> list[tuple["_Holder", Tensor]]:
 
 
 @contextmanager
-def only(optimizer: Optimizer) -> Iterator[None]:
-    """Have nothing frozen by schedulers of other optimizers for a while."""
-    found = take_over(optimizer)
+def only(optimizer: Optimizer, beside: Sequence[Optimizer] = ()) -> Iterator[None]:
+    """Have nothing frozen by schedulers of other optimizers, but those beside, for a while."""
+    found = take_over(optimizer, beside)
     try:
         yield
     finally:

@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch.optim import Optimizer
-
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import base_of, names_of, write
+from layerwise.torch._groups.base_rate import base_of, write
 from layerwise.torch._groups.stored_multiplier import (
     DECAY_KEY,
     read_multiplier,
     write_multiplier,
 )
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy
+from layerwise.torch._optimizer.optimizer_set import OptimizerPart
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
 
 
@@ -40,16 +39,16 @@ class GroupRate(NamedTuple):
     frozen: bool
 
 
-def schedules_of(optimizer: Optimizer, schedules: GroupSchedules) -> list[GroupSchedule]:
-    """What each group of an optimizer follows.
+def schedules_of(part: OptimizerPart, schedules: GroupSchedules) -> list[GroupSchedule]:
+    """What each group of an optimizer follows, which may be one of several.
 
     Raises:
         MultiplierError: A group made by hand has something that is no multiplier.
         OptimizerError: A group's multiplier is a function that is not here.
         ScheduleError: The schedules are not for these groups.
     """
-    names = names_of(optimizer)
-    groups = zip(optimizer.param_groups, names, schedules.for_groups(names), strict=True)
+    names, of_all = part.names(), schedules.for_groups(part.whole.names(), part.whole.owners())
+    groups = zip(part.optimizer.param_groups, names, part.cut(of_all), strict=True)
     return [
         GroupSchedule(
             name,

@@ -63,8 +63,13 @@ class GroupSchedules:
         """Whether any group follows a schedule."""
         return any(value is not None for value in self.values.values())
 
-    def for_groups(self, names: Sequence[str]) -> list[Value | None]:
+    def for_groups(self, names: Sequence[str], owners: Sequence[str] = ()) -> list[Value | None]:
         """The schedule of each group, None for one that has none.
+
+        Args:
+            names: The groups' names.
+            owners: The names of their optimizers, if there are several. A key that is one of these
+                is for all groups of that optimizer.
 
         Raises:
             ScheduleError: They are not one for each of these groups, or name none of them.
@@ -80,11 +85,16 @@ class GroupSchedules:
                 )
             return list(self.values.values())
         counts = Counter(names)
+        several = {name for name in owners if name and not counts[name]}
         for name in self.values:
-            if counts[name] != 1:
+            if counts[name] != 1 and name not in several:
                 what = "Several groups are" if counts[name] else "No group is"
                 raise ScheduleError(f"{what} called {name!r}. The groups are {first_few(names)}.")
-        return [self.values.get(name) for name in names]
+        keys = [
+            owner if owner in several and name not in self.values else name
+            for name, owner in zip(names, owners or names, strict=True)
+        ]
+        return [self.values.get(key) for key in keys]
 
     def to_config(self) -> dict[str, object]:
         """The schedules as plain data; of a function only its name."""

@@ -1,14 +1,13 @@
 """What is scheduled beside the learning rate: momentum, betas and weight decay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
-from torch.optim import Optimizer
-
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import StepValue, Value
-from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, names_of
+from layerwise.torch._groups.base_rate import BASE_DECAY, Setting
+from layerwise.torch._optimizer.optimizer_set import OptimizerPart, OptimizerSet
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
 
 Betas: TypeAlias = StepValue | tuple[StepValue | None, StepValue | None]
@@ -33,7 +32,7 @@ class Hyperparameters:
     @classmethod
     def of(
         cls,
-        optimizer: Optimizer,
+        optimizers: OptimizerSet,
         momentum: ScheduleSpec | None,
         betas: BetasSpec | None,
         weight_decay_factor: ScheduleSpec | None,
@@ -52,54 +51,65 @@ class Hyperparameters:
             "weight_decay": GroupSchedules.of(weight_decay_factor, "weight_decay_factor"),
         }
         found = cls({name: schedules for name, schedules in made.items() if schedules})
-        found.check(optimizer)
+        found.check(optimizers)
         return found
 
-    def check(self, optimizer: Optimizer) -> None:
-        """Raise unless the groups of an optimizer have what is scheduled.
+    def check(self, optimizers: OptimizerSet) -> None:
+        """Raise unless the groups of the optimizers have what is scheduled.
+
+        A schedule for all groups is for those that have its hyperparameter, since Muon has a
+        momentum where AdamW has betas.
 
         Raises:
             OptimizerError: They have not.
             ScheduleError: The schedules are not for these groups.
         """
-        names = names_of(optimizer)
+        names, owners = optimizers.names(), optimizers.owners()
         for name, schedules in self.schedules.items():
             key = _KEYS[name]
-            for group, value in zip(
-                optimizer.param_groups, schedules.for_groups(names), strict=True
-            ):
-                if value is not None and key not in group:
-                    other = {"momentum": "betas", "betas": "momentum"}.get(key)
-                    hint = f"; it has {other}" if other in group else ""
-                    raise OptimizerError(f"{type(optimizer).__name__} has no {key}{hint}.")
+            groups = optimizers.groups()
+            values = schedules.for_groups(names, owners)
+            if schedules.kind == "all" and any(key in group for group in groups):
+                continue
+            for part in optimizers.parts():
+                pairs = zip(part.optimizer.param_groups, part.cut(values), strict=True)
+                for group, value in pairs:
+                    if value is not None and key not in group:
+                        other = {"momentum": "betas", "betas": "momentum"}.get(key)
+                        hint = f"; it has {other}" if other in group else ""
+                        kind = type(part.optimizer).__name__
+                        raise OptimizerError(f"{kind} has no {key}{hint}.")
 
     def at(
         self,
         step: float,
-        optimizer: Optimizer,
+        part: OptimizerPart,
         decays: Sequence[Value | None],
         counts: Mapping[str, float] | None = None,
+        apply: Callable[[Value | None], Value | None] = lambda value: value,
     ) -> list[dict[str, Setting]]:
-        """What is to be written into each group at a step, and at what else has been counted.
+        """What is to be written into each group of an optimizer at a step.
 
         Args:
             step: The step.
-            optimizer: The optimizer.
+            part: The optimizer.
             decays: The multiplier of each group's weight decay that moves, or None.
             counts: What else has been counted, by name.
+            apply: Gets each schedule and returns it as it is now, after what metrics decided.
 
         Raises:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
         """
-        groups = optimizer.param_groups
+        groups = part.optimizer.param_groups
         if not self.schedules and not any(decays):
             return [{}] * len(groups)
         found: list[dict[str, Setting]] = [{} for _ in groups]
-        names = names_of(optimizer)
+        names, all_names, owners = part.names(), part.whole.names(), part.whole.owners()
         for name, schedules in self.schedules.items():
-            values = values_at(schedules.for_groups(names), step, names, name, counts)
+            followed = [apply(v) for v in part.cut(schedules.for_groups(all_names, owners))]
+            values = values_at(followed, step, names, name, counts)
             for group, value, of_group, new in zip(groups, values, names, found, strict=True):
-                if value is None:
+                if value is None or _KEYS[name] not in group:
                     continue
                 if name == "momentum":
                     new["momentum"] = value

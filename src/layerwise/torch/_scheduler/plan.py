@@ -4,24 +4,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
-from torch.optim import Optimizer
-
 from layerwise.multipliers import Plan, PlanRow, StepValue, Value, multiply_plans
-from layerwise.torch._groups.base_rate import base_of, has_rates, names_of
+from layerwise.torch._groups.base_rate import base_of, has_rates
 from layerwise.torch._groups.stored_multiplier import read_multiplier
+from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import SEPARATOR, NamedTensor
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 
 def plan_of_groups(
     tensors: Sequence[NamedTensor],
-    optimizer: Optimizer,
+    optimizers: OptimizerSet,
     schedule: StepValue | ScheduleLR | None = None,
     *,
     steps: Sequence[int] = (),
     step: int | None = None,
 ) -> Plan:
-    """The groups of an optimizer, with a row for each parameter of a model.
+    """The groups of optimizers, with a row for each parameter of a model.
 
     The plan's rate is the highest base rate of the groups, and a row's multiplier is the ratio of
     its group's rate to that. Without any rate, the optimizer makes its own, and the plan shows
@@ -29,14 +28,14 @@ def plan_of_groups(
 
     Args:
         tensors: The model's parameters.
-        optimizer: The optimizer.
+        optimizers: The optimizers.
         schedule: A factor on all base rates, a ``ScheduleLR``, or None.
         steps: The steps to show rates at, beside ``step``.
         step: The step that is now; None for that of a ``ScheduleLR``, or 0.
     """
-    groups, names = optimizer.param_groups, names_of(optimizer)
+    groups, names = optimizers.groups(), optimizers.names()
     # An optimizer that makes its own rate has none to show: then the multipliers stand alone.
-    shown = has_rates(optimizer)
+    shown = all(map(has_rates, optimizers.optimizers))
     bases = [base_of(group) if shown else 1.0 for group in groups]
     highest = max(bases, default=0.0) or 1.0
     place = {id(tensor): i for i, group in enumerate(groups) for tensor in group["params"]}
@@ -57,6 +56,8 @@ def plan_of_groups(
     no_rules = [None] * len(groups)
     multipliers = [read_multiplier(*each) for each in zip(groups, names, strict=True)]
     counts: dict[str, float] = {}
+    if isinstance(schedule, ScheduleLR):
+        multipliers = [schedule.decisions.applied_to(each) for each in multipliers]
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
         plans.append(plan(schedule.group_schedules(), no_rules))

@@ -2,17 +2,19 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import BASE_DECAY, write
+from layerwise.schedules import Decisions
+from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import Progress
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of
+from layerwise.torch._optimizer.optimizer_set import OptimizerPart
 from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
     all_multiply,
@@ -48,10 +50,11 @@ class RateDriver:
     """Drives the rates of one optimizer.
 
     Args:
-        optimizer: The optimizer.
+        part: The optimizer, which may be one of several.
         schedules: Which schedule each group follows.
         hyperparameters: What is scheduled beside the rates.
         counts: What has been counted beside updates.
+        decisions: What metrics have decided so far.
 
     Attributes:
         last_epoch: The step that the scheduler is at. PyTorch's ``SequentialLR`` changes it to put
@@ -61,17 +64,20 @@ class RateDriver:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        part: OptimizerPart,
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
         counts: Counts,
+        decisions: Decisions,
     ) -> None:
-        self.optimizer, self.counts = optimizer, counts
+        self._part, self.optimizer = part, part.optimizer
+        self.counts, self._decisions = counts, decisions
         self.schedules, self.hyperparameters = schedules, hyperparameters
         self.last_epoch: float = -1
         self._assumed: list[set[str]] = []
         self._at: float = -1
         self._followed: list[GroupSchedule] = []
+        self._now: list[GroupSchedule] = []
         self._moving: list[int] = []
         self._rates: list[GroupRate] = []
         self._marks: list[object] = []
@@ -101,18 +107,38 @@ class RateDriver:
 
     def rates_at(self, step: float) -> list[GroupRate]:
         """Each group's rate at a step, computed before anything is written."""
-        self._follow()
+        self.look()
         groups = self.optimizer.param_groups
-        return rates_at(step, groups, self._followed, self.counts.at(step))
+        return rates_at(step, groups, self._now, self.counts.at(step))
 
-    def _follow(self) -> None:
+    def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
         if len(self._followed) != len(self.optimizer.param_groups):
-            self._followed = schedules_of(self.optimizer, self.schedules)
+            self._followed = schedules_of(self._part, self.schedules)
             self._moving = [
                 place for place, each in enumerate(self._followed) if each.multiplier is not None
             ]
-            self.counts.need(self.given())
+            self.counts.need(self._part.name, self.given())
+            self._decisions.follow(self.given())
+            self.decide()
+
+    def decide(self) -> None:
+        """Take in what metrics have decided, from the next rates on."""
+        apply = self._decisions.applied_to
+        self._now = [
+            GroupSchedule(each.name, *map(apply, (each.schedule, each.multiplier, each.decay)))
+            for each in self._followed
+        ]
+
+    def check(self, step: float) -> None:
+        """Raise what ``move_to`` would, and write nothing."""
+        self.rates_at(step)
+        self._settings_at(step)
+
+    def _settings_at(self, step: float) -> list[dict[str, Setting]]:
+        decays = [each.decay for each in self._now]
+        counts, apply = self.counts.at(step), self._decisions.applied_to
+        return self.hyperparameters.at(step, self._part, decays, counts, apply)
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -123,8 +149,7 @@ class RateDriver:
         """
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
-        decays = [followed.decay for followed in self._followed]
-        settings = self.hyperparameters.at(step, self.optimizer, decays, self.counts.at(step))
+        settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
@@ -142,28 +167,11 @@ class RateDriver:
             if other is not None:
                 self._warn(f"{other!r}", "one ScheduleLR")
 
-    def go_on_to(self, step: float, amounts: Mapping[str, object] | None = None) -> None:
-        """``move_to``, after an update.
-
-        Args:
-            step: The step.
-            amounts: What the update adds to the counts.
-        """
+    def go_on_to(self, step: float) -> None:
+        """``move_to``, after an update."""
         if self._hooks is not None:
             self._hooks.settle()
-        before = self.counts.so_far
-        if amounts:
-            self.count(amounts)
-        try:
-            self.move_to(step, stepped=True)
-        except Exception:
-            self.counts.so_far = before
-            raise
-
-    def count(self, amounts: Mapping[str, object]) -> None:
-        """Add to the counts; the rates are written at the next step."""
-        self._follow()
-        self.counts.so_far = self.counts.plus(amounts)
+        self.move_to(step, stepped=True)
 
     def frozen_now(self) -> list[dict[str, Any]]:
         """The groups whose multiplier is 0 now."""
@@ -188,44 +196,49 @@ class RateDriver:
             for group in self.optimizer.param_groups
         ]
 
-    def restore(
-        self,
-        at: tuple[float, Counts],
-        schedules: GroupSchedules,
-        hyperparameters: Hyperparameters,
-        bases: Sequence[Mapping[str, Sequence[float]]],
-        aside: bool,
-    ) -> None:
-        """Go to the step of a saved state, under its schedules; nothing changes if that fails.
-
-        Args:
-            at: The step, and what had been counted beside updates.
-            schedules: The schedules.
-            hyperparameters: The schedules of hyperparameters.
-            bases: What ``bases()`` gave when the state was saved.
-            aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
-        """
+    @contextmanager
+    def unchanged_on_error(self) -> Iterator[None]:
+        """If the block raises, this driver and its groups are as they were before it."""
         kept = dict(vars(self))
-        step, self.counts = at
-        self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
         groups = self.optimizer.param_groups
         before = [dict(group) for group in groups]
-        for group, assumed, saved in zip(groups, self._assumed, bases, strict=True):
-            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
-            for key in assumed & saved.keys():
-                base, value = saved[key]
-                if float(group[key]) == value:
-                    group[key] = base
         try:
-            if aside:
-                self.last_epoch, self._at = math.floor(step) - 1, step
-            else:
-                self.move_to(step)
+            yield
         except Exception:
             vars(self).update(kept)
             for group, old in zip(groups, before, strict=True):
                 group.update(old)
             raise
+
+    def follow(
+        self,
+        counts: Counts,
+        schedules: GroupSchedules,
+        hyperparameters: Hyperparameters,
+        bases: Sequence[Mapping[str, Sequence[float]]],
+    ) -> None:
+        """Take the schedules of a saved state, before going to its step.
+
+        Args:
+            counts: What had been counted beside updates.
+            schedules: The schedules.
+            hyperparameters: The schedules of hyperparameters.
+            bases: What ``bases()`` gave when the state was saved.
+        """
+        self.counts = counts
+        self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
+        for group, assumed, saved in zip(
+            self.optimizer.param_groups, self._assumed, bases, strict=True
+        ):
+            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
+            for key in assumed & saved.keys():
+                base, value = saved[key]
+                if float(group[key]) == value:
+                    group[key] = base
+
+    def put_aside(self, step: float) -> None:
+        """Be at a step as ``SequentialLR`` leaves a scheduler that it has put aside."""
+        self.last_epoch, self._at = math.floor(step) - 1, step
 
     def catch_up(self) -> None:
         """Take over what others have done, and write the rates of groups that were added."""

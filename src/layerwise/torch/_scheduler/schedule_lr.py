@@ -3,24 +3,27 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise._checks import step_number, whole
-from layerwise.errors import ConfigError, OptimizerError, ScheduleError
+from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import Value
-from layerwise.torch._groups.base_rate import base_of, names_of
+from layerwise.schedules import Decisions, PlateauEvent
+from layerwise.torch._groups.base_rate import base_of
 from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
+from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
+from layerwise.torch._scheduler.best_weights import BestWeights
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import drop
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec
 from layerwise.torch._scheduler.hyperparameters import BetasSpec, Hyperparameters
 from layerwise.torch._scheduler.pickling import check_picklable
-from layerwise.torch._scheduler.rate_driver import RateDriver
+from layerwise.torch._scheduler.rate_drivers import RateDrivers
 
 VERSION = 1
 _STATE = {
@@ -60,7 +63,9 @@ class ScheduleLR(LRScheduler):
     a trainer calls ``step``. The counts are part of the state.
 
     Args:
-        optimizer: Any ``torch.optim.Optimizer``.
+        optimizer: Any ``torch.optim.Optimizer``. Or several that update together, as a list, or a
+            mapping by names of your own: then groups are called ``AdamW/default``, and a schedule
+            by name may be for all groups of an optimizer: ``{"AdamW": cosine(100)}``.
         schedule: A factor on the base rate: a schedule, or any callable of the step as in
             ``LambdaLR``. Or a sequence with one for each group, in which None keeps a group's
             rate, or a mapping by group name, in which groups left out keep theirs. None if only
@@ -75,6 +80,10 @@ class ScheduleLR(LRScheduler):
         lr_lambda: ``schedule``, by the name that it has in ``LambdaLR``.
         counts: What has been counted before the step to start at, ``{"tokens": 1_000_000}``; by
             default nothing.
+
+    Attributes:
+        optimizer: The optimizer; of several, the first.
+        optimizer_set: All of them, with the names of their groups.
 
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
@@ -101,7 +110,7 @@ class ScheduleLR(LRScheduler):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         schedule: ScheduleSpec | None = None,
         last_epoch: int = -1,
         *,
@@ -113,18 +122,35 @@ class ScheduleLR(LRScheduler):
     ) -> None:
         # The __init__ of the base class isn't called. It patches optimizer.step for the sake of a
         # warning, and refuses groups without initial_lr when it doesn't start at step 0.
-        if not isinstance(optimizer, Optimizer):
-            raise OptimizerError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
+        self.optimizer_set = OptimizerSet.of(optimizer)
         if schedule is not None and lr_lambda is not None:
             raise ScheduleError("schedule= and lr_lambda= are the same argument. Give one of them.")
-        self.optimizer = optimizer
+        self.optimizer = self.optimizer_set.first
         schedules = GroupSchedules.of(lr_lambda if schedule is None else schedule)
-        hyperparameters = Hyperparameters.of(optimizer, momentum, betas, weight_decay_factor)
+        hyperparameters = Hyperparameters.of(
+            self.optimizer_set, momentum, betas, weight_decay_factor
+        )
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDriver(optimizer, schedules, hyperparameters, Counts(counts))
+        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters, Counts(counts))
+        self._best = BestWeights()
         self._driver.move_to(first)
         self._attach()
+
+    @property
+    def decisions(self) -> Decisions:
+        """What reports of metrics have decided so far; see ``report``."""
+        return self._driver.decisions
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """All optimizers, in order; ``optimizer`` is the first of them."""
+        return self.optimizer_set.optimizers
+
+    @property
+    def group_names(self) -> list[str]:
+        """The name of each group, in the order of ``get_last_lr()``."""
+        return self.optimizer_set.names()
 
     @property
     def last_epoch(self) -> int:
@@ -196,7 +222,7 @@ class ScheduleLR(LRScheduler):
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
         self._driver.catch_up()
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        rates = [group["lr"] for group in self.optimizer_set.groups()]
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
@@ -211,12 +237,12 @@ class ScheduleLR(LRScheduler):
         It can be set, and counts from the next step on.
         """
         self._driver.catch_up()
-        return [base_of(group) for group in self.optimizer.param_groups]
+        return [base_of(group) for group in self.optimizer_set.groups()]
 
     @base_lrs.setter
     def base_lrs(self, rates: Sequence[float | Tensor]) -> None:
         self._driver.catch_up()
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(self.optimizer_set.groups(), rates, strict=True):
             group["initial_lr"] = float(rate)
 
     def state_dict(self) -> dict[str, Any]:
@@ -227,10 +253,12 @@ class ScheduleLR(LRScheduler):
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
             "counts": self.counts,
-            "groups": names_of(self.optimizer),
+            "groups": self.group_names,
             "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
             "hyperparameters": self._driver.hyperparameters.to_config(),
+            "decisions": self.decisions.to_config(),
+            "best_weights": self._best.state_dict(self.decisions.states),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -254,11 +282,18 @@ class ScheduleLR(LRScheduler):
                 f"This is no state of a ScheduleLR of version {VERSION}. To go on from another "
                 "scheduler at its step N, make ScheduleLR(..., last_epoch=N - 1)."
             )
-        check_same_groups(state_dict["groups"], names_of(self.optimizer))
+        check_same_groups(state_dict["groups"], self.group_names)
         before = self._driver.schedules
         schedules = before.restored(state_dict["schedule"])
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
-        hyperparameters.check(self.optimizer)
+        hyperparameters.check(self.optimizer_set)
+        decisions = Decisions(self.decisions.states)
+        decisions.follow(
+            value
+            for each in (schedules, *hyperparameters.schedules.values())
+            for value in each.values.values()
+        )
+        decisions.load(state_dict.get("decisions", []))
         changed = bool(before) and schedules.to_config() != before.to_config()
         step = step_number(state_dict["last_epoch"], "last_epoch", ScheduleError)
         self._driver.restore(
@@ -268,6 +303,9 @@ class ScheduleLR(LRScheduler):
             state_dict["bases"],
             bool(state_dict["aside"]),
         )
+        if decisions:
+            self._driver.decide(decisions.states)
+            self._best.load_state_dict(decisions.states, state_dict.get("best_weights", []))
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
@@ -276,9 +314,55 @@ class ScheduleLR(LRScheduler):
                 stacklevel=2,
             )
 
+    def report(
+        self, metrics: Mapping[str, SupportsFloat] | SupportsFloat, model: nn.Module | None = None
+    ) -> list[PlateauEvent]:
+        """Report metrics to the rules and schedules that they decide; call it after a validation.
+
+        A rate that a plateau changes counts from the next update on, and a level that it unfreezes
+        trains from then on. Where a plateau has ``restore_best``, the model's weights and buffers
+        of its best report are kept, and restored when it fires. The state has all of this.
+
+        Args:
+            metrics: The metrics by name, or a number if only one is watched. Others are ignored.
+            model: The model, for ``restore_best``.
+
+        Returns:
+            What happened, for each plateau whose metric was reported; ``event.fired`` says whether
+            it changed something.
+
+        Raises:
+            ScheduleError: No metric decides anything here, none that is watched was reported, one
+                is no number, or ``restore_best`` needs the model.
+
+        Examples:
+            >>> import torch
+            >>> from layerwise import gradual_unfreezing, plateau
+            >>> from layerwise.torch import ScheduleLR, param_groups
+            >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 1))
+            >>> rules = gradual_unfreezing(when=plateau("val_loss", patience=2))
+            >>> optimizer = torch.optim.SGD(param_groups(model, rules, lr=0.1))
+            >>> scheduler = ScheduleLR(optimizer)
+            >>> for loss in (1.0, 0.9, 0.9, 0.9):
+            ...     _ = scheduler.report({"val_loss": loss})
+            ...     print(scheduler.get_last_lr())
+            [0.0, 0.1]
+            [0.0, 0.1]
+            [0.0, 0.1]
+            [0.1, 0.1]
+        """
+        self._driver.catch_up()
+        events = self.decisions.foreseen(metrics)
+        self._best.check(events, model)
+        self._driver.decide({event.when: event.after for event in events})
+        self._best.follow(events, model)
+        return events
+
     def group_schedules(self) -> list[Value | None]:
         """The schedule that each group follows, None for one that keeps its rate."""
-        return self._driver.schedules.for_groups(names_of(self.optimizer))
+        names, owners = self.optimizer_set.names(), self.optimizer_set.owners()
+        followed = self._driver.schedules.for_groups(names, owners)
+        return [self.decisions.applied_to(value) for value in followed]
 
     def drop_frozen_gradients(self) -> None:
         """Drop the gradients that frozen groups have now, wherever they come from.
@@ -288,7 +372,8 @@ class ScheduleLR(LRScheduler):
         in another way: by hand, or by the older ``FullyShardedDataParallel``.
         """
         self._driver.catch_up()
-        drop(self._driver.frozen_now())
+        for groups in self._driver.frozen_now():
+            drop(groups)
 
     # -- what PyTorch's SequentialLR and pickle call ------------------------------------------
 
@@ -305,7 +390,8 @@ class ScheduleLR(LRScheduler):
 
     def _attach(self) -> None:
         self._driver.attach()
-        announce(self, self._driver.progress)
+        for driver in self._driver.each:
+            announce(self, driver.optimizer, driver.progress)
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable(self._driver.given())

@@ -18,7 +18,7 @@ from layerwise.keras._finder.base_rate import check_base_rate
 from layerwise.keras._internals.optimizer import inner_optimizer, trained_variables
 from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import Step, Tensor, copy_of
-from layerwise.keras._optimizer.factors import Factors
+from layerwise.keras._moving.factors import Factors
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
 from layerwise.keras._optimizer.step_values import runs_on_host

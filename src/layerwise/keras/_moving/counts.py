@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import Variable, ops
-from keras.optimizers import Optimizer
 
 from layerwise._checks import whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
+from layerwise.keras._internals.optimizer import OptimizerHooks
 from layerwise.keras._internals.values import Tensor, copy_of, number_in, value_of
 from layerwise.schedules import Schedule
 
@@ -40,12 +40,10 @@ class Counts:
         self.variables: dict[str, Variable] = {}
         self.fed: set[str] = set()
 
-    def build(self, optimizer: Optimizer) -> None:
+    def build(self, optimizer: OptimizerHooks) -> None:
         """Make the variables of an optimizer that has its others."""
         for name in self.names:
-            self.variables[name] = optimizer.add_variable(
-                (4,), "zeros", dtype="int32", aggregation="only_first_replica", name=f"{name}_count"
-            )
+            self.variables[name] = optimizer.add_counts(4, f"{name}_count")
 
     def check(self, names: Sequence[str]) -> None:
         """Raise unless all of these are counted here.

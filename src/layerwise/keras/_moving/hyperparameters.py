@@ -4,7 +4,7 @@ Keras' optimizers keep them as Python numbers in attributes. While a step is bui
 attribute holds the step's value instead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
@@ -107,6 +107,11 @@ class Hyperparameters:
                 f"Two LRMultipliers around one optimizer both move its {both[0]}. Leave one out."
             )
         return type(self)({**inner.given, **self.given}, {**inner._ready, **self._ready})
+
+    def changed(self, change: Callable[[StepValue], StepValue]) -> Self:
+        """These, with other values in the place of those that an update uses."""
+        ready = {name: change(value) for name, value in self._ready.items()}
+        return type(self)(self.given, ready)
 
     @contextmanager
     def at(self, optimizer: Optimizer, step: Step, counts: CountsNow) -> Iterator[None]:

@@ -73,7 +73,7 @@ class Factors:
         self._factor = _kept_apart(
             [None if isinstance(f, float) and f == 1.0 else f for f in factors], step
         )
-        decays = [evaluate(value, step) for value in self.decays]
+        decays = [evaluate(value, step, counts) for value in self.decays]
         self._decay = _kept_apart([None if isinstance(d, float) else d for d in decays], step)
         for i, decay in enumerate(decays):
             if isinstance(decay, float) and decay != 1.0:

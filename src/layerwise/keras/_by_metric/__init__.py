@@ -1,0 +1,1 @@
+"""What a metric decides in Keras: its state, and the callback that reports it."""

@@ -1,0 +1,1 @@
+"""Schedules that a metric moves, and the decision when it does."""
