@@ -50,6 +50,7 @@ NOT_ON_THE_FACADE = {
     "Clock",
     "Container",
     "Course",
+    "Decided",
     "Decision",
     "Decisions",
     "Ended",

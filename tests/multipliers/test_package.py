@@ -15,7 +15,7 @@ def test_the_exported_names_are_these():
         "AnyStrategy",
         "Axes",
         "Decision",
-        "Decisions",
+        "Decided",
         "Layers",
         "ModelFacts",
         "ModelLayers",

@@ -7,7 +7,7 @@ import pytest
 
 from layerwise.errors import MultiplierError
 from layerwise.multipliers import (
-    Decisions,
+    Decided,
     Parameter,
     ParameterStrategy,
     WidthCheck,
@@ -132,7 +132,7 @@ def test_the_picture_has_a_line_for_each_layer():
 def test_a_strategy_by_parameter_must_decide_on_each():
     class Short(ParameterStrategy):
         def decide(self, parameters, needed, model, separator):
-            return Decisions([])
+            return Decided([])
 
     with pytest.raises(MultiplierError, match="decides on 0 parameters of 1"):
         resolve([Parameter("a")], Short())

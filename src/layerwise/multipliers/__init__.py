@@ -36,8 +36,8 @@ from layerwise.multipliers._strategies.by_depth import (
     layer_decay,
 )
 from layerwise.multipliers._strategies.by_parameter import (
+    Decided,
     Decision,
-    Decisions,
     ModelFacts,
     ParameterStrategy,
 )
@@ -59,8 +59,8 @@ from layerwise.multipliers._width_check import Sizes, WidthCheck, WidthTrial, me
 
 __all__ = [
     "AnyStrategy",
+    "Decided",
     "Decision",
-    "Decisions",
     "ExactKey",
     "KeyOf",
     "Layers",

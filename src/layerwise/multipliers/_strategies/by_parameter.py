@@ -56,7 +56,7 @@ class Decision(NamedTuple):
     reason: str
 
 
-class Decisions(NamedTuple):
+class Decided(NamedTuple):
     """What a strategy says of a model.
 
     Attributes:
@@ -64,8 +64,8 @@ class Decisions(NamedTuple):
         notes: Sentences that a reader of the plan should know, and is warned of.
 
     Examples:
-        >>> from layerwise.multipliers import Decision, Decisions
-        >>> Decisions([None, Decision(16.0, "a head")]).notes
+        >>> from layerwise.multipliers import Decision, Decided
+        >>> Decided([None, Decision(16.0, "a head")]).notes
         ()
     """
 
@@ -79,7 +79,7 @@ class ParameterStrategy(AnyStrategy, ABC):
     Examples:
         >>> from layerwise.multipliers import (
         ...     Decision,
-        ...     Decisions,
+        ...     Decided,
         ...     Parameter,
         ...     ParameterStrategy,
         ...     resolve,
@@ -87,7 +87,7 @@ class ParameterStrategy(AnyStrategy, ABC):
         >>> class SlowVectors(ParameterStrategy):
         ...     def decide(self, parameters, needed, model, separator):
         ...         slow = Decision(0.5, "a vector")
-        ...         return Decisions([slow if len(p.shape) == 1 else None for p in parameters])
+        ...         return Decided([slow if len(p.shape) == 1 else None for p in parameters])
         >>> names = [Parameter("head/kernel", (8, 2)), Parameter("head/bias", (2,))]
         >>> resolve(names, SlowVectors()).multipliers(0).tolist()
         [1.0, 0.5]
@@ -100,7 +100,7 @@ class ParameterStrategy(AnyStrategy, ABC):
         needed: Sequence[bool],
         model: ModelFacts,
         separator: str,
-    ) -> Decisions:
+    ) -> Decided:
         """Decide on the multipliers of a model's parameters.
 
         Args:

@@ -9,8 +9,8 @@ from layerwise._text import first_few
 from layerwise.errors import MultiplierError, UnmatchedRuleError
 from layerwise.multipliers._plan import Parameter
 from layerwise.multipliers._strategies.by_parameter import (
+    Decided,
     Decision,
-    Decisions,
     ModelFacts,
     ParameterStrategy,
 )
@@ -65,7 +65,7 @@ class lora_plus(BuiltIn, ParameterStrategy):
         needed: Sequence[bool],
         model: ModelFacts,
         separator: str,
-    ) -> Decisions:
+    ) -> Decided:
         """``ratio`` for each factor B, and 1 for each factor A."""
         factors = [_is_b(parameter, separator) for parameter in parameters]
         trained = [b for b, p in zip(factors, parameters, strict=True) if p.trainable]
@@ -82,7 +82,7 @@ class lora_plus(BuiltIn, ParameterStrategy):
             False: Decision(1.0, f"{self!r}: A"),
             None: None,
         }
-        return Decisions([decisions[factor] for factor in factors])
+        return Decided([decisions[factor] for factor in factors])
 
     def __repr__(self) -> str:
         return f"lora_plus({self.ratio:g})"

@@ -18,8 +18,8 @@ from layerwise.multipliers._strategies.base_shapes import (
     root_mean_square,
 )
 from layerwise.multipliers._strategies.by_parameter import (
+    Decided,
     Decision,
-    Decisions,
     ModelFacts,
     ParameterStrategy,
 )
@@ -108,7 +108,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
         needed: Sequence[bool],
         model: ModelFacts,
         separator: str,
-    ) -> Decisions:
+    ) -> Decided:
         """The multiplier of each parameter by how it has grown."""
         family = self.optimizer or model.family()
         if family is None:
@@ -135,7 +135,7 @@ class width_scaling(BuiltIn, ParameterStrategy):
             text = f"width_scaling ({family}): {weight.text(letters, role)}"
             each.append(Decision(weight.multiplier(letters, role, family), text))
             notes += self._notes(weight, letters, role, model, separator)
-        return Decisions(each, notes)
+        return Decided(each, notes)
 
     def _check_found(
         self,
