@@ -12,7 +12,6 @@ from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._names import is_embedding
 from layerwise.multipliers._strategies.base_shapes import Shape
-from layerwise.multipliers._strategies.by_parameter import Axes
 
 _OUTPUT_FIRST = re.compile(r"(.*_)?weight(_.*)?|lora_embedding_[AB]")
 _OUTPUT_LAST = re.compile(r"(.*_)?kernel|w")
@@ -23,7 +22,7 @@ _FROM_MODEL = {"query", "key", "value", "q", "k", "v", "q_proj", "k_proj", "v_pr
 _TO_MODEL = {"attention_output", "out", "output", "o", "out_proj", "o_proj", "proj"}
 
 
-def check_axes(axes: object, what: str) -> dict[str, Axes]:
+def check_axes(axes: object, what: str) -> dict[str, str]:
     """Axes by name as a caller wrote them, checked.
 
     Raises:
@@ -47,7 +46,7 @@ def check_axes(axes: object, what: str) -> dict[str, Axes]:
     return dict(axes)
 
 
-def guess_axes(path: Sequence[str], shape: Shape, base: Shape, bias: bool | None) -> Axes | None:
+def guess_axes(path: Sequence[str], shape: Shape, base: Shape, bias: bool | None) -> str | None:
     """The axes of a weight by its name and by how it grows; None if they can't be told.
 
     Args:
@@ -78,7 +77,7 @@ def guess_axes(path: Sequence[str], shape: Shape, base: Shape, bias: bool | None
     return _unnamed(shape, base, growing, bias)
 
 
-def growth(axes: Axes, letter: str, shape: Shape, base: Shape) -> tuple[int, int]:
+def growth(axes: str, letter: str, shape: Shape, base: Shape) -> tuple[int, int]:
     """By how much the axes with a letter have grown, as the sizes now and in the small model."""
     chosen = [axis for axis, each in enumerate(axes) if each == letter]
     return prod(shape[axis] for axis in chosen), prod(base[axis] for axis in chosen)
@@ -92,7 +91,7 @@ def _is_table(last: str, layer: str, vectors_grow: bool) -> bool:
     return last == "weight" and is_embedding(layer) and vectors_grow
 
 
-def _one_channel(layer: str, shape: Shape, bias: bool | None) -> Axes | None:
+def _one_channel(layer: str, shape: Shape, bias: bool | None) -> str | None:
     """The axes of a kernel whose axis before the last grows alone.
 
     In a depthwise convolution each channel has a filter of its own, as a vector has a number; and
@@ -108,7 +107,7 @@ def _one_channel(layer: str, shape: Shape, bias: bool | None) -> Axes | None:
 
 def _kernel(
     layer: str, shape: Shape, base: Shape, growing: Sequence[int], bias: bool | None
-) -> Axes | None:
+) -> str | None:
     """The axes of a kernel with its output last, or of one of attention with its heads."""
     rank = len(shape)
     if rank == 3 and layer.lower() in _FROM_MODEL:
@@ -127,7 +126,7 @@ def _kernel(
     return "iio" if first * second == third else None
 
 
-def _unnamed(shape: Shape, base: Shape, growing: Sequence[int], bias: bool | None) -> Axes | None:
+def _unnamed(shape: Shape, base: Shape, growing: Sequence[int], bias: bool | None) -> str | None:
     """The axes of a weight whose name says nothing."""
     rank = len(shape)
     if sum(n > 1 for n in shape) < 2:
@@ -141,5 +140,5 @@ def _unnamed(shape: Shape, base: Shape, growing: Sequence[int], bias: bool | Non
     return None
 
 
-def _at(letters: Mapping[int, str], rank: int) -> Axes:
+def _at(letters: Mapping[int, str], rank: int) -> str:
     return "".join(letters.get(axis, "-") for axis in range(rank))
