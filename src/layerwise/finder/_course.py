@@ -117,7 +117,7 @@ def longer_factor(course: Course, length: int, horizon: int | None = None) -> fl
         >>> longer_factor("falling", 50, 800), longer_factor("constant", 50, 800)
         (1.0, 0.5)
         >>> round(longer_factor(linear(800, end=0.5), 50), 2)
-        0.71
+        0.7
     """
     if course == "falling":
         return 1.0
@@ -277,7 +277,7 @@ def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
 
     Examples:
         >>> from layerwise import cosine
-        >>> relative_course(cosine(400) * 3e-4)(200)
+        >>> round(relative_course(cosine(400) * 3e-4)(200), 6)
         0.5
     """
     total = training_length(rates, horizon) if horizon or end_of(rates) is not None else 0
