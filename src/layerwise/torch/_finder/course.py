@@ -7,9 +7,8 @@ directly, since any step costs them the same.
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -78,9 +77,8 @@ def course_of(
         values, groups = first.group_schedules(), first.optimizer_set.groups()
         return _of_values(first, *_searched(values, groups, share_of), stride, name)
     if len(found) == 1 and type(first) is peer.LambdaLR:
-        functions = cast("list[Callable[[int], float]]", first.lr_lambdas)
-        groups = searched.param_groups
-        return _of_values(first, *_searched(functions, groups, share_of), stride, name)
+        lambdas, groups = first.lr_lambdas, searched.param_groups
+        return _of_values(first, *_searched(lambdas, groups, share_of), stride, name)
     return _of_copies(searched, found, horizon, stride, name)
 
 
