@@ -111,7 +111,10 @@ class History:
             kept["batch"].finish(),
             kept["epoch"].finish(),
             run.resolve().name,
-            *(read_data(run, name) for name in (FINDING, PLAN, SCHEDULE, FOUND_RATES)),
+            finding=read_data(run, FINDING),
+            plan=read_data(run, PLAN),
+            schedule=read_data(run, SCHEDULE),
+            found_rates=read_data(run, FOUND_RATES),
             events=tuple(read_events(run)),
         )
 

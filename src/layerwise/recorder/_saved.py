@@ -138,7 +138,9 @@ def _is_finding(data: dict[str, Any]) -> bool:
         len(set(map(len, curves))) == 1
         and all(rate > 0 for rate in finding.rates)
         and all(value is None or _is_number(value) for value in suggested)
-        and all(isinstance(text, str) for text in (finding.method, finding.reason, finding.schedule))
+        and all(
+            isinstance(text, str) for text in (finding.method, finding.reason, finding.schedule)
+        )
     )
 
 

@@ -51,8 +51,8 @@ def fit(
     if in_logarithms(probes, untrained):
         heights, start, lowest = np.log(scores), math.log(start), math.log(lowest)
     else:
-        scale = (start - lowest) or 1.0
-        heights, start, lowest = scores / abs(scale), start / abs(scale), lowest / abs(scale)
+        scale = _scale(used, untrained)
+        heights, start, lowest = scores / scale, start / scale, lowest / scale
     heights = np.minimum(heights, max(start, lowest + HIGHEST))
     at = _places([(p.rate, p.tilt) for p in used if p.tilt is not None], bands, middle)
     divisions = [probe.division for probe in used]
@@ -62,6 +62,19 @@ def fit(
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
     """Whether the surface is that of logarithms, so that a difference is a share of the score."""
     return min(_lowest(probes, untrained[0]), *untrained) > 0
+
+
+def as_losses(heights: Floats, probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
+    """The losses that heights of the surface stand for."""
+    if in_logarithms(probes, untrained):
+        return np.exp(heights)
+    return heights * _scale(probes, untrained)
+
+
+def _scale(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> float:
+    """The most that was gained, where scores are shares of it."""
+    start = float(np.mean(untrained))
+    return abs(start - _lowest(probes, start)) or 1.0
 
 
 def _lowest(probes: Sequence[RatesProbe], otherwise: float) -> float:

@@ -106,7 +106,8 @@ class _Live(Schedule):
         if isinstance(clock.whole, int | float | np.ndarray | np.generic):
             fired = schedule.fired + self.plateaus.decisions.states[when].fired
             return clock.constant(table[min(fired, len(table) - 1)])
-        count = value_of(self.plateaus.variables[when])[0] + schedule.fired
+        state: Any = value_of(self.plateaus.variables[when])
+        count = state[0] + schedule.fired
         return clock.xp.take(table, ops.minimum(count, len(table) - 1))
 
     def __repr__(self) -> str:

@@ -323,11 +323,11 @@ def _multiplied(
         _check_decays(source, plain)
     made: LRMultiplier = clone_optimizer(source, plain)
     become(made, _multiplied_class(plain), OptimizerError)
+    made._factors, made._counts, made._plateaus = Factors(), Counts(), PlateauVariables()
     moving = Hyperparameters.of(hyperparameters, made, plain)
     if isinstance(source, LRMultiplier):
         moving = moving.beside(source._hyperparameters)
-    made._factors, made._counts, made._hyperparameters = Factors(), Counts(), moving
-    made._plateaus = PlateauVariables()
+    made._hyperparameters = moving
     built = source if source.built else None
     made._multiplied = MultipliedRules((*known.specs, spec), built, known.saved)
     return made

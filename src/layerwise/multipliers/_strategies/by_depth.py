@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from layerwise._checks import number, whole
 from layerwise._text import shown
@@ -178,7 +178,7 @@ class gradual_unfreezing(BuiltInByLevel):
             raise MultiplierError(
                 f"{name} must have either every=, in steps, or when=plateau('val_loss')."
             )
-        every, when = self.every, self.when
+        every, when = self.every, cast(object, self.when)
         if every is not None:
             every = whole(every, f"{name}: every", MultiplierError, at_least=1)
         if isinstance(when, Mapping):  # from a config

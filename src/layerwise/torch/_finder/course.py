@@ -77,8 +77,8 @@ def course_of(
         values, groups = first.group_schedules(), first.optimizer_set.groups()
         return _of_values(first, *_searched(values, groups, share_of), stride, name)
     if len(found) == 1 and type(first) is peer.LambdaLR:
-        groups = searched.param_groups
-        return _of_values(first, *_searched(first.lr_lambdas, groups, share_of), stride, name)
+        lambdas, groups = first.lr_lambdas, searched.param_groups
+        return _of_values(first, *_searched(lambdas, groups, share_of), stride, name)
     return _of_copies(searched, found, horizon, stride, name)
 
 

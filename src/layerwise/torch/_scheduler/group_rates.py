@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from layerwise.multipliers import Value
+from layerwise.schedules import Decisions
 from layerwise.torch._groups.base_rate import base_of, write
 from layerwise.torch._groups.stored_multiplier import (
     DECAY_KEY,
@@ -22,6 +23,11 @@ class GroupSchedule(NamedTuple):
     schedule: Value | None
     multiplier: Value | None
     decay: Value | None
+
+    def decided(self, decisions: Decisions) -> "GroupSchedule":
+        """The same as metrics have decided by now."""
+        values = map(decisions.applied_to, (self.schedule, self.multiplier, self.decay))
+        return GroupSchedule(self.name, *values)
 
     def keep_in(self, group: dict[str, Any]) -> None:
         """Write the multipliers into the group, if they are not there."""

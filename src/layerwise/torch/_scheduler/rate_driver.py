@@ -21,6 +21,15 @@ from layerwise.torch._optimizer.other_schedulers import (
     named,
     setting,
 )
+from layerwise.torch._optimizer.rate_changes import (
+    are_set,
+    factors_between,
+    factors_on_bases,
+    is_thawed,
+    mark,
+    scale_base,
+    stored,
+)
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
@@ -32,15 +41,6 @@ from layerwise.torch._scheduler.group_rates import (
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
-from layerwise.torch._scheduler.rate_changes import (
-    are_set,
-    factors_between,
-    factors_on_bases,
-    is_thawed,
-    mark,
-    scale_base,
-    stored,
-)
 
 _BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
 """Where a group keeps the base of each value that moves."""
@@ -124,11 +124,7 @@ class RateDriver:
 
     def decide(self) -> None:
         """Take in what metrics have decided, from the next rates on."""
-        apply = self._decisions.applied_to
-        self._now = [
-            GroupSchedule(each.name, *map(apply, (each.schedule, each.multiplier, each.decay)))
-            for each in self._followed
-        ]
+        self._now = [each.decided(self._decisions) for each in self._followed]
 
     def check(self, step: float) -> None:
         """Raise what ``move_to`` would, and write nothing."""
