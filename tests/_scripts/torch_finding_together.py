@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from layerwise.torch import find_lr, param_groups
+from layerwise.torch import find_lr, find_rates, param_groups
 from tests._support.torch.finding import fingerprint, loss_function
 from tests._support.torch.networks import bits, make_batch, make_network
 
@@ -56,7 +56,19 @@ def data_parallel(rank: int) -> dict[str, Any]:
         "accumulated": accumulated,
         "uneven": uneven.to_config(),
         "in buckets": in_buckets(part),
+        "rates": rates(part),
     }
+
+
+def rates(part: slice) -> dict[str, Any]:
+    """A search for the rate of every layer, on both ranks."""
+    model = nn.parallel.DistributedDataParallel(make_network().double())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    before = fingerprint(model, optimizer)
+    found = find_rates(
+        model, optimizer, loss_function, batches(12, part), budget=200, progress=False
+    )
+    return {"finding": found.to_config(), "left": fingerprint(model, optimizer) == before}
 
 
 def in_buckets(part: slice) -> dict[str, Any]:

@@ -31,6 +31,14 @@ def test_both_ranks_see_what_one_process_sees(ranks: list[Any], what: str) -> No
     assert first["finding"]["group_factors"] == pytest.approx({"backbone": 0.1, "default": 1})
 
 
+def test_both_ranks_find_the_same_rates(ranks: list[Any]) -> None:
+    first, second = (rank["rates"] for rank in ranks)
+    assert first == second
+    assert first["left"]
+    assert first["finding"]["learning_rate"] > 0
+    assert len(first["finding"]["probes"]) > 2
+
+
 def test_gradients_in_buckets_come_back(ranks: list[Any]) -> None:
     assert [rank["in buckets"]["left"] for rank in ranks] == [True, True]
     swept = ranks[0]["in buckets"]["finding"]["losses"]
