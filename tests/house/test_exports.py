@@ -58,6 +58,7 @@ NOT_ON_THE_FACADE = {
     "Parameter",
     "PendingRows",
     "PlanRow",
+    "PlateauDecisions",
     "PlateauEvent",
     "PlateauState",
     "Probe",
