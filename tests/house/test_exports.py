@@ -66,6 +66,7 @@ NOT_ON_THE_FACADE = {
     "ParameterStrategy",
     "PendingRows",
     "PlanRow",
+    "PlateauDecisions",
     "PlateauEvent",
     "PlateauState",
     "Probe",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from layerwise import cosine, gradual_unfreezing, on_plateau, plateau, reduce_on_plateau
 from layerwise.errors import ConfigError, MultiplierError, ScheduleError
 from layerwise.multipliers import rules_from_config, rules_to_config
-from layerwise.schedules import Decisions, Schedule, constant, plateaus_in, replace_by_metric
+from layerwise.schedules import PlateauDecisions, Schedule, constant, plateaus_in, replace_by_metric
 
 values = st.one_of(st.floats(-4, 4).map(lambda x: round(x, 1)), st.just(math.nan))
 
@@ -48,12 +48,12 @@ def test_it_fires_where_a_loop_does(history, patience, min_delta, cooldown, mode
 @given(st.lists(values, max_size=30), st.integers(0, 30))
 def test_decisions_go_on_from_their_config(history, cut):
     falling = reduce_on_plateau("m", 0.5, 2)
-    whole, first = Decisions([falling.decision]), Decisions([falling.decision])
+    whole, first = PlateauDecisions([falling.decision]), PlateauDecisions([falling.decision])
     for value in history:
         whole.report(value)
     for value in history[:cut]:
         first.report({"m": value, "other": 3.0})
-    second = Decisions([falling.decision])
+    second = PlateauDecisions([falling.decision])
     second.load(json.loads(json.dumps(first.to_config())))
     for value in history[cut:]:
         second.report(value)
@@ -63,7 +63,7 @@ def test_decisions_go_on_from_their_config(history, cut):
 
 def test_a_metric_moves_what_is_inside_other_schedules_too():
     falling = cosine(10) * reduce_on_plateau("m", 0.5, 1)
-    decisions = Decisions(plateaus_in([falling, 0.5, max]))
+    decisions = PlateauDecisions(plateaus_in([falling, 0.5, max]))
     for value in (1.0, 1.0, 1.0):
         decisions.report(value)
     now = decisions.applied_to(falling)
@@ -105,7 +105,7 @@ def test_what_is_better_has_to_be_said(metric):
 
 
 def test_bad_reports_change_nothing():
-    decisions = Decisions([plateau("a", 1), plateau("b", 1)])
+    decisions = PlateauDecisions([plateau("a", 1), plateau("b", 1)])
     for report, message in (
         (0.5, "must be a mapping"),
         ({"c": 1.0}, "must have 'a', 'b'"),
@@ -115,6 +115,6 @@ def test_bad_reports_change_nothing():
             decisions.report(report)
     assert all(state == when.start() for when, state in decisions.states.items())
     with pytest.raises(ScheduleError, match="Nothing here"):
-        Decisions().report(1.0)
+        PlateauDecisions().report(1.0)
     with pytest.raises(ConfigError):
         decisions.load([{"when": 3}])

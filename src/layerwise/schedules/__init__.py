@@ -1,6 +1,6 @@
 """Schedules: pure functions of the step whose value is a factor on the learning rate."""
 
-from layerwise.schedules._by_metric.decisions import Decisions, PlateauEvent
+from layerwise.schedules._by_metric.decisions import PlateauDecisions, PlateauEvent
 from layerwise.schedules._by_metric.on_plateau import (
     ByMetric,
     on_plateau,
@@ -33,7 +33,7 @@ from layerwise.schedules._shapes.ramps import (
 __all__ = [
     "ByMetric",
     "Clock",
-    "Decisions",
+    "PlateauDecisions",
     "PlateauEvent",
     "PlateauState",
     "Schedule",

@@ -10,10 +10,9 @@ from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
-from layerwise.finder._rates.scored import Place, as_losses, fit, grid, in_logarithms
+from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
-BELIEVED = 1.5  # standard errors that a tilt must be better by than one rate
-WORTH = 0.01  # of what training gains: what a tilt must gain, or else it is not worth a rule
+BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
 TRACE = 1e-3  # of the loss without training, that a probe must be below it by
 _FINE = 0.05  # decades, in which the base rate is told
 
@@ -58,10 +57,7 @@ def answer(searched: Searched) -> RatesFinding:
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
-    losses = as_losses(found.mean, searched.probes, searched.untrained)
-    worth = WORTH * (float(np.mean(searched.untrained)) - losses[best])
-    believed = gain > BELIEVED * error and losses[even] - losses[best] > worth
-    chosen = best if believed else even
+    chosen = best if gain > BELIEVED * error else even
     as_good = []
     for tilt in {tilt for _, tilt in places}:
         above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)

@@ -10,6 +10,7 @@ from layerwise.finder._rates import tilts
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.surface import Surface, surface
 
+FLOOR = 0.005  # of the score without training
 HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not higher
 
 Place = tuple[float, float]
@@ -40,7 +41,8 @@ def fit(
     """The surface through probes that have a tilt, at some places around a middle rate.
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
-    share of the most that was gained. Nothing is higher than no training, or than ``HIGHEST`` above
+    share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
+    near 0 it is not a few held-out examples that decide. Nothing is higher than no training, or than ``HIGHEST`` above
     the lowest: how badly a training fails, or that it broke, says no more than that.
     """
     used = [probe for probe in probes if probe.tilt is not None]
@@ -49,7 +51,9 @@ def fit(
     start = float(np.mean(untrained))
     lowest = _lowest(used, start)
     if in_logarithms(probes, untrained):
-        heights, start, lowest = np.log(scores), math.log(start), math.log(lowest)
+        floor = FLOOR * start
+        heights, lowest = np.log(scores + floor), math.log(lowest + floor)
+        start = math.log(start + floor)
     else:
         scale = _scale(used, untrained)
         heights, start, lowest = scores / scale, start / scale, lowest / scale
@@ -62,13 +66,6 @@ def fit(
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
     """Whether the surface is that of logarithms, so that a difference is a share of the score."""
     return min(_lowest(probes, untrained[0]), *untrained) > 0
-
-
-def as_losses(heights: Floats, probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
-    """The losses that heights of the surface stand for."""
-    if in_logarithms(probes, untrained):
-        return np.exp(heights)
-    return heights * _scale(probes, untrained)
 
 
 def _scale(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> float:

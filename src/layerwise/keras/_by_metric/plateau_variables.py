@@ -14,7 +14,7 @@ from layerwise.multipliers import Plan, StepValue
 from layerwise.schedules import (
     ByMetric,
     Clock,
-    Decisions,
+    PlateauDecisions,
     PlateauEvent,
     PlateauState,
     Schedule,
@@ -42,7 +42,7 @@ class PlateauVariables:
     def __init__(
         self, optimizer: OptimizerHooks | None = None, values: Sequence[object] = ()
     ) -> None:
-        self.decisions = Decisions(plateaus_in(values))
+        self.decisions = PlateauDecisions(plateaus_in(values))
         self.variables: dict[plateau, Variable] = {}
         self.moved: list[ByMetric] = []
         self._live: dict[ByMetric, _Live] = {}

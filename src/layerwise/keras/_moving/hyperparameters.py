@@ -27,7 +27,13 @@ from layerwise.keras._optimizer.step_values import (
 )
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.multipliers import StepValue, value_from_config, value_to_config
-from layerwise.schedules import counts_of_start
+from layerwise.schedules import (
+    ByMetric,
+    Schedule,
+    constant,
+    counts_of_start,
+    replace_by_metric,
+)
 
 _BELOW_1 = ("momentum", "beta", "rho")
 """What these words name is the share that is kept of an average."""
@@ -268,6 +274,7 @@ def _usable(value: Tensor | float) -> object:
 
 
 def _check_below_1(value: StepValue, name: str) -> None:
+    value = replace_by_metric(value, _at_its_highest)
     found = values_in_advance(value)
     if found is None:
         found = np.array([evaluate_on_host(value, 0, counts_of_start([value]))])
@@ -276,3 +283,8 @@ def _check_below_1(value: StepValue, name: str) -> None:
         raise ScheduleError(
             f"The {name} is {float(found[place])} at step {place}; it must be below 1."
         )
+
+
+def _at_its_highest(schedule: ByMetric) -> Schedule:
+    """A constant in place of a schedule that a metric moves: the highest value that it may have."""
+    return constant(max(schedule.table()[schedule.fired :] or [schedule.after(schedule.fired)]))

@@ -18,7 +18,7 @@ from layerwise.keras._moving.factors import Factors
 from layerwise.keras._optimizer.plan import step_of
 from layerwise.keras._optimizer.update import MultipliedUpdate
 from layerwise.multipliers import Plan, Value
-from layerwise.schedules import Decisions, PlateauEvent, counters_of
+from layerwise.schedules import PlateauDecisions, PlateauEvent, counters_of
 
 
 class InformedOptimizer(MultipliedUpdate):
@@ -163,7 +163,7 @@ class InformedOptimizer(MultipliedUpdate):
         return self._plateaus.report(metrics)
 
     @property
-    def decisions(self) -> Decisions:
+    def decisions(self) -> PlateauDecisions:
         """What reports of metrics have decided so far."""
         self._plateaus.read()
         return self._plateaus.decisions

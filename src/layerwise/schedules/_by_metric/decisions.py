@@ -1,4 +1,4 @@
-"""Decisions: how far each plateau of a training has come, and the schedules that it moves."""
+"""PlateauDecisions: how far each plateau of a training has come, and the schedules that it moves."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -28,8 +28,8 @@ class PlateauEvent:
         after: Its state after it.
 
     Examples:
-        >>> from layerwise.schedules import Decisions, plateau
-        >>> decisions = Decisions([plateau("loss", patience=1)])
+        >>> from layerwise.schedules import PlateauDecisions, plateau
+        >>> decisions = PlateauDecisions([plateau("loss", patience=1)])
         >>> [event.fired for loss in (1.0, 2.0) for event in decisions.report({"loss": loss})]
         [False, True]
     """
@@ -53,7 +53,7 @@ class PlateauEvent:
         return _text(self.when, self.after)
 
 
-class Decisions:
+class PlateauDecisions:
     """The states of some plateaus, moved on by reports of their metrics.
 
     Equal plateaus are one: rules that name the same decision change together.
@@ -65,9 +65,9 @@ class Decisions:
         states: The state of each plateau.
 
     Examples:
-        >>> from layerwise.schedules import Decisions, plateaus_in, reduce_on_plateau
+        >>> from layerwise.schedules import PlateauDecisions, plateaus_in, reduce_on_plateau
         >>> falling = reduce_on_plateau("val_loss", factor=0.5, patience=2)
-        >>> decisions = Decisions(plateaus_in([falling]))
+        >>> decisions = PlateauDecisions(plateaus_in([falling]))
         >>> for loss in [1.0, 1.0, 1.0]:
         ...     _ = decisions.report({"val_loss": loss})
         >>> decisions.applied_to(falling)(0)
@@ -164,9 +164,9 @@ class Decisions:
         """The states as plain data.
 
         Examples:
-            >>> from layerwise.schedules import Decisions, plateau
-            >>> known = Decisions([plateau("loss")])
-            >>> again = Decisions([plateau("loss")])
+            >>> from layerwise.schedules import PlateauDecisions, plateau
+            >>> known = PlateauDecisions([plateau("loss")])
+            >>> again = PlateauDecisions([plateau("loss")])
             >>> _ = known.report(0.5)
             >>> again.load(known.to_config())
             >>> again.states == known.states

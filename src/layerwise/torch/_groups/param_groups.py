@@ -21,7 +21,7 @@ from layerwise.multipliers import (
     value_at,
     value_text,
 )
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, counts_of_start
 from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE, BASE_DECAY
 from layerwise.torch._groups.frozen_beside import write_frozen
@@ -190,7 +190,8 @@ def param_groups(
         if decay.base is not None:
             group["weight_decay"] = decay.base
         if decay.base is not None and decay.moves is not None:
-            now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}")
+            start = counts_of_start([decay.moves])
+            now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}", counts=start)
             group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
             write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
         if rate_moves:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from layerwise.multipliers import Value
-from layerwise.schedules import Decisions
+from layerwise.schedules import PlateauDecisions
 from layerwise.torch._groups.base_rate import base_of, write
 from layerwise.torch._groups.stored_multiplier import (
     DECAY_KEY,
@@ -24,7 +24,7 @@ class GroupSchedule(NamedTuple):
     multiplier: Value | None
     decay: Value | None
 
-    def decided(self, decisions: Decisions) -> "GroupSchedule":
+    def decided(self, decisions: PlateauDecisions) -> "GroupSchedule":
         """The same as metrics have decided by now."""
         values = map(decisions.applied_to, (self.schedule, self.multiplier, self.decay))
         return GroupSchedule(self.name, *values)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from layerwise.multipliers import Value
-from layerwise.schedules import Decisions
+from layerwise.schedules import PlateauDecisions
 from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import Progress
@@ -68,7 +68,7 @@ class RateDriver:
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
         counts: Counts,
-        decisions: Decisions,
+        decisions: PlateauDecisions,
     ) -> None:
         self._part, self.optimizer = part, part.optimizer
         self.counts, self._decisions = counts, decisions

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from layerwise.multipliers import Value
-from layerwise.schedules import Decisions, PlateauState, plateau
+from layerwise.schedules import PlateauDecisions, PlateauState, plateau
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.group_rates import GroupRate
@@ -35,7 +35,7 @@ class RateDrivers:
         hyperparameters: Hyperparameters,
         counts: Counts,
     ) -> None:
-        self.decisions = Decisions()
+        self.decisions = PlateauDecisions()
         self.each = [
             RateDriver(part, schedules, hyperparameters, counts, self.decisions)
             for part in optimizers.parts()

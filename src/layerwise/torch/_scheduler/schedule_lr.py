@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from layerwise._checks import step_number, whole
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import Value
-from layerwise.schedules import Decisions, PlateauEvent
+from layerwise.schedules import PlateauDecisions, PlateauEvent
 from layerwise.torch._groups.base_rate import base_of
 from layerwise.torch._optimizer.attached_schedulers import announce
 from layerwise.torch._optimizer.loaded_state import check_same_groups
@@ -138,7 +138,7 @@ class ScheduleLR(LRScheduler):
         self._attach()
 
     @property
-    def decisions(self) -> Decisions:
+    def decisions(self) -> PlateauDecisions:
         """What reports of metrics have decided so far; see ``report``."""
         return self._driver.decisions
 
@@ -287,7 +287,7 @@ class ScheduleLR(LRScheduler):
         schedules = before.restored(state_dict["schedule"])
         hyperparameters = self._driver.hyperparameters.restored(state_dict["hyperparameters"])
         hyperparameters.check(self.optimizer_set)
-        decisions = Decisions(self.decisions.states)
+        decisions = PlateauDecisions(self.decisions.states)
         decisions.follow(
             value
             for each in (schedules, *hyperparameters.schedules.values())
