@@ -248,7 +248,7 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The step and the configs of the schedules, as plain data; a function only by name."""
         self._driver.catch_up()
-        state = {
+        state: dict[str, Any] = {
             "version": VERSION,
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
