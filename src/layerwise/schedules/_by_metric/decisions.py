@@ -1,4 +1,4 @@
-"""PlateauDecisions: how far each plateau of a training has come, and the schedules that it moves."""
+"""PlateauDecisions: how far each plateau has come, and the schedules that it moves."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace

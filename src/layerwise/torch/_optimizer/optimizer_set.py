@@ -58,7 +58,8 @@ class OptimizerSet:
         else:
             raise error(f"{type(given).__name__} is not a torch.optim.Optimizer.")
         if not pairs:
-            raise error("There must be at least one optimizer, got none.")
+            kind = type(given).__name__
+            raise error(f"An empty {kind} is not a torch.optim.Optimizer. Give one, or several.")
         for name, one in pairs:
             if not isinstance(one, Optimizer):
                 where = f" {name!r}" if isinstance(given, Mapping) else ""

@@ -248,18 +248,21 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The step and the configs of the schedules, as plain data; a function only by name."""
         self._driver.catch_up()
-        return {
+        state: dict[str, Any] = {
             "version": VERSION,
             "last_epoch": self._driver.at,
             "aside": self._driver.is_aside,
-            "counts": self.counts,
             "groups": self.group_names,
             "bases": self._driver.bases(),
             "schedule": self._driver.schedules.to_config(),
             "hyperparameters": self._driver.hyperparameters.to_config(),
-            "decisions": self.decisions.to_config(),
-            "best_weights": self._best.state_dict(self.decisions.states),
         }
+        if self.counts:
+            state["counts"] = self.counts
+        if self.decisions:
+            state["decisions"] = self.decisions.to_config()
+            state["best_weights"] = self._best.state_dict(self.decisions.states)
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to the step of a state, under its schedules.
