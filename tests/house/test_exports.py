@@ -52,7 +52,6 @@ NOT_ON_THE_FACADE = {
     "Course",
     "Decided",
     "Decision",
-    "Decisions",
     "Ended",
     "ExactKey",
     "HostGenerator",

@@ -39,6 +39,7 @@ Course: TypeAlias = CourseName | Schedule
 
 Examples:
     >>> from layerwise import cosine, warmup
+    >>> from layerwise.finder import Course
     >>> course: Course = warmup(100) >> cosine(900)
 """
 

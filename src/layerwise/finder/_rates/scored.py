@@ -42,8 +42,8 @@ def fit(
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
-    near 0 it is not a few held-out examples that decide. Nothing is higher than no training, or than ``HIGHEST`` above
-    the lowest: how badly a training fails, or that it broke, says no more than that.
+    near 0 it is not a few held-out examples that decide. Nothing is higher than no training, or
+    than ``HIGHEST`` above the lowest: how badly a training fails, or that it broke, says no more.
     """
     used = [probe for probe in probes if probe.tilt is not None]
     bands = len(used[0].multipliers)
