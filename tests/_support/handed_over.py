@@ -33,7 +33,14 @@ def use_instead(
     """
 
     def search_rates(
-        trainer: Any, data: Any, bands: Bands, options: RatesOptions, *, held_out: Any, join: Any
+        trainer: Any,
+        data: Any,
+        bands: Bands,
+        options: RatesOptions,
+        *,
+        held_out: Any,
+        join: Any,
+        course: Any = None,
     ) -> object:
         start = trainer.snapshot()
         try:

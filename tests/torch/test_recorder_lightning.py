@@ -173,7 +173,9 @@ def test_of_two_optimizers_the_first_counts(
     history = History.load(tmp_path)
     assert history.batch["step"].tolist() == steps
     assert history.epoch["step"].tolist() == [6 // every]
-    assert history.batch["rates/default"].tolist() == [0.1 * (SCHEDULE(0) if scheduled else 1)] * 6
+    assert (
+        history.batch["rates/SGD/default"].tolist() == [0.1 * (SCHEDULE(0) if scheduled else 1)] * 6
+    )
 
 
 def test_counting_goes_on_after_a_checkpoint(tmp_path: Path) -> None:
