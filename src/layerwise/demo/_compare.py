@@ -28,6 +28,8 @@ POOL = 80  # images of each class to draw the few from; all others are the test
 
 Advance = Callable[[str, int], None]
 
+_SHORTEST = 10  # updates: a search for rates takes no shorter training
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -254,7 +256,8 @@ def _measured(
     for draw in draws[: settings.tried]:
         start = draw.start(way)
         if trainer is None:
-            few, steps, budget = draw.few, settings.steps, settings.budget
+            few, budget = draw.few, settings.budget
+            steps = max(settings.steps, _SHORTEST)
             findings.append(framework.find_rates(start, few, steps, budget))
         else:
             seen = draw.seen(draw.kept, settings.sweep)

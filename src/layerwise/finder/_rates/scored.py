@@ -42,14 +42,16 @@ def fit(
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
-    near 0 it is not a few held-out examples that decide. Nothing is higher than no training, or
-    than ``HIGHEST`` above the lowest: how badly a training fails, or that it broke, says no more.
+    near 0 it is not a few held-out examples that decide. A training that ends no
+    better than none counts as one that broke, since how badly it fails says no more: both are as
+    high as no training, or ``HIGHEST`` above the lowest, and nothing is higher.
     """
     used = [probe for probe in probes if probe.tilt is not None]
     bands = len(used[0].multipliers)
     scores = np.array([probe.score for probe in used])
     start = float(np.mean(untrained))
     lowest = _lowest(used, start)
+    failed = scores >= start
     if in_logarithms(probes, untrained):
         floor = FLOOR * start
         heights, lowest = np.log(scores + floor), math.log(lowest + floor)
@@ -57,7 +59,8 @@ def fit(
     else:
         scale = _scale(used, untrained)
         heights, start, lowest = scores / scale, start / scale, lowest / scale
-    heights = np.minimum(heights, max(start, lowest + HIGHEST))
+    highest = max(start, lowest + HIGHEST)
+    heights = np.where(failed, highest, np.minimum(heights, highest))
     at = _places([(p.rate, p.tilt) for p in used if p.tilt is not None], bands, middle)
     divisions = [probe.division for probe in used]
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self, SupportsIndex
 
+import keras
+
 from layerwise import recorder
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
@@ -127,8 +129,11 @@ class Recorder(BatchCallback):
             return
         decisions = optimizer.decisions
         if self._begun:
-            step = int(number_in(optimizer.iterations))
             for text in decisions.fired_since(self._fired):
+                # With gradient accumulation the updates are no variable, but computed.
+                now = optimizer.iterations
+                kept = isinstance(now, keras.Variable)
+                step = int(number_in(now) if kept else keras.ops.convert_to_numpy(now))
                 self._record.log_event(text, step=step)
         self._fired = decisions.counts()
 

@@ -21,7 +21,7 @@ def facts_of(variables: Sequence[Variable], optimizer: Optimizer) -> ModelFacts:
     """What strategies by parameter may ask of an optimizer and the weights that it trains."""
     return ModelFacts(
         family=lambda: family_of(optimizer),
-        values=lambda: {full_name(variable): variable for variable in variables},
+        values=lambda: {full_name(variable): variable.value for variable in variables},
         mend=_mend,
     )
 
