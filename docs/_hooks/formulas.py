@@ -18,7 +18,7 @@ from markdown.inlinepatterns import InlineProcessor
 from markdown.util import AtomicString
 
 _TOKEN = re.compile(r"\\text\s*\{(?:\\.|[^{}])*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\S")
-_FUNCTIONS = {"\\" + name for name in ("cos", "exp", "log", "max", "min", "sin")}
+_FUNCTIONS = {"\\" + name for name in ("cos", "exp", "log", "max", "min", "sin", "tanh")}
 _LETTERS = {
     r"\alpha": "α",
     r"\beta": "β",

@@ -25,13 +25,12 @@ _IS_B = {"a": False, "b": True, "down": False, "up": True}
 class lora_plus(BuiltIn, ParameterStrategy):
     r"""LoRA+: the factor B of a low-rank adapter learns faster than the factor A.
 
-    LoRA adds $B A$ to a weight, where $B$ starts at 0. The multiplier of a parameter is
+    LoRA adds $B A$ to a weight, where $B$ starts at 0. The multiplier of $B$ is
 
-    $$m = \begin{cases} \text{ratio} & \text{for } B \\ 1 & \text{for } A \text{ and all else}
-    \end{cases}$$
+    $$m = \text{ratio}$$
 
-    so that the base rate is that of $A$. The factors are known by their names: ``lora_A``,
-    ``lora_B``, ``lora_embedding_A`` and ``lora_embedding_B`` in PEFT, ``lora_kernel_a``,
+    and that of $A$ and all else is 1, so that the base rate is that of $A$. The factors are known
+    by their names: ``lora_A``, ``lora_B``, ``lora_embedding_A`` and ``lora_embedding_B`` in PEFT, ``lora_kernel_a``,
     ``lora_embeddings_b`` and their like in Keras after ``enable_lora()``, ``lora_a`` and ``lora_b``
     in Flax, ``lora_down`` and ``lora_up`` elsewhere.
 
