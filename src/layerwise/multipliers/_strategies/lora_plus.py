@@ -30,9 +30,9 @@ class lora_plus(BuiltIn, ParameterStrategy):
     $$m = \text{ratio}$$
 
     and that of $A$ and all else is 1, so that the base rate is that of $A$. The factors are known
-    by their names: ``lora_A``, ``lora_B``, ``lora_embedding_A`` and ``lora_embedding_B`` in PEFT, ``lora_kernel_a``,
-    ``lora_embeddings_b`` and their like in Keras after ``enable_lora()``, ``lora_a`` and ``lora_b``
-    in Flax, ``lora_down`` and ``lora_up`` elsewhere.
+    by their names: ``lora_A``, ``lora_B``, ``lora_embedding_A`` and ``lora_embedding_B`` in PEFT,
+    ``lora_kernel_a``, ``lora_embeddings_b`` and their like in Keras after ``enable_lora()``,
+    ``lora_a`` and ``lora_b`` in Flax, ``lora_down`` and ``lora_up`` elsewhere.
 
     Use it as rules, or in a list of rules.
 
