@@ -43,8 +43,9 @@ def test_every_probe_and_the_rules(
         pairs = list(zip(other.probes, reference.probes, strict=True))
         assert [p.tilt for p, _ in pairs] == [p.tilt for _, p in pairs], backend
         assert [p.rate for p, _ in pairs] == pytest.approx([p.rate for _, p in pairs], rel=1e-4)
-        # Where training broke, rounding grows without end, and all that counts is that it broke.
-        starts = [reference.untrained[p.division] for _, p in pairs]
+        # Where training is wild or broke, rounding grows without end: all that counts is that a
+        # probe gained little or nothing.
+        starts = [0.6 * reference.untrained[p.division] for _, p in pairs]
         ours, theirs = (
             [min(pair[n].score, start) for pair, start in zip(pairs, starts, strict=True)]
             for n in (0, 1)
