@@ -140,7 +140,6 @@ def test_losses_are_means_relative_to_those_without_training():
         probe(0.1, 1.0, 1, 3.0),  # three quarters of 4
         probe(0.1, 0.0, 1, 1.0),  # a quarter
         probe(1.0, 1.0, 0, math.inf),  # broke: as good as none
-        probe(0.1, None, 0, 0.1),  # of no tilt
     )
     losses = losses_by_place(found(count=2, probes=probes, untrained=(2.0, 4.0)))
     assert losses == pytest.approx({(0.1, 1.0): 1.5, (0.1, 0.0): 0.0, (1.0, 1.0): 3.0})

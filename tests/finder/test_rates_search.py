@@ -9,6 +9,7 @@ import pytest
 from layerwise.errors import FinderError
 from layerwise.finder import Bands, QuadraticBands, RatesOptions, search_rates
 from layerwise.finder._rates.search import lengths
+from layerwise.schedules import from_function
 
 TWO = Bands((("body",), ("head",)))
 FIVE = Bands(tuple((f"layer{n}",) for n in range(5)))
@@ -241,3 +242,15 @@ def test_more_budget_is_more_and_longer_probes(budget: int) -> None:
     assert sweep >= less
     assert length > shorter
     assert budget // length > (budget // 2) // shorter or budget < 1000
+
+
+def test_a_schedule_that_is_left_out_is_told() -> None:
+    course = from_function(lambda step: 0.9**step, name="ExponentialLR")
+    trainer = QuadraticBands([1.0] * 5)
+    found = search_rates(trainer, range(100), FIVE, course=course, budget=300, **QUIET)
+    note = "ExponentialLR has no end that could be read: pass horizon= to search for it."
+    assert found.reason.endswith(note)
+    assert found.training == "a training whose rate goes to 0"
+    told = search_rates(trainer, range(100), FIVE, course=course, budget=300, horizon=50, **QUIET)
+    assert "no end" not in told.reason
+    assert "ExponentialLR" in told.training

@@ -101,6 +101,7 @@ NOT_ON_THE_FACADE = {
     "check_ratios",
     "check_stacked",
     "check_value",
+    "check_widths",
     "check_wait",
     "clamp",
     "common_start",

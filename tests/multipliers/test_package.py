@@ -37,6 +37,7 @@ def test_the_exported_names_are_these():
         "blocks_joined",
         "check_stacked",
         "check_value",
+        "check_widths",
         "common_start",
         "discriminative",
         "distinct",

@@ -7,6 +7,7 @@ anything is touched, and an unknown keyword raises ``TypeError``. It passes the 
 a trainer of their own; they override the values of the object.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
@@ -115,24 +116,16 @@ class SearchOptions:
             "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),
             "smoothing": number(self.smoothing, "smoothing", FinderError),
         }
-        for name in ("horizon", "accumulate"):
-            if getattr(self, name) is not None:
-                checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        keep_checked(self, checked, ("horizon", "accumulate"))
         stop_rule(self.stop)
         if self.schedule is not None:
-            check_course(self.schedule, checked.get("horizon"))
+            check_course(self.schedule, self.horizon)
             if self.method == "sweep":
                 raise FinderError(
                     f"schedule={shown(self.schedule)} must be left out with method='sweep': the "
                     "curve of a sweep doesn't know the shape of a training, and probes do."
                 )
-        if not self.low < self.high:
-            raise FinderError(
-                f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
-                "that is too low to one that is too high."
-            )
+        check_range(self.low, self.high)
 
     @property
     def asks_optimizer(self) -> bool:
@@ -144,3 +137,33 @@ class SearchOptions:
         """The rates of the sweep, rising, shape ``(steps,)``."""
         make = np.geomspace if self.spacing == "geometric" else np.linspace
         return np.asarray(make(self.low, self.high, self.steps), np.float64)
+
+
+def keep_checked(options: object, checked: Mapping[str, object], counts: Sequence[str]) -> None:
+    """Set fields of frozen options to their checked values.
+
+    Args:
+        options: The options.
+        checked: The values by name.
+        counts: Fields that may be None, or whole numbers of at least 1, which are checked here.
+
+    Raises:
+        FinderError: One of these is neither.
+    """
+    given = {name: value for name in counts if (value := getattr(options, name)) is not None}
+    whole_ones = {n: whole(value, n, FinderError, at_least=1) for n, value in given.items()}
+    for name, value in {**checked, **whole_ones}.items():
+        object.__setattr__(options, name, value)
+
+
+def check_range(low: float, high: float) -> None:
+    """Raise unless a sweep can go from one rate up to the other.
+
+    Raises:
+        FinderError: It can't.
+    """
+    if not low < high:
+        raise FinderError(
+            f"low={low!r} must be below high={high!r}: a sweep goes from a rate that is too low to "
+            "one that is too high."
+        )

@@ -12,7 +12,7 @@ from layerwise.errors import MultiplierError
 from layerwise.keras._internals.random_states import RandomStates
 from layerwise.keras._optimizer.clone import Identifier
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
-from layerwise.multipliers import Rules, WidthCheck, measure_widths, width_scaling
+from layerwise.multipliers import Rules, WidthCheck, check_widths, measure_widths, width_scaling
 
 
 def check_width_scaling(
@@ -76,11 +76,9 @@ def check_width_scaling(
 
     Source: the coordinate check of Tensor Programs V (Yang et al., 2022).
     """
-    wanted = list(widths)
+    wanted = check_widths(widths)
     if rules is None:
-        if not wanted:
-            raise MultiplierError("widths must be at least two different ones, got [].")
-        rules = width_scaling(_made(make_model, min(wanted), 0))
+        rules = width_scaling(_made(make_model, wanted[0], 0))
 
     def trial(width: int, seed: int) -> _Trial:
         model = _made(make_model, width, seed)

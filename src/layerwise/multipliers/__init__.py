@@ -55,7 +55,13 @@ from layerwise.multipliers._values import (
     value_at,
     value_text,
 )
-from layerwise.multipliers._width_check import Sizes, WidthCheck, WidthTrial, measure_widths
+from layerwise.multipliers._width_check import (
+    Sizes,
+    WidthCheck,
+    WidthTrial,
+    check_widths,
+    measure_widths,
+)
 
 __all__ = [
     "AnyStrategy",
@@ -83,6 +89,7 @@ __all__ = [
     "blocks_joined",
     "check_stacked",
     "check_value",
+    "check_widths",
     "common_start",
     "discriminative",
     "distinct",

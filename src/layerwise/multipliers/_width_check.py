@@ -217,9 +217,7 @@ def measure_widths(
         >>> round(measure_widths(Grows, [8, 16]).change_growth["dense"], 6)
         1.0
     """
-    wanted = sorted({whole(w, "widths", MultiplierError, at_least=1) for w in _listed(widths)})
-    if len(wanted) < 2:
-        raise MultiplierError(f"widths must be at least two different ones, got {shown(wanted)}.")
+    wanted = check_widths(widths)
     steps = whole(steps, "steps", MultiplierError, at_least=1)
     repeats = whole(repeats, "repeats", MultiplierError, at_least=1)
     found = [
@@ -258,6 +256,23 @@ def _size(values: npt.NDArray[np.float64]) -> float:
 
 def _plain(means: Sequence[Sequence[npt.NDArray[np.float64]]], which: int) -> Sizes:
     return tuple(tuple(tuple(each[which].tolist()) for each in widths) for widths in means)
+
+
+def check_widths(widths: object) -> list[int]:
+    """The widths of a check, rising and each once.
+
+    Raises:
+        MultiplierError: They are no whole numbers of at least 1, or fewer than two.
+
+    Examples:
+        >>> from layerwise.multipliers import check_widths
+        >>> check_widths([256, 64])
+        [64, 256]
+    """
+    wanted = sorted({whole(w, "widths", MultiplierError, at_least=1) for w in _listed(widths)})
+    if len(wanted) < 2:
+        raise MultiplierError(f"widths must be at least two different ones, got {shown(wanted)}.")
+    return wanted
 
 
 def _listed(widths: object) -> list[Any]:

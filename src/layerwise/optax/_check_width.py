@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from layerwise.errors import MultiplierError
-from layerwise.multipliers import WidthCheck, measure_widths, width_scaling
+from layerwise.multipliers import WidthCheck, check_widths, measure_widths, width_scaling
 from layerwise.optax._arrays import ArrayRules
 from layerwise.optax._transforms.with_multipliers import with_multipliers
 
@@ -71,11 +70,9 @@ def check_width_scaling(
 
     Source: the coordinate check of Tensor Programs V (Yang et al., 2022).
     """
-    wanted = list(widths)
+    wanted = check_widths(widths)
     if rules is None:
-        if not wanted:
-            raise MultiplierError("widths must be at least two different ones, got [].")
-        rules = width_scaling(make_params(min(wanted), jax.random.key(0)))
+        rules = width_scaling(make_params(wanted[0], jax.random.key(0)))
     multiplied = with_multipliers(optimizer, rules)
     forward, gradient = jax.jit(activations), jax.jit(jax.grad(loss))
 

@@ -155,7 +155,7 @@ def _is_rates_finding(data: dict[str, Any]) -> bool:
     slopes += [s for b in bands for s in (b.slope, b.slope_error)]
     multipliers = [m for b in bands for m in (b.multiplier, b.low, b.high)]
     multipliers += [*finding.rules.values(), *(m for p in probes for m in p.multipliers)]
-    multipliers += [p.tilt for p in probes if p.tilt is not None]
+    multipliers += [probe.tilt for probe in probes]
     texts = [finding.reason, finding.training, finding.ended, *finding.rules]
     texts += [text for b in bands for text in (b.name, *b.parameters)]
     counts = [finding.updates, *(p.updates for p in probes), *(p.division for p in probes)]

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from layerwise._text import shown
 from layerwise.errors import MultiplierError
-from layerwise.multipliers import Rules, WidthCheck, measure_widths, width_scaling
+from layerwise.multipliers import Rules, WidthCheck, check_widths, measure_widths, width_scaling
 from layerwise.torch._groups.param_groups import param_groups
 
 _ADAM = (
@@ -86,7 +86,7 @@ def check_width_scaling(
 
     Source: the coordinate check of Tensor Programs V (Yang et al., 2022).
     """
-    wanted = list(widths)
+    wanted = check_widths(widths)
     if rules is None:
         rules = _default_rules(make_model, wanted, optimizer)
 
@@ -105,11 +105,9 @@ def _default_rules(
     widths: list[int],
     optimizer: Callable[[Any], Optimizer],
 ) -> Rules:
-    if not widths:
-        raise MultiplierError("widths must be at least two different ones, got [].")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        base = _checked(make_model(min(widths)))
+        base = _checked(make_model(widths[0]))
     family = None
     made = optimizer(param_groups(base, lr=1e-3))
     if isinstance(made, _ADAM):

@@ -29,6 +29,7 @@ class Searched:
         decades: How far to each side of it.
         length: The updates of a probe.
         training: Which training the rates are for.
+        note: What is to be said of a schedule that was left out.
         longer: How much lower the best rate of that training is than that of a probe.
         updates: How many updates it all took.
         ended: Why it ended.
@@ -41,6 +42,7 @@ class Searched:
     decades: float
     length: int
     training: str
+    note: str
     longer: float
     updates: int
     ended: Ended
@@ -101,7 +103,7 @@ def _finding(
     return RatesFinding(
         learning_rate=None if rate is None else rate * lower,
         rules=bands.rules(multipliers),
-        reason=reason,
+        reason=reason + searched.note,
         bands=tuple(
             Band(name, names, multiplier, float(low), float(high), *slope)
             for name, names, multiplier, low, high, slope in zip(

@@ -34,7 +34,7 @@ class RatesProbe:
 
     Attributes:
         rate: The base rate.
-        tilt: The tilt that the multipliers come from, or None.
+        tilt: The tilt that the multipliers come from.
         multipliers: The multiplier of each band.
         division: The number of the division that it was trained and scored on.
         score: The held-out loss that it ended with; infinite if training broke or was stopped.
@@ -48,7 +48,7 @@ class RatesProbe:
     """
 
     rate: float
-    tilt: float | None
+    tilt: float
     multipliers: tuple[float, ...]
     division: int
     score: float

@@ -6,7 +6,7 @@ from typing import TypedDict, get_args
 from layerwise._checks import choice, number, whole
 from layerwise.errors import FinderError
 from layerwise.finder._course import Course, check_course
-from layerwise.finder._options import Memory
+from layerwise.finder._options import Memory, check_range, keep_checked
 
 BUDGET = 1500  # updates, unless a third of the training is more
 
@@ -92,22 +92,14 @@ class RatesOptions:
             "seed": whole(self.seed, "seed", FinderError),
             "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),
         }
-        for name in ("budget", "horizon", "accumulate"):
-            if getattr(self, name) is not None:
-                checked[name] = whole(getattr(self, name), name, FinderError, at_least=1)
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        keep_checked(self, checked, ("budget", "horizon", "accumulate"))
         if self.schedule is not None:
             check_course(self.schedule, self.horizon)
         if not self.share < 1:
             raise FinderError(
                 f"share must be below 1, got {self.share!r}: the rest of the data is trained on."
             )
-        if not self.low < self.high:
-            raise FinderError(
-                f"low={self.low!r} must be below high={self.high!r}: a sweep goes from a rate "
-                "that is too low to one that is too high."
-            )
+        check_range(self.low, self.high)
 
     @property
     def asks_optimizer(self) -> bool:

@@ -38,31 +38,30 @@ def fit(
     asked: Sequence[Place],
     middle: float,
 ) -> Surface:
-    """The surface through probes that have a tilt, at some places around a middle rate.
+    """The surface through probes, at some places around a middle rate.
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
-    near 0 it is not a few held-out examples that decide. A training that ends no
-    better than none counts as one that broke, since how badly it fails says no more: both are as
-    high as no training, or ``HIGHEST`` above the lowest, and nothing is higher.
+    near 0 it is not a few held-out examples that decide. A training that ends no better than none
+    counts as one that broke, since how badly it fails says no more: both are as high as no
+    training, or ``HIGHEST`` above the lowest, and nothing is higher.
     """
-    used = [probe for probe in probes if probe.tilt is not None]
-    bands = len(used[0].multipliers)
-    scores = np.array([probe.score for probe in used])
+    bands = len(probes[0].multipliers)
+    scores = np.array([probe.score for probe in probes])
     start = float(np.mean(untrained))
-    lowest = _lowest(used, start)
+    lowest = _lowest(probes, start)
     failed = scores >= start
     if in_logarithms(probes, untrained):
         floor = FLOOR * start
         heights, lowest = np.log(scores + floor), math.log(lowest + floor)
         start = math.log(start + floor)
     else:
-        scale = _scale(used, untrained)
+        scale = _scale(probes, untrained)
         heights, start, lowest = scores / scale, start / scale, lowest / scale
     highest = max(start, lowest + HIGHEST)
     heights = np.where(failed, highest, np.minimum(heights, highest))
-    at = _places([(p.rate, p.tilt) for p in used if p.tilt is not None], bands, middle)
-    divisions = [probe.division for probe in used]
+    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
+    divisions = [probe.division for probe in probes]
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
 
 

@@ -93,14 +93,21 @@ def search_rates(
         True
     """
     options = replace(options or RatesOptions(), **keywords)
-    read, _ = known_course(course if options.asks_optimizer else None, options.horizon)
+    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
     shape: Course = options.schedule or read or "falling"
     start = trainer.snapshot()
     try:
         with progress_bar(options.updates, options.progress) as seen:
             parts = _divided(data, options, held_out, join)
             search = _Search(
-                trainer, start, parts, bands=bands, options=options, course=shape, seen=seen
+                trainer,
+                start,
+                parts,
+                bands=bands,
+                options=options,
+                course=shape,
+                seen=seen,
+                note=note,
             )
             return search.run()
     finally:
@@ -119,6 +126,7 @@ class _Search(Generic[State, Item]):
         bands: Bands,
         options: RatesOptions,
         course: Course,
+        note: str,
         seen: Callable[[], None],
     ) -> None:
         self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
@@ -127,7 +135,7 @@ class _Search(Generic[State, Item]):
         factors = probe_factors(course, length, options.horizon)
         self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
         self.longer = longer_factor(course, length, options.horizon)
-        self.training = _training(course, options.horizon)
+        self.training, self.note = _training(course, options.horizon), note
 
     def run(self) -> RatesFinding:
         ended: Ended = "finished"
@@ -170,6 +178,7 @@ class _Search(Generic[State, Item]):
                 decades=DECADES,
                 length=len(self.probes.factors),
                 training=self.training,
+                note=self.note,
                 longer=self.longer,
                 updates=self.probes.updates,
                 ended=ended,

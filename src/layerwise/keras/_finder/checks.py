@@ -3,7 +3,9 @@
 import keras
 
 from layerwise.errors import FinderError, LayerwiseError
-from layerwise.keras._finder.batches import unfit_batch
+from layerwise.keras._finder.batches import FinderBatches, unfit_batch
+from layerwise.keras._finder.restore import Before
+from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.optimizer import batches_per_update
 from layerwise.keras._internals.trainer import build_as_fit_would
 
@@ -27,7 +29,33 @@ def check_model(model: object, name: str) -> None:
         )
 
 
-def built_on(model: keras.Model, batch: object) -> tuple[int, ...] | None:
+def build_on_first(model: keras.Model, batches: FinderBatches, before: Before) -> object:
+    """Build everything as ``fit`` would on the first batch, and put back what that moved.
+
+    Args:
+        model: The model.
+        batches: Where the batch comes from; the next iteration begins with it again.
+        before: What was noted before the search.
+
+    Returns:
+        The batch.
+
+    Raises:
+        FinderError: The model can't train on such a batch, has nothing that trains, or its loss is
+            not one number.
+    """
+    first = batches.first()
+    before.random.put_back()
+    shape = _built_on(model, first)
+    before.layers.put_back()  # building calls the layers
+    before.random.renew()  # weights made now stay, and so does what was drawn for them
+    if not model.trainable_variables:
+        raise FinderError(f"The model {model.name!r} has no weights that train.")
+    check_scalar(model, shape or ())
+    return first
+
+
+def _built_on(model: keras.Model, batch: object) -> tuple[int, ...] | None:
     """The shape of the loss on a batch, for which everything is built as ``fit`` would.
 
     Raises:

@@ -6,15 +6,13 @@ from typing import Unpack
 
 import keras
 
-from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
 from layerwise.keras._finder.base_rate import group_factors, searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
-from layerwise.keras._finder.checks import accumulated_batches, built_on, check_model
+from layerwise.keras._finder.checks import accumulated_batches, build_on_first, check_model
 from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
-from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.train_function import ready_to_train
 
 
@@ -99,14 +97,7 @@ def find_lr(
             held_out=held_out,
         )
         with closing(batches):
-            first = batches.first()
-            before.random.put_back()
-            shape = built_on(model, first)
-            before.layers.put_back()  # building calls the layers
-            before.random.renew()  # weights made now stay, and so does what was drawn for them
-            if not model.trainable_variables:
-                raise FinderError(f"The model {model.name!r} has no weights that train.")
-            check_scalar(model, shape or ())
+            build_on_first(model, batches, before)
             with ready_to_train(model, separate=lifted):
                 return search(
                     trainer(model, wanted.memory == "host", generators),

@@ -14,10 +14,9 @@ from layerwise.keras._finder._bands.trainer import BandsTrainer
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
 from layerwise.keras._finder.base_rate import searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
-from layerwise.keras._finder.checks import accumulated_batches, built_on, check_model
+from layerwise.keras._finder.checks import accumulated_batches, build_on_first, check_model
 from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
-from layerwise.keras._finder.trainer import check_scalar
 from layerwise.keras._internals.data import can_be_joined, indexable, joined
 from layerwise.keras._internals.train_function import ready_to_train, untraced_test_function
 from layerwise.keras._internals.trainer import tells_its_loss
@@ -117,14 +116,7 @@ def find_rates(
             held_out=held_out,
         )
         with closing(batches):
-            first = batches.first()
-            before.random.put_back()
-            shape = built_on(model, first)
-            before.layers.put_back()  # building calls the layers
-            before.random.renew()  # weights made now stay, and so does what was drawn for them
-            if not model.trainable_variables:
-                raise FinderError(f"The model {model.name!r} has no weights that train.")
-            check_scalar(model, shape or ())
+            first = build_on_first(model, batches, before)
             with (
                 rates_by_band(model, rules, layers, wanted.most_bands) as searched,
                 searchable_rate(model),

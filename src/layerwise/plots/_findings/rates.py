@@ -199,7 +199,7 @@ def losses_by_place(finding: "RatesFinding") -> Mapping[tuple[float, float], flo
 
     Where losses are not all above 0, it is the share of the largest gain that was missed.
     """
-    used = [probe for probe in finding.probes if probe.tilt is not None]
+    used = finding.probes
     starts = [finding.untrained[probe.division] for probe in used]
     scores = [min(probe.score, start) for probe, start in zip(used, starts, strict=True)]
     positive = all(score > 0 for score in scores)
@@ -207,7 +207,7 @@ def losses_by_place(finding: "RatesFinding") -> Mapping[tuple[float, float], flo
     places: dict[tuple[float, float], list[float]] = {}
     for probe, score, start in zip(used, scores, starts, strict=True):
         left = score / start if positive else 1 - (start - score) / most
-        places.setdefault((probe.rate, probe.tilt or 0.0), []).append(left)
+        places.setdefault((probe.rate, probe.tilt), []).append(left)
     means = {place: float(np.mean(left)) for place, left in places.items()}
     best = min(means.values(), default=0.0)
     return {place: m / best - 1 if positive else m - best for place, m in means.items()}
