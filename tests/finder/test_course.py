@@ -18,6 +18,7 @@ from layerwise import (
     linear,
     one_cycle,
     piecewise_constant,
+    reduce_on_plateau,
     warmup,
     warmup_stable_decay,
 )
@@ -267,3 +268,21 @@ def test_rates_become_factors_on_their_highest():
     assert [relative(step) for step in (0, 5, 10, 55, 100)] == pytest.approx([0, 0.5, 1, 0.5, 0])
     assert relative_course(exponential(0.5)) == exponential(0.5)
     assert relative_course(exponential(0.5) * 8, horizon=4)(1) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("course", "by"),
+    [
+        (linear(100).by("tokens"), "tokens"),
+        (cosine(10**6).by("samples") * 0.5, "samples"),
+        (reduce_on_plateau("loss"), "a metric"),
+    ],
+)
+def test_what_is_no_function_of_the_update_is_no_course(course, by):
+    for horizon in (None, 400):
+        with pytest.raises(FinderError, match=rf"is moved by {by}, and a probe has only updates"):
+            check_course(course, horizon)
+        found, note = known_course(course, horizon)
+        assert found is None
+        assert f"is moved by {by}" in note
+    assert relative_course(linear(100).by("tokens"), 400) == linear(100).by("tokens")

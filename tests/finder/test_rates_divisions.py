@@ -159,3 +159,9 @@ def test_numbers_to_regress_on_are_no_classes() -> None:
     x = np.arange(40)
     assert divisions([(x, np.zeros(40))], np.concatenate, **OPTIONS)
     assert divisions([(x, x)], np.concatenate, **OPTIONS)
+
+
+def test_something_is_left_to_train_on_however_much_is_held_out() -> None:
+    division = divisions(range(2), None, **OPTIONS | {"share": 0.9})[0]
+    assert len(division.held_out) == 1
+    assert division.item(0) not in division.held_out

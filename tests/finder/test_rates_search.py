@@ -254,3 +254,69 @@ def test_a_schedule_that_is_left_out_is_told() -> None:
     told = search_rates(trainer, range(100), FIVE, course=course, budget=300, horizon=50, **QUIET)
     assert "no end" not in told.reason
     assert "ExponentialLR" in told.training
+
+
+@pytest.mark.parametrize(
+    ("bands", "options"),
+    [
+        (Bands((("all",),)), {"divisions": 2, "budget": 4800}),
+        (Bands((("all",),)), {"budget": 6000}),
+        (TWO, {"horizon": 20, "budget": 6000}),
+        (TWO, {"horizon": 12, "budget": 6000, "divisions": 1}),
+    ],
+    ids=["one band, two divisions", "one band", "short trainings", "one division"],
+)
+def test_when_every_place_has_been_seen_it_ends(bands: Bands, options: dict[str, Any]) -> None:
+    trainer = QuadraticBands([1.0] * len(bands.parameters))
+    found = search_rates(trainer, range(100), bands, **options, **QUIET)
+    divisions = options.get("divisions", 4)
+    assert {probe.division for probe in found.probes} == set(range(divisions))
+    tried = [(probe.rate, probe.tilt, probe.division) for probe in found.probes]
+    assert len(set(tried)) == len(tried)
+
+
+def test_the_budget_is_spent_on_other_divisions_when_the_first_is_done() -> None:
+    trainer = QuadraticBands([1.0, 1.0])
+    found = search_rates(trainer, range(100), TWO, horizon=20, budget=6000, **QUIET)
+    assert found.updates > 5000
+
+
+class BrokenAtTheEnd(QuadraticBands):
+    """Has held-out losses that are no numbers after high rates."""
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        found = super().score(batches, stretch)
+        return math.nan if found > 30 else -math.inf if found < -1 else found
+
+
+def test_a_held_out_loss_that_is_no_number_counts_as_broken() -> None:
+    found = search_rates(BrokenAtTheEnd([1.0] * 5), range(500), FIVE, low=0.5, high=1.99, **QUIET)
+    assert found.learning_rate is not None
+
+    class Always(QuadraticBands):
+        def score(self, batches: Any, stretch: Any = None) -> float:
+            return super().score(batches) if not self.updates else math.nan
+
+    none = search_rates(Always([1.0] * 5), range(100), FIVE, budget=300, **QUIET)
+    assert none.learning_rate is None
+    assert {probe.score for probe in none.probes} == {math.inf}
+
+
+def test_given_batches_are_scored_untrained_once() -> None:
+    trainer = Counting([1.0] * 5)
+    scored: list[int] = []
+    score = trainer.score
+
+    def counted(batches: Any, stretch: Any = None) -> float:
+        if not trainer.updates:
+            scored.append(len(batches))
+        return score(batches, stretch)
+
+    trainer.score = counted  # type: ignore[method-assign]
+    search_rates(trainer, range(100), FIVE, held_out=range(200, 205), budget=300, **QUIET)
+    assert scored == [5]
+
+
+def test_of_negative_losses_the_reason_tells_shares_of_the_gain() -> None:
+    found = search_rates(Negative([1.0] * 5), range(100), FIVE, budget=600, **QUIET)
+    assert "of what was gained at most" in found.reason or "no other division" in found.reason

@@ -1,6 +1,7 @@
 """Rules for weight decay: resolved beside those for rates, shown in the plan, and saved."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -113,3 +114,11 @@ def test_a_rule_that_matches_nothing_says_which_rules_it_is_of() -> None:
 def test_a_callable_that_gives_no_decay_is_named() -> None:
     with pytest.raises(MultiplierError, match="The decay multiplier of 'body' is -1"):
         plan({"body": lambda step: -1.0})
+
+
+def test_rules_that_count_tokens_are_shown_at_the_start_and_now() -> None:
+    found = plan({"head": linear(1_000).by("tokens")})
+    assert found.weight_decays(0) == [0.5, 0.5, 0.5, 0.5]
+    assert "decay" in str(found)
+    now = replace(found, step=5, counts={"tokens": 500})
+    assert now.weight_decays(5) == [0.5, 0.5, 0.25, 0.25]

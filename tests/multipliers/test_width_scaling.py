@@ -116,7 +116,7 @@ def test_axes_that_can_not_be_are_refused(axes, message):
         (3, "must be the small model"),
         ({"a": (1.5, 2)}, "small model|have a shape"),
         ({"": (1, 2)}, "names of parameters"),
-        ({"a": (-1, 2)}, "at least 0"),
+        ({"a": (-1, 2)}, "at least 1"),
         ([("a", 3)], "have a shape"),
     ],
 )
@@ -247,3 +247,8 @@ def test_a_model_of_any_framework_is_known_by_what_it_offers():
     assert width_scaling(of_torch).base == {"a.weight": (4, 4)}
     assert width_scaling([("a.weight", np.ones((4, 4)))]).base == {"a.weight": (4, 4)}
     assert width_scaling({"a": np.ones((4, 4))}).base == {"a": (4, 4)}
+
+
+def test_a_size_of_nothing_is_refused() -> None:
+    with pytest.raises(MultiplierError, match=r"a size of 'a/kernel' must be .* at least 1, got 0"):
+        width_scaling({"a/kernel": (0, 3)}, optimizer="adam")

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from layerwise import cosine, layer_decay, linear
+from layerwise import cosine, layer_decay, linear, reduce_on_plateau
 from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.optax import (
     DecayState,
@@ -177,3 +177,17 @@ def test_bad_rules() -> None:
     params = make_params()
     with pytest.raises(OptimizerError, match="Weight decay needs the parameters"):
         link.update(params, link.init(params))
+
+
+def test_weight_decay_by_tokens_follows_what_update_is_told() -> None:
+    tx = add_decayed_weights(linear(1_000).by("tokens"))
+    params = {"a": jnp.ones(2)}
+    state = tx.init(params)
+    for seen in (0, 250, 1_000):
+        updates, state = tx.update({"a": jnp.zeros(2)}, state, params, tokens=seen)
+        assert updates["a"].tolist() == [1 - seen / 1_000] * 2
+
+
+def test_weight_decay_that_a_metric_decides_is_refused() -> None:
+    with pytest.raises(MultiplierError, match=r"^weight_decay is moved by a metric"):
+        add_decayed_weights(reduce_on_plateau("loss"))

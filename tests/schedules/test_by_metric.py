@@ -118,3 +118,16 @@ def test_bad_reports_change_nothing():
         PlateauDecisions().report(1.0)
     with pytest.raises(ConfigError):
         decisions.load([{"when": 3}])
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_relative_difference_is_a_share_of_the_best_value_s_size(mode):
+    sign = 1 if mode == "min" else -1
+    when = plateau("m", 1, mode, 0.1, relative=True)
+    for best in (-10.0, 10.0):
+        start = when.after(when.start(), best)
+        assert not when.is_better(best - sign * 0.9, start.best)
+        assert when.is_better(best - sign * 1.1, start.best)
+        assert not when.is_better(best + sign * 0.5, start.best)
+    worse = [sign * value for value in (-10, -9.5, -9.2, -8.9)]
+    assert when.firings(worse) == [1, 2, 3]

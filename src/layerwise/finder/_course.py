@@ -31,7 +31,7 @@ from layerwise._checks import choice
 from layerwise._text import shown
 from layerwise.errors import FinderError
 from layerwise.finder._curve import Floats
-from layerwise.schedules import Schedule, from_function, values_over
+from layerwise.schedules import Schedule, from_function, plateaus_in, values_over
 
 CourseName = Literal["falling", "constant"]
 Course: TypeAlias = CourseName | Schedule
@@ -140,8 +140,9 @@ def check_course(course: object, horizon: int | None = None) -> Course:
         horizon: The number of updates of the training, if it is known.
 
     Raises:
-        FinderError: It is neither a name nor a schedule; it has no end and there is no horizon;
-            or its values are negative, not finite, or nowhere above 0.
+        FinderError: It is neither a name nor a schedule; it counts something else than updates, or
+            a metric decides; it has no end and there is no horizon; or its values are negative, not
+            finite, or nowhere above 0.
 
     Examples:
         >>> from layerwise import exponential
@@ -165,6 +166,12 @@ def check_course(course: object, horizon: int | None = None) -> Course:
         raise FinderError(
             f"schedule must be one of {', '.join(map(repr, names))}, or a schedule of Layerwise, "
             f"got {shown(course)}.{hint}"
+        )
+    if course.counters or plateaus_in([course]):
+        moved = "a metric" if plateaus_in([course]) else " and ".join(course.counters)
+        raise FinderError(
+            f"schedule={shown(course)} is moved by {moved}, and a probe has only updates. Give one "
+            "over updates, or 'falling' or 'constant'."
         )
     _values(course, _looks(_total(course, horizon)))
     return course
@@ -257,7 +264,8 @@ def known_course(found: Course | None, horizon: int | None = None) -> tuple[Cour
     """
     if found is None:
         return None, ""
-    if isinstance(found, Schedule) and horizon is None and end_of(found) is None:
+    ends = isinstance(found, Schedule) and not found.counters and end_of(found) is not None
+    if isinstance(found, Schedule) and not found.counters and horizon is None and not ends:
         name = course_text(found)
         return None, (
             f" {name[:1].upper()}{name[1:]} has no end that could be read: pass horizon= to search "
@@ -281,6 +289,8 @@ def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
         >>> round(relative_course(cosine(400) * 3e-4)(200), 6)
         0.5
     """
+    if rates.counters:
+        return rates  # of updates it is no function; ``known_course`` says so
     total = training_length(rates, horizon) if horizon or end_of(rates) is not None else 0
     highest = float(values_over(rates, _looks(total or 1)).max())
     if total == 0 or not 0 < highest < math.inf:

@@ -281,7 +281,9 @@ class Plan:
         for row in self.rows:
             base, key = row.parameter.weight_decay, value_key(row.decay)
             if base is not None and key not in at_step:
-                at_step[key] = value_at(row.decay, step, _what_decay(row))
+                at_step[key] = value_at(
+                    row.decay, step, _what_decay(row), counts=self._counts_at(step, row.decay)
+                )
             decays.append(None if base is None else base * at_step[key])
         return decays
 

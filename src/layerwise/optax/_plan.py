@@ -138,7 +138,7 @@ def plan_of(
         learning_rate=learning_rate,
         steps=steps,
         step=step,
-        prepare=_tried,
+        prepare=tried,
         model=model,
     )
     rows = iter(plan.rows)
@@ -229,7 +229,7 @@ def _check_arrays(found: TreePlan) -> None:
             arrays[0].check_fits(leaf.name, leaf.shape)
 
 
-def _tried(value: StepValue, what: str) -> StepValue:
+def tried(value: StepValue, what: str) -> StepValue:
     """A schedule or callable that was computed once, before training."""
     if isinstance(value, ArrayMultiplier):
         return value

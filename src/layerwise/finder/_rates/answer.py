@@ -67,8 +67,10 @@ def answer(searched: Searched) -> RatesFinding:
             as_good.append(tilt)
     rate, tilt = places[chosen]
     if in_logarithms(searched.probes, searched.untrained):
-        gain, error = -math.expm1(-gain), math.exp(-gain) * error
-    reason = _reason(searched, places[best][1], tilt, gain, error)
+        gain, error, of = -math.expm1(-gain), math.exp(-gain) * error, ""
+    else:
+        of = " of what was gained at most"
+    reason = _reason(searched, places[best][1], tilt, f"{gain:.1%}{of}", f"{error:.1%}")
     return _finding(
         searched, (rate, tilt), reason, (places[even][0], gain, error), [tilt, *as_good]
     )
@@ -144,7 +146,8 @@ def _slopes(
     return found
 
 
-def _reason(searched: Searched, best: float, tilt: float, share: float, error: float) -> str:
+def _reason(searched: Searched, best: float, tilt: float, share: str, error: str) -> str:
+    """Why the answer is this tilt, in words; the shares are those of the best way."""
     probes = f"{len(searched.probes)} probes of {searched.length} updates"
     if len(searched.bands.parameters) == 1:
         return f"There is one band, so one rate: of {probes}, the lowest held-out loss."
@@ -153,11 +156,11 @@ def _reason(searched: Searched, best: float, tilt: float, share: float, error: f
             return f"One rate is as good: in {probes}, no other division of the rate was better."
         return (
             f"One rate is as good: in {probes}, the best other way ({_in_words(best)}) had a "
-            f"held-out loss lower by {share:.1%}, with a standard error of {error:.1%}."
+            f"held-out loss lower by {share}, with a standard error of {error}."
         )
     return (
-        f"{_in_words(tilt).capitalize()}: in {probes}, the held-out loss was {share:.1%} lower "
-        f"than at the best single rate, with a standard error of {error:.1%}."
+        f"{_in_words(tilt).capitalize()}: in {probes}, the held-out loss was {share} lower than "
+        f"at the best single rate, with a standard error of {error}."
     )
 
 

@@ -172,8 +172,8 @@ def _by_batches(
     order = random.permutation(len(items))
     held_out = given
     if held_out is None:
-        apart = min(max(round(share * len(items)), 1), most)
-        if len(items) < 2:
+        apart = min(max(round(share * len(items)), 1), most, len(items) - 1)
+        if not apart:
             raise _nothing_held_out("one batch, whose examples can't be taken apart")
         held_out, order = tuple(items[i] for i in order[:apart]), order[apart:]
     return Division(lambda number: items[order[number % len(order)]], held_out)

@@ -103,7 +103,9 @@ class RatesFinding:
         tilt: The multiplier from one band to the one below it; 1 for one rate, 0 for the head
             alone.
         single_rate: The best rate for all bands together, or None.
-        gain: By which share the held-out loss is lower than with that.
+        gain: By which share the held-out loss of the best tilt is lower than with that; where one
+            rate is the answer, that gain was not believed. Of losses that are not all above 0, it
+            is a share of what was gained at most.
         gain_error: The standard error of the gain.
         probes: The short trainings that the answer rests on.
         untrained: The held-out loss of each division before training.

@@ -43,7 +43,7 @@ class RatesOptions:
     Attributes:
         budget: The most updates that the search may take, at least 1; a batch that a probe is
             scored on counts as one. By default 1,500, or a third of ``horizon`` if that is more.
-        horizon: The number of updates of the training to come, at least 1, if it is known. Probes
+        horizon: The number of updates of the training to come, at least 10, if it is known. Probes
             are never longer; if they can be as long, they are whole trainings.
         schedule: How the rate of the training will go: ``"falling"`` (to 0), ``"constant"``, or a
             schedule of Layerwise; by default what the optimizer or its scheduler tells, and

@@ -104,7 +104,8 @@ class Probes(Generic[State, Batch]):
                 return math.inf
             if number == len(self.factors) // 2 and smoothed[-1] > sum(early) / len(early):
                 return math.inf  # it can't win any more
-        return self._score(division.held_out)
+        score = self._score(division.held_out)
+        return score if math.isfinite(score) else math.inf
 
     def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
         score = self.trainer.score(batches, stretch)

@@ -16,7 +16,6 @@ and simpler.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import cycle
 from typing import Generic, TypeVar, Unpack
 
 import numpy as np
@@ -72,6 +71,7 @@ def search_rates(
         bands: The bands, from input to head.
         options: How to search; by default ``RatesOptions()``.
         held_out: Batches to compare rates on; by default a part of the data in several divisions.
+            Of many, as many are taken as an eighth of a probe has updates.
         join: Joins arrays of the batches along their first axis, so that single examples can be
             held out; without it whole batches are.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
@@ -145,16 +145,10 @@ class _Search(Generic[State, Item]):
                 return self._answer(ended)
             self.middle = middle = self._sweep()
             places = grid(middle, self.count, DECADES, STEP)
-            self.probes.run(1.0, middle, self.count, 0)
-            while len(self.probes.done) < self._exploring():
-                found = self._fit(places)
-                hope = found.mean - OPTIMISM * found.error
-                self._run(places, self._untried(places, 0), hope, 0)
-            for number in cycle(range(1, len(self.probes.divisions))):
-                found = self._fit(places)
-                fresh = self._untried(places, number)
-                for group in _even_and_not(places, fresh):
-                    self._run(places, group, found.mean, number)
+            self._run(places, range(len(places)), _away(places, middle), 0)
+            self._explore(places)
+            while self._compare(places):
+                pass
         except BudgetSpent:
             pass
         except KeyboardInterrupt:
@@ -202,15 +196,32 @@ class _Search(Generic[State, Item]):
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
 
+    def _explore(self, places: Sequence[Place]) -> None:
+        """Train where the surface could be lowest, on the first division."""
+        while len(self.probes.done) < self._exploring() and (free := self._untried(places, 0)):
+            found = self._fit(places)
+            self._run(places, free, found.mean - OPTIMISM * found.error, 0)
+
+    def _compare(self, places: Sequence[Place]) -> bool:
+        """Train the best place with a tilt and the best without on each other division.
+
+        Returns:
+            Whether there was a place that one of them had not seen.
+        """
+        before = len(self.probes.done)
+        for number in range(1, len(self.probes.divisions)):
+            found = self._fit(places)
+            for group in _even_and_not(places, self._untried(places, number)):
+                self._run(places, group, found.mean, number)
+        return len(self.probes.done) > before
+
     def _fit(self, places: Sequence[Place]) -> Surface:
         return fit(self.probes.done, self.probes.untrained, places, self.middle)
 
     def _run(
         self, places: Sequence[Place], among: Sequence[int], hope: Floats, number: int
     ) -> None:
-        """Train a probe at the most hopeful of some places."""
-        if not among:
-            raise BudgetSpent
+        """Train a probe at the most hopeful of some places: the lowest."""
         rate, tilt = places[min(among, key=hope.__getitem__)]
         self.probes.run(tilt, rate, self.count, number)
 
@@ -226,6 +237,13 @@ class _Search(Generic[State, Item]):
             return math.inf
         left = (self.options.updates - self.probes.updates) // self.probes.cost
         return max(EXPLORING, (len(self.probes.done) + left) / 2)
+
+
+def _away(places: Sequence[Place], rate: float) -> Floats:
+    """How far places are from one rate for all."""
+    rates, tilts = np.array(places).T
+    away: Floats = np.abs(np.log(rates / rate)) + np.where(tilts == 1.0, 0.0, np.inf)
+    return away
 
 
 def _even_and_not(places: Sequence[Place], among: Sequence[int]) -> list[list[int]]:
@@ -254,7 +272,11 @@ def _divided(
         most=max(length // 8, 1) * number,
         held_out=held_out,
     )
-    return [_by_updates(division, number) for division in found]
+    # Batches that were given are the same for all divisions, and are scored untrained once.
+    same = {id(each.held_out): tuple((one,) for one in each.held_out) for each in found}
+    return [
+        Division(_by_updates(division, number), same[id(division.held_out)]) for division in found
+    ]
 
 
 def lengths(options: RatesOptions) -> tuple[int, int]:
@@ -272,23 +294,23 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
     if options.horizon is not None and options.horizon < SHORTEST:
         raise FinderError(
             f"horizon must be at least {SHORTEST} updates, which is the shortest probe, got "
-            f"{options.horizon}."
+            f"{options.horizon}. Leave it out, or train for longer."
         )
     if length < SHORTEST:
         raise FinderError(
-            f"A budget of {budget} updates is too small for one probe: give at least "
-            f"{20 + 3 * 2 * SHORTEST}."
+            f"A budget of {budget} updates is too small for one probe: give a few hundred, or "
+            "leave it out."
         )
     return sweep, length
 
 
-def _by_updates(division: Division[Item], number: int) -> Division[tuple[Item, ...]]:
-    """A division whose batches are as many together as one update takes."""
+def _by_updates(division: Division[Item], number: int) -> Callable[[int], tuple[Item, ...]]:
+    """The batches of a division, as many together as one update takes."""
 
     def item(update: int) -> tuple[Item, ...]:
         return tuple(division.item(update * number + place) for place in range(number))
 
-    return Division(item, tuple((one,) for one in division.held_out))
+    return item
 
 
 def _training(course: Course, horizon: int | None) -> str:

@@ -11,7 +11,6 @@ sum of all rates, called *reach* here, depends on it much less, so the surface i
 import math
 
 TILTS = (0.0, 0.3, 0.6, 1.0, 1.7, 3.0)
-EVEN = TILTS.index(1.0)
 HEAD_ALONE = -2.2  # its place on the surface, a little further out than the tilt 0.3
 
 

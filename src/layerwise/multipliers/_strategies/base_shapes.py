@@ -57,7 +57,7 @@ def read_base(base: object, what: str) -> BaseModel:
         if shape is None:
             raise MultiplierError(f"{what}: {name!r} must have a shape, got {shown(value)}.")
         shapes[name] = tuple(
-            whole(n, f"{what}: a size of {name!r}", MultiplierError) for n in shape
+            whole(n, f"{what}: a size of {name!r}", MultiplierError, at_least=1) for n in shape
         )
         size = root_mean_square(value) if len(shape) > 1 else None
         if size is not None:

@@ -84,7 +84,7 @@ def find_rates(
         has_aux: Whether the loss function returns a pair, whose second part is ignored.
         jit: Whether to compile the step and the loss.
         held_out: Batches to compare rates on, where there is much data; by default a part of
-            ``batches``, in several divisions.
+            ``batches``, in several divisions. Of many, the first few are taken.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``. ``accumulate`` is how many batches
             ``optax.MultiSteps`` gathers for an update.

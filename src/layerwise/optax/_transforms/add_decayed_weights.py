@@ -8,10 +8,10 @@ import optax
 
 from layerwise._checks import number
 from layerwise.errors import MultiplierError, OptimizerError
-from layerwise.multipliers import Layers, RuleSpec, StepValue, first_value, moves
+from layerwise.multipliers import Layers, RuleSpec, StepValue, moves
 from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_hidden, is_placeholder
-from layerwise.optax._plan import PlanCache, TreePlan
+from layerwise.optax._plan import PlanCache, TreePlan, tried
 from layerwise.optax._transforms.counts import counts_in
 from layerwise.optax._transforms.factors import Number, numbers_at
 from layerwise.optax._transforms.scale_by_multipliers import check_state
@@ -91,7 +91,7 @@ def add_decayed_weights(
     Source: ``optax.add_decayed_weights``, with a value for each leaf.
     """
     if callable(weight_decay):
-        first_value(weight_decay, "weight_decay=", lambda value, _: value(jnp.zeros((), jnp.int32)))
+        tried(weight_decay, "weight_decay")
     else:
         weight_decay = number(weight_decay, "weight_decay", MultiplierError)
     plans = PlanCache(RuleSpec(checked_rules(decay_rules), None, match, strict, layers))

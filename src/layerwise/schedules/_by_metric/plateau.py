@@ -57,7 +57,8 @@ class plateau(Configurable):
         mode: ``"min"`` or ``"max"``. None is ``"min"``, and an error for a metric such as
             ``"val_accuracy"``, of which more is better.
         min_delta: What counts as no better, at least 0.
-        relative: Whether ``min_delta`` is a share of the best value.
+        relative: Whether ``min_delta`` is a share of the size of the best value. (PyTorch takes
+            the share of the value itself, by which of negative values worse ones count as better.)
         cooldown: Reports after it has fired that don't count as waiting, at least 0. Keras'
             ``ReduceLROnPlateau`` has one less.
         restore_best: Whether the weights of the best report are restored when it fires.
@@ -117,11 +118,10 @@ class plateau(Configurable):
             return False
         if best is None:
             return math.isfinite(value)
+        delta = self.min_delta * abs(best) if self.relative else self.min_delta
         if self.mode == "max":
-            bar = best * (1 + self.min_delta) if self.relative else best + self.min_delta
-            return value > bar
-        bar = best * (1 - self.min_delta) if self.relative else best - self.min_delta
-        return value < bar
+            return value > best + delta
+        return value < best - delta
 
     def firings(self, history: Iterable[SupportsFloat]) -> list[int]:
         """The places in a metric's history at which it fires, counted from 0."""

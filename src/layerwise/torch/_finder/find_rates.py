@@ -84,7 +84,7 @@ def find_rates(
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
             Held-out batches are then given to it at the rate 0.
         held_out: Batches to compare rates on, where there is much data; by default a part of the
-            loader's, in several divisions.
+            loader's, in several divisions. Of many, the first few are taken.
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
