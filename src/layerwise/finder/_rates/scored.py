@@ -29,7 +29,14 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
     count = round(decades / step)
     known = tilts.TILTS if bands > 1 else (1.0,)
     reaches = [rate * bands * 10 ** (step * n) for n in range(-count, count + 1)]
-    return [(reach / tilts.spread(tilt, bands), tilt) for tilt in known for reach in reaches]
+    return [
+        (rounded(reach / tilts.spread(tilt, bands)), tilt) for tilt in known for reach in reaches
+    ]
+
+
+def rounded(rate: float) -> float:
+    """A rate to six digits, so that two ways to one place give one number."""
+    return float(f"{rate:.6g}")
 
 
 def fit(
@@ -38,31 +45,37 @@ def fit(
     asked: Sequence[Place],
     middle: float,
 ) -> Surface:
-    """The surface through probes, at some places around a middle rate.
+    """The surface through probes, at some places around a middle rate."""
+    bands = len(probes[0].multipliers)
+    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
+    divisions = [probe.division for probe in probes]
+    scores = heights(probes, untrained).tolist()
+    return surface(at, scores, divisions, _places(asked, bands, middle))
 
-    Its height is the logarithm of the score, where all scores are above 0; else the score as a
+
+def heights(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
+    """How high each probe is on the surface, shape ``(probes,)``.
+
+    The height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
     near 0 it is not a few held-out examples that decide. A training that ends no better than none
     counts as one that broke, since how badly it fails says no more: both are as high as no
     training, or ``HIGHEST`` above the lowest, and nothing is higher.
     """
-    bands = len(probes[0].multipliers)
     scores = np.array([probe.score for probe in probes])
     start = float(np.mean(untrained))
     lowest = _lowest(probes, start)
     failed = scores >= start
     if in_logarithms(probes, untrained):
         floor = FLOOR * start
-        heights, lowest = np.log(scores + floor), math.log(lowest + floor)
+        found, lowest = np.log(scores + floor), math.log(lowest + floor)
         start = math.log(start + floor)
     else:
         scale = _scale(probes, untrained)
-        heights, start, lowest = scores / scale, start / scale, lowest / scale
+        found, start, lowest = scores / scale, start / scale, lowest / scale
     highest = max(start, lowest + HIGHEST)
-    heights = np.where(failed, highest, np.minimum(heights, highest))
-    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
-    divisions = [probe.division for probe in probes]
-    return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
+    cut: Floats = np.where(failed, highest, np.minimum(found, highest))
+    return cut
 
 
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
