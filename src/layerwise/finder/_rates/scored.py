@@ -45,37 +45,44 @@ def fit(
     asked: Sequence[Place],
     middle: float,
 ) -> Surface:
-    """The surface through probes, at some places around a middle rate."""
-    bands = len(probes[0].multipliers)
-    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
-    divisions = [probe.division for probe in probes]
-    scores = heights(probes, untrained).tolist()
-    return surface(at, scores, divisions, _places(asked, bands, middle))
+    """The surface through probes, at some places around a middle rate.
 
-
-def heights(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
-    """How high each probe is on the surface, shape ``(probes,)``.
-
-    The height is the logarithm of the score, where all scores are above 0; else the score as a
+    Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
     near 0 it is not a few held-out examples that decide. A training that ends no better than none
     counts as one that broke, since how badly it fails says no more: both are as high as no
     training, or ``HIGHEST`` above the lowest, and nothing is higher.
     """
+    bands = len(probes[0].multipliers)
     scores = np.array([probe.score for probe in probes])
     start = float(np.mean(untrained))
     lowest = _lowest(probes, start)
     failed = scores >= start
     if in_logarithms(probes, untrained):
         floor = FLOOR * start
-        found, lowest = np.log(scores + floor), math.log(lowest + floor)
+        heights, lowest = np.log(scores + floor), math.log(lowest + floor)
         start = math.log(start + floor)
     else:
         scale = _scale(probes, untrained)
-        found, start, lowest = scores / scale, start / scale, lowest / scale
+        heights, start, lowest = scores / scale, start / scale, lowest / scale
     highest = max(start, lowest + HIGHEST)
-    cut: Floats = np.where(failed, highest, np.minimum(found, highest))
-    return cut
+    heights = np.where(failed, highest, np.minimum(heights, highest))
+    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
+    divisions = [probe.division for probe in probes]
+    return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
+
+
+def gains(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
+    """By how much each probe is below no training, on the surface; at least 0."""
+    scores = np.array([probe.score for probe in probes])
+    start = np.array([untrained[probe.division] for probe in probes])
+    if in_logarithms(probes, untrained):
+        floor = FLOOR * start
+        below = np.log(start + floor) - np.log(scores + floor)
+    else:
+        below = (start - scores) / _scale(probes, untrained)
+    gained: Floats = np.maximum(below, 0.0)
+    return gained
 
 
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:

@@ -39,7 +39,7 @@ from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
-from layerwise.finder._rates.scored import Place, fit, grid, heights, rounded
+from layerwise.finder._rates.scored import Place, fit, gains, grid, rounded
 from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._search import progress_bar
@@ -50,8 +50,8 @@ Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 BEGIN = 0.1  # of what the sweep suggests
-HIGHER = 0.2  # by which the logarithm of a score must fall for a decade, to go on upwards
-DECADES = 1.0  # to each side of the best rate for all
+NEARLY = 0.9  # of the most that one rate for all gains: a lower rate that gains so much is better
+DECADES = 1.5  # to each side of the best rate for all
 STEP = 0.25  # decades
 EXPLORING = 12  # probes on the first division, at least
 OPTIMISM = 2.0  # standard errors by which a place may be better than its mean
@@ -204,20 +204,24 @@ class _Search(Generic[State, Item]):
         return (last / 100 if guess is None else guess), last
 
     def _bracket(self, guess: float, highest: float) -> None:
-        """Find the best rate for all bands, to half a decade: the middle of the search to come."""
+        """Find the best rate for all bands, to half a decade: the middle of the search to come.
+
+        It is the lowest rate that gains nearly the most.
+        """
         first = self.middle = rounded(BEGIN * guess)
         offsets = [0.0]
         for _ in range(max(self._affordable() // 2, 1)):
-            rate = rounded(first * 10 ** offsets[-1])
-            self.probes.run(1.0, rate, self.count, 0)
-            high = heights(self.probes.done, self.probes.untrained) + HIGHER * np.array(offsets)
-            failed = [probe.score >= self.probes.untrained[0] for probe in self.probes.done]
-            scores = dict(zip(offsets, np.where(failed, math.inf, high).tolist(), strict=True))
-            best = min(offsets, key=scores.__getitem__)
+            self.probes.run(1.0, rounded(first * 10 ** offsets[-1]), self.count, 0)
+            gained = dict(zip(offsets, gains(self.probes.done, self.probes.untrained), strict=True))
+            most = max(gained.values())
+            best = min(offset for offset in offsets if gained[offset] >= NEARLY * most)
             self.middle = rounded(first * 10**best)
             if min(offsets) < best < max(offsets):
                 break
-            offsets.append(next_offset(scores, math.inf, math.log10(highest / first)))
+            scores = {offset: -gain for offset, gain in gained.items()}
+            if most > 0:
+                scores[best] = -2 * most  # the lowest, whatever is a little lower
+            offsets.append(next_offset(scores, 0.0, math.log10(highest / first)))
 
     def _explore(self, places: Sequence[Place]) -> None:
         """Train where the surface could be lowest, on the first division."""
