@@ -1,6 +1,7 @@
 """search_rates: what it answers where the answer is known, its budget, and how it ends."""
 
 import math
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from layerwise.schedules import from_function
 TWO = Bands((("body",), ("head",)))
 FIVE = Bands(tuple((f"layer{n}",) for n in range(5)))
 QUIET: dict[str, Any] = {"progress": False}
+FLOOR = 0.005 * 22.5  # of the losses of `QuadraticBands`, which begin at five times 4.5
 
 
 class Misled(QuadraticBands):
@@ -64,6 +66,23 @@ def test_one_rate_where_nothing_differs() -> None:
     assert found.reason.startswith("One rate is as good: ")
     assert 0.05 < (found.learning_rate or 0) < 1.5
     assert found.single_rate == found.learning_rate
+
+
+@pytest.mark.parametrize("curvature", [0.01, 1.0, 30.0])
+def test_one_rate_for_all_is_bracketed_first(curvature: float) -> None:
+    found = search_rates(QuadraticBands([curvature] * 5), range(500), FIVE, **QUIET)
+    first = [probe for probe, _ in zip(found.probes, range(6), strict=False)]
+    even = list(takewhile(lambda probe: probe.tilt == 1.0, first))
+    gained = {
+        probe.rate: max(math.log((found.untrained[0] + FLOOR) / (probe.score + FLOOR)), 0.0)
+        for probe in even
+    }
+    best = min(rate for rate, gain in gained.items() if gain >= 0.9 * max(gained.values()))
+    assert min(gained) < best < max(gained) or len(even) == 6
+    steps = np.log10([later.rate / earlier.rate for earlier, later in pairwise(even)])
+    assert np.allclose(4 * steps, np.round(4 * steps), atol=1e-4)  # to known places
+    others = [probe.rate * sum(probe.multipliers) / 5 for probe in found.probes[len(even) :]]
+    assert max(abs(math.log10(rate / best)) for rate in others) < 1.51
 
 
 def test_one_band_has_one_rate() -> None:
