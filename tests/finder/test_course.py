@@ -188,6 +188,16 @@ def test_a_rate_that_is_held_is_lower_the_longer_it_is_held():
     assert longer_factor(linear(800, end=0.5), 50) == pytest.approx(0.5**0.5, rel=0.02)
 
 
+def test_data_that_comes_again_asks_for_lower_rates_in_longer_trainings() -> None:
+    assert longer_factor("falling", 50, 800, repeats=0.5) == pytest.approx((1 / 16) ** 0.01)
+    assert longer_factor("falling", 50, 800, repeats=20) == pytest.approx((1 / 16) ** 0.4)
+    assert longer_factor("constant", 50, 800, repeats=5) == pytest.approx(0.5)
+    assert longer_factor("constant", 50, 800, repeats=50) == pytest.approx((1 / 16) ** 0.4)
+    assert longer_factor(cosine(800), 50, repeats=40) == pytest.approx((1 / 16) ** 0.4)
+    assert longer_factor("falling", 50, repeats=40) == 1.0  # how long it will be isn't known
+    assert longer_factor("falling", 50, 30, repeats=40) == 1.0
+
+
 def held(rate, factors, seeds):
     """What a bowl's loss is after such a training, over some orders of the batches."""
     losses = []

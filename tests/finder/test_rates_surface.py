@@ -1,7 +1,10 @@
 """The smoothed surface: what a joint normal distribution says, by another way."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from layerwise.finder._rates import surface as module
 from layerwise.finder._rates.surface import surface
@@ -21,7 +24,8 @@ def by_precision(
     ):
         joint += np.outer(lean * term, lean * term)
     number = len(places)
-    joint[:number, :number] += noise**2 * np.eye(number)
+    wild = module.WILD * np.maximum(reach[:number], 0)
+    joint[:number, :number] += np.diag(noise**2 + wild**2)
     joint[:number, :number] += module.DIVISION**2 * (divisions[:, None] == divisions[None])
     joint += 1e-9 * np.eye(len(joint))
     precision = np.linalg.inv(joint)
@@ -42,6 +46,39 @@ def test_it_is_the_conditional_distribution(monkeypatch: pytest.MonkeyPatch) -> 
     # The joint matrix is badly conditioned: its constant is 10,000 times its noise.
     np.testing.assert_allclose(found.mean, mean, atol=1e-4)
     np.testing.assert_allclose(found.covariance, covariance, atol=1e-4)
+
+
+def test_what_is_not_known_counts_by_its_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    places, asked = np.array([[-0.6, 0.0], [0.1, 0.2], [0.5, -0.3]]), np.array([[0.2, 0.1]])
+    values = np.array([0.3, -0.2, 0.4])
+    averaged = surface(places, values.tolist(), [0, 0, 0], asked)
+    alone, weights = [], []
+    for varies, noise in product(module.VARIES, module.NOISE):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "VARIES", (varies,))
+            patch.setattr(module, "NOISE", (noise,))
+            alone.append(surface(places, values.tolist(), [0, 0, 0], asked))
+            weights.append(density(places, values, varies, noise))
+    shares = np.array(weights) / sum(weights)
+    means = np.array([found.mean[0] for found in alone])
+    variances = np.array([found.covariance[0, 0] for found in alone])
+    mean = shares @ means
+    assert averaged.mean[0] == pytest.approx(mean, abs=1e-6)
+    variance = shares @ (variances + means**2) - mean**2  # of a mixture
+    assert averaged.covariance[0, 0] == pytest.approx(variance, abs=1e-4)
+
+
+def density(places: np.ndarray, values: np.ndarray, varies: float, noise: float) -> float:
+    """The probability density of values of one division, as SciPy has it."""
+    reach, tilt = places.T
+    apart = (places[:, None] - places[None]) / np.array(module.SMOOTH)
+    covariance = 100.0 + varies**2 * np.exp(-np.square(apart).sum(-1) / 2) + module.DIVISION**2
+    for lean, term in zip(
+        module.LEANS, (reach, reach**2, tilt, tilt**2, reach * tilt), strict=True
+    ):
+        covariance += np.outer(lean * term, lean * term)
+    covariance += np.diag(noise**2 + (module.WILD * np.maximum(reach, 0)) ** 2)
+    return float(multivariate_normal(module.BOWL * reach**2, covariance).pdf(values))
 
 
 def test_differences_are_surer_than_levels() -> None:

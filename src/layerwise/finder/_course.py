@@ -18,7 +18,10 @@ that it stands for, squeezed into its length:
 What no short probe shows is how much the noise and the breaks of a high rate grow until the end of
 a long training that holds it. On the panel's tuned half (``benchmarks/finder``) the best rate to
 hold is lower than that of the probes by about the fourth root of how many times longer the
-training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays.
+training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays, unless a few
+examples come again and again: then a longer training learns them by heart, and the best rate is
+lower, on the tuned half of ``benchmarks/rates`` by the power 0.4 where probes go through their
+data 20 times, 0.1 where they do so 5 times, and not at all where they do so once.
 """
 
 import math
@@ -50,6 +53,7 @@ AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
 JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
 ROOT = 0.25  # the power of how many times longer a training is that holds its rate
+BY_HEART, LEARNT = 20, 0.4  # times through the data, and the power where there are so many
 LONGER = 8  # times as long as a probe: a training of unknown length
 END = 0.05  # of a training: its last part, over which its end is measured
 NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
@@ -99,19 +103,22 @@ def probe_factors(course: Course, length: int, horizon: int | None = None) -> Fl
     return _values(course, steps, learns=False)
 
 
-def longer_factor(course: Course, length: int, horizon: int | None = None) -> float:
+def longer_factor(
+    course: Course, length: int, horizon: int | None = None, *, repeats: float = 0.0
+) -> float:
     r"""How much lower the best rate of the training is than that of its probes.
 
-    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{e / 4}$$
+    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{\max(e / 4,\; 0.4 \min(r / 20, 1))}$$
 
     Here $e$ is the rate at the end of the training as a share of its highest: 1 if it is constant,
-    and 0 if it goes to 0.
+    and 0 if it goes to 0; and $r$ is how many times a probe goes through its data.
 
     Args:
         course: How the rate of the training goes.
         length: The number of updates of a probe, at least 1.
         horizon: The number of updates of the training; if it isn't known, it is that of the
             schedule, or 8 times as long as a probe.
+        repeats: How many times a probe goes through its data; 0 if that isn't known.
 
     Examples:
         >>> from layerwise import linear
@@ -119,17 +126,21 @@ def longer_factor(course: Course, length: int, horizon: int | None = None) -> fl
         (1.0, 0.5)
         >>> round(longer_factor(linear(800, end=0.5), 50), 2)
         0.7
+        >>> round(longer_factor("falling", 50, 800, repeats=20), 2)
+        0.33
     """
-    if course == "falling":
+    total = training_length(course, horizon)
+    if course == "falling" and total is None:
         return 1.0
-    total = training_length(course, horizon) or LONGER * length
-    if course == "constant":
-        end = 1.0
+    total = total or LONGER * length
+    if isinstance(course, str):
+        end = 1.0 if course == "constant" else 0.0
     else:
         values = _values(course, _looks(total))
         end = float(values[-max(round(END * len(values)), 1) :].mean() / values.max())
         end = 0.0 if end < NOTHING else end
-    return float(min(length / total, 1.0) ** (ROOT * end))
+    power = max(ROOT * end, LEARNT * min(repeats / BY_HEART, 1.0))
+    return float(min(length / total, 1.0) ** power)
 
 
 def check_course(course: object, horizon: int | None = None) -> Course:

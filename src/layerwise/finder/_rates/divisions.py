@@ -33,10 +33,12 @@ class Division(Generic[Item]):
     Attributes:
         item: The batch of a number, counted from 0; there is one for every number.
         held_out: Batches that are not trained on.
+        batches: How many batches there are until the data comes again.
     """
 
     item: Callable[[int], Item]
     held_out: tuple[Item, ...]
+    batches: float
 
 
 def divisions(
@@ -144,7 +146,7 @@ def _by_examples(
             order.extend(random.permutation(trained).tolist())
         return table.take(np.array(order[number * batch : (number + 1) * batch], np.int64))
 
-    return Division(item, held_out)
+    return Division(item, held_out, len(trained) / batch)
 
 
 def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> Places:
@@ -176,7 +178,7 @@ def _by_batches(
         if not apart:
             raise _nothing_held_out("one batch, whose examples can't be taken apart")
         held_out, order = tuple(items[i] for i in order[:apart]), order[apart:]
-    return Division(lambda number: items[order[number % len(order)]], held_out)
+    return Division(lambda number: items[order[number % len(order)]], held_out, len(order))
 
 
 def _nothing_held_out(what: str) -> FinderError:

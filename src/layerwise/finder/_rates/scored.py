@@ -29,7 +29,14 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
     count = round(decades / step)
     known = tilts.TILTS if bands > 1 else (1.0,)
     reaches = [rate * bands * 10 ** (step * n) for n in range(-count, count + 1)]
-    return [(reach / tilts.spread(tilt, bands), tilt) for tilt in known for reach in reaches]
+    return [
+        (rounded(reach / tilts.spread(tilt, bands)), tilt) for tilt in known for reach in reaches
+    ]
+
+
+def rounded(rate: float) -> float:
+    """A rate to six digits, so that two ways to one place give one number."""
+    return float(f"{rate:.6g}")
 
 
 def fit(
@@ -63,6 +70,19 @@ def fit(
     at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
     divisions = [probe.division for probe in probes]
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
+
+
+def gains(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
+    """By how much each probe is below no training, on the surface; at least 0."""
+    scores = np.array([probe.score for probe in probes])
+    start = np.array([untrained[probe.division] for probe in probes])
+    if in_logarithms(probes, untrained):
+        floor = FLOOR * start
+        below = np.log(start + floor) - np.log(scores + floor)
+    else:
+        below = (start - scores) / _scale(probes, untrained)
+    gained: Floats = np.maximum(below, 0.0)
+    return gained
 
 
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:

@@ -1,9 +1,12 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). A sweep
-tells where to begin. From then on each probe goes where the smoothed surface (``surface``) could be
-lowest: at the lowest mean less two standard errors. These all train on the first division, where
-their differences are no differences of data. With what is left of the budget, the best place with a
+tells where to begin: well below its own suggestion, since far above the best rate scores are wild,
+and have low places that mean nothing. From there one rate for all is raised while the score falls,
+or lowered, until the lowest score has a higher one on both sides. From then on each probe goes
+where the smoothed surface (``surface``) could be lowest: at the lowest mean less two standard
+errors. These all train on the first division, where their differences are no differences of data.
+ With what is left of the budget, the best place with a
 tilt and the best one without are trained on one more division after the other.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
@@ -29,13 +32,14 @@ from layerwise.finder._course import (
     probe_factors,
 )
 from layerwise.finder._curve import Floats, from_curve
+from layerwise.finder._probes.line_search import next_offset
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
-from layerwise.finder._rates.scored import Place, fit, grid
+from layerwise.finder._rates.scored import Place, fit, gains, grid, rounded
 from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._search import progress_bar
@@ -45,7 +49,9 @@ from layerwise.finder._trainer import State
 Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
-DECADES = 1.5  # to each side of what the sweep suggests
+BEGIN = 0.1  # of what the sweep suggests
+NEARLY = 0.9  # of the most that one rate for all gains: a lower rate that gains so much is better
+DECADES = 1.5  # to each side of the best rate for all
 STEP = 0.25  # decades
 EXPLORING = 12  # probes on the first division, at least
 OPTIMISM = 2.0  # standard errors by which a place may be better than its mean
@@ -134,7 +140,8 @@ class _Search(Generic[State, Item]):
         self.sweeps, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
         self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
-        self.longer = longer_factor(course, length, options.horizon)
+        repeats = length * (options.accumulate or 1) / parts[0].batches
+        self.longer = longer_factor(course, length, options.horizon, repeats=repeats)
         self.training, self.note = _training(course, options.horizon), note
 
     def run(self) -> RatesFinding:
@@ -143,9 +150,8 @@ class _Search(Generic[State, Item]):
             self.probes.score_untrained()
             if not np.isfinite(self.probes.untrained).all():
                 return self._answer(ended)
-            self.middle = middle = self._sweep()
-            places = grid(middle, self.count, DECADES, STEP)
-            self._run(places, range(len(places)), _away(places, middle), 0)
+            self._bracket(*self._sweep())
+            places = grid(self.middle, self.count, DECADES, STEP)
             self._explore(places)
             while self._compare(places):
                 pass
@@ -179,8 +185,8 @@ class _Search(Generic[State, Item]):
             )
         )
 
-    def _sweep(self) -> float:
-        """A first guess of the rate for all bands."""
+    def _sweep(self) -> tuple[float, float]:
+        """A first guess of the rate for all bands, and the rate at which the sweep ended."""
         points = SweepPoints()
         self.trainer.restore(self.start)
         division = self.probes.divisions[0]
@@ -194,7 +200,28 @@ class _Search(Generic[State, Item]):
                 break
         guess = from_curve(points.rates, points.losses).rate
         # If the curve shows nothing, begin well below where the sweep ended.
-        return points.rates[-1] / 100 if guess is None else guess
+        last = points.rates[-1]
+        return (last / 100 if guess is None else guess), last
+
+    def _bracket(self, guess: float, highest: float) -> None:
+        """Find the best rate for all bands, to half a decade: the middle of the search to come.
+
+        It is the lowest rate that gains nearly the most.
+        """
+        first = self.middle = rounded(BEGIN * guess)
+        offsets = [0.0]
+        for _ in range(max(self._affordable() // 2, 1)):
+            self.probes.run(1.0, rounded(first * 10 ** offsets[-1]), self.count, 0)
+            gained = dict(zip(offsets, gains(self.probes.done, self.probes.untrained), strict=True))
+            most = max(gained.values())
+            best = min(offset for offset in offsets if gained[offset] >= NEARLY * most)
+            self.middle = rounded(first * 10**best)
+            if min(offsets) < best < max(offsets):
+                break
+            scores = {offset: -gain for offset, gain in gained.items()}
+            if most > 0:
+                scores[best] = -2 * most  # the lowest, whatever is a little lower
+            offsets.append(next_offset(scores, 0.0, math.log10(highest / first)))
 
     def _explore(self, places: Sequence[Place]) -> None:
         """Train where the surface could be lowest, on the first division."""
@@ -235,15 +262,11 @@ class _Search(Generic[State, Item]):
         """How many probes the first division gets."""
         if len(self.probes.divisions) == 1:
             return math.inf
-        left = (self.options.updates - self.probes.updates) // self.probes.cost
-        return max(EXPLORING, (len(self.probes.done) + left) / 2)
+        return max(EXPLORING, (len(self.probes.done) + self._affordable()) / 2)
 
-
-def _away(places: Sequence[Place], rate: float) -> Floats:
-    """How far places are from one rate for all."""
-    rates, tilts = np.array(places).T
-    away: Floats = np.abs(np.log(rates / rate)) + np.where(tilts == 1.0, 0.0, np.inf)
-    return away
+    def _affordable(self) -> int:
+        """How many more probes there can be."""
+        return (self.options.updates - self.probes.updates) // self.probes.cost
 
 
 def _even_and_not(places: Sequence[Place], among: Sequence[int]) -> list[list[int]]:
@@ -275,7 +298,8 @@ def _divided(
     # Batches that were given are the same for all divisions, and are scored untrained once.
     same = {id(each.held_out): tuple((one,) for one in each.held_out) for each in found}
     return [
-        Division(_by_updates(division, number), same[id(division.held_out)]) for division in found
+        replace(division, item=_by_updates(division, number), held_out=same[id(division.held_out)])
+        for division in found
     ]
 
 

@@ -7,10 +7,11 @@ of a score as the sum of
 - a bowl over the reach, which may lie, lean and open as it likes around what is usual (``BOWL``),
 - a smooth function of where the probe was, with the length scales below,
 - a constant of the division that the probe was trained on, since some held-out data is harder,
-- noise.
+- noise, which grows towards high rates, where trainings are wild.
 
-How much the smooth function and the noise vary is chosen among a few values, by the likelihood of
-what was measured.
+How much the smooth function and the noise vary is not known. A few values are tried, and each
+counts for as much as it makes what was measured likely. All constants are such as to make the
+scores of the panel's tuned half likely (``benchmarks/rates``).
 
 Source: C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning" (2006),
 chapters 2 and 5.
@@ -26,12 +27,13 @@ import numpy.typing as npt
 
 from layerwise.finder._curve import Floats
 
-BOWL = 0.3  # how far a score usually rises for a decade of reach away from the best
-LEANS = (0.3, 0.3, 0.2, 0.1, 0.2)  # how much reach, its square, tilt, its square, both may add
-SMOOTH = (0.5, 1.5)  # of the surface: decades of reach, and units of a tilt's place
-VARIES = (0.1, 0.2, 0.4, 0.8)  # of the surface: standard deviations of the logarithm of a score
+BOWL = 0.6  # how far a score usually rises for a decade of reach away from the best
+LEANS = (0.45, 0.3, 0.2, 0.05, 0.1)  # how much reach, its square, tilt, its square, both may add
+SMOOTH = (0.4, 1.0)  # of the surface: decades of reach, and units of a tilt's place
+VARIES = (0.1, 0.2, 0.4)  # of the surface: standard deviations of the logarithm of a score
 NOISE = (0.05, 0.1, 0.2)  # of a single probe, likewise
-DIVISION = 0.3  # of the constant of a division, likewise
+WILD = 0.3  # more of it, for each decade of reach above the middle
+DIVISION = 0.25  # of the constant of a division, likewise
 _ANY = 10.0  # of the constant: so wide that any level is as likely
 
 
@@ -73,7 +75,7 @@ def surface(
         asked: Where to tell the score, shape ``(n, 2)``.
 
     Returns:
-        The surface at these places, with the most likely variation and noise.
+        The surface at these places.
 
     Examples:
         >>> found = surface([[0, 0], [1, 0]], [1.0, 0.0], [0, 0], [[0, 0], [0.5, 0], [1, 0]])
@@ -86,16 +88,24 @@ def surface(
     leans, leans_wanted = _leans(at), _leans(wanted)
     bowl = _ANY**2 + leans @ leans.T
     above = values - BOWL * at[:, 0] ** 2
-    best = -math.inf
+    bowl_across, near_across = _ANY**2 + leans_wanted @ leans.T, _kernel(wanted, at)
+    bowl_wanted, near_wanted = _ANY**2 + leans_wanted @ leans_wanted.T, _kernel(wanted, wanted)
+    wild = np.diag((WILD * np.maximum(at[:, 0], 0.0)) ** 2)
+    likelihoods, means, covariances = [], [], []
     for varies, noise in product(VARIES, NOISE):
-        matrix = bowl + varies**2 * near + DIVISION**2 * shared + noise**2 * np.eye(len(at))
-        likelihood = _likelihood(matrix, above)
-        if likelihood > best:
-            best, chosen, variation = likelihood, matrix, varies
-    across = _ANY**2 + leans_wanted @ leans.T + variation**2 * _kernel(wanted, at)
-    prior = _ANY**2 + leans_wanted @ leans_wanted.T + variation**2 * _kernel(wanted, wanted)
-    weights = np.linalg.solve(chosen, across.T)
-    return Surface(BOWL * wanted[:, 0] ** 2 + weights.T @ above, prior - across @ weights)
+        matrix = bowl + varies**2 * near + DIVISION**2 * shared + wild
+        matrix += noise**2 * np.eye(len(at))
+        across = bowl_across + varies**2 * near_across
+        weights = np.linalg.solve(matrix, across.T)
+        likelihoods.append(_likelihood(matrix, above))
+        means.append(BOWL * wanted[:, 0] ** 2 + weights.T @ above)
+        covariances.append(bowl_wanted + varies**2 * near_wanted - across @ weights)
+    shares = np.exp(np.array(likelihoods) - max(likelihoods))
+    shares /= shares.sum()
+    mean = shares @ np.array(means)
+    apart = np.array(means) - mean
+    within = np.tensordot(shares, np.array(covariances), axes=1)
+    return Surface(mean, within + (apart.T * shares) @ apart)
 
 
 def _leans(places: Floats) -> Floats:
