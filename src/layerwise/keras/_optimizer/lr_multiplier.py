@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import keras
@@ -37,7 +38,7 @@ from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
-from layerwise.multipliers import Plan, RuleSpec, StepValue
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
@@ -308,6 +309,26 @@ class LRMultiplier(InformedOptimizer):
 def counts_of(optimizer: LRMultiplier) -> Counts:
     """What an optimizer counts beside updates, with the variables that it keeps that in."""
     return optimizer._counts
+
+
+def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRMultiplier:
+    """A new optimizer for a search, with rules in the place of those that are there.
+
+    It goes on from the other one's state, without its common schedule; rules for weight decay and
+    hyperparameters are kept.
+
+    Args:
+        optimizer: The other one.
+        rules: The rules. They come first, so that the multipliers that layers carry meet them.
+        layers: Levels from input to head.
+    """
+    known = optimizer._multiplied
+    spec = RuleSpec(rules, layers=layers)
+    made = _multiplied(optimizer.plain(), spec, optimizer._hyperparameters.given)
+    decays = [replace(each, rules=None, schedule=None) for each in known.specs]
+    source = optimizer if optimizer.built else None
+    made._multiplied = MultipliedRules((spec, *decays), source, known.saved)
+    return made
 
 
 def _multiplied(
