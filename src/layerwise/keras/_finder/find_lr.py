@@ -8,7 +8,11 @@ import keras
 
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
 from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
-from layerwise.keras._finder.base_rate import group_factors, searchable_rate
+from layerwise.keras._finder.base_rate import (
+    counts_more_than_updates,
+    group_factors,
+    searchable_rate,
+)
 from layerwise.keras._finder.batches import FinderBatches, generators_of
 from layerwise.keras._finder.checks import accumulated_batches, build_on_first, check_model
 from layerwise.keras._finder.course import course_of
@@ -39,7 +43,8 @@ def find_lr(
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
     the optimizer, also one that is its learning rate, does not act during the sweep, and the probes
     follow its shape: the answer is the rate that the schedule is a factor on, or the highest one of
-    a schedule that is the learning rate.
+    a schedule that is the learning rate. What schedules ``.by("tokens")`` count stands still during
+    the search, and probes don't follow them.
 
     Args:
         model: A compiled Keras model; it is built if it is not.
@@ -98,7 +103,7 @@ def find_lr(
         )
         with closing(batches):
             build_on_first(model, batches, before)
-            with ready_to_train(model, separate=lifted):
+            with ready_to_train(model, separate=lifted or counts_more_than_updates(model)):
                 return search(
                     trainer(model, wanted.memory == "host", generators),
                     batches,

@@ -30,13 +30,15 @@ class Counts:
 
     Args:
         names: What is counted.
+        still: Whether the counts stay where they are, as during a search.
 
     Attributes:
         fed: The names of what somebody counts in this process.
     """
 
-    def __init__(self, names: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str] = (), still: bool = False) -> None:
         self.names = tuple(names)
+        self.still = still
         self.variables: dict[str, Variable] = {}
         self.fed: set[str] = set()
 
@@ -60,13 +62,13 @@ class Counts:
                 )
 
     def check_fed(self) -> None:
-        """Raise unless somebody counts what is needed.
+        """Raise unless somebody counts what is needed, or the counts stand still.
 
         Raises:
             ScheduleError: Nobody does.
         """
         missing = [name for name in self.names if name not in self.fed]
-        if missing:
+        if missing and not self.still:
             given = ", ".join(f"{name}=n" for name in missing)
             raise ScheduleError(
                 f"The schedules count {' and '.join(missing)}, and nobody counts them. Updates "
@@ -148,6 +150,8 @@ class Counts:
 
     def advance(self, batches: Variable, per_update: int) -> None:
         """Add what is pending, if the batch that was just counted has completed an update."""
+        if self.still:
+            return
         for variable in self.variables.values():
             high, low, waiting, _ = _parts(value_of(variable))
             total, one = low + waiting, ops.ones_like(low)

@@ -38,7 +38,8 @@ class InformedOptimizer(MultipliedUpdate):
         """
         decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
         values = [*(row.value for row in plan.rows), *decays, plan.schedule]
-        self._counts = Counts(counters_of([*values, *self._hyperparameters.given.values()]))
+        names = counters_of([*values, *self._hyperparameters.given.values()])
+        self._counts = Counts(names, still=self._counts.still)
         self._counts.build(self)
         self._plateaus = PlateauVariables(self, [*values, *self._hyperparameters.given.values()])
         plan = self._plateaus.live(plan)
