@@ -112,7 +112,9 @@ class Hyperparameters:
             raise OptimizerError(
                 f"Two LRMultipliers around one optimizer both move its {both[0]}. Leave one out."
             )
-        return type(self)({**inner.given, **self.given}, {**inner._ready, **self._ready})
+        # What the inner one's update uses reads variables of the inner one.
+        ready = {name: prepared(value, f"The {name}") for name, value in inner.given.items()}
+        return type(self)({**inner.given, **self.given}, {**ready, **self._ready})
 
     def changed(self, change: Callable[[StepValue], StepValue]) -> Self:
         """These, with other values in the place of those that an update uses."""
