@@ -7,6 +7,7 @@ state of each plateau.
 from collections.abc import Mapping, Sequence
 from typing import SupportsFloat
 
+import numpy as np
 from keras import Variable
 from keras.optimizers import Optimizer
 
@@ -68,6 +69,8 @@ class InformedOptimizer(MultipliedUpdate):
         if more and len(store.keys()) == len(plain):
             for place, variable in enumerate(plain):
                 variable.assign(store[str(place)])
+            for variable in self.variables[len(plain) :]:  # nothing is known of these
+                variable.assign(np.zeros(variable.shape, "int32"))
         else:
             super().load_own_variables(store)
         self._plateaus.read()

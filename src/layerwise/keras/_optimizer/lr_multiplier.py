@@ -52,7 +52,9 @@ class LRMultiplier(InformedOptimizer):
     and nothing else of it changes: training equals one separate optimizer for each rate. A
     multiplier of 0 freezes: the weight and its optimizer state stay as they are, bit for bit.
     The result *is* an optimizer of the given class with the same variables in the same order,
-    so files saved with the plain optimizer load into it, and back.
+    so files saved with the plain optimizer load into it, and back. Where schedules count tokens, or
+    a metric decides, variables for that come after the others: a plain file still loads, and they
+    begin anew, but a plain optimizer can't load theirs.
 
     Args:
         optimizer: An identifier (``"adam"``), a config, or an instance of any Keras optimizer.
