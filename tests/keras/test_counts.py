@@ -11,7 +11,7 @@ from keras import ops
 
 from layerwise import History, cosine, cyclic, linear, warmup
 from layerwise.errors import OptimizerError, ScheduleError
-from layerwise.keras import LRMultiplier, Recorder
+from layerwise.keras import LRMultiplier, Recorder, explain
 from layerwise.keras.callbacks import Counter
 from layerwise.schedules import Schedule
 
@@ -339,3 +339,20 @@ def test_other_rules_go_on_counting() -> None:
         other.build(variables)
         assert other.counts == {"samples": 30}
         assert int(ops.convert_to_numpy(other.iterations)) == 1
+
+
+def test_explain_shows_what_was_counted_and_leaves_out_what_nobody_knows() -> None:
+    model = make_model(
+        LRMultiplier(keras.optimizers.SGD(1.0), {"first": linear(100).by("samples")})
+    )
+    model.fit(DATA[:40], TARGET[:40], batch_size=8, verbose=0, callbacks=[Counter(samples=8)])
+    now = explain(model, steps=(0, 6)).to_dict()
+    assert now["rate @ 5"] == pytest.approx([0.6, 0.6, 1.0, 1.0])
+    assert now["rate @ 0"] == [1.0] * 4
+    assert now["rate @ 6"] == [None, None, 1.0, 1.0]
+    other = explain(model, {"first": linear(50).by("samples"), "dense": linear(9).by("epochs")})
+    assert other.to_dict()["rate @ 5"] == [pytest.approx(0.2), pytest.approx(0.2), None, None]
+    later = explain(model, step=7).to_dict()
+    assert later["rate @ 7"] == [None, None, 1.0, 1.0]
+    assert explain(model, {"first": 0.5}, step=7).step == 7
+    assert list(model.optimizer.learning_rates().values()) == pytest.approx([0.6, 0.6, 1.0, 1.0])
