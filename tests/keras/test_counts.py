@@ -277,6 +277,76 @@ def test_without_a_count_it_is_an_error() -> None:
         model.fit(DATA[:8], TARGET[:8], verbose=0, callbacks=[Counter(samples=8)])
 
 
+def test_what_was_counted_once_is_not_counted_for_ever() -> None:
+    variables = make_variables()
+    optimizer = make_optimizer()
+    optimizer.build(variables)
+    for _ in range(2):
+        optimizer.count(samples=3)
+        optimizer.count(samples=1)
+        optimizer.apply(gradients(0), variables)
+        with pytest.raises(ScheduleError, match="nobody counts them"):
+            optimizer.apply(gradients(0), variables)
+    assert optimizer.counts == {"samples": 8}
+    model = make_model(make_optimizer())
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.count(samples=3)
+    model.optimizer.apply([ops.ones(v.shape) for v in model.trainable_variables])
+    with pytest.raises(ScheduleError, match="nobody counts them"):
+        model.fit(DATA[:8], TARGET[:8], verbose=0)
+
+
+def test_nobody_counts_after_a_training_that_failed(tmp_path: Any) -> None:
+    def failing(batch: int) -> int:
+        if batch == 1:
+            raise RuntimeError("stop")
+        return 8
+
+    model = make_model(make_optimizer())
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0}
+    with pytest.raises(RuntimeError, match="stop"):
+        model.fit(DATA[:16], TARGET[:16], callbacks=[Counter(samples=failing)], **given)
+    with pytest.raises(ScheduleError, match="nobody counts them"):
+        model.fit(DATA[:8], TARGET[:8], **given)
+
+
+def test_a_recorder_that_saw_a_counter_does_not_count_alone(tmp_path: Any) -> None:
+    schedule = linear(100).by("samples") * linear(1_000).by("tokens")
+    model = make_model(LRMultiplier("sgd", schedule=schedule))
+    record = Recorder(tmp_path)
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0}
+    model.fit(DATA[:8], TARGET[:8], callbacks=[record, Counter(samples=8, tokens=9)], **given)
+    model.fit(DATA[:8], TARGET[:8], callbacks=[Counter(samples=8, tokens=9), record], **given)
+    assert model.optimizer.counts == {"samples": 16, "tokens": 18}
+    with pytest.raises(ScheduleError, match="The schedules count tokens, and nobody"):
+        model.fit(DATA[:8], TARGET[:8], callbacks=[record, Counter(samples=8)], **given)
+
+
+def test_functions_compiled_apart_count_for_each_other() -> None:
+    variables = make_variables()
+    optimizer = LRMultiplier(keras.optimizers.Adam(BASE), schedule=SCHEDULE.by("samples"))
+    optimizer.build(variables)
+    count: Any = optimizer.count
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        count = tf.function(optimizer.count)
+    elif BACKEND == "jax":
+        import jax
+
+        compiled = jax.jit(optimizer.stateless_count)
+
+        def count(samples: int) -> None:
+            state = compiled([v.value for v in optimizer.variables], samples=samples)
+            for variable, value in zip(optimizer.variables, state, strict=True):
+                variable.assign(value)
+
+    for step, size in enumerate(SIZES):
+        count(samples=ops.convert_to_tensor(size))
+        optimizer.apply(gradients(step), variables)
+    assert_close(values(variables), by_hand())
+
+
 @pytest.mark.parametrize("amount", [-1, 1.5, float("nan"), "3", None, 2**30])
 def test_an_amount_that_is_none(amount: Any) -> None:
     optimizer = make_optimizer()

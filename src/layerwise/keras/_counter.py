@@ -78,20 +78,12 @@ class Counter(BatchCallback):
             import jax
 
             self._counted = jax.jit(counted_after)
-        self._stream.change_after(self._changes)
         self._counts = counts
-        counts.fed.update(self._amounts)
+        self._stream.change_after(self._amounts, self._changes, lambda: counts.fed(self._amounts))
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, object] | None = None) -> None:
         self._batch = batch
         super().on_train_batch_begin(batch, logs)
-
-    def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
-        super().on_train_end(logs)
-        if self._counts is not None:
-            self._counts.fed.difference_update(
-                self._amounts
-            )  # another training may have no Counter
 
     def receive(self, rows: list[BatchRow]) -> None:
         """See ``BatchCallback``; a counter needs no rows."""

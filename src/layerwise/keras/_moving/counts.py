@@ -7,7 +7,8 @@ What is counted before a batch is pending until the update that it belongs to ha
 ``complete`` is 1 right after that, for what is counted only when the batch is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ from layerwise._checks import whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.keras._internals.optimizer import OptimizerHooks
-from layerwise.keras._internals.values import Tensor, copy_of, number_in, value_of
+from layerwise.keras._internals.values import Tensor, copy_of, is_traced, number_in, value_of
 from layerwise.schedules import Schedule
 
 _LOW = 2**30
@@ -31,16 +32,15 @@ class Counts:
     Args:
         names: What is counted.
         still: Whether the counts stay where they are, as during a search.
-
-    Attributes:
-        fed: The names of what somebody counts in this process.
     """
 
     def __init__(self, names: Sequence[str] = (), still: bool = False) -> None:
         self.names = tuple(names)
         self.still = still
         self.variables: dict[str, Variable] = {}
-        self.fed: set[str] = set()
+        self._counted: set[str] = set()  # since the last update
+        self._counted_unseen: set[str] = set()  # in compiled functions, which Python doesn't see
+        self._fed: set[str] = set()
 
     def build(self, optimizer: OptimizerHooks) -> None:
         """Make the variables of an optimizer that has its others."""
@@ -61,20 +61,35 @@ class Counts:
                     f"schedule of {name} must be made with .by({name!r})."
                 )
 
+    @contextmanager
+    def fed(self, names: Collection[str]) -> Iterator[None]:
+        """While the block runs, somebody counts these, also after the updates that it has."""
+        self._fed.update(names)
+        try:
+            yield
+        finally:
+            self._fed.difference_update(names)
+
+    def used(self) -> None:
+        """Note an update: what has been counted by hand was for this one."""
+        self._counted.clear()
+
     def check_fed(self) -> None:
-        """Raise unless somebody counts what is needed, or the counts stand still.
+        """Raise unless somebody counts for this update, or the counts stand still.
 
         Raises:
             ScheduleError: Nobody does.
         """
-        missing = [name for name in self.names if name not in self.fed]
+        counted = self._fed | self._counted | self._counted_unseen
+        missing = [name for name in self.names if name not in counted]
         if missing and not self.still:
             given = ", ".join(f"{name}=n" for name in missing)
             raise ScheduleError(
                 f"The schedules count {' and '.join(missing)}, and nobody counts them. Updates "
                 f"can't stand for that: give fit() the callback layerwise.keras.callbacks."
                 f"Counter({given}), or call optimizer.count({given}) before each "
-                "optimizer.apply(), or optimizer.stateless_count() before stateless_apply()."
+                "optimizer.apply(), or optimizer.stateless_count() before stateless_apply(), also "
+                "where that is 0."
             )
 
     def add(self, amounts: Mapping[str, int | Tensor]) -> None:
@@ -91,8 +106,9 @@ class Counts:
         for name, amount in known.items():
             variable = self.variables[name]
             high, low, waiting, complete = _parts(value_of(variable))
-            variable.assign(ops.stack([high, low, waiting + amount, complete]))
-        self.fed.update(known)
+            new = ops.stack([high, low, waiting + amount, complete])
+            variable.assign(new)
+            (self._counted_unseen if is_traced(new) else self._counted).add(name)
 
     def added(
         self,

@@ -105,6 +105,8 @@ class MultipliedUpdate(OptimizerHooks):
         ):
             self._apply_unfrozen(list(grads), variables)
         self._counts.advance(batch_count(self), batches_per_update(self))
+        if not self._factors.in_step:  # else other replicas are about to ask
+            self._counts.used()
 
     def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         if self._factors.all_active:
