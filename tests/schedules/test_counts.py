@@ -23,6 +23,7 @@ from layerwise.schedules import (
     cosine,
     counters_of,
     counts_of_start,
+    counts_updates,
     cyclic,
     from_function,
     linear,
@@ -197,6 +198,7 @@ def test_what_values_count():
     assert counters_of(values) == ("epochs", "tokens")
     assert counts_of_start(values) == {"epochs": 0, "tokens": 0}
     assert counters_of([0.5, linear(9)]) == ()
+    assert list(map(counts_updates, values[3:])) == [False, True]
 
 
 def test_values_and_multipliers_at_counts():
@@ -259,5 +261,16 @@ def test_a_picture_is_over_its_counter():
     axes = plots.schedule(linear(100).by("tokens"))
     assert axes.get_xlabel() == "tokens"
     assert axes.lines[0].get_ydata()[-1] == 0.0
-    with pytest.raises(ScheduleError, match="tokens"):
-        plots.schedule(linear(100).by("tokens") * warmup(3), steps=5)
+    axes = plots.schedule(linear(64).by("samples") * 0.1 * linear(32).by("samples"))
+    assert axes.get_xlabel() == "samples"
+    np.testing.assert_allclose(
+        np.interp([0, 16, 64], *axes.lines[0].get_data()), [0.1, 0.75 * 0.5 * 0.1, 0.0]
+    )
+    own = from_function(lambda tokens: 1 / (1 + tokens)).by("tokens")
+    assert plots.schedule(own, steps=3).lines[0].get_ydata().tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+    for two, named in (
+        (linear(100).by("tokens") * warmup(3), "tokens and updates"),
+        (linear(100).by("tokens") * linear(3).by("epochs"), "epochs and tokens"),
+    ):
+        with pytest.raises(ScheduleError, match=f"counts {named}, .*one by one"):
+            plots.schedule(two, steps=5)
