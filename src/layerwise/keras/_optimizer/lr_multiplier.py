@@ -175,8 +175,9 @@ class LRMultiplier(InformedOptimizer):
 
     @learning_rate.setter
     def learning_rate(self, value: float | Rate) -> None:
+        rate = as_learning_rate(value)  # which says itself what it doesn't take
         try:
-            Optimizer.learning_rate.fset(self, as_learning_rate(value))
+            Optimizer.learning_rate.fset(self, rate)
         except Exception as error:
             if rate_variable(self) is None:
                 raise  # the optimizer was made with a schedule, and Keras says so
