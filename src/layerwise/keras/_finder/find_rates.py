@@ -46,7 +46,8 @@ def find_rates(
 
     Probes train by the model's train step, and its test step gives the loss of what was held out.
     What is restored is what ``find_lr`` restores. A schedule of the optimizer does not act during
-    the search.
+    the search, but probes follow its shape, as in ``find_lr``. Hyperparameters that move and rules
+    for weight decay are kept.
 
     Args:
         model: A compiled Keras model with one rate for all layers; it is built if it is not.

@@ -74,15 +74,20 @@ class LRMultiplier(InformedOptimizer):
         decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for the optimizer's
             ``weight_decay``, which must not be None. 0 means none. The decay still scales with
             the variable's rate, and what ``exclude_from_weight_decay`` names has none.
+        hyperparameters: What moves beside the rate, such as ``{"momentum": linear(100, 0.95,
+            0.85)}``: a schedule or callable of the step by the name that the optimizer has for it.
+            The values are absolute, and the optimizer is made with a number above 0 there.
 
     Returns:
         An optimizer for ``model.compile`` or your own training loop.
 
     Raises:
-        OptimizerError: Not an optimizer, or one that multipliers can't act through; or rules for
-            weight decay, and an optimizer without.
+        OptimizerError: Not an optimizer, or one that multipliers can't act through; rules for
+            weight decay, and an optimizer without; or a hyperparameter that it has not, or not
+            above 0, or that an ``LRMultiplier`` inside moves already.
         MultiplierError: A value, rule, level or match mode that can't be used.
-        ScheduleError: ``schedule`` is neither a schedule nor a callable.
+        ScheduleError: ``schedule``, or that of a hyperparameter, is neither a schedule nor a
+            callable; or a momentum, ``rho`` or ``beta_1`` is 1 or more.
 
     Examples:
         >>> import keras, numpy
@@ -284,8 +289,9 @@ class LRMultiplier(InformedOptimizer):
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
-        The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
-        would multiply with the rules that are there.
+        The arguments are those of ``LRMultiplier``. What is not given is gone: the schedule, rules
+        for weight decay and hyperparameters go with the rules. ``LRMultiplier(optimizer, ...)``
+        around this one keeps all of them, and multiplies.
         """
         spec = spec_of(
             rules,
