@@ -12,6 +12,7 @@ from keras import ops
 from layerwise import History, cosine, cyclic, linear, warmup
 from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.keras import LRMultiplier, Recorder, explain
+from layerwise.keras._moving.counts import Counts
 from layerwise.keras.callbacks import Counter
 from layerwise.schedules import Schedule
 
@@ -255,6 +256,24 @@ def test_hyperparameters_and_multipliers_by_tokens() -> None:
     ):
         step = np.float32(0.7) * m - ops.convert_to_numpy(g) * np.float32(rate)
         np.testing.assert_allclose(new, old + step, rtol=1e-5, atol=1e-6)
+
+
+def test_an_update_reads_the_counts_from_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables, reads = make_variables(), []
+    on_host = Counts.on_host
+    monkeypatch.setattr(Counts, "on_host", lambda self: reads.append(1) or on_host(self))
+    optimizer = LRMultiplier(
+        keras.optimizers.SGD(1.0, momentum=0.9),
+        {"w0": linear(10).by("tokens"), "w1": linear(20).by("samples")},
+        schedule=linear(30).by("tokens"),
+        hyperparameters={"momentum": linear(10, 0.9, 0.5).by("tokens")},
+    )
+    optimizer.build(variables)
+    for _ in range(2):
+        reads.clear()
+        optimizer.count(tokens=1, samples=1)
+        optimizer.apply(gradients(0), variables)
+        assert len(reads) == (BACKEND == "torch")
 
 
 def test_without_a_count_it_is_an_error() -> None:

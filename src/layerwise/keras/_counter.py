@@ -23,7 +23,8 @@ class Counter(BatchCallback):
     """Counts what is in each batch of ``fit``, for schedules ``.by("tokens")``.
 
     The counts are variables of the ``LRMultiplier``: they are saved and loaded with it, and read
-    inside the compiled step. Counting costs some microseconds a batch, and no batch waits.
+    inside the compiled step. Counting costs some microseconds a batch, and no batch waits; but on
+    PyTorch, where no step is compiled, each update reads the counts from the device, once.
 
     Args:
         amounts: How much is in each batch, by the name that a schedule counts it by:

@@ -140,6 +140,10 @@ class Counts:
             if name in self.variables:
                 self.variables[name].assign(copy_of(variable))
 
+    def read_once(self) -> "CountsOfStep":
+        """The counts for one step, which are read from the device once at most."""
+        return CountsOfStep(self)
+
     def on_host(self) -> dict[str, int]:
         """The counts by name, as numbers."""
         found = {}
@@ -177,6 +181,28 @@ class Counts:
                 same = ops.stack([high, low, waiting, ops.zeros_like(low)])
                 new = ops.where(complete, new, same)
             variable.assign(ops.cast(new, "int32"))
+
+
+class CountsOfStep:
+    """The counts of an optimizer while one step is built or run.
+
+    Args:
+        counts: The counts.
+    """
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._read: Mapping[str, int] | None = None
+
+    def on_host(self) -> Mapping[str, int]:
+        """The counts by name, as numbers."""
+        if self._read is None:
+            self._read = self._counts.on_host()
+        return self._read
+
+    def for_value(self, value: Schedule) -> dict[str, Tensor]:
+        """The counts that a schedule needs, as tensors that may be traced."""
+        return self._counts.for_value(value)
 
 
 def counted_after(array: Tensor, amount: int | Tensor) -> Tensor:

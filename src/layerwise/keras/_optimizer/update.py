@@ -99,9 +99,10 @@ class MultipliedUpdate(OptimizerHooks):
             _check_lengths(grads, variables)
             check_known(self, variables)
         self._counts.check_fed()
+        counts = self._counts.read_once()
         with (
-            self._factors.at(self.iterations, self._counts),
-            self._hyperparameters.at(self, self.iterations, self._counts),
+            self._factors.at(self.iterations, counts),
+            self._hyperparameters.at(self, self.iterations, counts),
         ):
             self._apply_unfrozen(list(grads), variables)
         self._counts.advance(batch_count(self), batches_per_update(self))
@@ -145,7 +146,7 @@ class MultipliedUpdate(OptimizerHooks):
         """
         _check_lengths(grads, variables)
         check_known(self, variables)
-        with self._factors.at(self.iterations, self._counts):
+        with self._factors.at(self.iterations, self._counts.read_once()):
             active = [self._factors.active(place_of(self, variable)) for variable in variables]
         return [
             None if a is False else _mask_gradient(a, gradient)
