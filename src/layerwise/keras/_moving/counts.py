@@ -19,6 +19,7 @@ from layerwise._checks import whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.keras._internals.optimizer import OptimizerHooks
+from layerwise.keras._internals.tensorflow import summed_over_replicas
 from layerwise.keras._internals.values import Tensor, copy_of, is_traced, number_in, value_of
 from layerwise.schedules import Schedule
 
@@ -106,7 +107,7 @@ class Counts:
         for name, amount in known.items():
             variable = self.variables[name]
             high, low, waiting, complete = _parts(value_of(variable))
-            new = ops.stack([high, low, waiting + amount, complete])
+            new = ops.stack([high, low, waiting + summed_over_replicas(amount), complete])
             variable.assign(new)
             (self._counted_unseen if is_traced(new) else self._counted).add(name)
 

@@ -96,7 +96,8 @@ class InformedOptimizer(MultipliedUpdate):
         Call it before each ``apply()`` with what is in that batch; ``fit`` does it with the
         callback ``layerwise.keras.callbacks.Counter``. The rate of an update depends on the
         updates before it. Under gradient accumulation, all batches of an update are counted, and
-        the rates move when it has been applied.
+        the rates move when it has been applied. In a replica of a ``tf.distribute`` strategy,
+        count what is in the replica's part of the batch: the optimizer counts all replicas.
 
         Args:
             amounts: Whole numbers by name, ``optimizer.count(tokens=4096)``; or integer tensors,
