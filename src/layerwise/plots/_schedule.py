@@ -74,7 +74,7 @@ def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.i
         return at, values_over(schedule, at)
     (counter,) = schedule.counters
     if is_closed_form(schedule):
-        return at, np.asarray(schedule(0, **{counter: at}), np.float64)
+        return at, np.asarray(schedule(np.zeros_like(at), **{counter: at}), np.float64)
     return at, np.array([schedule(0, **{counter: int(count)}) for count in at])
 
 

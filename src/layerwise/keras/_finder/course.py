@@ -12,7 +12,7 @@ from layerwise.keras._internals.optimizer import (
     inner_optimizer,
 )
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, specs_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._schedule import LearningRateSchedule
 from layerwise.multipliers import StepValue
@@ -43,7 +43,7 @@ def course_of(model: keras.Model, horizon: int | None = None) -> Schedule | None
         until = None if horizon is None else now + horizon
         parts.append((name, relative_course(_by_update(rate, per_update), until)))
     if isinstance(inner, LRMultiplier):
-        common = [spec.schedule for spec in inner._multiplied.specs if spec.schedule is not None]
+        common = [spec.schedule for spec in specs_of(inner) if spec.schedule is not None]
         parts += map(_named, common)
     if not parts:
         return None

@@ -37,16 +37,14 @@ class InformedOptimizer(MultipliedUpdate):
         Returns:
             The plan, with schedules that read these variables.
         """
-        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
-        values = [*(row.value for row in plan.rows), *decays, plan.schedule]
-        names = counters_of([*values, *self._hyperparameters.given.values()])
-        self._counts = Counts(names, still=self._counts.still)
+        values = [*_multipliers(plan), *_decays(plan), plan.schedule]
+        moving = [*values, *self._hyperparameters.given.values()]
+        self._counts = Counts(counters_of(moving), still=self._counts.still)
         self._counts.build(self)
-        self._plateaus = PlateauVariables(self, [*values, *self._hyperparameters.given.values()])
+        self._plateaus = PlateauVariables(self, moving)
         plan = self._plateaus.live(plan)
         self._hyperparameters = self._hyperparameters.changed(self._plateaus.live_value)
-        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
-        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule, decays))
+        self.use_factors(Factors(_multipliers(plan), plan.schedule, _decays(plan)))
         return plan
 
     def go_on_from(self, source: Optimizer, own: Sequence[Variable]) -> None:
@@ -177,3 +175,12 @@ class InformedOptimizer(MultipliedUpdate):
         """A multiplier or schedule of an unbuilt plan as metrics have decided by now."""
         decided: Value = self._plateaus.decisions.applied_to(value)
         return decided
+
+
+def _multipliers(plan: Plan) -> list[Value]:
+    return [row.value for row in plan.rows]
+
+
+def _decays(plan: Plan) -> list[Value]:
+    """The multipliers of weight decay; none if no rule decides one."""
+    return [row.decay for row in plan.rows] if plan.has_decay_rules else []

@@ -320,6 +320,11 @@ def counts_of(optimizer: LRMultiplier) -> Counts:
     return optimizer._counts
 
 
+def specs_of(optimizer: LRMultiplier) -> tuple[RuleSpec | ObjectSpec, ...]:
+    """The rules and schedules of an optimizer, the innermost first."""
+    return optimizer._multiplied.specs
+
+
 def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRMultiplier:
     """A new optimizer for a search, with rules in the place of those that are there.
 
@@ -334,7 +339,7 @@ def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRM
     known = optimizer._multiplied
     spec = RuleSpec(rules, layers=layers)
     made = _multiplied(optimizer.plain(), spec, optimizer._hyperparameters.given)
-    decays = [replace(each, rules=None, schedule=None) for each in known.specs]
+    decays = [replace(each, rules=None, schedule=None) for each in specs_of(optimizer)]
     source = optimizer if optimizer.built else None
     made._multiplied = MultipliedRules((spec, *decays), source, known.saved)
     return made

@@ -20,7 +20,7 @@ from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import Step, Tensor, copy_of
 from layerwise.keras._moving.factors import Factors
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, to_search_with
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, specs_of, to_search_with
 from layerwise.keras._optimizer.step_values import runs_on_host
 from layerwise.keras._parameters import layers_of
 from layerwise.multipliers import Layers, Plan
@@ -151,7 +151,7 @@ def check_one_base_rate(optimizer: Optimizer) -> None:
     check_base_rate(optimizer)
     inner = inner_optimizer(optimizer)
     if isinstance(inner, LRMultiplier):
-        rules = [spec.rules for spec in inner._multiplied.specs if spec.rules]
+        rules = [spec.rules for spec in specs_of(inner) if spec.rules]
         if rules:
             raise FinderError(
                 f"The optimizer has rules of its own, {rules[0]!r}, which the search would "
