@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import History, cosine, cyclic, linear, warmup
+from layerwise import History, cosine, cyclic, linear, piecewise_constant, warmup
 from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.keras import LRMultiplier, Recorder, explain
 from layerwise.keras._moving.counts import Counts
@@ -445,3 +445,17 @@ def test_explain_shows_what_was_counted_and_leaves_out_what_nobody_knows() -> No
     assert later["rate @ 7"] == [None, None, 1.0, 1.0]
     assert explain(model, {"first": 0.5}, step=7).step == 7
     assert list(model.optimizer.learning_rates().values()) == pytest.approx([0.6, 0.6, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("every", [2, None])
+def test_averages_of_weights_under_counts(every: int | None) -> None:
+    ema: dict[str, Any] = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": every}
+    by_samples = {"first": piecewise_constant([20], [0.0, 1.0]).by("samples")}
+    model = make_model(LRMultiplier(keras.optimizers.SGD(0.1, **ema), by_samples))
+    by_updates = {"first": piecewise_constant([3], [0.0, 1.0])}  # 24 samples before it
+    hand = make_model(LRMultiplier(keras.optimizers.SGD(0.1, **ema), by_updates))
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0, "shuffle": False}
+    model.fit(DATA[:40], TARGET[:40], callbacks=[Counter(samples=8)], **given)
+    hand.fit(DATA[:40], TARGET[:40], **given)
+    for ours, theirs in zip(weights_of(model), weights_of(hand), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -272,10 +272,11 @@ class MultipliedUpdate(OptimizerHooks):
             average.assign(new)
 
     def take_averages(self, variables: Sequence[Variable]) -> None:
+        counts = self._counts.read_once()
         kept = [
             (v, copy_of(v))
             for v in variables
-            if self._factors.frozen_now(place_of(self, v), self.iterations, self._counts.on_host())
+            if self._factors.frozen_now(place_of(self, v), self.iterations, counts)
         ]
         super().take_averages(variables)
         for variable, value in kept:
