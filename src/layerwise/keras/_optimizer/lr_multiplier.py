@@ -322,7 +322,8 @@ def counts_of(optimizer: LRMultiplier) -> Counts:
 
 def specs_of(optimizer: LRMultiplier) -> tuple[RuleSpec | ObjectSpec, ...]:
     """The rules and schedules of an optimizer, the innermost first."""
-    return optimizer._multiplied.specs
+    specs: tuple[RuleSpec | ObjectSpec, ...] = optimizer._multiplied.specs
+    return specs
 
 
 def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRMultiplier:
