@@ -322,8 +322,7 @@ def counts_of(optimizer: LRMultiplier) -> Counts:
 
 def specs_of(optimizer: LRMultiplier) -> tuple[RuleSpec | ObjectSpec, ...]:
     """The rules and schedules of an optimizer, the innermost first."""
-    specs: tuple[RuleSpec | ObjectSpec, ...] = optimizer._multiplied.specs
-    return specs
+    return tuple(optimizer._multiplied.specs)
 
 
 def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRMultiplier:
