@@ -1,6 +1,7 @@
 """A plan as a Rich table, folded until it fits a screen; opened by ``_show`` alone."""
 
 import io
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SCREEN = 40
 """The lines that a plan takes at most."""
 
 _GAP = 2
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,14 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _numbers(numbers: Iterable[float]) -> str:
-    known = sorted(set(numbers))
+    given = list(numbers)
+    known = sorted({number for number in given if not math.isnan(number)})
+    unknown = [_UNKNOWN] if any(map(math.isnan, given)) else []
     if len(known) > 2:
-        return f"{number_text(known[0], 2)} … {number_text(known[-1], 2)}"
-    return ", ".join(dict.fromkeys(map(number_text, known)))
+        shown = [f"{number_text(known[0], 2)} … {number_text(known[-1], 2)}"]
+    else:
+        shown = list(dict.fromkeys(map(number_text, known)))
+    return ", ".join([*shown, *unknown])
 
 
 def _values(values: Sequence[Value]) -> str:

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
-from layerwise import cosine, inverse_sqrt, layer_decay, warmup
+from layerwise import cosine, inverse_sqrt, layer_decay, linear, warmup
 from layerwise.cli import app
 from layerwise.finder import LRFinding
 from layerwise.multipliers import rules_to_config
@@ -232,6 +232,16 @@ def test_a_schedule_s_values_are_data(folder):
     assert data["steps"] == list(range(101))
     assert data["values"] == [SCHEDULE(step) for step in range(101)]
     assert not list(folder.glob("*.png"))
+
+
+def test_a_schedule_by_tokens_is_over_tokens(folder):
+    config = folder / "tokens.json"
+    config.write_text(json.dumps((0.5 * linear(4).by("tokens")).to_config()), encoding="utf-8")
+    done = invoke("plot-schedule", config, "--json", "-o", folder / "tokens.png")
+    data = json.loads(done.stdout)
+    assert (data["counted"], data["steps"]) == ("tokens", [0, 1, 2, 3, 4])
+    assert data["values"] == [0.5, 0.375, 0.25, 0.125, 0.0]
+    assert (folder / "tokens.png").exists()
 
 
 def test_what_a_recorder_saved_is_a_schedule_too(folder):

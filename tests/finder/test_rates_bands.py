@@ -70,6 +70,11 @@ def test_pooled_bands_are_neighbours_and_about_equal(levels: int, most: int) -> 
         (layer_decay(0.5), r"^rules=layer_decay\(0\.5\) must be a mapping of keys to numbers"),
         ({"head": linear(1, 0, 10)}, r"^The multiplier of 'head' must be a number, .* linear"),
         ({"head": lambda step: 1.0}, r"^The multiplier of 'head' must be a number"),
+        (
+            {"head": 0.5, object: 0.0},
+            r"^The key <class 'object'> of rules= must be a string, .*path",
+        ),
+        ({3: 0.0}, r"^The key 3 of rules= must be a string"),
     ],
 )
 def test_only_numbers_can_be_kept(rules: object, message: str) -> None:

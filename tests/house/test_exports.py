@@ -108,6 +108,7 @@ NOT_ON_THE_FACADE = {
     "container_state",
     "counters_of",
     "counts_of_start",
+    "counts_updates",
     "cut",
     "delay",
     "distinct",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import History, cosine, cyclic, linear, warmup
+from layerwise import History, cosine, cyclic, linear, piecewise_constant, warmup
 from layerwise.errors import OptimizerError, ScheduleError
-from layerwise.keras import LRMultiplier, Recorder
+from layerwise.keras import LRMultiplier, Recorder, explain
+from layerwise.keras._moving.counts import Counts
 from layerwise.keras.callbacks import Counter
 from layerwise.schedules import Schedule
 
@@ -257,6 +258,24 @@ def test_hyperparameters_and_multipliers_by_tokens() -> None:
         np.testing.assert_allclose(new, old + step, rtol=1e-5, atol=1e-6)
 
 
+def test_an_update_reads_the_counts_from_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables, reads = make_variables(), []
+    on_host = Counts.on_host
+    monkeypatch.setattr(Counts, "on_host", lambda self: reads.append(1) or on_host(self))
+    optimizer = LRMultiplier(
+        keras.optimizers.SGD(1.0, momentum=0.9),
+        {"w0": linear(10).by("tokens"), "w1": linear(20).by("samples")},
+        schedule=linear(30).by("tokens"),
+        hyperparameters={"momentum": linear(10, 0.9, 0.5).by("tokens")},
+    )
+    optimizer.build(variables)
+    for _ in range(2):
+        reads.clear()
+        optimizer.count(tokens=1, samples=1)
+        optimizer.apply(gradients(0), variables)
+        assert len(reads) == (BACKEND == "torch")
+
+
 def test_without_a_count_it_is_an_error() -> None:
     variables = make_variables()
     optimizer = make_optimizer()
@@ -275,6 +294,76 @@ def test_without_a_count_it_is_an_error() -> None:
             model = make_model(make_optimizer())
         # What one training counts, the next one must, too.
         model.fit(DATA[:8], TARGET[:8], verbose=0, callbacks=[Counter(samples=8)])
+
+
+def test_what_was_counted_once_is_not_counted_for_ever() -> None:
+    variables = make_variables()
+    optimizer = make_optimizer()
+    optimizer.build(variables)
+    for _ in range(2):
+        optimizer.count(samples=3)
+        optimizer.count(samples=1)
+        optimizer.apply(gradients(0), variables)
+        with pytest.raises(ScheduleError, match="nobody counts them"):
+            optimizer.apply(gradients(0), variables)
+    assert optimizer.counts == {"samples": 8}
+    model = make_model(make_optimizer())
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.count(samples=3)
+    model.optimizer.apply([ops.ones(v.shape) for v in model.trainable_variables])
+    with pytest.raises(ScheduleError, match="nobody counts them"):
+        model.fit(DATA[:8], TARGET[:8], verbose=0)
+
+
+def test_nobody_counts_after_a_training_that_failed(tmp_path: Any) -> None:
+    def failing(batch: int) -> int:
+        if batch == 1:
+            raise RuntimeError("stop")
+        return 8
+
+    model = make_model(make_optimizer())
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0}
+    with pytest.raises(RuntimeError, match="stop"):
+        model.fit(DATA[:16], TARGET[:16], callbacks=[Counter(samples=failing)], **given)
+    with pytest.raises(ScheduleError, match="nobody counts them"):
+        model.fit(DATA[:8], TARGET[:8], **given)
+
+
+def test_a_recorder_that_saw_a_counter_does_not_count_alone(tmp_path: Any) -> None:
+    schedule = linear(100).by("samples") * linear(1_000).by("tokens")
+    model = make_model(LRMultiplier("sgd", schedule=schedule))
+    record = Recorder(tmp_path)
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0}
+    model.fit(DATA[:8], TARGET[:8], callbacks=[record, Counter(samples=8, tokens=9)], **given)
+    model.fit(DATA[:8], TARGET[:8], callbacks=[Counter(samples=8, tokens=9), record], **given)
+    assert model.optimizer.counts == {"samples": 16, "tokens": 18}
+    with pytest.raises(ScheduleError, match="The schedules count tokens, and nobody"):
+        model.fit(DATA[:8], TARGET[:8], callbacks=[record, Counter(samples=8)], **given)
+
+
+def test_functions_compiled_apart_count_for_each_other() -> None:
+    variables = make_variables()
+    optimizer = LRMultiplier(keras.optimizers.Adam(BASE), schedule=SCHEDULE.by("samples"))
+    optimizer.build(variables)
+    count: Any = optimizer.count
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        count = tf.function(optimizer.count)
+    elif BACKEND == "jax":
+        import jax
+
+        compiled = jax.jit(optimizer.stateless_count)
+
+        def count(samples: int) -> None:
+            state = compiled([v.value for v in optimizer.variables], samples=samples)
+            for variable, value in zip(optimizer.variables, state, strict=True):
+                variable.assign(value)
+
+    for step, size in enumerate(SIZES):
+        count(samples=ops.convert_to_tensor(size))
+        optimizer.apply(gradients(step), variables)
+    assert_close(values(variables), by_hand())
 
 
 @pytest.mark.parametrize("amount", [-1, 1.5, float("nan"), "3", None, 2**30])
@@ -339,3 +428,34 @@ def test_other_rules_go_on_counting() -> None:
         other.build(variables)
         assert other.counts == {"samples": 30}
         assert int(ops.convert_to_numpy(other.iterations)) == 1
+
+
+def test_explain_shows_what_was_counted_and_leaves_out_what_nobody_knows() -> None:
+    model = make_model(
+        LRMultiplier(keras.optimizers.SGD(1.0), {"first": linear(100).by("samples")})
+    )
+    model.fit(DATA[:40], TARGET[:40], batch_size=8, verbose=0, callbacks=[Counter(samples=8)])
+    now = explain(model, steps=(0, 6)).to_dict()
+    assert now["rate @ 5"] == pytest.approx([0.6, 0.6, 1.0, 1.0])
+    assert now["rate @ 0"] == [1.0] * 4
+    assert now["rate @ 6"] == [None, None, 1.0, 1.0]
+    other = explain(model, {"first": linear(50).by("samples"), "dense": linear(9).by("epochs")})
+    assert other.to_dict()["rate @ 5"] == [pytest.approx(0.2), pytest.approx(0.2), None, None]
+    later = explain(model, step=7).to_dict()
+    assert later["rate @ 7"] == [None, None, 1.0, 1.0]
+    assert explain(model, {"first": 0.5}, step=7).step == 7
+    assert list(model.optimizer.learning_rates().values()) == pytest.approx([0.6, 0.6, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("every", [2, None])
+def test_averages_of_weights_under_counts(every: int | None) -> None:
+    ema: dict[str, Any] = {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": every}
+    by_samples = {"first": piecewise_constant([20], [0.0, 1.0]).by("samples")}
+    model = make_model(LRMultiplier(keras.optimizers.SGD(0.1, **ema), by_samples))
+    by_updates = {"first": piecewise_constant([3], [0.0, 1.0])}  # 24 samples before it
+    hand = make_model(LRMultiplier(keras.optimizers.SGD(0.1, **ema), by_updates))
+    given: dict[str, Any] = {"batch_size": 8, "verbose": 0, "shuffle": False}
+    model.fit(DATA[:40], TARGET[:40], callbacks=[Counter(samples=8)], **given)
+    hand.fit(DATA[:40], TARGET[:40], **given)
+    for ours, theirs in zip(weights_of(model), weights_of(hand), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

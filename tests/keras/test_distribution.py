@@ -65,6 +65,71 @@ for options in ({}, {"global_clipnorm": 0.5}):
 """
 )
 
+COUNTED = """
+from layerwise.keras.callbacks import Counter
+
+def make():
+    model = make_network()
+    schedule, rules = linear(200).by("samples"), {"low": linear(300).by("samples")}
+    sgd = keras.optimizers.SGD(0.5, momentum=0.9)
+    model.compile(LRMultiplier(sgd, rules, schedule=schedule), loss=loss())
+    return model
+
+def counted_by_fit():
+    model, (x, y) = make(), make_data()
+    counter = Counter(samples=16)
+    model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=[counter])
+    assert model.optimizer.counts == {"samples": 192}
+    return [a.tolist() for a in arrays(model.weights)]
+"""
+
+MIRRORED_COUNTS = (
+    MIRRORED.partition("# Without clipping")[0]
+    + COUNTED
+    + """
+def counted_by_hand(inside):
+    model = make()
+    optimizer, weights = model.optimizer, model.trainable_variables
+    optimizer.build(weights)
+    total = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            value = total(y, model(x, training=True)) / 16
+        if inside:
+            optimizer.count(samples=tf.shape(x)[0])
+        optimizer.apply(tape.gradient(value, weights), weights)
+
+    data = tf.data.Dataset.from_tensor_slices(make_data()).batch(16).repeat(3)
+    alone = not tf.distribute.has_strategy()
+    run = tf.function(step if alone else lambda x, y: strategy.run(step, args=(x, y)))
+    for batch in data if alone else strategy.experimental_distribute_dataset(data):
+        if not inside:
+            optimizer.count(samples=16)
+        run(*batch)
+    assert optimizer.counts == {"samples": 192}
+    return [a.tolist() for a in arrays(model.weights)]
+
+for train in (counted_by_fit, lambda: counted_by_hand(True), lambda: counted_by_hand(False)):
+    alone = train()
+    with strategy.scope():
+        together = train()
+    print(json.dumps([alone, together]))
+"""
+)
+
+DATA_PARALLEL_COUNTS = (
+    COMMON
+    + COUNTED
+    + """
+import jax
+assert len(jax.devices()) == 4
+alone = counted_by_fit()
+keras.distribution.set_distribution(keras.distribution.DataParallel(devices=jax.devices()))
+print(json.dumps([alone, counted_by_fit()]))
+"""
+)
+
 
 def run(script: str, **environment: str) -> list[list[list[list[float]]]]:
     done = subprocess.run(
@@ -78,10 +143,10 @@ def run(script: str, **environment: str) -> list[list[list[list[float]]]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
 
 
-def assert_the_same(results: list[list[list[list[float]]]]) -> None:
+def assert_the_same(results: list[list[list[list[float]]]], runs: int = 2) -> None:
     # Sums over devices are made in another order than over one batch: float32 rounding of
     # gradients, which Nadam's division by the root of their squares carries to the weights.
-    assert len(results) == 2
+    assert len(results) == runs
     for alone, together in results:
         for a, b in zip(alone, together, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
@@ -95,3 +160,14 @@ def test_mirrored_strategy_on_two_devices() -> None:
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's; runs there")
 def test_data_parallel_on_four_devices() -> None:
     assert_the_same(run(DATA_PARALLEL, XLA_FLAGS="--xla_force_host_platform_device_count=4"))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's; runs there")
+def test_what_is_counted_on_two_devices() -> None:
+    assert_the_same(run(MIRRORED_COUNTS), runs=3)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution is JAX's; runs there")
+def test_what_is_counted_on_four_devices() -> None:
+    devices = "--xla_force_host_platform_device_count=4"
+    assert_the_same(run(DATA_PARALLEL_COUNTS, XLA_FLAGS=devices), runs=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras.optimizers import schedules
 
-from layerwise import constant, cosine, exponential, one_cycle, warmup
+from layerwise import constant, cosine, exponential, linear, one_cycle, warmup
 from layerwise.finder import SearchOptions
 from layerwise.keras import LearningRateSchedule, LRMultiplier, find_lr
 from layerwise.keras._finder.course import course_of
@@ -58,6 +58,20 @@ COURSES: list[tuple[Callable[[], Any], Callable[[int], float], int]] = [
     (
         lambda: LRMultiplier(sgd(schedules.CosineDecay(0.1, 400)), schedule=warmup(40)),
         cosine(400) * warmup(40),
+        400,
+    ),
+    # Two of one name are two.
+    (
+        lambda: LRMultiplier(sgd(LearningRateSchedule(linear(100))), schedule=linear(100)),
+        lambda n: linear(100)(n) ** 2,
+        100,
+    ),
+    (
+        lambda: LRMultiplier(
+            LRMultiplier("sgd", schedule=lambda n: keras.ops.maximum(1 - n / 400, 0.0)),
+            schedule=lambda n: keras.ops.maximum(1 - n / 200, 0.5),
+        ),
+        lambda n: max(1 - n / 400, 0.0) * max(1 - n / 200, 0.5),
         400,
     ),
     (

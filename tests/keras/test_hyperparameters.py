@@ -34,6 +34,7 @@ MOVING = {
     "Lion": ({}, ["beta_1", "beta_2"]),
     "Lamb": ({}, ["beta_1", "beta_2"]),
     "Adadelta": ({}, ["rho"]),
+    "Ftrl": ({"beta": 0.5}, ["beta"]),
     "Muon": ({}, ["momentum", "adam_beta_1"]),
     "ScheduleFreeAdamW": ({}, ["beta_2"]),
 }
@@ -78,6 +79,16 @@ def by_hand(name: str, moving: str, schedule: Any = SCHEDULE) -> list[np.ndarray
         setattr(optimizer, moving, float(schedule(step)))
         optimizer.apply(gradients(step), variables)
     return values(variables)
+
+
+def test_beta_of_ftrl_is_no_share_and_may_exceed_1() -> None:
+    schedule, variables = linear(5, 0.5, 30.0), make_variables()
+    optimizer = LRMultiplier(make("Ftrl"), hyperparameters={"beta": schedule})
+    optimizer.build(variables)
+    update = compiled(optimizer, variables)
+    for step in range(STEPS):
+        update(gradients(step))
+    assert_close(values(variables), by_hand("Ftrl", "beta", schedule))
 
 
 def assert_close(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
@@ -299,6 +310,14 @@ def test_inside_loss_scaling() -> None:
         ("adam", {"beta_1": linear(4, 0.0, 2.0)}, ScheduleError, "beta_1 is 1.0 at step 2"),
         ("adam", {"beta_1": lambda step: step + 1.5}, ScheduleError, "must be below 1"),
         ("adam", [constant(0.9)], OptimizerError, "must be a mapping"),
+        ("muon", {"adam_beta_1": constant(1.0)}, ScheduleError, "adam_beta_1 is 1.0 at step 0"),
+        ("muon", {"ns_steps": constant(3.0)}, OptimizerError, "Muon has no 'ns_steps' that can"),
+        (
+            "adagrad",
+            {"initial_accumulator_value": constant(0.5)},
+            OptimizerError,
+            "Adagrad has no 'initial_accumulator_value' that can move",
+        ),
     ],
 )
 def test_bad_input(optimizer: str, given: Any, error: type[Exception], message: str) -> None:

@@ -155,7 +155,36 @@ def test_a_saved_model_has_all_and_a_plain_file_loads(tmp_path: Path) -> None:
     other.save_weights(tmp_path / "plain.weights.h5")
     model.load_weights(tmp_path / "plain.weights.h5")
     assert int(optimizer.iterations) == 1
-    assert optimizer.counts == {"tokens": 10, "samples": 14}
+    # The file says nothing of what was counted and decided, so that begins anew.
+    assert optimizer.counts == {"tokens": 0, "samples": 0}
+    assert optimizer.decisions.states == {when: when.start() for when in optimizer.decisions.states}
+    assert optimizer.hyperparameters() == {"momentum": pytest.approx(MOMENTUM(0))}
+
+
+def test_an_optimizer_around_another_reads_its_own_plateaus() -> None:
+    falling = reduce_on_plateau("loss", 0.5, 1)
+    weights = variables()
+    inner = LRMultiplier(
+        keras.optimizers.SGD(RATE, momentum=0.8), hyperparameters={"momentum": falling * 0.8}
+    )
+    inner.build(weights)
+    inner.report({"loss": 1.0})
+    inner.report({"loss": 2.0})
+    outer = LRMultiplier(inner, {"a": 0.5})
+    outer.build(weights)
+    assert outer.hyperparameters() == {"momentum": pytest.approx(0.4)}
+    inner.report({"loss": 3.0})  # each goes its own way from here on
+    assert outer.hyperparameters() == {"momentum": pytest.approx(0.4)}
+    for loss in (4.0, 5.0):
+        outer.report({"loss": loss})
+    assert outer.hyperparameters() == {"momentum": pytest.approx(0.1)}
+    assert inner.hyperparameters() == {"momentum": pytest.approx(0.2)}
+    before = values(weights)
+    outer.apply([keras.ops.ones(1)] * 3, weights)
+    outer.apply([keras.ops.ones(1)] * 3, weights)
+    rates = [0.5 * RATE, RATE, RATE]
+    expected = [v - rate * (1 + 1.1) for v, rate in zip(before, rates, strict=True)]
+    assert values(weights) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_momentum_that_a_metric_would_raise_to_1_is_refused() -> None:

@@ -31,9 +31,12 @@ class Metric(keras.callbacks.Callback):
         logs["val_loss"] = self.values[epoch]
 
 
-def make(optimizer: Any = None, rules: Any = None, schedule: Any = None) -> Any:
+def make(
+    optimizer: Any = None, rules: Any = None, schedule: Any = None, dtype: str = "float32"
+) -> Any:
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(n, name=name) for n, name in ((3, "a"), (3, "b"), (1, "c"))]
+    sizes = ((3, "a"), (3, "b"), (1, "c"))
+    layers = [keras.layers.Dense(n, name=name, dtype=dtype) for n, name in sizes]
     model = keras.Sequential([keras.Input((4,)), *layers])
     plain = optimizer or keras.optimizers.Adam(0.05)
     model.compile(LRMultiplier(plain, rules, schedule=schedule), loss="mse")
@@ -116,10 +119,13 @@ def test_weights_of_a_plain_optimizer_load(tmp_path: Path):
     assert model.optimizer.decisions.states[WHEN] == WHEN.start()
 
 
+FALLING = reduce_on_plateau("val_loss", 0.5, 2, restore_best=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_the_best_weights_come_back(tmp_path: Path, elsewhere):
-    falling = reduce_on_plateau("val_loss", 0.5, 2, restore_best=True)
-    model, kept = make(schedule=falling), {}
+def test_the_best_weights_come_back(tmp_path: Path, elsewhere, dtype):
+    model, kept = make(keras.optimizers.SGD(0.05), schedule=FALLING, dtype=dtype), {}
     backup = tmp_path / "best.npz"
     keep = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: kept.setdefault(epoch, model.get_weights())
@@ -129,6 +135,35 @@ def test_the_best_weights_come_back(tmp_path: Path, elsewhere):
     found = fit(model, 4, Metric(LOSSES), ReportMetrics(backup) if elsewhere else one, first=3)
     assert same(found, kept[1])
     assert not same(found, kept[2])
+    assert list(tmp_path.iterdir()) == [backup]
+
+
+def test_another_model_does_not_get_the_best_weights_of_the_first(tmp_path: Path):
+    one, first = ReportMetrics(), make(schedule=FALLING)
+    fit(first, 3, Metric(LOSSES), one)
+    first.save(tmp_path / "first.keras")
+    other = keras.saving.load_model(tmp_path / "first.keras")
+    other.set_weights([0 * weight for weight in other.get_weights()])
+    with pytest.warns(UserWarning, match="its best weights are not here"):
+        found = fit(other, 4, Metric(LOSSES), one, first=3)
+    expected = make(schedule=FALLING)
+    fit(expected, 3, Metric(LOSSES), ReportMetrics())
+    expected.set_weights([0 * weight for weight in expected.get_weights()])
+    assert same(found, fit(expected, 4, first=3))
+
+
+def test_without_a_best_epoch_a_file_of_another_training_is_left_alone(tmp_path: Path):
+    backup = tmp_path / "best.npz"
+    fit(make(schedule=FALLING), 1, Metric(LOSSES), ReportMetrics(backup))
+    nan, plain = make(schedule=FALLING), make(schedule=FALLING)
+    found = fit(nan, 2, Metric([float("nan")] * 2), ReportMetrics(backup))
+    assert list(nan.optimizer.decisions.counts().values()) == [1]
+    assert same(found, fit(plain, 2))
+
+
+def test_a_backup_that_can_not_be_written_is_told(tmp_path: Path):
+    with pytest.raises(OptimizerError, match=r"The best weights can't be written to .*nowhere"):
+        fit(make(schedule=FALLING), 1, Metric(LOSSES), ReportMetrics(tmp_path / "nowhere" / "b"))
 
 
 def test_clear_errors():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layerwise import constant, cosine, cyclic, warmup
+from layerwise import constant, cosine, cyclic, linear, warmup
+from layerwise.errors import ScheduleError
 from layerwise.keras import LearningRateSchedule, LRMultiplier
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.optimizers import make
@@ -122,3 +123,15 @@ def test_a_constant_schedule_of_one_changes_nothing(name: str) -> None:
         optimizer.apply(make_gradients(step), mine)
         plain.apply(make_gradients(step), theirs)
     assert bits(mine) == bits(theirs)
+
+
+def test_a_learning_rate_is_not_counted() -> None:
+    counting = linear(100).by("tokens") * 0.1
+    config = {"schedule": counting.to_config()}
+    for make_one in (
+        lambda: LearningRateSchedule(counting),
+        lambda: LearningRateSchedule.from_config(config),
+        lambda: setattr(LRMultiplier("sgd"), "learning_rate", counting),
+    ):
+        with pytest.raises(ScheduleError, match=r"counts tokens, .*LRMultiplier\(optimizer, sch"):
+            make_one()

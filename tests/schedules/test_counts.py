@@ -15,7 +15,7 @@ import tensorflow as tf
 import torch
 
 from layerwise import plots
-from layerwise.errors import ScheduleError
+from layerwise.errors import LayerwiseError, ScheduleError
 from layerwise.multipliers import Parameter, RuleSpec, first_value, value_at
 from layerwise.schedules import (
     Schedule,
@@ -23,6 +23,7 @@ from layerwise.schedules import (
     cosine,
     counters_of,
     counts_of_start,
+    counts_updates,
     cyclic,
     from_function,
     linear,
@@ -197,6 +198,7 @@ def test_what_values_count():
     assert counters_of(values) == ("epochs", "tokens")
     assert counts_of_start(values) == {"epochs": 0, "tokens": 0}
     assert counters_of([0.5, linear(9)]) == ()
+    assert list(map(counts_updates, values[3:])) == [False, True]
 
 
 def test_values_and_multipliers_at_counts():
@@ -212,18 +214,63 @@ def test_a_plan_knows_the_start_and_the_counts_that_it_is_given():
     plan = spec.resolve(names, learning_rate=1.0)
     assert plan.rates(0).tolist() == [1.0, 1.0]
     assert "(10).by('epochs')" in repr(plan.schedule)
-    with pytest.raises(ScheduleError, match="counts"):
+    with pytest.raises(ScheduleError, match=r"The schedule counts epochs, .* at step 5"):
         plan.rates(5)
     now = dataclasses.replace(plan, step=5, counts={"tokens": 50, "epochs": 1})
     assert now.rates(5).tolist() == [0.9, 0.45]
     assert now.to_dict()["rate @ 5"] == [0.9, 0.45]
-    with pytest.raises(ScheduleError, match="counts"):
-        now.rates(6)
+    with pytest.raises(ScheduleError, match=r"'head' counts tokens, .* at step 6"):
+        now.multipliers(6)
+    assert now.multipliers(6, unknown=2.0).tolist() == [1.0, 2.0]
+    assert now.rates(0).tolist() == [1.0, 1.0]
+
+
+def test_what_a_plan_does_not_know_is_left_out():
+    spec = RuleSpec(
+        {"a": 0, "b": linear(100).by("tokens"), "c": linear(10)},
+        decay_rules={"c": linear(100).by("tokens")},
+    )
+    names = [Parameter(f"{each}/kernel", weight_decay=0.5) for each in "abcd"]
+    plan = spec.resolve(names, learning_rate=0.5, steps=(5,))
+    now = dataclasses.replace(plan, step=4, counts={"tokens": 50}, steps=(0, 5))
+    columns = now.to_dict()
+    assert columns["rate @ 4"] == [0.0, 0.25, 0.3, 0.5]
+    assert columns["rate @ 0"] == [0.0, 0.5, 0.5, 0.5]
+    assert columns["rate @ 5"] == [0.0, None, 0.25, 0.5]
+    assert json.dumps(columns, allow_nan=False)
+    assert columns["weight decay"] == [0.5, 0.5, 0.25, 0.5]
+    assert dataclasses.replace(now, counts={}).weight_decays(4) == [0.5, 0.5, None, 0.5]
+    cells = [line.split() for line in str(now).splitlines() if "kernel" in line]
+    assert ["?" in line for line in cells] == [False, True, False, False]
+    common = dataclasses.replace(plan, schedule=linear(100).by("tokens"))
+    assert common.to_dict()["rate @ 5"] == [0.0, None, None, None]
+    many = [Parameter(f"{each}/{place}/kernel") for each in "ab" for place in range(50)]
+    rules = {"a": 0.5, "b": linear(100).by("tokens")}
+    folded = str(RuleSpec(rules).resolve(many, learning_rate=1.0, steps=(5,)))
+    assert len([line for line in folded.splitlines() if "?" in line]) == 1
+
+
+def test_a_plan_by_tokens_is_not_drawn_over_updates():
+    plan = RuleSpec({"a": linear(100).by("tokens")}).resolve([Parameter("a/b")], learning_rate=1.0)
+    for draw in (plan.plot, plan.heat_map):
+        with pytest.raises(LayerwiseError, match=r"linear\(100\).*counts tokens.*plots.schedule"):
+            draw(steps=10)
 
 
 def test_a_picture_is_over_its_counter():
     axes = plots.schedule(linear(100).by("tokens"))
     assert axes.get_xlabel() == "tokens"
     assert axes.lines[0].get_ydata()[-1] == 0.0
-    with pytest.raises(ScheduleError, match="tokens"):
-        plots.schedule(linear(100).by("tokens") * warmup(3), steps=5)
+    axes = plots.schedule(linear(64).by("samples") * 0.1 * linear(32).by("samples"))
+    assert axes.get_xlabel() == "samples"
+    np.testing.assert_allclose(
+        np.interp([0, 16, 64], *axes.lines[0].get_data()), [0.1, 0.75 * 0.5 * 0.1, 0.0]
+    )
+    own = from_function(lambda tokens: 1 / (1 + tokens)).by("tokens")
+    assert plots.schedule(own, steps=3).lines[0].get_ydata().tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+    for two, named in (
+        (linear(100).by("tokens") * warmup(3), "tokens and updates"),
+        (linear(100).by("tokens") * linear(3).by("epochs"), "epochs and tokens"),
+    ):
+        with pytest.raises(ScheduleError, match=f"counts {named}, .*one by one"):
+            plots.schedule(two, steps=5)

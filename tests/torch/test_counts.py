@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from layerwise import cosine, from_function, linear, warmup
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.schedules import Schedule
-from layerwise.torch import ScheduleLR, param_groups
+from layerwise.torch import ScheduleLR, explain, param_groups
 from tests._support.torch.networks import make_network, through_a_file, update
 
 SIZES = [4, 4, 8, 1, 16, 16, 3, 32, 5, 5, 64, 2]
@@ -246,3 +246,17 @@ def test_pytorchs_sequential_scheduler_counts_too() -> None:
         scheduler.count(tokens=10)
         whole.step()
     assert rates(optimizer)[0] == pytest.approx(0.07)
+
+
+def test_explain_knows_the_counts_of_now_alone() -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    scheduler = ScheduleLR(optimizer, linear(100).by("tokens"))
+    optimizer.step()
+    scheduler.step(tokens=50)
+    rows = len(list(model.parameters()))
+    columns = explain(model, schedule=scheduler, steps=(0, 2)).to_dict()
+    assert columns["rate @ 1"] == [0.25] * rows
+    assert columns["rate @ 0"] == [0.5] * rows
+    assert columns["rate @ 2"] == [None] * rows
+    assert explain(model, schedule=scheduler, step=2).to_dict()["rate @ 2"] == [None] * rows

@@ -60,8 +60,10 @@ def _values(schedule: Schedule, steps: int | None) -> dict[str, object]:
     from layerwise.plots._schedule import evaluated
 
     at, values = evaluated(schedule, steps)
+    counted = {"counted": "".join(schedule.counters)} if schedule.counters else {}
     return {
         "schedule": repr(schedule),
+        **counted,
         "steps": at.tolist(),
         "values": [value if math.isfinite(value) else None for value in values.tolist()],
     }

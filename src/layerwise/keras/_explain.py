@@ -11,7 +11,7 @@ from layerwise.keras._objects import ModelLevels, ModelRules
 from layerwise.keras._optimizer.clone import Identifier
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
-from layerwise.keras._optimizer.plan import step_of, with_rates
+from layerwise.keras._optimizer.plan import with_rates
 from layerwise.multipliers import Plan, StepValue
 
 _SCALES = (
@@ -101,9 +101,8 @@ def explain(
         layers=layers,
         decay_rules=decay_rules,
     )
-    if step is None and compiled is not None:
-        step = step_of(compiled)
-    plan = with_rates(made.resolved(variables), made, steps, step, learning_rate)
+    found = made.resolved(variables)
+    plan = with_rates(found, made, steps, step, learning_rate, trained=compiled)
     used = getattr(model, "optimizer", None) if optimizer is None else optimizer
     return _with_notes(plan, model, used)
 
@@ -112,6 +111,7 @@ def _with_notes(plan: Plan, model: keras.Model, optimizer: Identifier | None) ->
     """The plan, with a note where gradients of frozen weights steer Keras' loss scaling."""
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     scales |= model.dtype_policy.name == "mixed_float16"  # where compile() wraps the optimizer
-    if not scales or isinstance(optimizer, LossScaleOptimizer) or plan.multipliers(plan.step).all():
+    trained = plan.multipliers(plan.step, unknown=1.0)
+    if not scales or isinstance(optimizer, LossScaleOptimizer) or trained.all():
         return plan
     return replace(plan, notes=(*plan.notes, _SCALES))

@@ -29,7 +29,8 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
         A ``keras.optimizers.schedules.LearningRateSchedule`` that is saved with the model.
 
     Raises:
-        ScheduleError: ``schedule`` is not a Layerwise schedule.
+        ScheduleError: ``schedule`` is not a Layerwise schedule, a metric moves it, or it counts
+            something else than updates.
 
     Examples:
         >>> import keras
@@ -53,6 +54,12 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
             raise ScheduleError(
                 f"{schedule!r} is moved by a metric, which a LearningRateSchedule does not see. "
                 "Give it to LRMultiplier(optimizer, schedule=...), and fit() ReportMetrics()."
+            )
+        if schedule.counters:
+            raise ScheduleError(
+                f"{schedule!r} counts {' and '.join(sorted(schedule.counters))}, and Keras tells a "
+                "LearningRateSchedule the batches alone. Give it to LRMultiplier(optimizer, "
+                "schedule=...), and fit() a Counter."
             )
         self.schedule = schedule
 

@@ -1,5 +1,6 @@
 """The plan: which multiplier each parameter gets, and why, as a table to read."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from layerwise import _show
 from layerwise._numbers import counted
 from layerwise._text import shown
-from layerwise.errors import MultiplierError
+from layerwise.errors import MultiplierError, ScheduleError
 from layerwise.multipliers._names import wrapper_of
 from layerwise.multipliers._values import (
     StepValue,
@@ -23,7 +24,7 @@ from layerwise.multipliers._values import (
     value_key,
     value_text,
 )
-from layerwise.schedules import counts_of_start
+from layerwise.schedules import counters_of, counts_of_start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +126,8 @@ class Plan:
         separator: What stands between the parts of a name: ``/``, or ``.`` in PyTorch.
         notes: Sentences on what a reader should check; they stand under the table.
         counts: What has been counted beside updates at the present step: ``{"tokens": 4096}``. At
-            step 0 that is nothing; at any other step, what counts tokens has no known value.
+            step 0 that is nothing; at any other step, what counts tokens is not known: ``?`` in the
+            table, and None in ``to_dict``.
 
     Examples:
         >>> from layerwise.multipliers import Parameter, resolve
@@ -193,17 +195,20 @@ class Plan:
         schedule = None if self.schedule is None else new(self.schedule, "The schedule")
         return replace(self, rows=rows, schedule=schedule)
 
-    def multipliers(self, step: int) -> Floats:
+    def multipliers(self, step: int, unknown: float | None = None) -> Floats:
         """The multiplier of each row at a step.
 
         Args:
             step: Optimizer updates already applied.
+            unknown: What stands for a value that counts tokens, say, where the plan doesn't know
+                how many there are at the step. By default that is an error.
 
         Returns:
             An array of shape ``(rows,)``.
 
         Raises:
             MultiplierError: A callable did not return a finite number of at least 0.
+            ScheduleError: A multiplier counts what the plan doesn't know at the step.
 
         Examples:
             >>> from layerwise import cosine
@@ -214,15 +219,27 @@ class Plan:
         result = np.empty(len(self.rows))
         for value, places in self.groups:
             what = _what(self.rows[places[0]])
-            result[list(places)] = value_at(value, step, what, counts=self._counts_at(step, value))
+            result[list(places)] = self._value_at(value, step, what, unknown)
         return result
 
-    def _counts_at(self, step: int, value: Value) -> Mapping[str, float] | None:
-        if self.counts and step == self.step:
-            return self.counts
-        return counts_of_start([value]) if step == 0 else None
+    def _value_at(self, value: Value, step: int, what: str, unknown: float | None) -> float:
+        """A value at a step, with what is counted there; ``unknown`` if the plan can't tell."""
+        needed = counters_of([value])
+        known: dict[str, float] = dict(counts_of_start([value])) if step == 0 else {}
+        if step == self.step:
+            known |= {name: self.counts[name] for name in needed if name in self.counts}
+        missing = [name for name in needed if name not in known]
+        if missing and unknown is not None:
+            return unknown
+        if missing:
+            raise ScheduleError(
+                f"{what} counts {' and '.join(missing)}, and the plan doesn't know how many there "
+                f"are at step {step}. Read it at step 0 or at the present step, or pass "
+                "unknown=float('nan')."
+            )
+        return value_at(value, step, what, counts=known)
 
-    def rates(self, step: int) -> Floats:
+    def rates(self, step: int, unknown: float | None = None) -> Floats:
         """The learning rate of each row at a step.
 
         It is ``learning_rate * schedule(step) * multiplier(step)``, and 0 for a parameter that
@@ -230,6 +247,8 @@ class Plan:
 
         Args:
             step: Optimizer updates already applied.
+            unknown: What stands for a value that counts tokens, say, where the plan doesn't know
+                how many there are at the step. By default that is an error.
 
         Returns:
             An array of shape ``(rows,)``.
@@ -237,6 +256,7 @@ class Plan:
         Raises:
             MultiplierError: The plan was made without a learning rate, or a callable did not
                 return a finite number of at least 0.
+            ScheduleError: A rate counts what the plan doesn't know at the step.
 
         Examples:
             >>> from layerwise.multipliers import Parameter, resolve
@@ -247,10 +267,9 @@ class Plan:
             raise MultiplierError("The plan has no learning rate: make it with learning_rate=.")
         base = self.learning_rate
         if self.schedule is not None:
-            counts = self._counts_at(step, self.schedule)
-            base *= value_at(self.schedule, step, "The schedule", counts=counts)
-        trainable = np.array([row.parameter.trainable for row in self.rows], dtype=bool)
-        return np.where(trainable, base * self.multipliers(step), 0.0)
+            base *= self._value_at(self.schedule, step, "The schedule", unknown)
+        frozen = np.array([row.frozen for row in self.rows], dtype=bool)  # whatever the base is
+        return np.where(frozen, 0.0, base * self.multipliers(step, unknown))
 
     @property
     def has_decay_rules(self) -> bool:
@@ -264,7 +283,8 @@ class Plan:
             step: Optimizer updates already applied.
 
         Returns:
-            A number for each row; None where the weight decay isn't known, or there is none.
+            A number for each row; None where the weight decay isn't known at the step, or there is
+            none.
 
         Raises:
             MultiplierError: A callable did not return a finite number of at least 0.
@@ -281,11 +301,9 @@ class Plan:
         for row in self.rows:
             base, key = row.parameter.weight_decay, value_key(row.decay)
             if base is not None and key not in at_step:
-                at_step[key] = value_at(
-                    row.decay, step, _what_decay(row), counts=self._counts_at(step, row.decay)
-                )
+                at_step[key] = self._value_at(row.decay, step, _what_decay(row), math.nan)
             decays.append(None if base is None else base * at_step[key])
-        return decays
+        return [None if decay is None or math.isnan(decay) else decay for decay in decays]
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The table as plain columns of equal length, for JSON or a data frame.
@@ -310,18 +328,25 @@ class Plan:
             "shape": [list(row.parameter.shape) for row in self.rows],
             "rule": [row.rule for row in self.rows],
             "multiplier": [value_text(row.value) for row in self.rows],
-            **{title: column.tolist() for title, column in self.columns_at_steps().items()},
+            **{
+                title: [None if math.isnan(number) else number for number in column.tolist()]
+                for title, column in self.columns_at_steps().items()
+            },
             **decays,
             "weight decay": self.weight_decays(self.step),
             "frozen": [row.frozen for row in self.rows],
         }
 
     def columns_at_steps(self) -> dict[str, Floats]:
-        """The rates, or else the multipliers, at the steps shown, by the title of the column."""
-        if self.learning_rate is not None:
-            return {f"rate @ {step}": self.rates(step) for step in (self.step, *self.steps)}
-        steps = (self.step, *self.steps) if self.steps else ()
-        return {f"multiplier @ {step}": self.multipliers(step) for step in steps}
+        """The rates, or else the multipliers, at the steps shown, by the title of the column.
+
+        NaN stands for what isn't known.
+        """
+        if self.learning_rate is None:
+            steps = (self.step, *self.steps) if self.steps else ()
+            return {f"multiplier @ {step}": self.multipliers(step, math.nan) for step in steps}
+        shown = (self.step, *self.steps)
+        return {f"rate @ {step}": self.rates(step, math.nan) for step in shown}
 
     def plot(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
         """Draw the rate of each different multiplier over the steps, with Matplotlib.
@@ -334,7 +359,7 @@ class Plan:
             The axes. They show multipliers if the plan has no learning rate.
 
         Raises:
-            LayerwiseError: ``steps`` are not as described.
+            LayerwiseError: ``steps`` are not as described, or a rate counts more than updates.
 
         Examples:
             >>> from layerwise import cosine
@@ -356,7 +381,8 @@ class Plan:
             The axes. Frozen layers are hatched.
 
         Raises:
-            LayerwiseError: ``steps`` are not as described, or the plan is empty.
+            LayerwiseError: ``steps`` are not as described, the plan is empty, or a rate counts more
+                than updates.
 
         Examples:
             >>> from layerwise.multipliers import Parameter, layer_decay, resolve

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from layerwise._numbers import number_text
 from layerwise._series import Floats
 from layerwise._text import name_text
+from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Plan, PlanRow, Value, common_start, value_text
-from layerwise.schedules import values_over
+from layerwise.schedules import counters_of, values_over
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,19 @@ def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64
 
     That is ``learning_rate * schedule(step) * multiplier(step)``, or the multiplier alone if the
     plan has no learning rate.
+
+    Raises:
+        LayerwiseError: A rate counts something else than updates.
     """
+    shown: list[Value | None] = [group.value for group in groups]
+    if plan.learning_rate is not None:
+        shown.append(plan.schedule)
+    counting = next((value for value in shown if counters_of([value])), None)
+    if counting is not None:
+        raise LayerwiseError(
+            f"A plan is drawn over updates, and {value_text(counting)} counts "
+            f"{' and '.join(counters_of([counting]))}. Draw that alone: plots.schedule(...)."
+        )
     base = np.ones(len(steps))
     if plan.learning_rate is not None:
         base = plan.learning_rate * base

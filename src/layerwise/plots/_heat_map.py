@@ -39,7 +39,8 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
         The axes.
 
     Raises:
-        LayerwiseError: ``steps`` is neither of these, or the plan is empty.
+        LayerwiseError: ``steps`` is neither of these, the plan is empty, or a rate counts more than
+            updates.
 
     Examples:
         >>> from layerwise import layer_decay, plots

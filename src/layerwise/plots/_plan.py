@@ -28,7 +28,7 @@ def plan(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
         The axes.
 
     Raises:
-        LayerwiseError: ``steps`` is neither of these.
+        LayerwiseError: ``steps`` is neither of these, or a rate counts more than updates.
 
     Examples:
         >>> from layerwise import plots, warmup

@@ -10,7 +10,7 @@ from layerwise.errors import ScheduleError
 from layerwise.plots._curves import Steps, most_steps, steps_of, thin
 from layerwise.plots._style import axes, dress, from_zero, legend, lines_of, style
 from layerwise.plots._ticks import over_steps
-from layerwise.schedules import Schedule, by, values_over
+from layerwise.schedules import Schedule, counts_updates, is_closed_form, values_over
 
 
 def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = None) -> Axes:
@@ -19,14 +19,15 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
     Args:
         schedule: A schedule.
         steps: How many steps from 0 on, or the rising steps themselves; by default the schedule's
-            length. An endless schedule needs it. Of a schedule ``.by("tokens")`` these are tokens.
+            length. An endless schedule needs it. Of a schedule ``.by("tokens")`` these are tokens,
+            also of a product of such schedules with numbers.
         ax: Axes to draw on; by default those of a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ScheduleError: It is no schedule, or an endless one without ``steps``.
+        ScheduleError: It is no schedule, an endless one without ``steps``, or it counts two things.
         LayerwiseError: ``steps`` is neither of these.
 
     Examples:
@@ -35,10 +36,9 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
         >>> ax.get_title(loc="left")
         'warmup(500) >> cosine(9500)'
     """
-    unit, text = "step (optimizer updates)", name_text(repr(schedule))
-    if isinstance(schedule, by):
-        unit, schedule = schedule.counter, schedule.schedule
+    text = name_text(repr(schedule))
     at, values = evaluated(schedule, steps)
+    unit = "".join(schedule.counters) or "step (optimizer updates)"
     ax = axes(ax)
     before = len(ax.lines)
     ax.plot(*thin(at, values), label=text, linewidth=2.2, **style(before))
@@ -52,12 +52,16 @@ def schedule(schedule: Schedule, steps: Steps | None = None, ax: Axes | None = N
 
 
 def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The steps to draw, and the schedule's value at each."""
+    """The steps to draw, and the schedule's value at each.
+
+    Of a schedule that counts one thing, and no updates beside it, they are counts of that.
+    """
     if not isinstance(schedule, Schedule):
         raise ScheduleError(
             f"plots.schedule: schedule must be a schedule, got {shown(schedule)}. from_function(f) "
             "makes one of a function."
         )
+    _check_counted(schedule)
     if schedule.length == 0:
         schedule(0)  # raises the error that says what to do
     wanted = schedule.length if steps is None else steps
@@ -66,4 +70,21 @@ def evaluated(schedule: Schedule, steps: Steps | None) -> tuple[npt.NDArray[np.i
             f"{shown(schedule)} never ends, so say how many steps to draw, such as steps=10_000."
         )
     at = steps_of(wanted, most_steps([schedule]))
-    return at, values_over(schedule, at)
+    if not schedule.counters:
+        return at, values_over(schedule, at)
+    (counter,) = schedule.counters
+    if is_closed_form(schedule):
+        return at, np.asarray(schedule(np.zeros_like(at), **{counter: at}), np.float64)
+    return at, np.array([schedule(0, **{counter: int(count)}) for count in at])
+
+
+def _check_counted(schedule: Schedule) -> None:
+    """Raise if a schedule counts two things, which one axis can't show."""
+    counted = sorted(schedule.counters)
+    if counted and counts_updates(schedule):
+        counted.append("updates")
+    if len(counted) > 1:
+        raise ScheduleError(
+            f"{shown(schedule)} counts {' and '.join(counted)}, which no single axis can show. "
+            "Draw its factors one by one."
+        )

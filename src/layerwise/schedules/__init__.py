@@ -11,7 +11,7 @@ from layerwise.schedules._by_metric.on_plateau import (
 from layerwise.schedules._by_metric.plateau import PlateauState, plateau
 from layerwise.schedules._clock import Clock
 from layerwise.schedules._combine import product, then
-from layerwise.schedules._counts import counters_of, counts_of_start
+from layerwise.schedules._counts import counters_of, counts_of_start, counts_updates
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
 from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
@@ -44,6 +44,7 @@ __all__ = [
     "cosine_restarts",
     "counters_of",
     "counts_of_start",
+    "counts_updates",
     "cut",
     "cyclic",
     "delay",

@@ -37,3 +37,16 @@ def counts_of_start(values: Iterable[object]) -> dict[str, int]:
         {'tokens': 0}
     """
     return dict.fromkeys(counters_of(values), 0)
+
+
+def counts_updates(schedule: Schedule) -> bool:
+    """Whether a schedule counts updates, alone or beside other things.
+
+    Examples:
+        >>> from layerwise import cosine, warmup
+        >>> from layerwise.schedules import counts_updates
+        >>> tokens = cosine(10**6).by("tokens")
+        >>> counts_updates(tokens), counts_updates(0.5 * tokens), counts_updates(warmup(9) * tokens)
+        (False, False, True)
+    """
+    return schedule._reads_step

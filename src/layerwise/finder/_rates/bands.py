@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from layerwise._text import shown
 from layerwise.errors import FinderError
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
 
@@ -25,7 +26,7 @@ def rules_to_search(fixed: Mapping[str, float] | None) -> Rules:
         fixed: Rules that are kept, by key; numbers only.
 
     Raises:
-        FinderError: They are no mapping, or a multiplier moves.
+        FinderError: They are no mapping, a key is no text, or a multiplier moves.
 
     Examples:
         >>> from layerwise.finder import Bands, rules_to_search
@@ -42,6 +43,11 @@ def rules_to_search(fixed: Mapping[str, float] | None) -> Rules:
             "a strategy says of every layer is what the search finds."
         )
     for key, value in fixed.items():
+        if not isinstance(key, str):
+            raise FinderError(
+                f"The key {shown(key)} of rules= must be a string, part of a name: the rules that "
+                "are found are saved. Use the path of the layer or parameter."
+            )
         if moves(value):
             raise FinderError(
                 f"The multiplier of {key!r} must be a number, which the search keeps, got "

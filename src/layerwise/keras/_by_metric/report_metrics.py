@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._files import written_whole
 from layerwise.errors import OptimizerError
 from layerwise.keras._callbacks.batch_stream import stream_of
 from layerwise.keras._internals.optimizer import inner_optimizer
@@ -35,7 +36,7 @@ class ReportMetrics(keras.callbacks.Callback):
 
     Raises:
         OptimizerError: When training begins: no rule of the optimizer is decided by a metric. When
-            an epoch ends: the metric is not in its logs.
+            an epoch ends: the metric is not in its logs, or ``backup`` can't be written.
 
     Examples:
         >>> import keras, numpy
@@ -57,9 +58,12 @@ class ReportMetrics(keras.callbacks.Callback):
         self.backup = None if backup is None else Path(backup)
         self.events: dict[int, list[str]] = {}
         self._best: dict[plateau, list[npt.NDArray[np.generic]]] = {}
+        self._best_of: keras.Model | None = None
         self._reported = False
 
     def on_train_begin(self, logs: Mapping[str, object] | None = None) -> None:
+        if self._best_of is not self.model:
+            self._best, self._best_of = {}, self.model
         self._reported = False
         self.events = {}
         if not isinstance(self._optimizer(), LRMultiplier):
@@ -116,8 +120,11 @@ class ReportMetrics(keras.callbacks.Callback):
         if event.is_best:
             self._best[event.when] = self.model.get_weights()
             if self.backup is not None:
-                np.savez(self._file(event.when), *self._best[event.when])
-        elif event.fired:
+                with written_whole(
+                    self._file(event.when), "The best weights", OptimizerError
+                ) as file:
+                    np.savez(file, *map(_storable, self._best[event.when]))
+        elif event.fired and event.after.best is not None:
             kept = self._best.get(event.when)
             if kept is None and self.backup is not None and self._file(event.when).exists():
                 with np.load(self._file(event.when)) as arrays:
@@ -138,3 +145,8 @@ class ReportMetrics(keras.callbacks.Callback):
         place = several.index(when)
         suffix = f".{place}" if place else ""
         return self.backup.with_name(f"{self.backup.stem}{suffix}.npz")
+
+
+def _storable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """The array in a type that a file of NumPy holds; ``bfloat16``, which is none, as float32."""
+    return array.astype(np.float32) if array.dtype.kind == "V" else array

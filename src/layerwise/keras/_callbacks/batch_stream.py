@@ -7,9 +7,9 @@ Python numbers of the logs for it, and copies the whole state when it touches th
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -30,6 +30,9 @@ from layerwise.recorder import BatchRow, PendingRows
 
 RateRule = Callable[[int, float | None], float]
 """The base rate of the next batch, given its step and the rate before."""
+
+Kind: TypeAlias = tuple[StepRate | None, frozenset[str]]
+"""What a train function is compiled for: what gives its rate, and what is counted for it."""
 
 
 class Listener(Protocol):
@@ -61,7 +64,7 @@ class BatchStream:
         self._original = weakref.ref(model.train_function)
         self._values = BatchValues(model)
         self._ratios: UpdateRatios | None = None
-        self._functions: dict[StepRate | None, TrainFunction] = {}
+        self._functions: dict[Kind, TrainFunction] = {}
         self._epoch = 0
         self._expected = False
         self.listeners: list[Listener] = []
@@ -76,7 +79,9 @@ class BatchStream:
         self.fit = fit
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
+        self._counted: frozenset[str] = frozenset()
         self._changes: Callable[[], Changes] | None = None
+        self._told: Callable[[], AbstractContextManager[None]] = nullcontext
         self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
@@ -106,8 +111,18 @@ class BatchStream:
         else:
             self._rate_rule = rule
 
-    def change_after(self, changes: Callable[[], Changes]) -> None:
+    def change_after(
+        self,
+        names: Collection[str],
+        changes: Callable[[], Changes],
+        told: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         """Let a callback change what the optimizer has counted, after each batch.
+
+        Args:
+            names: What is counted.
+            changes: Gives the changes that a batch makes.
+            told: While its block runs, which is around each step, the optimizer knows of this.
 
         Raises:
             OptimizerError: Another callback does so already, or one call runs several batches.
@@ -124,7 +139,8 @@ class BatchStream:
         if problem is not None:
             self.leave()
             raise OptimizerError(problem)
-        self._changes = changes
+        self._counted, self._changes, self._told = frozenset(names), changes, told
+        self._prepare_function()
 
     def begin_epoch(self, epoch: int) -> None:
         """Note the epoch, and read the optimizer's count again."""
@@ -159,8 +175,8 @@ class BatchStream:
         after = (self._batches + self._model.steps_per_execution) // self._rows.per_update
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
-        with self._values.collected(), self._rate_inside():
-            result = self._functions[self.step_rate](*arguments)
+        with self._values.collected(), self._rate_inside(), self._told():
+            result = self._functions[self._kind](*arguments)
         logs, state = result if _on_jax() else (result, None)
         values, logs = split_logs(logs)
         if self._changes is not None and self._optimizer is not None:
@@ -194,8 +210,12 @@ class BatchStream:
 
     def _prepare_function(self) -> None:
         """Make the train function ahead: on JAX it can't be made while a step has the weights."""
-        if self.step_rate not in self._functions:
-            self._functions[self.step_rate] = untraced_train_function(self._model)
+        if self._kind not in self._functions:
+            self._functions[self._kind] = untraced_train_function(self._model)
+
+    @property
+    def _kind(self) -> Kind:
+        return self.step_rate, self._counted
 
     def _read_optimizer(self, arguments: tuple[Any, ...]) -> None:
         """Read rate and count where they may have been set, which on JAX makes a new state."""

@@ -178,3 +178,14 @@ class FunctionalTrainer(KerasTrainer):
         for place, value in zip(self._input_places, inputs, strict=True):
             self._state[OPTIMIZER_PART][place] = value
         return logs
+
+
+def trainer_for(
+    model: keras.Model,
+    on_host: bool,
+    generators: tuple[TorchGenerator, ...],
+    factors: keras.Variable | None = None,
+) -> KerasTrainer:
+    """The trainer for the backend; the arguments are those of ``KerasTrainer``."""
+    kind = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
+    return kind(model, on_host, generators, factors)

@@ -15,8 +15,8 @@ from layerwise.keras._internals.optimizer import (
     rate_in_variable,
 )
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
-from layerwise.keras._optimizer.rate_groups import RateGroups
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, counts_of
+from layerwise.keras._optimizer.rate_groups import values_by_group
 from layerwise.keras._optimizer.step_values import evaluate_on_host
 
 
@@ -25,7 +25,7 @@ def searchable_rate(model: keras.Model) -> Iterator[bool]:
     """While the block runs, the base rate is one variable, and no schedule acts on it.
 
     A variable takes the place of a schedule or function that gives the base rate, and the common
-    schedule of an ``LRMultiplier`` is left out.
+    schedule of an ``LRMultiplier`` is left out. What it counts beside updates stands still.
 
     Args:
         model: A compiled model; its optimizer may be built in the block.
@@ -37,7 +37,11 @@ def searchable_rate(model: keras.Model) -> Iterator[bool]:
         FinderError: The optimizer has no base rate, or several.
     """
     check_base_rate(model.optimizer)
-    with _without_schedule(model.optimizer) as inside, rate_in_variable(model) as outside:
+    with (
+        _counts_standing_still(model.optimizer),
+        _without_schedule(model.optimizer) as inside,
+        rate_in_variable(model) as outside,
+    ):
         yield inside or outside
 
 
@@ -49,9 +53,9 @@ def group_factors(model: keras.Model) -> dict[str, float]:
     inner = inner_optimizer(model.optimizer)
     if not isinstance(inner, LRMultiplier):
         return {}
-    step = int(number_in(batch_count(inner))) // batches_per_update(inner)
-    groups = RateGroups(inner.plan(), model.name)
-    return {name: evaluate_on_host(value, step) for name, value in groups.values.items()}
+    step, counts = int(number_in(batch_count(inner))) // batches_per_update(inner), inner.counts
+    groups = values_by_group(inner.plan(), model.name)
+    return {name: evaluate_on_host(value, step, counts) for name, value in groups.items()}
 
 
 def check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
@@ -71,6 +75,27 @@ def check_base_rate(optimizer: keras.optimizers.Optimizer) -> None:
             f"{type(inner).__name__} has no base learning rate that a search could set. With "
             "layerwise.keras.LRMultiplier each layer keeps its rate in proportion to one base."
         )
+
+
+def counts_more_than_updates(model: keras.Model) -> bool:
+    """Whether the built optimizer counts tokens, say, which a search must not do."""
+    inner = inner_optimizer(model.optimizer)
+    return isinstance(inner, LRMultiplier) and bool(counts_of(inner).names)
+
+
+@contextmanager
+def _counts_standing_still(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """While the block runs, an ``LRMultiplier``, built or not, counts nothing but updates."""
+    inner = inner_optimizer(optimizer)
+    if not isinstance(inner, LRMultiplier):
+        yield
+        return
+    counts = counts_of(inner)
+    counts.still = True
+    try:
+        yield
+    finally:
+        counts.still = False
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """What find_lr and find_rates ask of a model."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 import keras
 
 from layerwise.errors import FinderError, LayerwiseError
@@ -29,7 +32,28 @@ def check_model(model: object, name: str) -> None:
         )
 
 
-def build_on_first(model: keras.Model, batches: FinderBatches, before: Before) -> object:
+@contextmanager
+def opened(
+    model: keras.Model, batches: FinderBatches, before: Before
+) -> Iterator[tuple[FinderBatches, object]]:
+    """While the block runs, the data is open, and the model is built for it.
+
+    Args:
+        model: The model.
+        batches: Its batches, which are closed after the block.
+        before: What was noted before the search.
+
+    Yields:
+        The batches, and the first of them.
+
+    Raises:
+        FinderError: The model can't train on them.
+    """
+    with closing(batches):
+        yield batches, _built_on_first(model, batches, before)
+
+
+def _built_on_first(model: keras.Model, batches: FinderBatches, before: Before) -> object:
     """Build everything as ``fit`` would on the first batch, and put back what that moved.
 
     Args:

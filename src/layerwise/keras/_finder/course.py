@@ -12,7 +12,7 @@ from layerwise.keras._internals.optimizer import (
     inner_optimizer,
 )
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, specs_of
 from layerwise.keras._optimizer.step_values import evaluate_on_host, prepared
 from layerwise.keras._schedule import LearningRateSchedule
 from layerwise.multipliers import StepValue
@@ -35,19 +35,22 @@ def course_of(model: keras.Model, horizon: int | None = None) -> Schedule | None
     optimizer = model.optimizer
     inner, per_update = inner_optimizer(optimizer), batches_per_update(optimizer)
     now = int(number_in(batch_count(optimizer))) // per_update
-    parts: dict[str, Schedule] = {}
+    parts: list[tuple[str, Schedule]] = []
     rate = base_rate_of(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         ours = isinstance(rate, LearningRateSchedule)
         name = repr(rate.schedule) if ours else type(rate).__name__
         until = None if horizon is None else now + horizon
-        parts[name] = relative_course(_by_update(rate, per_update), until)
+        parts.append((name, relative_course(_by_update(rate, per_update), until)))
     if isinstance(inner, LRMultiplier):
-        common = [spec.schedule for spec in inner._multiplied.specs if spec.schedule is not None]
-        parts |= dict(map(_named, common))
+        common = [spec.schedule for spec in specs_of(inner) if spec.schedule is not None]
+        parts += map(_named, common)
     if not parts:
         return None
-    every = tuple(parts.values())
+    every = tuple(part for _, part in parts)
+    counting = next((part for part in every if part.counters), None)
+    if counting is not None:
+        return counting  # updates can't stand for what it counts, as the search will say
     if now == 0 and len(every) == 1 and not isinstance(every[0], from_function):
         return every[0]
 
@@ -58,7 +61,7 @@ def course_of(model: keras.Model, horizon: int | None = None) -> Schedule | None
             product *= float(part(int(step) + now))
         return product
 
-    return from_function(factor, name=f"the optimizer's {' * '.join(parts)}")
+    return from_function(factor, name=f"the optimizer's {' * '.join(name for name, _ in parts)}")
 
 
 def _by_update(

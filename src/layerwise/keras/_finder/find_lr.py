@@ -1,16 +1,19 @@
 """find_lr: a search for the base rate of a compiled model, which it leaves as it was."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Unpack
 
 import keras
 
 from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
-from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
-from layerwise.keras._finder.base_rate import group_factors, searchable_rate
+from layerwise.keras._finder.backend_trainers import trainer_for
+from layerwise.keras._finder.base_rate import (
+    counts_more_than_updates,
+    group_factors,
+    searchable_rate,
+)
 from layerwise.keras._finder.batches import FinderBatches, generators_of
-from layerwise.keras._finder.checks import accumulated_batches, build_on_first, check_model
+from layerwise.keras._finder.checks import accumulated_batches, check_model, opened
 from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._internals.train_function import ready_to_train
@@ -39,7 +42,8 @@ def find_lr(
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
     the optimizer, also one that is its learning rate, does not act during the sweep, and the probes
     follow its shape: the answer is the rate that the schedule is a factor on, or the highest one of
-    a schedule that is the learning rate.
+    a schedule that is the learning rate. What schedules ``.by("tokens")`` count stands still during
+    the search, and probes don't follow them.
 
     Args:
         model: A compiled Keras model; it is built if it is not.
@@ -84,11 +88,10 @@ def find_lr(
     wanted = SearchOptions(**options)
     check_model(model, "find_lr")
     per_update = accumulated_batches(model, wanted.accumulate)
-    trainer = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
     generators = generators_of(x, held_out)
     course = course_of(model, wanted.horizon) if wanted.asks_optimizer else None
     with restored_after(model, generators) as before, searchable_rate(model) as lifted:
-        batches = FinderBatches(
+        given = FinderBatches(
             *(model, per_update, x, y),
             sample_weight=sample_weight,
             batch_size=batch_size,
@@ -96,11 +99,11 @@ def find_lr(
             shuffle=shuffle,
             held_out=held_out,
         )
-        with closing(batches):
-            build_on_first(model, batches, before)
-            with ready_to_train(model, separate=lifted):
+        with opened(model, given, before) as (batches, _):
+            separate = lifted or counts_more_than_updates(model)
+            with ready_to_train(model, separate):
                 return search(
-                    trainer(model, wanted.memory == "host", generators),
+                    trainer_for(model, wanted.memory == "host", generators),
                     batches,
                     wanted,
                     held_out=batches.held_out,

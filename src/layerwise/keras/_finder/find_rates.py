@@ -1,7 +1,6 @@
 """find_rates: a rate for every layer of a compiled model, which it leaves as it was."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Unpack
 
@@ -11,10 +10,10 @@ from layerwise.errors import FinderError
 from layerwise.finder import RatesFinding, RatesKeywords, RatesOptions, search_rates
 from layerwise.keras._finder._bands.rates import check_one_base_rate, rates_by_band
 from layerwise.keras._finder._bands.trainer import BandsTrainer
-from layerwise.keras._finder.backend_trainers import EagerTrainer, FunctionalTrainer
+from layerwise.keras._finder.backend_trainers import trainer_for
 from layerwise.keras._finder.base_rate import searchable_rate
 from layerwise.keras._finder.batches import FinderBatches, generators_of
-from layerwise.keras._finder.checks import accumulated_batches, build_on_first, check_model
+from layerwise.keras._finder.checks import accumulated_batches, check_model, opened
 from layerwise.keras._finder.course import course_of
 from layerwise.keras._finder.restore import restored_after
 from layerwise.keras._internals.data import can_be_joined, indexable, joined
@@ -46,7 +45,8 @@ def find_rates(
 
     Probes train by the model's train step, and its test step gives the loss of what was held out.
     What is restored is what ``find_lr`` restores. A schedule of the optimizer does not act during
-    the search.
+    the search, but probes follow its shape, as in ``find_lr``. Hyperparameters that move and rules
+    for weight decay are kept.
 
     Args:
         model: A compiled Keras model with one rate for all layers; it is built if it is not.
@@ -107,7 +107,7 @@ def find_rates(
     generators = generators_of(x, held_out)
     course = course_of(model, wanted.horizon) if wanted.asks_optimizer else None
     with restored_after(model, generators) as before:
-        batches = FinderBatches(
+        given = FinderBatches(
             *(model, 1, x, y),
             sample_weight=sample_weight,
             batch_size=batch_size,
@@ -115,26 +115,23 @@ def find_rates(
             shuffle=shuffle,
             held_out=held_out,
         )
-        with closing(batches):
-            first = build_on_first(model, batches, before)
-            with (
-                rates_by_band(model, rules, layers, wanted.most_bands) as searched,
-                searchable_rate(model),
-                ready_to_train(model, separate=True),
-            ):
-                kind = FunctionalTrainer if keras.backend.backend() == "jax" else EagerTrainer
-                trainer = kind(
-                    model, wanted.memory == "host", generators, searched.factors.variable
-                )
-                return search_rates(
-                    BandsTrainer(trainer, searched, untraced_test_function(model)),
-                    _Single(batches),
-                    searched.bands,
-                    wanted,
-                    course=course,
-                    held_out=None if batches.held_out is None else _Single(batches.held_out),
-                    join=joined if can_be_joined(model, first) else None,
-                )
+        with (
+            opened(model, given, before) as (batches, first),
+            rates_by_band(model, rules, layers, wanted.most_bands) as searched,
+            searchable_rate(model),
+            ready_to_train(model, separate=True),
+        ):
+            factors = searched.factors.variable
+            trainer = trainer_for(model, wanted.memory == "host", generators, factors)
+            return search_rates(
+                BandsTrainer(trainer, searched, untraced_test_function(model)),
+                _Single(batches),
+                searched.bands,
+                wanted,
+                course=course,
+                held_out=None if batches.held_out is None else _Single(batches.held_out),
+                join=joined if can_be_joined(model, first) else None,
+            )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from layerwise.errors import FinderError
+from layerwise.errors import FinderError, LayerwiseError
 from layerwise.keras._finder.attributes import AttributeSnapshot
 from layerwise.keras._finder.batches import unfit_batch
 from layerwise.keras._finder.restore import VariableSnapshot, host_value, unique
@@ -97,6 +97,8 @@ class KerasTrainer(ABC):
         """Train on the first batch, where a model may turn out not to take such batches."""
         try:
             return self._train_on(batch)
+        except LayerwiseError:
+            raise
         except Exception as error:
             if has_own_train_step(self.model):
                 raise

@@ -126,6 +126,24 @@ def feeds_several_replicas(model: keras.Model) -> bool:
     return strategy is not None and strategy.num_replicas_in_sync > 1
 
 
+def summed_over_replicas(amount: int | Tensor) -> int | Tensor:
+    """In a replica of a ``tf.distribute`` strategy, the sum of all replicas' amounts.
+
+    Args:
+        amount: A whole number, or a tensor of 32 bits.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return amount
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return amount  # outside of replicas, an amount is that of all of them
+    every = tf.convert_to_tensor(amount, tf.int32)
+    total: Tensor = context.all_reduce(tf.distribute.ReduceOp.SUM, every)
+    return total
+
+
 def shared_out(
     model: keras.Model, dataset: "tf.data.Dataset | tf.distribute.DistributedDataset"
 ) -> "tf.distribute.DistributedDataset":

@@ -57,3 +57,20 @@ def number_in(variable: Variable) -> npt.NDArray[np.generic]:
         value.numpy() if tensorflow else keras.ops.convert_to_numpy(value)
     )
     return array
+
+
+def is_traced(tensor: Tensor) -> bool:
+    """Whether a function is being compiled that computes this, so that it has no value yet."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return isinstance(tensor, jax.core.Tracer)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly()
+    import torch
+
+    compiling: bool = torch.compiler.is_compiling()
+    return compiling

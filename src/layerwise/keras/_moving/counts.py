@@ -7,7 +7,8 @@ What is counted before a batch is pending until the update that it belongs to ha
 ``complete`` is 1 right after that, for what is counted only when the batch is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,7 +19,8 @@ from layerwise._checks import whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
 from layerwise.keras._internals.optimizer import OptimizerHooks
-from layerwise.keras._internals.values import Tensor, copy_of, number_in, value_of
+from layerwise.keras._internals.tensorflow import summed_over_replicas
+from layerwise.keras._internals.values import Tensor, copy_of, is_traced, number_in, value_of
 from layerwise.schedules import Schedule
 
 _LOW = 2**30
@@ -30,15 +32,16 @@ class Counts:
 
     Args:
         names: What is counted.
-
-    Attributes:
-        fed: The names of what somebody counts in this process.
+        still: Whether the counts stay where they are, as during a search.
     """
 
-    def __init__(self, names: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str] = (), still: bool = False) -> None:
         self.names = tuple(names)
+        self.still = still
         self.variables: dict[str, Variable] = {}
-        self.fed: set[str] = set()
+        self._counted: set[str] = set()  # since the last update
+        self._counted_unseen: set[str] = set()  # in compiled functions, which Python doesn't see
+        self._fed: set[str] = set()
 
     def build(self, optimizer: OptimizerHooks) -> None:
         """Make the variables of an optimizer that has its others."""
@@ -59,20 +62,35 @@ class Counts:
                     f"schedule of {name} must be made with .by({name!r})."
                 )
 
+    @contextmanager
+    def fed(self, names: Collection[str]) -> Iterator[None]:
+        """While the block runs, somebody counts these, also after the updates that it has."""
+        self._fed.update(names)
+        try:
+            yield
+        finally:
+            self._fed.difference_update(names)
+
+    def used(self) -> None:
+        """Note an update: what has been counted by hand was for this one."""
+        self._counted.clear()
+
     def check_fed(self) -> None:
-        """Raise unless somebody counts what is needed.
+        """Raise unless somebody counts for this update, or the counts stand still.
 
         Raises:
             ScheduleError: Nobody does.
         """
-        missing = [name for name in self.names if name not in self.fed]
-        if missing:
+        counted = self._fed | self._counted | self._counted_unseen
+        missing = [name for name in self.names if name not in counted]
+        if missing and not self.still:
             given = ", ".join(f"{name}=n" for name in missing)
             raise ScheduleError(
                 f"The schedules count {' and '.join(missing)}, and nobody counts them. Updates "
                 f"can't stand for that: give fit() the callback layerwise.keras.callbacks."
                 f"Counter({given}), or call optimizer.count({given}) before each "
-                "optimizer.apply(), or optimizer.stateless_count() before stateless_apply()."
+                "optimizer.apply(), or optimizer.stateless_count() before stateless_apply(), also "
+                "where that is 0."
             )
 
     def add(self, amounts: Mapping[str, int | Tensor]) -> None:
@@ -89,8 +107,9 @@ class Counts:
         for name, amount in known.items():
             variable = self.variables[name]
             high, low, waiting, complete = _parts(value_of(variable))
-            variable.assign(ops.stack([high, low, waiting + amount, complete]))
-        self.fed.update(known)
+            new = ops.stack([high, low, waiting + summed_over_replicas(amount), complete])
+            variable.assign(new)
+            (self._counted_unseen if is_traced(new) else self._counted).add(name)
 
     def added(
         self,
@@ -122,6 +141,10 @@ class Counts:
             if name in self.variables:
                 self.variables[name].assign(copy_of(variable))
 
+    def read_once(self) -> "CountsOfStep":
+        """The counts for one step, which are read from the device once at most."""
+        return CountsOfStep(self)
+
     def on_host(self) -> dict[str, int]:
         """The counts by name, as numbers."""
         found = {}
@@ -148,6 +171,8 @@ class Counts:
 
     def advance(self, batches: Variable, per_update: int) -> None:
         """Add what is pending, if the batch that was just counted has completed an update."""
+        if self.still:
+            return
         for variable in self.variables.values():
             high, low, waiting, _ = _parts(value_of(variable))
             total, one = low + waiting, ops.ones_like(low)
@@ -157,6 +182,28 @@ class Counts:
                 same = ops.stack([high, low, waiting, ops.zeros_like(low)])
                 new = ops.where(complete, new, same)
             variable.assign(ops.cast(new, "int32"))
+
+
+class CountsOfStep:
+    """The counts of an optimizer while one step is built or run.
+
+    Args:
+        counts: The counts.
+    """
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._read: Mapping[str, int] | None = None
+
+    def on_host(self) -> Mapping[str, int]:
+        """The counts by name, as numbers."""
+        if self._read is None:
+            self._read = self._counts.on_host()
+        return self._read
+
+    def for_value(self, value: Schedule) -> dict[str, Tensor]:
+        """The counts that a schedule needs, as tensors that may be traced."""
+        return self._counts.for_value(value)
 
 
 def counted_after(array: Tensor, amount: int | Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The factor on each variable's learning rate at one step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -97,12 +97,13 @@ class Factors:
         """Whether every variable is known to train at this step."""
         return all(active is True for active in self._active)
 
-    def frozen_now(self, place: int, step: Step, counts: Mapping[str, int]) -> bool:
+    def frozen_now(self, place: int, step: Step, counts: CountsNow) -> bool:
         """Whether a variable is known to be frozen at a step that is not traced."""
         value = self.values[self._group[place]]
         if isinstance(value, float) or self._depth:  # inside a step, the others are restored
             return value == 0.0
-        return not evaluate_on_host(value, int(ops.convert_to_numpy(step)), counts) > 0
+        now = int(ops.convert_to_numpy(step))
+        return not evaluate_on_host(value, now, counts.on_host()) > 0
 
     def active(self, place: int) -> Tensor | bool:
         """True: the variable trains; False: it is frozen; a boolean tensor: the step decides."""

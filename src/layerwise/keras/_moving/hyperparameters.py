@@ -4,6 +4,7 @@ Keras' optimizers keep them as Python numbers in attributes. While a step is bui
 attribute holds the step's value instead.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,8 +36,11 @@ from layerwise.schedules import (
     replace_by_metric,
 )
 
-_BELOW_1 = ("momentum", "beta", "rho")
-"""What these words name is the share that is kept of an average."""
+_SHARE = re.compile(r"(.*_)?(momentum|rho|beta_\d+)")
+"""What has such a name is the share that is kept of an average; ``beta`` of Ftrl is none."""
+
+_FIXED = re.compile(r"initial_.*|.*_steps")
+"""What has such a name is read once, or counts the rounds of a loop, and can't move."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Hyperparameters:
         known: dict[str, float] = {}
         for name in own_arguments(optimizer, plain):
             own: Any = getattr(optimizer, name, None)
-            if type(own) in (int, float) and own >= 0:
+            if type(own) in (int, float) and own >= 0 and not _FIXED.fullmatch(name):
                 known[name] = own
         for name, value in made.given.items():
             where, anything = f"hyperparameters[{name!r}]", cast(object, value)
@@ -95,7 +99,7 @@ class Hyperparameters:
                     f"without. Make it with any number above 0: the values come from {where}."
                 )
             ready = made._ready[name] = prepared(value, f"The {name}")
-            if any(word in name for word in _BELOW_1):
+            if _SHARE.fullmatch(name):
                 _check_below_1(ready, name)
         return made
 
@@ -112,7 +116,9 @@ class Hyperparameters:
             raise OptimizerError(
                 f"Two LRMultipliers around one optimizer both move its {both[0]}. Leave one out."
             )
-        return type(self)({**inner.given, **self.given}, {**inner._ready, **self._ready})
+        # What the inner one's update uses reads variables of the inner one.
+        ready = {name: prepared(value, f"The {name}") for name, value in inner.given.items()}
+        return type(self)({**inner.given, **self.given}, {**ready, **self._ready})
 
     def changed(self, change: Callable[[StepValue], StepValue]) -> Self:
         """These, with other values in the place of those that an update uses."""

@@ -7,6 +7,7 @@ state of each plateau.
 from collections.abc import Mapping, Sequence
 from typing import SupportsFloat
 
+import numpy as np
 from keras import Variable
 from keras.optimizers import Optimizer
 
@@ -36,15 +37,14 @@ class InformedOptimizer(MultipliedUpdate):
         Returns:
             The plan, with schedules that read these variables.
         """
-        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
-        values = [*(row.value for row in plan.rows), *decays, plan.schedule]
-        self._counts = Counts(counters_of([*values, *self._hyperparameters.given.values()]))
+        values = [*_multipliers(plan), *_decays(plan), plan.schedule]
+        moving = [*values, *self._hyperparameters.given.values()]
+        self._counts = Counts(counters_of(moving), still=self._counts.still)
         self._counts.build(self)
-        self._plateaus = PlateauVariables(self, [*values, *self._hyperparameters.given.values()])
+        self._plateaus = PlateauVariables(self, moving)
         plan = self._plateaus.live(plan)
         self._hyperparameters = self._hyperparameters.changed(self._plateaus.live_value)
-        decays = [row.decay for row in plan.rows] if plan.has_decay_rules else []
-        self.use_factors(Factors([row.value for row in plan.rows], plan.schedule, decays))
+        self.use_factors(Factors(_multipliers(plan), plan.schedule, _decays(plan)))
         return plan
 
     def go_on_from(self, source: Optimizer, own: Sequence[Variable]) -> None:
@@ -67,6 +67,8 @@ class InformedOptimizer(MultipliedUpdate):
         if more and len(store.keys()) == len(plain):
             for place, variable in enumerate(plain):
                 variable.assign(store[str(place)])
+            for variable in self.variables[len(plain) :]:  # nothing is known of these
+                variable.assign(np.zeros(variable.shape, "int32"))
         else:
             super().load_own_variables(store)
         self._plateaus.read()
@@ -92,7 +94,8 @@ class InformedOptimizer(MultipliedUpdate):
         Call it before each ``apply()`` with what is in that batch; ``fit`` does it with the
         callback ``layerwise.keras.callbacks.Counter``. The rate of an update depends on the
         updates before it. Under gradient accumulation, all batches of an update are counted, and
-        the rates move when it has been applied.
+        the rates move when it has been applied. In a replica of a ``tf.distribute`` strategy,
+        count what is in the replica's part of the batch: the optimizer counts all replicas.
 
         Args:
             amounts: Whole numbers by name, ``optimizer.count(tokens=4096)``; or integer tensors,
@@ -172,3 +175,12 @@ class InformedOptimizer(MultipliedUpdate):
         """A multiplier or schedule of an unbuilt plan as metrics have decided by now."""
         decided: Value = self._plateaus.decisions.applied_to(value)
         return decided
+
+
+def _multipliers(plan: Plan) -> list[Value]:
+    return [row.value for row in plan.rows]
+
+
+def _decays(plan: Plan) -> list[Value]:
+    """The multipliers of weight decay; none if no rule decides one."""
+    return [row.decay for row in plan.rows] if plan.has_decay_rules else []

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import keras
@@ -37,7 +38,7 @@ from layerwise.keras._optimizer.saved_weights import SavedWeights
 from layerwise.keras._optimizer.step_values import outside_of_graphs
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.keras._schedule import as_learning_rate, rate_error
-from layerwise.multipliers import Plan, RuleSpec, StepValue
+from layerwise.multipliers import Layers, Plan, Rules, RuleSpec, StepValue
 
 
 @keras.saving.register_keras_serializable(package="layerwise")
@@ -51,7 +52,9 @@ class LRMultiplier(InformedOptimizer):
     and nothing else of it changes: training equals one separate optimizer for each rate. A
     multiplier of 0 freezes: the weight and its optimizer state stay as they are, bit for bit.
     The result *is* an optimizer of the given class with the same variables in the same order,
-    so files saved with the plain optimizer load into it, and back.
+    so files saved with the plain optimizer load into it, and back. Where schedules count tokens, or
+    a metric decides, variables for that come after the others: a plain file still loads, and they
+    begin anew, but a plain optimizer can't load theirs.
 
     Args:
         optimizer: An identifier (``"adam"``), a config, or an instance of any Keras optimizer.
@@ -71,15 +74,20 @@ class LRMultiplier(InformedOptimizer):
         decay_rules: Rules for weight decay, by name as ``rules``: a multiplier for the optimizer's
             ``weight_decay``, which must not be None. 0 means none. The decay still scales with
             the variable's rate, and what ``exclude_from_weight_decay`` names has none.
+        hyperparameters: What moves beside the rate, such as ``{"momentum": linear(100, 0.95,
+            0.85)}``: a schedule or callable of the step by the name that the optimizer has for it.
+            The values are absolute, and the optimizer is made with a number above 0 there.
 
     Returns:
         An optimizer for ``model.compile`` or your own training loop.
 
     Raises:
-        OptimizerError: Not an optimizer, or one that multipliers can't act through; or rules for
-            weight decay, and an optimizer without.
+        OptimizerError: Not an optimizer, or one that multipliers can't act through; rules for
+            weight decay, and an optimizer without; or a hyperparameter that it has not, or not
+            above 0, or that an ``LRMultiplier`` inside moves already.
         MultiplierError: A value, rule, level or match mode that can't be used.
-        ScheduleError: ``schedule`` is neither a schedule nor a callable.
+        ScheduleError: ``schedule``, or that of a hyperparameter, is neither a schedule nor a
+            callable; or a momentum, ``rho`` or ``beta_1`` is 1 or more.
 
     Examples:
         >>> import keras, numpy
@@ -172,8 +180,9 @@ class LRMultiplier(InformedOptimizer):
 
     @learning_rate.setter
     def learning_rate(self, value: float | Rate) -> None:
+        rate = as_learning_rate(value)  # which says itself what it doesn't take
         try:
-            Optimizer.learning_rate.fset(self, as_learning_rate(value))
+            Optimizer.learning_rate.fset(self, rate)
         except Exception as error:
             if rate_variable(self) is None:
                 raise  # the optimizer was made with a schedule, and Keras says so
@@ -280,8 +289,9 @@ class LRMultiplier(InformedOptimizer):
     ) -> "LRMultiplier":
         """A new optimizer with other rules in place of these, which goes on from this one's state.
 
-        The arguments are those of ``LRMultiplier``. That class itself, around an ``LRMultiplier``,
-        would multiply with the rules that are there.
+        The arguments are those of ``LRMultiplier``. What is not given is gone: the schedule, rules
+        for weight decay and hyperparameters go with the rules. ``LRMultiplier(optimizer, ...)``
+        around this one keeps all of them, and multiplies.
         """
         spec = spec_of(
             rules,
@@ -308,6 +318,31 @@ class LRMultiplier(InformedOptimizer):
 def counts_of(optimizer: LRMultiplier) -> Counts:
     """What an optimizer counts beside updates, with the variables that it keeps that in."""
     return optimizer._counts
+
+
+def specs_of(optimizer: LRMultiplier) -> tuple[RuleSpec | ObjectSpec, ...]:
+    """The rules and schedules of an optimizer, the innermost first."""
+    return tuple(optimizer._multiplied.specs)
+
+
+def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRMultiplier:
+    """A new optimizer for a search, with rules in the place of those that are there.
+
+    It goes on from the other one's state, without its common schedule; rules for weight decay and
+    hyperparameters are kept.
+
+    Args:
+        optimizer: The other one.
+        rules: The rules. They come first, so that the multipliers that layers carry meet them.
+        layers: Levels from input to head.
+    """
+    known = optimizer._multiplied
+    spec = RuleSpec(rules, layers=layers)
+    made = _multiplied(optimizer.plain(), spec, optimizer._hyperparameters.given)
+    decays = [replace(each, rules=None, schedule=None) for each in specs_of(optimizer)]
+    source = optimizer if optimizer.built else None
+    made._multiplied = MultipliedRules((spec, *decays), source, known.saved)
+    return made
 
 
 def _multiplied(

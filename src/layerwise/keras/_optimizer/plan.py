@@ -47,21 +47,27 @@ def with_rates(
     steps: Sequence[int] = (),
     step: int | None = None,
     learning_rate: float | None = None,
+    *,
+    trained: Optimizer | None = None,
 ) -> Plan:
     """The plan with a base rate, the present step, and the steps to show.
 
     Args:
         plan: The plan.
-        optimizer: Gives the base rate and the present step.
+        optimizer: Gives the base rate.
         steps: The steps to show rates at.
         step: The present step, in place of the optimizer's.
         learning_rate: The base rate, in place of the optimizer's.
+        trained: Gives the present step, and what has been counted by then; None for ``optimizer``.
     """
+    trained = optimizer if trained is None else trained
+    now = step_of(trained)
+    at = now if step is None else whole(step, "step", MultiplierError)
     shown = replace(
         plan,
-        step=step_of(optimizer) if step is None else whole(step, "step", MultiplierError),
+        step=at,
         steps=tuple(whole(each, "steps", MultiplierError) for each in steps),
-        counts=getattr(optimizer, "counts", {}),
+        counts=getattr(trained, "counts", {}) if at == now else {},
     )
     moving = None if learning_rate is not None else _moving_base(optimizer)
     if moving is None:

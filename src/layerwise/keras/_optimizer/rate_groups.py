@@ -21,6 +21,13 @@ def over(value: Value, steps: Steps) -> Floats:
     return values_over(value, steps, evaluate_on_host)
 
 
+def values_by_group(plan: Plan, model: str = "") -> dict[str, Value]:
+    """The multipliers of a plan by the name of their group, without the model's name."""
+    paths = [row.parameter.name.removeprefix(f"{model}/") for row in plan.rows]
+    labels: Sequence[str] = group_labels(plan, [places for _, places in plan.groups], paths)
+    return {name: value for name, (value, _) in zip(distinct(labels), plan.groups, strict=True)}
+
+
 class RateGroups:
     """The parameters of a plan that share a multiplier, each group under a name.
 
@@ -36,11 +43,9 @@ class RateGroups:
         self, plan: Plan, model: str = "", now: Callable[[Value], Value] = lambda value: value
     ) -> None:
         self.schedule, self._now = plan.schedule, now
-        paths = [row.parameter.name.removeprefix(f"{model}/") for row in plan.rows]
-        labels: Sequence[str] = group_labels(plan, [places for _, places in plan.groups], paths)
         self.values: dict[str, Value] = {
             name: value
-            for name, (value, _) in zip(distinct(labels), plan.groups, strict=True)
+            for name, value in values_by_group(plan, model).items()
             if not counters_of([value, plan.schedule])
         }
 

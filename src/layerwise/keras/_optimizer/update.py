@@ -99,12 +99,15 @@ class MultipliedUpdate(OptimizerHooks):
             _check_lengths(grads, variables)
             check_known(self, variables)
         self._counts.check_fed()
+        counts = self._counts.read_once()
         with (
-            self._factors.at(self.iterations, self._counts),
-            self._hyperparameters.at(self, self.iterations, self._counts),
+            self._factors.at(self.iterations, counts),
+            self._hyperparameters.at(self, self.iterations, counts),
         ):
             self._apply_unfrozen(list(grads), variables)
         self._counts.advance(batch_count(self), batches_per_update(self))
+        if not self._factors.in_step:  # else other replicas are about to ask
+            self._counts.used()
 
     def _apply_unfrozen(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         if self._factors.all_active:
@@ -143,7 +146,7 @@ class MultipliedUpdate(OptimizerHooks):
         """
         _check_lengths(grads, variables)
         check_known(self, variables)
-        with self._factors.at(self.iterations, self._counts):
+        with self._factors.at(self.iterations, self._counts.read_once()):
             active = [self._factors.active(place_of(self, variable)) for variable in variables]
         return [
             None if a is False else _mask_gradient(a, gradient)
@@ -269,10 +272,11 @@ class MultipliedUpdate(OptimizerHooks):
             average.assign(new)
 
     def take_averages(self, variables: Sequence[Variable]) -> None:
+        counts = self._counts.read_once()
         kept = [
             (v, copy_of(v))
             for v in variables
-            if self._factors.frozen_now(place_of(self, v), self.iterations, self._counts.on_host())
+            if self._factors.frozen_now(place_of(self, v), self.iterations, counts)
         ]
         super().take_averages(variables)
         for variable, value in kept:

@@ -61,7 +61,8 @@ def plan_of_groups(
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
         plans.append(plan(schedule.group_schedules(), no_rules))
-        step, counts = schedule.last_epoch if step is None else step, schedule.counts
+        if step is None or step == schedule.last_epoch:
+            step, counts = schedule.last_epoch, schedule.counts
         schedule = None
     result: Plan = reduce(multiply_plans, plans)
     return replace(result, schedule=schedule, step=step or 0, steps=tuple(steps), counts=counts)

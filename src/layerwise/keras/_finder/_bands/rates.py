@@ -20,7 +20,7 @@ from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import Step, Tensor, copy_of
 from layerwise.keras._moving.factors import Factors
 from layerwise.keras._optimizer.loss_scale import LossScaleOptimizer
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, specs_of, to_search_with
 from layerwise.keras._optimizer.step_values import runs_on_host
 from layerwise.keras._parameters import layers_of
 from layerwise.multipliers import Layers, Plan
@@ -91,7 +91,8 @@ def rates_by_band(
 ) -> Iterator[SearchedBands]:
     """While the block runs, a model's optimizer is one with a rate for each band.
 
-    The new one goes on from the state of the model's own, which is not touched.
+    The new one goes on from the state of the model's own, which is not touched. Hyperparameters
+    that move and rules for weight decay are kept.
 
     Args:
         model: A compiled and built model.
@@ -110,7 +111,7 @@ def rates_by_band(
     wanted = rules_to_search(rules)
     with where_fit_builds(model):
         if isinstance(inner, LRMultiplier):
-            made = inner.with_rules(wanted, layers=levels)
+            made = to_search_with(inner, wanted, levels)
         else:
             made = LRMultiplier(inner, wanted, layers=levels)
         made.build(model.trainable_variables)
@@ -124,7 +125,8 @@ def rates_by_band(
                 [
                     factors.of_band(numbers[name]) if name in numbers else bands.fixed[name]
                     for name in names
-                ]
+                ],
+                decays=[row.decay for row in plan.rows] if plan.has_decay_rules else [],
             )
         )
         factors.add_to(made)
@@ -149,7 +151,7 @@ def check_one_base_rate(optimizer: Optimizer) -> None:
     check_base_rate(optimizer)
     inner = inner_optimizer(optimizer)
     if isinstance(inner, LRMultiplier):
-        rules = [spec.rules for spec in inner._multiplied.specs if spec.rules]
+        rules = [spec.rules for spec in specs_of(inner) if spec.rules]
         if rules:
             raise FinderError(
                 f"The optimizer has rules of its own, {rules[0]!r}, which the search would "

@@ -23,7 +23,8 @@ class Counter(BatchCallback):
     """Counts what is in each batch of ``fit``, for schedules ``.by("tokens")``.
 
     The counts are variables of the ``LRMultiplier``: they are saved and loaded with it, and read
-    inside the compiled step. Counting costs some microseconds a batch, and no batch waits.
+    inside the compiled step. Counting costs some microseconds a batch, and no batch waits; but on
+    PyTorch, where no step is compiled, each update reads the counts from the device, once.
 
     Args:
         amounts: How much is in each batch, by the name that a schedule counts it by:
@@ -78,20 +79,12 @@ class Counter(BatchCallback):
             import jax
 
             self._counted = jax.jit(counted_after)
-        self._stream.change_after(self._changes)
         self._counts = counts
-        counts.fed.update(self._amounts)
+        self._stream.change_after(self._amounts, self._changes, lambda: counts.fed(self._amounts))
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, object] | None = None) -> None:
         self._batch = batch
         super().on_train_batch_begin(batch, logs)
-
-    def on_train_end(self, logs: Mapping[str, object] | None = None) -> None:
-        super().on_train_end(logs)
-        if self._counts is not None:
-            self._counts.fed.difference_update(
-                self._amounts
-            )  # another training may have no Counter
 
     def receive(self, rows: list[BatchRow]) -> None:
         """See ``BatchCallback``; a counter needs no rows."""
