@@ -30,12 +30,11 @@ from layerwise.torch._finder.checks import (
 )
 from layerwise.torch._finder.course import course_of
 from layerwise.torch._finder.processes import Processes, from_workers
-from layerwise.torch._finder.snapshot import Stateful
+from layerwise.torch._finder.snapshot import Stateful, as_before
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.param_groups import plan_of_rules
-from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
@@ -145,9 +144,9 @@ def find_rates(
     where = device_of(model, device)
     ranks = Processes(model, where)
     plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
-    separate_tensors(optimizer)
     with (
         only(optimizer),
+        as_before(optimizer, schedulers_on(optimizer)),  # which can't see divided groups
         hands_off(optimizer),
         groups_by_band(optimizer, band_of) as group_bands,
     ):
@@ -157,7 +156,7 @@ def find_rates(
             step or plain,
             factors=[1.0] * len(group_bands),
             modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
-            stateful=stateful(*schedulers_on(optimizer), *also),
+            stateful=stateful(*also),
             loader=loader,
             scaler=scaler,
             ranks=ranks,

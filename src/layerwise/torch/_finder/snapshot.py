@@ -6,7 +6,8 @@ Tensors are filled in place and objects stay the same objects, so that a compile
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -94,6 +95,14 @@ class Snapshot:
                 self._value(group)
             self._value(optimizer.state)
             self._attributes(optimizer, lambda name, value: name not in ("param_groups", "state"))
+
+    def groups(self, optimizer: Optimizer) -> None:
+        """Add the groups of an optimizer, without the parameters in them."""
+        for group in optimizer.param_groups:
+            self._parts.append(container_state(group))
+            for key, value in group.items():
+                if key != "params":
+                    self._value(value)
 
     def stateful(self, thing: Stateful) -> None:
         """Add what has a ``state_dict``."""
@@ -192,6 +201,19 @@ class Snapshot:
                 object.__setattr__(thing, name, value)
 
         self._parts.append(restore)
+
+
+@contextmanager
+def as_before(optimizer: Optimizer, schedulers: Iterable[Stateful]) -> Iterator[None]:
+    """After the block, an optimizer's groups and schedulers are as they were before it."""
+    snapshot = Snapshot()
+    for each in schedulers:
+        snapshot.stateful(each)
+    snapshot.groups(optimizer)
+    try:
+        yield
+    finally:
+        snapshot.restore()
 
 
 def _is_plain(value: object) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions
-from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, write
+from layerwise.torch._groups.base_rate import Setting, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import Progress
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of
@@ -22,6 +22,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     setting,
 )
 from layerwise.torch._optimizer.rate_changes import (
+    BASES,
     are_set,
     factors_between,
     factors_on_bases,
@@ -41,9 +42,6 @@ from layerwise.torch._scheduler.group_rates import (
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
-
-_BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
-"""Where a group keeps the base of each value that moves."""
 
 
 class RateDriver:
@@ -109,15 +107,15 @@ class RateDriver:
         """Each group's rate at a step, computed before anything is written."""
         self.look()
         groups = self.optimizer.param_groups
+        if self._is_divided:
+            return self._rates
         return rates_at(step, groups, self._now, self.counts.at(step))
 
     def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
-        if len(self._followed) != len(self.optimizer.param_groups):
+        if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
-            self._moving = [
-                place for place, each in enumerate(self._followed) if each.multiplier is not None
-            ]
+            self._moving = [i for i, f in enumerate(self._followed) if f.multiplier is not None]
             self.counts.need(self._part.name, self.given())
             self._decisions.follow(self.given())
             self.decide()
@@ -129,7 +127,8 @@ class RateDriver:
     def check(self, step: float) -> None:
         """Raise what ``move_to`` would, and write nothing."""
         self.rates_at(step)
-        self._settings_at(step)
+        if not self._is_divided:
+            self._settings_at(step)
 
     def _settings_at(self, step: float) -> list[dict[str, Setting]]:
         decays = [each.decay for each in self._now]
@@ -143,13 +142,16 @@ class RateDriver:
             step: The step.
             stepped: Whether an update has been applied since the last time.
         """
+        if self._is_divided:
+            self.last_epoch = self._at = step
+            return
         groups = self.optimizer.param_groups
         rates = self.rates_at(step)
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
-            self._assumed += [_BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
+            self._assumed += [BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
         for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
             write_rate(now, followed, group)
             for key, value in new.items():
@@ -181,17 +183,6 @@ class RateDriver:
         moving = [v for each in self._followed for v in (each.multiplier, each.decay)]
         return [*values, *moving]
 
-    def bases(self) -> list[dict[str, list[float]]]:
-        """What the values of each group that move are multiples of, with the values."""
-        return [
-            {
-                base: [float(group[base]), float(group[key])]
-                for base, key in _BASES.items()
-                if base in group
-            }
-            for group in self.optimizer.param_groups
-        ]
-
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
         """If the block raises, this driver and its groups are as they were before it."""
@@ -219,7 +210,7 @@ class RateDriver:
             counts: What had been counted beside updates.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
-            bases: What ``bases()`` gave when the state was saved.
+            bases: What ``bases_of`` gave when the state was saved.
         """
         self.counts = counts
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
@@ -247,6 +238,12 @@ class RateDriver:
             self.settle()
             self.move_to(self.last_epoch)
 
+    @property
+    def _is_divided(self) -> bool:
+        """Whether a search has divided the groups for now; their rates are its own."""
+        off = self._hooks is not None and self._hooks.hands_off
+        return off and len(self._rates) != len(self.optimizer.param_groups)
+
     # -- what the optimizer's hooks call ------------------------------------------------------
 
     @property
@@ -261,6 +258,8 @@ class RateDriver:
 
     def frozen_groups(self, check: bool) -> Sequence[dict[str, Any]]:
         """See ``Driver``."""
+        if self._is_divided:
+            return ()
         self._join()
         groups = self.optimizer.param_groups
         if check and any(mark(groups[place]["lr"]) != self._marks[place] for place in self._moving):
@@ -272,7 +271,9 @@ class RateDriver:
     def settle(self) -> None:
         """See ``Driver``."""
         known = self.optimizer.param_groups[: len(self._marks)]
-        if not self.is_aside and self._marks_of(known) != self._marks:
+        if len(known) < len(self._marks):  # someone has taken groups away
+            self.after_load(drives=True)
+        elif not self.is_aside and self._marks_of(known) != self._marks:
             self._take_over(known)
 
     def after_load(self, drives: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions, PlateauState, plateau
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
+from layerwise.torch._optimizer.rate_changes import bases_of
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.group_rates import GroupRate
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
@@ -130,7 +131,7 @@ class RateDrivers:
 
     def bases(self) -> list[dict[str, list[float]]]:
         """What the values of each group that move are multiples of, with the values."""
-        return [base for driver in self.each for base in driver.bases()]
+        return [base for d in self.each for base in bases_of(d.optimizer.param_groups)]
 
     def decide(self, states: Mapping[plateau, PlateauState]) -> None:
         """Take in what metrics have decided, and write the rates; nothing changes if that fails."""
