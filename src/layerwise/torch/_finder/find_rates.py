@@ -29,13 +29,13 @@ from layerwise.torch._finder.checks import (
     stateful,
 )
 from layerwise.torch._finder.course import course_of
+from layerwise.torch._finder.factors import factors_now
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful, as_before
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
-from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.param_groups import plan_of_rules
-from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of
+from layerwise.torch._optimizer.attached_schedulers import schedulers_on
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import named_tensors
@@ -193,7 +193,7 @@ def _check_groups(optimizer: Optimizer) -> list[float]:
             "LBFGS has one group and one rate for all parameters, so layers can't learn at rates "
             "of their own. Search with another optimizer."
         )
-    factors = group_factors(optimizer, step_of(optimizer) or 0)
+    factors = factors_now(optimizer)
     check_one_rate(factors)
     return list(factors.values())
 
