@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from layerwise import cosine, from_function, linear, warmup
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.schedules import Schedule
-from layerwise.torch import ScheduleLR, param_groups
+from layerwise.torch import ScheduleLR, explain, param_groups
 from tests._support.torch.networks import make_network, through_a_file, update
 
 SIZES = [4, 4, 8, 1, 16, 16, 3, 32, 5, 5, 64, 2]
@@ -246,3 +246,23 @@ def test_pytorchs_sequential_scheduler_counts_too() -> None:
         scheduler.count(tokens=10)
         whole.step()
     assert rates(optimizer)[0] == pytest.approx(0.07)
+
+
+def test_explain_says_how_to_know_the_counts() -> None:
+    model = make_network()
+    rules = {"backbone": linear(1000).by("tokens")}
+    optimizer = torch.optim.AdamW(param_groups(model, rules, lr=0.1))
+    scheduler = ScheduleLR(optimizer)
+    scheduler.step(tokens=250)
+    way_out = r"counts? tokens.* at step 5 isn't known.*explain\(model, schedule=scheduler\)"
+    by_tokens: dict[str, Any] = {"schedule": linear(9).by("tokens"), "step": 5}
+    for rows, given in (
+        (None, {"optimizer": optimizer, "step": 5}),
+        (None, {"schedule": scheduler, "steps": [0, 5]}),
+        (rules, {"learning_rate": 0.1, "step": 5}),
+        (None, {"learning_rate": 0.1, **by_tokens}),
+    ):
+        with pytest.raises(ScheduleError, match=way_out):
+            explain(model, rows, **given)
+    assert explain(model, schedule=scheduler).multipliers(1)[0] == 0.75
+    assert explain(model, optimizer=optimizer).multipliers(0)[0] == 1.0

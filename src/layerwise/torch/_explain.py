@@ -7,6 +7,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise.errors import OptimizerError, ScheduleError
 from layerwise.multipliers import Plan, StepValue
+from layerwise.schedules import counters_of
 from layerwise.torch._groups.no_decay import NoDecay
 from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
@@ -106,24 +107,50 @@ def explain(
                 "and layers=."
             )
         optimizers.check_disjoint()
-        return plan_of_groups(tensors, optimizers, schedule, steps=steps, step=step)
+        return _with_known_counts(
+            plan_of_groups(tensors, optimizers, schedule, steps=steps, step=step)
+        )
     assert not isinstance(schedule, ScheduleLR)
-    return plan_of_rules(
+    spec = spec_of(
+        model,
         tensors,
-        spec_of(
-            model,
-            tensors,
-            rules,
-            schedule=schedule,
-            match=match,
-            strict=strict,
-            layers=layers,
-            decay_rules=decay_rules,
-        ),
-        learning_rate,
-        weight_decay,
-        no_decay,
-        model=model,
-        steps=steps,
-        step=step or 0,
+        rules,
+        schedule=schedule,
+        match=match,
+        strict=strict,
+        layers=layers,
+        decay_rules=decay_rules,
     )
+    return _with_known_counts(
+        plan_of_rules(
+            tensors,
+            spec,
+            learning_rate,
+            weight_decay,
+            no_decay,
+            model=model,
+            steps=steps,
+            step=step or 0,
+        )
+    )
+
+
+def _with_known_counts(plan: Plan) -> Plan:
+    """The plan, if all that its schedules count is known at its steps.
+
+    Raises:
+        ScheduleError: It is not.
+    """
+    counting = counters_of(
+        [plan.schedule, *(v for row in plan.rows for v in (row.value, row.decay))]
+    )
+    known = {0, plan.step} if plan.counts.keys() >= set(counting) else {0}
+    for step in (plan.step, *plan.steps):
+        if counting and step not in known:
+            names = " and ".join(counting)
+            raise ScheduleError(
+                f"The schedules count {names}, and how many there are at step {step} isn't known. "
+                "Leave step= and steps= out; and for the rates of now give explain() the "
+                "ScheduleLR that counts them: explain(model, schedule=scheduler)."
+            )
+    return plan
