@@ -3,6 +3,7 @@
 import copy
 import io
 import random
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from layerwise import cosine, gradual_unfreezing, plateau, reduce_on_plateau
+from layerwise import cosine, gradual_unfreezing, on_plateau, plateau, reduce_on_plateau
 from layerwise.errors import ScheduleError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, explain, param_groups
@@ -173,3 +174,35 @@ def test_several_optimizers_decide_together():
     for loss in (torch.tensor(1.0), torch.tensor(1.0)):
         scheduler.report(loss)
     assert scheduler.get_last_lr() == [0.5, 1.0]
+
+
+def test_best_weights_are_those_of_their_plateau_in_whatever_order_they_were_made():
+    first, second = (plateau(m, patience=1, restore_best=True) for m in ("one", "two"))
+    model = nn.Linear(1, 1, bias=False)
+
+    def made(order):
+        groups = [{"params": [model.weight]}, {"params": [nn.Parameter(torch.zeros(1))]}]
+        return ScheduleLR(
+            torch.optim.SGD(groups, lr=0.1), [on_plateau(when, [1.0, 0.5]) for when in order]
+        )
+
+    def set_to(value):
+        with torch.no_grad():
+            model.weight.fill_(value)
+
+    saved = made([first, second])
+    for metric, value in (("one", 1.0), ("two", 2.0)):
+        set_to(value)
+        saved.report({metric: 0.5}, model)
+    file = io.BytesIO()
+    torch.save(saved.state_dict(), file)
+    for metric, value in (("one", 1.0), ("two", 2.0)):
+        file.seek(0)
+        other = made([second, first])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            other.load_state_dict(torch.load(file, weights_only=True))
+        set_to(9.0)
+        (event,) = other.report({metric: 0.6}, model)
+        assert event.fired
+        assert model.weight.item() == value

@@ -261,7 +261,7 @@ class ScheduleLR(LRScheduler):
             state["counts"] = self.counts
         if self.decisions:
             state["decisions"] = self.decisions.to_config()
-            state["best_weights"] = self._best.state_dict(self.decisions.states)
+            state["best_weights"] = self._best.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -297,6 +297,7 @@ class ScheduleLR(LRScheduler):
             for value in each.values.values()
         )
         decisions.load(state_dict.get("decisions", []))
+        best = BestWeights.restored(state_dict.get("best_weights", []), decisions.states)
         changed = bool(before) and schedules.to_config() != before.to_config()
         step = step_number(state_dict["last_epoch"], "last_epoch", ScheduleError)
         self._driver.restore(
@@ -308,7 +309,7 @@ class ScheduleLR(LRScheduler):
         )
         if decisions:
             self._driver.decide(decisions.states)
-            self._best.load_state_dict(decisions.states, state_dict.get("best_weights", []))
+            self._best = best
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
