@@ -107,9 +107,18 @@ class RateDrivers:
 
     def count(self, amounts: Mapping[str, object]) -> None:
         """Add to the counts; the rates are written at the next step."""
+        self._look()
+        self.counts.so_far = self.counts.plus(amounts)
+
+    def set_counts(self, counts: Mapping[str, object]) -> None:
+        """Set counts to what they are, from the next step on."""
+        self._look()
+        self.counts.check(counts)
+        self.counts.set(counts)
+
+    def _look(self) -> None:
         for driver in self.each:
             driver.look()
-        self.counts.so_far = self.counts.plus(amounts)
 
     def _check(self, step: float) -> None:
         """Raise what writing would, before the first of several optimizers is written to."""

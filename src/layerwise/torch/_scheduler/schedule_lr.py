@@ -88,7 +88,7 @@ class ScheduleLR(LRScheduler):
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
         ScheduleError: Not schedules, not as many as groups, or for a group that is not there; or
-            a callable returns no finite number of at least 0.
+            a callable returns no finite number of at least 0. Or a count that nothing counts.
 
     Examples:
         >>> import torch
@@ -132,7 +132,8 @@ class ScheduleLR(LRScheduler):
         )
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters, Counts(counts))
+        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters, Counts())
+        self._driver.set_counts(counts or {})
         self._best = BestWeights()
         self._driver.move_to(first)
         self._attach()
@@ -217,7 +218,7 @@ class ScheduleLR(LRScheduler):
 
     @counts.setter
     def counts(self, counts: Mapping[str, float]) -> None:
-        self._driver.counts.set(counts)
+        self._driver.set_counts(counts)
 
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
