@@ -153,6 +153,23 @@ def test_what_happened_is_in_the_record_and_in_the_plan(tmp_path: Path):
     assert shown["rate @ 4"][shown["parameter"].index("2.bias")] == pytest.approx(rates["2.bias"])
 
 
+def test_what_happened_before_a_resume_is_in_the_record_once(tmp_path: Path):
+    for begun in (False, True):
+        model, optimizer, scheduler = make()
+        with Recorder(tmp_path, scheduler) as recorder:
+            if begun:  # the state is loaded when the record is already open
+                scheduler.load_state_dict(saved)
+                recorder.resume(4)
+            for loss in LOSSES[4 * begun : 4 + 4 * begun]:
+                update(model, optimizer)
+                scheduler.step()
+                recorder.log(loss=loss)
+                scheduler.report({"val_loss": loss}, model=model)
+            saved = copy.deepcopy(scheduler.state_dict())
+    steps = [step for step, _ in History.load(tmp_path).events]
+    assert steps == [3, 4, 4, 6, 7, 7, 8]
+
+
 def test_bad_reports_change_nothing():
     model, _, scheduler = make()
     before = str(scheduler.state_dict())
