@@ -49,6 +49,11 @@ def base_of(group: Mapping[str, Any]) -> float:
     return float(rate)
 
 
+def base_decay_of(group: Mapping[str, Any]) -> float:
+    """A group's weight decay before any factor, a number also where the decay is a tensor."""
+    return float(group[BASE_DECAY] if BASE_DECAY in group else group["weight_decay"])
+
+
 def has_rates(optimizer: Optimizer) -> bool:
     """Whether any group has a rate; an optimizer that makes its own leaves ``lr`` at None."""
     groups = optimizer.param_groups

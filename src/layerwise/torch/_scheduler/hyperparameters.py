@@ -6,7 +6,7 @@ from typing import Self, TypeAlias
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import StepValue, Value
-from layerwise.torch._groups.base_rate import BASE_DECAY, Setting
+from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, base_decay_of
 from layerwise.torch._optimizer.optimizer_set import OptimizerPart, OptimizerSet
 from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
 
@@ -114,7 +114,7 @@ class Hyperparameters:
                 if name == "momentum":
                     new["momentum"] = value
                 elif name == "weight_decay":
-                    base = group.get(BASE_DECAY, group["weight_decay"])
+                    base = base_decay_of(group)
                     new |= {BASE_DECAY: base, "weight_decay": base * value}
                 elif value >= 1:
                     raise ScheduleError(
@@ -126,7 +126,7 @@ class Hyperparameters:
         multipliers = values_at(decays, step, names, "decay multiplier", counts)
         for group, multiplier, new in zip(groups, multipliers, found, strict=True):
             if multiplier is not None:
-                base = group.get(BASE_DECAY, group["weight_decay"])
+                base = base_decay_of(group)
                 now = new.get("weight_decay", base)
                 new |= {BASE_DECAY: base, "weight_decay": now * multiplier}
         return found
