@@ -154,6 +154,7 @@ def test_what_happened_is_in_the_record_and_in_the_plan(tmp_path: Path):
 
 
 def test_what_happened_before_a_resume_is_in_the_record_once(tmp_path: Path):
+    saved = {}
     for begun in (False, True):
         model, optimizer, scheduler = make()
         with Recorder(tmp_path, scheduler) as recorder:
