@@ -171,6 +171,7 @@ def find_rates(
                 loss=None if step is not None else plain.loss_without_update,
                 gathers=step is None,
                 mean=ranks.mean,
+                on_host=wanted.memory == "host",
             ),
             ranks.together(from_workers(loader)),
             bands,

@@ -145,7 +145,7 @@ class Snapshot:
         elif self._is_new(value):
             if isinstance(value, Tensor):
                 if _is_writable(value):
-                    self._copies.append((value, self._copy(value), value._version))
+                    self._copies.append((value, copied(value, self._on_host), value._version))
             elif is_generator(value):
                 self._parts.append(state_of(value))
             elif isinstance(value, MutableMapping | list | deque | set | np.ndarray):
@@ -178,10 +178,6 @@ class Snapshot:
         plain = is_dataclass(value) or isinstance(value, SimpleNamespace)
         return plain or _package(value) in self._packages
 
-    def _copy(self, tensor: Tensor) -> Tensor:
-        inside = tensor.detach()
-        return inside.to("cpu", copy=True) if self._on_host else inside.clone()
-
     def _attributes(self, thing: object, wanted: Callable[[str, object], bool]) -> None:
         """Add the attributes of an object; those that come later are taken away."""
         slots = [name for name in _slots(thing) if hasattr(thing, name)]
@@ -201,6 +197,12 @@ class Snapshot:
                 object.__setattr__(thing, name, value)
 
         self._parts.append(restore)
+
+
+def copied(tensor: Tensor, on_host: bool) -> Tensor:
+    """A copy of a tensor's values, where it is or in the host's memory."""
+    inside = tensor.detach()
+    return inside.to("cpu", copy=True) if on_host else inside.clone()
 
 
 @contextmanager
