@@ -35,7 +35,7 @@ def searched_factors(
                 f"hold= has a {type(one).__name__} that is not among the optimizers of the search. "
                 "It must be one of several: find_lr(model, [first, second], hold=[second])."
             )
-    if len(held) == len(optimizers):
+    if len({id(one) for one in held}) == len(optimizers):
         raise FinderError("hold= must leave an optimizer whose rate is searched, got all of them.")
     found: list[float | None] = []
     base: float | None = None
