@@ -218,6 +218,35 @@ def test_other_ways_to_give_data(kind: str) -> None:
     assert found.probes
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_held_out_batches_of_workers_are_copied_and_the_loader_keeps_none(persistent: bool) -> None:
+    model, optimizer = make_searched()
+    held_out = make_loader(num_workers=1, persistent_workers=persistent)
+    plain = make_step(model, optimizer)
+
+    def step(batch: Any) -> Any:
+        assert not any(tensor.is_shared() for tensor in batch)
+        return plain(batch)
+
+    find_rates(model, optimizer, loader=make_data(), held_out=held_out, step=step, **QUIET)
+    assert held_out._iterator is None
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_it_says_how_the_first_batch_was_called(held_out: bool) -> None:
+    model, optimizer = make_searched()
+    data = [(x[:, :1], y) for x, y in make_data()]
+    options: dict[str, Any] = QUIET | ({"held_out": data[:2]} if held_out else {})
+    message = r"(?s)can't take the first batch.*model\(batch\[0\]\) and loss.*step=train_step"
+    with pytest.raises(FinderError, match=message):
+        find_rates(model, optimizer, loss_function, data, **options)
+    with pytest.raises(FinderError, match=r"have no loss\. Give loss=, a function"):
+        find_rates(model, optimizer, loader=make_data(), **options | {"held_out": None})
+    update = Update(model, optimizer, loss_function, device=torch.device("cpu"))
+    with pytest.raises(FinderError, match=message):
+        update.loss_without_update(data[0])
+
+
 class Keyword(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()

@@ -176,7 +176,7 @@ def find_rates(
             ranks.together(from_workers(loader)),
             bands,
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
-            held_out=None if held_out is None else ranks.together(held_out),
+            held_out=None if held_out is None else ranks.together(from_workers(held_out)),
             # On several ranks only whole batches are divided, so that all have equally many.
             course=course,
             join=_joined if ranks.size == 1 else None,
