@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from layerwise import cosine, gradual_unfreezing, on_plateau, plateau, reduce_on_plateau
-from layerwise.errors import ScheduleError
+from layerwise.errors import ConfigError, ScheduleError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, explain, param_groups
 
@@ -169,6 +169,27 @@ def test_what_happened_before_a_resume_is_in_the_record_once(tmp_path: Path):
             saved = copy.deepcopy(scheduler.state_dict())
     steps = [step for step, _ in History.load(tmp_path).events]
     assert steps == [3, 4, 4, 6, 7, 7, 8]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_state_that_fails_in_the_middle_changes_nothing(several):
+    when = plateau("loss", patience=1)
+    adamws = [torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=0.1) for _ in range(2)]
+    optimizers = adamws if several else adamws[0]
+    scheduler = ScheduleLR(optimizers, cosine(10), betas=on_plateau(when, [0.9, 1.0]))
+    state = copy.deepcopy(scheduler.state_dict())
+    state["last_epoch"], state["decisions"][0]["state"] = 5, [0.5, 0, 0, 1]
+    scheduler.step()
+    before = str(scheduler.state_dict()), str([each.state_dict() for each in adamws])
+    with pytest.raises(ScheduleError, match="must be below 1"):
+        scheduler.load_state_dict(state)
+    assert before == (str(scheduler.state_dict()), str([each.state_dict() for each in adamws]))
+    for bad in (7, [{"when": 3}], [{"weights": {}}], [{"when": {}, "weights": {}}]):
+        with pytest.raises(ConfigError):
+            scheduler.load_state_dict(
+                scheduler.state_dict() | {"last_epoch": 5} | {"best_weights": bad}
+            )
+    assert before == (str(scheduler.state_dict()), str([each.state_dict() for each in adamws]))
 
 
 def test_bad_reports_change_nothing():

@@ -1,7 +1,7 @@
 """The drivers of several optimizers, which go from step to step together."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from layerwise.multipliers import Value
@@ -144,25 +144,20 @@ class RateDrivers:
 
     def decide(self, states: Mapping[plateau, PlateauState]) -> None:
         """Take in what metrics have decided, and write the rates; nothing changes if that fails."""
-        before = dict(self.decisions.states)
-        with ExitStack() as stack:
+        with self._unchanged_on_error():
+            self.decisions.states |= states
             for driver in self.each:
-                stack.enter_context(driver.unchanged_on_error())
-            try:
-                self.decisions.states |= states
-                for driver in self.each:
-                    driver.decide()
-                if not self.is_aside:
-                    self.move_to(self.at)
-            except Exception:
-                self.decisions.states = before
-                raise
+                driver.decide()
+            if not self.is_aside:
+                self.move_to(self.at)
 
     def restore(
         self,
         at: tuple[float, Counts],
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
+        *,
+        states: Mapping[plateau, PlateauState],
         bases: Sequence[Mapping[str, Sequence[float]]],
         aside: bool,
     ) -> None:
@@ -172,14 +167,15 @@ class RateDrivers:
             at: The step, and what had been counted beside updates.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
+            states: What metrics had decided.
             bases: What ``bases()`` gave when the state was saved.
             aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
         """
         step, counts = at
-        with ExitStack() as stack:
+        with self._unchanged_on_error():
+            self.decisions.states |= states
             first = 0
             for driver in self.each:
-                stack.enter_context(driver.unchanged_on_error())
                 last = first + len(driver.optimizer.param_groups)
                 driver.follow(counts, schedules, hyperparameters, bases[first:last])
                 first = last
@@ -188,6 +184,19 @@ class RateDrivers:
                 return
             for driver in self.each:
                 driver.put_aside(step)
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """If the block raises, all drivers, groups and decisions are as they were before it."""
+        before = dict(self.decisions.states)
+        with ExitStack() as stack:
+            for driver in self.each:
+                stack.enter_context(driver.unchanged_on_error())
+            try:
+                yield
+            except Exception:
+                self.decisions.states = before
+                raise
 
     def attach(self) -> None:
         """Hook into the optimizers, and bring them the functions that pickled ones have lost."""

@@ -305,12 +305,11 @@ class ScheduleLR(LRScheduler):
             (step, Counts.restored(state_dict.get("counts", {}))),
             schedules,
             hyperparameters,
-            state_dict["bases"],
-            bool(state_dict["aside"]),
+            states=decisions.states,
+            bases=state_dict["bases"],
+            aside=bool(state_dict["aside"]),
         )
-        if decisions:
-            self._driver.decide(decisions.states)
-            self._best = best
+        self._best = best
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
