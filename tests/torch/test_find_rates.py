@@ -382,6 +382,14 @@ def test_bad_input_changes_nothing(
     assert fingerprint(model, optimizer) == before
 
 
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"autocast": torch.bfloat16}])
+def test_what_a_step_does_itself_is_refused(options: dict[str, Any]) -> None:
+    model, optimizer = make_searched()
+    step = make_step(model, optimizer)
+    with pytest.raises(FinderError, match="^accumulate= and autocast= are for a loss"):
+        find_rates(model, optimizer, loader=make_data(), step=step, **options, **QUIET)
+
+
 def test_optimizers_that_cannot_have_several_rates() -> None:
     model = make_network()
     with pytest.raises(FinderError, match=r"^LBFGS has one group and one rate"):

@@ -1,13 +1,16 @@
 """find_rates beside a live scheduler: training goes on as if there had been no search."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from accelerate.scheduler import AcceleratedScheduler
 from torch.optim import lr_scheduler as peer
 
-from layerwise import cosine, linear, piecewise_constant
+from layerwise import constant, cosine, linear, piecewise_constant
+from layerwise.errors import FinderError
 from layerwise.torch import ScheduleLR, find_rates, param_groups
 from tests._support.torch.finding import OPTIMIZERS, fingerprint, loss_function, make_loader
 from tests._support.torch.networks import bits, make_network, update
@@ -142,3 +145,51 @@ def test_groups_that_were_taken_away() -> None:
     del optimizer.param_groups[0]
     scheduler.step()
     assert scheduler.get_last_lr() == [0.1 * cosine(20)(2)]
+
+
+class Counted:
+    """A scheduler of the user's, which only its state shows."""
+
+    def __init__(self) -> None:
+        self.at = [0]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at": self.at[0]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at[0] = state["at"]
+
+
+def test_a_scheduler_that_is_given_is_put_back_though_the_optimizer_does_not_know_it() -> None:
+    model, optimizer, _ = make("none", several=False, optimizer="SGD")
+    scheduler = Counted()
+
+    def step(batch: Any) -> Any:
+        loss = loss_function(model(batch[0]), batch[1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.at[0] += 1
+        return loss
+
+    find_rates(model, optimizer, None, make_loader(), step=step, scheduler=scheduler, **QUIET)
+    assert scheduler.at == [0]
+    with pytest.raises(FinderError, match=r"has no state_dict\(\)"):
+        find_rates(model, optimizer, None, make_loader(), step=step, scheduler=step, **QUIET)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_probes_follow_the_shape_of_the_scheduler_that_is_given(given: bool) -> None:
+    """Of two on the optimizer the last one counts, unless another is given, also in a wrapper."""
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each undoes the other
+        falling = ScheduleLR(optimizer, linear(200))
+        level = ScheduleLR(optimizer, constant())
+    wrapped = AcceleratedScheduler(falling, optimizer)
+    options: dict[str, Any] = {"scheduler": wrapped} if given else {}
+    found = find_rates(model, optimizer, loss_function, make_loader(), **options, **QUIET)
+    expected = "linear(200)" if given else "constant(1.0)"
+    assert expected in found.training
+    assert level.last_epoch == 0

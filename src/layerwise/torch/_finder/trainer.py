@@ -21,6 +21,44 @@ from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 _TRIES = 24  # enough for the usual first scale of 2**16 to go below 2**-7
 
 
+def trainer_of(
+    update: Update,
+    step: Callable[[Any], object] | None,
+    *,
+    factors: Sequence[float | None],
+    also: Iterable[object],
+    stateful: Sequence[Stateful],
+    loader: Iterable[object],
+    ranks: Processes,
+    memory: str,
+) -> "TorchTrainer":
+    """What trains by an update, or by a training step of the user's in its place.
+
+    Args:
+        update: The update.
+        step: The training step, or None.
+        factors: See ``TorchTrainer``.
+        also: What else training may change; its modules are restored with the model and the loss.
+        stateful: See ``TorchTrainer``.
+        loader: See ``TorchTrainer``.
+        ranks: See ``TorchTrainer``.
+        memory: Where the snapshot is kept: ``"host"``, or where the model is.
+    """
+    things = (update.model, update.loss, *also)
+    return TorchTrainer(
+        update.model,
+        update.optimizers,
+        step or update,
+        factors=factors,
+        modules=[thing for thing in things if isinstance(thing, nn.Module)],
+        stateful=stateful,
+        loader=loader,
+        scaler=update.scaler,
+        ranks=ranks,
+        on_host=memory == "host",
+    )
+
+
 class TorchTrainer:
     """Trains a model's batches at given rates, and puts everything back.
 
