@@ -386,7 +386,7 @@ def test_bad_input_changes_nothing(
 def test_what_a_step_does_itself_is_refused(options: dict[str, Any]) -> None:
     model, optimizer = make_searched()
     step = make_step(model, optimizer)
-    with pytest.raises(FinderError, match="^accumulate= and autocast= are for a loss"):
+    with pytest.raises(FinderError, match=r"^accumulate= and autocast= are for a loss"):
         find_rates(model, optimizer, loader=make_data(), step=step, **options, **QUIET)
 
 
