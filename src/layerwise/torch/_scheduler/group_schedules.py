@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias, cast
+from math import isfinite
+from typing import Any, Self, TypeAlias
 
 from layerwise._text import first_few
 from layerwise.errors import ConfigError, ScheduleError
@@ -120,29 +121,66 @@ class GroupSchedules:
         raise ConfigError(f"{config!r} is no config of schedules.")
 
 
-def values_at(
-    values: Sequence[Value | None],
-    step: float,
-    names: Sequence[str],
-    what: str,
-    counts: Mapping[str, float] | None = None,
-) -> list[float | None]:
-    """The value of each group's schedule at a step; one that several share is evaluated once.
+@dataclass(frozen=True)
+class SharedValues:
+    """What each of some groups follows, with each different schedule once.
 
-    Args:
-        values: The groups' schedules.
-        step: The step.
-        names: The groups' names, for the message.
-        what: What the values are, likewise: ``"schedule"``.
-        counts: What has been counted beside updates.
+    Attributes:
+        different: The different schedules, each with what it is called in a message.
+        places: Which of them each group follows; the last place is that of 1, for none.
+    """
+
+    different: tuple[tuple[Value, str], ...]
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[Value | None], names: Sequence[str], what: str) -> Self:
+        """Find which groups share a schedule.
+
+        Args:
+            values: The groups' schedules.
+            names: The groups' names, for the message.
+            what: What the values are, likewise: ``"schedule"``.
+        """
+        different: list[tuple[Value, str]] = []
+        known: dict[int, int] = {}
+        for value, name in zip(values, names, strict=True):
+            if value is not None and id(value) not in known:
+                known[id(value)] = len(different)
+                different.append((value, f"The {what} of {name!r}"))
+        known[id(None)] = len(different)
+        return cls(tuple(different), tuple(known[id(value)] for value in values))
+
+    def at(self, step: float, counts: Mapping[str, float] | None = None) -> list[float]:
+        """The value of each group at a step, and 1 for a group that follows none.
+
+        Args:
+            step: The step.
+            counts: What has been counted beside updates.
+
+        Raises:
+            ScheduleError: A callable returned no finite number of at least 0.
+        """
+        if counts:
+            found = [value_at(v, step, what, ScheduleError, counts) for v, what in self.different]
+        else:
+            results = [value(step) if callable(value) else value for value, _ in self.different]
+            found = _checked(results, self.different, step)
+        found.append(1.0)
+        return [found[place] for place in self.places]
+
+
+def _checked(
+    results: list[Any], different: Sequence[tuple[Value, str]], step: float
+) -> list[float]:
+    """Results as numbers; all of them are looked at together, since that is nearly always enough.
 
     Raises:
-        ScheduleError: A callable returned no finite number of at least 0.
+        ScheduleError: One is no finite number of at least 0.
     """
-    known: dict[int, float | None] = {id(None): None}
-    for value, name in zip(values, names, strict=True):
-        if value is not None and id(value) not in known:
-            at = cast(int, step)  # a schedule says itself whether it takes a fraction
-            place = f"The {what} of {name!r}"
-            known[id(value)] = value_at(value, at, place, ScheduleError, counts)
-    return [known[id(value)] for value in values]
+    if {*map(type, results)} <= {float} and isfinite(sum(results)) and min(results, default=0) >= 0:
+        return results
+    return [
+        value_at(lambda _, result=result: result, step, what, ScheduleError)
+        for result, (_, what) in zip(results, different, strict=True)
+    ]

@@ -34,11 +34,11 @@ from layerwise.torch._optimizer.rate_changes import (
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
-    GroupRate,
+    Followed,
+    GroupRates,
     GroupSchedule,
-    rates_at,
     schedules_of,
-    write_rate,
+    write_rates,
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
@@ -75,9 +75,8 @@ class RateDriver:
         self._assumed: list[set[str]] = []
         self._at: float = -1
         self._followed: list[GroupSchedule] = []
-        self._now: list[GroupSchedule] = []
-        self._moving: list[int] = []
-        self._rates: list[GroupRate] = []
+        self._shared = Followed.of([], decisions)
+        self._rates = GroupRates([], [], [])
         self._marks: list[object] = []
         self._tensors = False
         self.progress = Progress()
@@ -103,26 +102,24 @@ class RateDriver:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def rates_at(self, step: float) -> list[GroupRate]:
+    def rates_at(self, step: float) -> GroupRates:
         """Each group's rate at a step, computed before anything is written."""
         self.look()
-        groups = self.optimizer.param_groups
         if self._is_divided:
             return self._rates
-        return rates_at(step, groups, self._now, self.counts.at(step))
+        return self._shared.rates_at(step, self.optimizer.param_groups, self.counts.at(step))
 
     def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
         if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
-            self._moving = [i for i, f in enumerate(self._followed) if f.multiplier is not None]
             self.counts.need(self._part.name, self.given())
             self._decisions.follow(self.given())
             self.decide()
 
     def decide(self) -> None:
         """Take in what metrics have decided, from the next rates on."""
-        self._now = [each.decided(self._decisions) for each in self._followed]
+        self._shared = Followed.of(self._followed, self._decisions)
 
     def check(self, step: float) -> None:
         """Raise what ``move_to`` would, and write nothing."""
@@ -131,9 +128,8 @@ class RateDriver:
             self._settings_at(step)
 
     def _settings_at(self, step: float) -> list[dict[str, Setting]]:
-        decays = [each.decay for each in self._now]
         counts, apply = self.counts.at(step), self._decisions.applied_to
-        return self.hyperparameters.at(step, self._part, decays, counts, apply)
+        return self.hyperparameters.at(step, self._part, self._shared.decays, counts, apply)
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -152,8 +148,10 @@ class RateDriver:
             separate_tensors(self.optimizer)
             self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
             self._assumed += [BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
-        for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
-            write_rate(now, followed, group)
+        for place in self._shared.kept:
+            self._followed[place].keep_in(groups[place])
+        write_rates(rates, groups)
+        for group, new in zip(groups, settings, strict=True) if settings else ():
             for key, value in new.items():
                 write(group, key, value)
         self._rates, self._marks = rates, self._marks_of(groups)
@@ -174,7 +172,7 @@ class RateDriver:
     def frozen_now(self) -> list[dict[str, Any]]:
         """The groups whose multiplier is 0 now."""
         groups = self.optimizer.param_groups
-        return [groups[place] for place in self._moving if self._rates[place].frozen]
+        return [groups[place] for place in self._rates.frozen]
 
     def given(self) -> list[Value | None]:
         """All schedules and multipliers, as they were given."""
@@ -234,7 +232,7 @@ class RateDriver:
             self._join()
 
     def _join(self) -> None:
-        if len(self._rates) != len(self.optimizer.param_groups) and not self.is_aside:
+        if len(self._rates.rates) != len(self.optimizer.param_groups) and not self.is_aside:
             self.settle()
             self.move_to(self.last_epoch)
 
@@ -242,7 +240,7 @@ class RateDriver:
     def _is_divided(self) -> bool:
         """Whether a search has divided the groups for now; their rates are its own."""
         off = self._hooks is not None and self._hooks.hands_off
-        return off and len(self._rates) != len(self.optimizer.param_groups)
+        return off and len(self._rates.rates) != len(self.optimizer.param_groups)
 
     # -- what the optimizer's hooks call ------------------------------------------------------
 
@@ -262,7 +260,9 @@ class RateDriver:
             return ()
         self._join()
         groups = self.optimizer.param_groups
-        if check and any(mark(groups[place]["lr"]) != self._marks[place] for place in self._moving):
+        if check and any(
+            mark(groups[place]["lr"]) != self._marks[place] for place in self._shared.moving
+        ):
             known = groups[: len(self._marks)]
             if not self._take_over(known):
                 self.move_to(self._at)
@@ -305,30 +305,30 @@ class RateDriver:
             Whether that is what they were. Otherwise the rates were set, and a warning says so.
         """
         written = [
-            stored(now.rate, group["lr"]) for now, group in zip(self._rates, groups, strict=True)
+            stored(rate, group["lr"]) for rate, group in zip(self._rates.rates, groups, strict=True)
         ]
         present = [float(group["lr"]) for group in groups]
         factors = factors_between(written, present)
         if all(factor == 1 for factor in factors):
             self._marks = self._marks_of(groups)
             return True
-        frozen = [now.frozen for now in self._rates]
-        moving = [place in self._moving for place in range(len(groups))]
+        frozen, moving = (
+            [place in places for place in range(len(groups))]
+            for places in (self._rates.frozen, self._shared.moving)
+        )
         others = self._others.now(self.optimizer)
         by_hand = not all_multiply(others)
         self._are_set |= by_hand and are_set(factors, frozen, moving)
         if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
-            for group, now in zip(groups, self._rates, strict=True):
-                group["initial_lr"] = now.base  # OneCycleLR and CyclicLR have set it, too
+            for group, base in zip(groups, self._rates.bases, strict=True):
+                group["initial_lr"] = base  # OneCycleLR and CyclicLR have set it, too
             them = named(setting(others) or others) or "something else"
             self._warn(them, "the ScheduleLR")
             return False
         for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
             if factor != 1:
                 scale_base(group, factor)
-        self._rates = [
-            now._replace(rate=rate) for now, rate in zip(self._rates, present, strict=True)
-        ]
+        self._rates = self._rates._replace(rates=present)
         self._marks = self._marks_of(groups)
         return True
 

@@ -9,7 +9,6 @@ from layerwise.schedules import PlateauDecisions, PlateauState, plateau
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._optimizer.rate_changes import bases_of
 from layerwise.torch._scheduler.counts import Counts
-from layerwise.torch._scheduler.group_rates import GroupRate
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
 from layerwise.torch._scheduler.rate_driver import RateDriver
@@ -77,9 +76,9 @@ class RateDrivers:
         """Whether ``SequentialLR`` has put the scheduler aside, for another one."""
         return self.each[0].is_aside
 
-    def rates_at(self, step: float) -> list[GroupRate]:
-        """Each group's rate at a step, computed before anything is written."""
-        return [rate for driver in self.each for rate in driver.rates_at(step)]
+    def rates_at(self, step: float) -> list[float]:
+        """Each group's rate at a step."""
+        return [rate for driver in self.each for rate in driver.rates_at(step).rates]
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails."""

@@ -229,7 +229,7 @@ class ScheduleLR(LRScheduler):
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group at the present step, computed anew."""
         self._driver.catch_up()
-        return [now.rate for now in self._driver.rates_at(self.last_epoch)]
+        return [*self._driver.rates_at(self.last_epoch)]
 
     @property
     def base_lrs(self) -> list[float | Tensor]:
