@@ -23,15 +23,14 @@ class Counts:
     def __init__(self, counted: Mapping[str, float] | None = None) -> None:
         self.so_far: dict[str, float] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
+        self._needed: list[str] = []
         self.set(counted or {})
 
     def need(self, owner: str, values: Iterable[Value | None]) -> None:
         """Note what these values of an optimizer, which may be one of several, count."""
         self._needs[owner] = counters_of(values)
-
-    @property
-    def _needed(self) -> list[str]:
-        return list(dict.fromkeys(name for names in self._needs.values() for name in names))
+        each = self._needs.values()
+        self._needed = list(dict.fromkeys(name for names in each for name in names))
 
     def set(self, counts: Mapping[str, object]) -> None:
         """Set counts to what they are; nothing changes if one can't be set.

@@ -95,10 +95,9 @@ class Followed:
         Raises:
             ScheduleError: A callable returned no finite number of at least 0.
         """
-        bases = [
-            base if type(base := group.get("initial_lr")) is float else base_of(group)
-            for group in groups
-        ]
+        bases = [group.get("initial_lr") for group in groups]
+        if {*map(type, bases)} != {float}:  # at the first step, or where someone has set one
+            bases = list(map(base_of, groups))
         rates, frozen = bases, []
         if self.schedules.different:
             rates = list(map(mul, rates, self.schedules.at(step, counts)))

@@ -92,7 +92,7 @@ class Hyperparameters:
         counts: Mapping[str, float] | None = None,
         apply: Callable[[Value | None], Value | None] = lambda value: value,
     ) -> list[dict[str, Setting]]:
-        """What is to be written into each group of an optimizer at a step; empty if nothing is.
+        """What is to be written into each group of an optimizer at a step.
 
         Args:
             step: The step.
@@ -106,8 +106,6 @@ class Hyperparameters:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
         """
         groups = part.optimizer.param_groups
-        if not self.schedules and not decays:
-            return []
         found: list[dict[str, Setting]] = [{} for _ in groups]
         names, all_names, owners = part.names(), part.whole.names(), part.whole.owners()
         for name, schedules in self.schedules.items():

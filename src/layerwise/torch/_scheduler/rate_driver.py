@@ -104,14 +104,18 @@ class RateDriver:
 
     def rates_at(self, step: float) -> GroupRates:
         """Each group's rate at a step, computed before anything is written."""
-        self.look()
         if self._is_divided:
             return self._rates
+        self._look()
         return self._shared.rates_at(step, self.optimizer.param_groups, self.counts.at(step))
 
     def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
-        if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
+        if not self._is_divided:
+            self._look()
+
+    def _look(self) -> None:
+        if len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
             self.counts.need(self._part.name, self.given())
             self._decisions.follow(self.given())
@@ -128,6 +132,9 @@ class RateDriver:
             self._settings_at(step)
 
     def _settings_at(self, step: float) -> list[dict[str, Setting]]:
+        """What else is to be written into each group at a step; empty if nothing is."""
+        if not self.hyperparameters.schedules and not self._shared.decays:
+            return []
         counts, apply = self.counts.at(step), self._decisions.applied_to
         return self.hyperparameters.at(step, self._part, self._shared.decays, counts, apply)
 
@@ -141,8 +148,9 @@ class RateDriver:
         if self._is_divided:
             self.last_epoch = self._at = step
             return
+        self._look()
         groups = self.optimizer.param_groups
-        rates = self.rates_at(step)
+        rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)

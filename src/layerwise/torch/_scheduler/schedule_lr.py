@@ -190,7 +190,10 @@ class ScheduleLR(LRScheduler):
             >>> scheduler.get_last_lr(), scheduler.counts
             ([0.5], {'tokens': 500})
         """
-        step = self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
+        if epoch is None:
+            step = self._driver.last_epoch + 1
+        else:
+            step = step_number(epoch, "epoch", ScheduleError)
         self._driver.go_on_to(step, amounts)
         self._step_count += 1
 
