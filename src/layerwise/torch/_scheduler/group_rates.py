@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Any, NamedTuple, Self
 
+from torch import Tensor
+
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions
 from layerwise.torch._groups.base_rate import base_of, write
@@ -129,11 +131,18 @@ def schedules_of(part: OptimizerPart, schedules: GroupSchedules) -> list[GroupSc
     ]
 
 
-def write_rates(now: GroupRates, groups: Sequence[dict[str, Any]]) -> None:
-    """Write the rate of each group, and the base rate, which an optimizer has to save beside it."""
+def write_rates(now: GroupRates, groups: Sequence[dict[str, Any]]) -> bool:
+    """Write the rate of each group, and the base rate, which an optimizer has to save beside it.
+
+    Returns:
+        Whether any rate is a tensor, which is filled in place.
+    """
+    tensors = False
     for group, base, rate in zip(groups, now.bases, now.rates, strict=True):
         group["initial_lr"] = base
         if type(group.get("lr")) is float:  # nearly always, and at every step
             group["lr"] = rate
         else:
             write(group, "lr", rate)
+            tensors |= isinstance(group["lr"], Tensor)
+    return tensors

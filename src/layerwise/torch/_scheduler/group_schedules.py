@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 from layerwise._text import first_few
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import StepValue, Value, value_at
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, constant
 from layerwise.torch._groups.stored_multiplier import from_data, to_data
 
 ScheduleSpec: TypeAlias = StepValue | Sequence[StepValue | None] | Mapping[str, StepValue]
@@ -126,12 +126,15 @@ class SharedValues:
     """What each of some groups follows, with each different schedule once.
 
     Attributes:
-        different: The different schedules, each with what it is called in a message.
-        places: Which of them each group follows; the last place is that of 1, for none.
+        different: The different schedules.
+        called: What each of them is called in a message.
+        places: Which of them each group follows; the last place is that of 1, for none. None if
+            each group follows one of its own, in order.
     """
 
-    different: tuple[tuple[Value, str], ...]
-    places: tuple[int, ...]
+    different: tuple[StepValue, ...]
+    called: tuple[str, ...]
+    places: tuple[int, ...] | None
 
     @classmethod
     def of(cls, values: Sequence[Value | None], names: Sequence[str], what: str) -> Self:
@@ -142,14 +145,19 @@ class SharedValues:
             names: The groups' names, for the message.
             what: What the values are, likewise: ``"schedule"``.
         """
-        different: list[tuple[Value, str]] = []
+        different: list[StepValue] = []
+        called: list[str] = []
         known: dict[int, int] = {}
         for value, name in zip(values, names, strict=True):
             if value is not None and id(value) not in known:
                 known[id(value)] = len(different)
-                different.append((value, f"The {what} of {name!r}"))
+                different.append(value if callable(value) else constant(value))
+                called.append(f"The {what} of {name!r}")
+        if len(different) == len(values):
+            return cls(tuple(different), tuple(called), None)
         known[id(None)] = len(different)
-        return cls(tuple(different), tuple(known[id(value)] for value in values))
+        places = tuple(known[id(value)] for value in values)
+        return cls(tuple(different), tuple(called), places)
 
     def at(self, step: float, counts: Mapping[str, float] | None = None) -> list[float]:
         """The value of each group at a step, and 1 for a group that follows none.
@@ -162,25 +170,25 @@ class SharedValues:
             ScheduleError: A callable returned no finite number of at least 0.
         """
         if counts:
-            found = [value_at(v, step, what, ScheduleError, counts) for v, what in self.different]
+            pairs = zip(self.different, self.called, strict=True)
+            found = [value_at(value, step, what, ScheduleError, counts) for value, what in pairs]
         else:
-            results = [value(step) if callable(value) else value for value, _ in self.different]
-            found = _checked(results, self.different, step)
-        found.append(1.0)
+            found = self._checked([value(step) for value in self.different], step)
+        if self.places is None:
+            return found
+        found = [*found, 1.0]
         return [found[place] for place in self.places]
 
+    def _checked(self, results: list[Any], step: float) -> list[float]:
+        """Results as numbers.
 
-def _checked(
-    results: list[Any], different: Sequence[tuple[Value, str]], step: float
-) -> list[float]:
-    """Results as numbers; all of them are looked at together, since that is nearly always enough.
-
-    Raises:
-        ScheduleError: One is no finite number of at least 0.
-    """
-    if {*map(type, results)} <= {float} and isfinite(sum(results)) and min(results, default=0) >= 0:
-        return results
-    return [
-        value_at(lambda _, result=result: result, step, what, ScheduleError)
-        for result, (_, what) in zip(results, different, strict=True)
-    ]
+        Raises:
+            ScheduleError: One is no finite number of at least 0.
+        """
+        plain = {*map(type, results)} == {float}
+        if plain and isfinite(sum(results)) and min(results) >= 0:  # nearly always
+            return results
+        return [
+            value_at(lambda _, result=result: result, step, what, ScheduleError)
+            for result, what in zip(results, self.called, strict=True)
+        ]

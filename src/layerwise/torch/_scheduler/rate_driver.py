@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
-
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions
 from layerwise.torch._groups.base_rate import Setting, write
@@ -154,15 +152,15 @@ class RateDriver:
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
-            self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
             self._assumed += [BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
         for place in self._shared.kept:
             self._followed[place].keep_in(groups[place])
-        write_rates(rates, groups)
+        self._tensors = write_rates(rates, groups)
         for group, new in zip(groups, settings, strict=True) if settings else ():
             for key, value in new.items():
                 write(group, key, value)
-        self._rates, self._marks = rates, self._marks_of(groups)
+        self._rates = rates
+        self._marks = self._marks_of(groups) if self._tensors else [*rates.rates]
         self.last_epoch = self._at = step
         self.progress.step = math.floor(step)
         if self._hooks is not None:
