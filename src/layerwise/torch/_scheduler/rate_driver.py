@@ -104,16 +104,12 @@ class RateDriver:
         """Each group's rate at a step, computed before anything is written."""
         if self._is_divided:
             return self._rates
-        self._look()
+        self.look()
         return self._shared.rates_at(step, self.optimizer.param_groups, self.counts.at(step))
 
     def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
-        if not self._is_divided:
-            self._look()
-
-    def _look(self) -> None:
-        if len(self._followed) != len(self.optimizer.param_groups):
+        if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
             self.counts.need(self._part.name, self.given())
             self._decisions.follow(self.given())
@@ -146,7 +142,7 @@ class RateDriver:
         if self._is_divided:
             self.last_epoch = self._at = step
             return
-        self._look()
+        self.look()
         groups = self.optimizer.param_groups
         rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)
@@ -310,9 +306,7 @@ class RateDriver:
         Returns:
             Whether that is what they were. Otherwise the rates were set, and a warning says so.
         """
-        written = [
-            stored(rate, group["lr"]) for rate, group in zip(self._rates.rates, groups, strict=True)
-        ]
+        written = list(map(stored, self._rates.rates, [group["lr"] for group in groups]))
         present = [float(group["lr"]) for group in groups]
         factors = factors_between(written, present)
         if all(factor == 1 for factor in factors):
