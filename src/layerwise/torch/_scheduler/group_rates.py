@@ -72,9 +72,9 @@ class Followed:
     def of(cls, groups: Sequence[GroupSchedule], decisions: PlateauDecisions) -> Self:
         """Find which groups share what they follow, as metrics have decided by now."""
         now = {id(value): decisions.applied_to(value) for each in groups for value in each[1:]}
-        names, schedules, multipliers, decays = zip(*groups, strict=True) if groups else [()] * 4
+        names, *columns = zip(*groups, strict=True) if groups else [()] * 4
         schedules, multipliers, decays = (
-            [now[id(value)] for value in values] for values in (schedules, multipliers, decays)
+            [now[id(value)] for value in values] for values in columns
         )
         moving = tuple(i for i, value in enumerate(multipliers) if value is not None)
         decaying = tuple(i for i, value in enumerate(decays) if value is not None)
@@ -97,10 +97,11 @@ class Followed:
         Raises:
             ScheduleError: A callable returned no finite number of at least 0.
         """
-        bases = [group.get("initial_lr") for group in groups]
+        bases: list[Any] = [group.get("initial_lr") for group in groups]
         if {*map(type, bases)} != {float}:  # at the first step, or where someone has set one
             bases = list(map(base_of, groups))
-        rates, frozen = bases, []
+        rates: list[float] = bases
+        frozen: list[int] = []
         if self.schedules.different:
             rates = list(map(mul, rates, self.schedules.at(step, counts)))
         if self.moving:

@@ -134,6 +134,7 @@ class Hyperparameters:
             if decay is not None:
                 base = base_decay_of(group)
                 now = new.get("weight_decay", base)
+                assert isinstance(now, float)
                 new |= {BASE_DECAY: base, "weight_decay": now * multiplier}
         return found
 
