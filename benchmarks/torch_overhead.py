@@ -163,19 +163,38 @@ def step_candidates(implementation: str) -> dict[str, Candidate]:
     return made
 
 
-def scheduler_candidates(count: int) -> dict[str, Candidate]:
-    """The schedulers alone, for so many groups; the first is PyTorch's."""
+def scheduler_candidates(count: int) -> dict[str, dict[str, Candidate]]:
+    """The schedulers alone, for so many groups, by what the groups share.
+
+    Each is compared with PyTorch's for the very same callables, which comes first, and twice.
+    """
     from torch.optim import AdamW
+    from torch.optim.lr_scheduler import LambdaLR
 
-    from layerwise.torch import param_groups
+    from layerwise import cosine, warmup
+    from layerwise.torch import ScheduleLR, param_groups
 
-    made = {}
-    for name, scheduler in schedulers(count).items():
+    def candidate(kind: Any, schedule: Any) -> Candidate:
         optimizer = AdamW(param_groups(make_model(), multipliers(count), lr=RATE), fused=True)
-        scheduling = scheduler(optimizer)
+        scheduler = kind(optimizer, schedule)
         optimizer.step()  # LambdaLR warns of a scheduler that goes first
-        made[name] = Candidate(scheduling.step, len(optimizer.param_groups))
-    return made
+        return Candidate(scheduler.step, len(optimizer.param_groups))
+
+    schedule = warmup(WARMUP) >> cosine(LENGTH)
+    given = {
+        "one lambda": new_lambda(),
+        "a lambda each": [new_lambda() for _ in range(count)],
+        "one schedule": schedule,
+        "a schedule each": [warmup(WARMUP) >> cosine(LENGTH + n) for n in range(count)],
+    }
+    return {
+        shared: {
+            f"LambdaLR, {shared}": candidate(LambdaLR, value),
+            f"LambdaLR, {shared}, again": candidate(LambdaLR, value),
+            f"ScheduleLR, {shared}": candidate(ScheduleLR, value),
+        }
+        for shared, value in given.items()
+    }
 
 
 def _both(optimizer: Any, scheduler: Any, step: Callable[[], object] | None = None) -> Any:
@@ -310,21 +329,23 @@ def main() -> None:
         metavar="LAYERS",
         help=f"layers of the compiled step's network; {LAYERS} take minutes, 0 leaves it out",
     )
+    parser.add_argument("--schedulers", action="store_true", help="only the schedulers alone")
     parser.add_argument("--no-write", action="store_true", help="only show the table")
     arguments = parser.parse_args()
     rounds, steps = arguments.rounds, arguments.steps
     torch.set_num_threads(arguments.threads)
     results = {}
-    for name in IMPLEMENTATIONS:
+    for name in () if arguments.schedulers else IMPLEMENTATIONS:
         results[name] = measure(name, step_candidates(name), rounds, steps)
     for count in SCHEDULED:
-        title = f"scheduler.step() alone, {count} groups"
-        results[title] = measure(title, scheduler_candidates(count), rounds, 10 * steps)
-    if arguments.compiled_layers:
+        for shared, made in scheduler_candidates(count).items():
+            title = f"scheduler.step() alone, {count} groups, {shared}"
+            results[title] = measure(title, made, rounds, 10 * steps)
+    if arguments.compiled_layers and not arguments.schedulers:
         title = f"compiled, {arguments.compiled_layers} layers"
         results[title] = measure_compiled(arguments.compiled_layers, rounds, steps)
     show(results, arguments.threads)
-    if arguments.no_write:
+    if arguments.no_write or arguments.schedulers:
         return
     RESULTS.mkdir(exist_ok=True)
     shape = {"layers": LAYERS, "width": WIDTH, "rounds": rounds, "steps": steps}

@@ -164,6 +164,22 @@ def test_what_nobody_counts_is_an_error() -> None:
         assert scheduler.last_epoch == 0
 
 
+@pytest.mark.parametrize("where", ["schedule", "weight_decay_factor", "rule"])
+def test_a_count_that_nothing_counts_is_refused_where_it_is_given(where: str) -> None:
+    counted = linear(1000).by("tokens")
+    rules: Any = {"head": counted} if where == "rule" else {}
+    given: Any = {} if where == "rule" else {where: counted}
+    optimizer = torch.optim.SGD(param_groups(make_network(), rules, lr=0.1), weight_decay=0.1)
+    before = [dict(group) for group in optimizer.param_groups]
+    with pytest.raises(ScheduleError, match="counts 'token': they count tokens"):
+        ScheduleLR(optimizer, counts={"token": 500}, **given)
+    assert optimizer.param_groups == before
+    scheduler = ScheduleLR(optimizer, counts={"tokens": 500}, **given)
+    with pytest.raises(ScheduleError, match="counts 'token': they count tokens"):
+        scheduler.counts = {"tokens": 600, "token": 600}
+    assert scheduler.counts == {"tokens": 500}
+
+
 def test_epochs_counted_where_they_end() -> None:
     _, optimizer = make_optimizer()
     scheduler = ScheduleLR(optimizer, linear(4).by("epochs") * warmup(3), counts={"epochs": 0})

@@ -182,3 +182,28 @@ def test_bad_rules() -> None:
         param_groups(net, lr=0.1, weight_decay=0.1, decay_rules={"body": -1})
     with pytest.raises(UnmatchedRuleError, match="A rule of decay_rules="):
         param_groups(net, lr=0.1, weight_decay=0.1, decay_rules={"bdoy": 1})
+
+
+@pytest.mark.parametrize("way", ["factor", "rule", "both"])
+def test_a_decay_that_is_a_tensor_is_filled_and_does_not_compound(way: str) -> None:
+    net, factor, rule = make_net(), linear(4, 1.0, 0.2), linear(8, 1.0, 0.5)
+    rules = None if way == "factor" else {"body": rule}
+    groups = param_groups(net, lr=0.1, weight_decay=0.5, decay_rules=rules)
+    moving = ["initial_weight_decay" in group for group in groups]
+    for group in groups:
+        group["weight_decay"] = torch.tensor(0.5)
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    tensors = [group["weight_decay"] for group in optimizer.param_groups]
+    scheduler = ScheduleLR(optimizer, weight_decay_factor=None if way == "rule" else factor)
+    for number in range(6):
+        triples = zip(optimizer.param_groups, tensors, moving, strict=True)
+        for group, tensor, has_rule in triples:
+            expected = 0.5
+            if way != "rule":
+                expected *= factor(number)
+            if has_rule:
+                expected *= rule(number)
+            assert group["weight_decay"] is tensor
+            assert float(tensor) == pytest.approx(expected, rel=1e-6)
+        optimizer.step()
+        scheduler.step()

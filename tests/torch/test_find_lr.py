@@ -199,6 +199,45 @@ def test_an_update_that_the_scaler_leaves_out_is_no_point(fused: bool) -> None:
     assert vars(scaler) == inside
 
 
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("own_step", [False, True])
+def test_of_several_optimizers_none_steps_twice_where_the_scaler_leaves_one_out(
+    fused: bool, own_step: bool
+) -> None:
+    model = make_network()
+    head = list(model.head.parameters())
+    rest = [p for p in model.parameters() if all(p is not each for each in head)]
+    optimizers = [torch.optim.AdamW(tensors, fused=fused) for tensors in (rest, head)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20)
+    model.head.weight.register_hook(lambda gradient: gradient * 2.0**120)  # of the second alone
+    steps = [0, 0]
+
+    def count(optimizer: Any, *_: object) -> None:
+        if not float(getattr(optimizer, "found_inf", 0)):
+            steps[optimizers.index(optimizer)] += 1
+
+    for optimizer in optimizers:
+        optimizer.register_step_post_hook(count)
+
+    def step(batch: Any) -> Any:
+        *inputs, targets = batch
+        loss = loss_function(model(*inputs), targets)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        return loss
+
+    ways: dict[str, Any] = {"step": step} if own_step else {"loss": loss_function}
+    options: dict[str, Any] = QUIET | {"stop": "never", "high": 1e-4, "method": "sweep"}
+    data = [make_batch(number) for number in range(30)]
+    found = find_lr(model, optimizers, loader=data, scaler=scaler, **ways, **options)
+    assert steps[0] == len(found.losses)
+    assert 0 < steps[1] < steps[0]
+
+
 def test_an_update_that_is_always_left_out_is_nan() -> None:
     model = make_network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -7,8 +7,16 @@ import torch
 from accelerate.scheduler import AcceleratedScheduler
 from torch import nn
 
-from layerwise import cosine, gradual_unfreezing, piecewise_constant
-from layerwise.torch import ScheduleLR, find_lr, param_groups
+from layerwise import (
+    cosine,
+    gradual_unfreezing,
+    linear,
+    piecewise_constant,
+    plateau,
+    reduce_on_plateau,
+)
+from layerwise.errors import ScheduleError
+from layerwise.torch import ScheduleLR, find_lr, find_rates, param_groups
 from tests._support.torch.finding import QUIET, fingerprint, loss_function, make_loader, train
 from tests._support.torch.networks import make_network
 
@@ -94,3 +102,57 @@ def test_an_attached_scheduler_that_a_step_steps_is_put_back() -> None:
     found = find_lr(model, optimizer, loader=make_loader(), step=step, **QUIET)
     assert fingerprint(model, optimizer, scheduler) == before
     assert found.group_factors["backbone"] == 0.5
+
+
+@pytest.mark.parametrize("reports", [1, 3, 5])
+def test_what_metrics_have_decided_counts(reports: int) -> None:
+    """Layers that a plateau has unfrozen are searched, and one that it slowed is slow."""
+    rules = [
+        gradual_unfreezing(when=plateau("val_loss", patience=2)),
+        {"0.bias": reduce_on_plateau("val_loss", factor=0.5, patience=1)},
+    ]
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(param_groups(net, rules, lr=0.1))
+    scheduler = ScheduleLR(optimizer)
+    x = torch.randn(32, 4)
+    data = [(x, x.sum(1, keepdim=True))] * 20
+    for _ in range(reports):
+        scheduler.report({"val_loss": 1.0})
+    found = find_lr(net, optimizer, nn.functional.mse_loss, data, **QUIET)
+    rates = scheduler.get_last_lr()
+    assert list(found.group_factors.values()) == pytest.approx([rate / 0.1 for rate in rates])
+    assert len({rate > 0 for rate in rates}) == (2 if reports < 3 else 1)
+
+
+def test_a_multiplier_of_tokens_is_where_the_scheduler_has_counted_to() -> None:
+    model = make_network()
+    rules = {"backbone": linear(1000).by("tokens")}
+    optimizer = torch.optim.SGD(param_groups(model, rules, lr=0.1))
+    assert factors(model, optimizer) == {"backbone": 1.0, "default": 1.0}
+    scheduler = ScheduleLR(optimizer)
+    assert factors(model, optimizer)["backbone"] == 1.0
+    for tokens in (400, 100):
+        scheduler.step(tokens=tokens)
+    assert factors(model, optimizer)["backbone"] == 0.5
+    del scheduler
+    with pytest.raises(ScheduleError, match=r"nobody has counted them.*ScheduleLR\(..., counts="):
+        factors(model, optimizer)
+
+
+@pytest.mark.parametrize("find", [find_lr, find_rates])
+@pytest.mark.parametrize("many", [False, True], ids=["one", "each"])
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("horizon", [None, 200])
+def test_a_schedule_of_tokens_is_told_to_be_left_out(
+    find: Any, many: bool, steps: int, horizon: int | None
+) -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = cosine(1000).by("tokens")
+    scheduler = ScheduleLR(optimizer, [schedule] if many else schedule)
+    for _ in range(steps):
+        scheduler.step(tokens=4)
+    quiet = {"progress": False} | ({"budget": 120} if find is find_rates else {})
+    found = find(model, optimizer, loss_function, make_loader(), horizon=horizon, **quiet)
+    assert "cosine(1000).by('tokens'), counts tokens, not updates, and is left out" in found.reason
+    assert "horizon=" not in found.reason

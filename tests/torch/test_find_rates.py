@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from layerwise import layer_decay
 from layerwise.errors import FinderError, MultiplierError
@@ -217,6 +218,35 @@ def test_other_ways_to_give_data(kind: str) -> None:
     assert found.probes
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_held_out_batches_of_workers_are_copied_and_the_loader_keeps_none(persistent: bool) -> None:
+    model, optimizer = make_searched()
+    held_out = make_loader(num_workers=1, persistent_workers=persistent)
+    plain = make_step(model, optimizer)
+
+    def step(batch: Any) -> Any:
+        assert not any(tensor.is_shared() for tensor in batch)
+        return plain(batch)
+
+    find_rates(model, optimizer, loader=make_data(), held_out=held_out, step=step, **QUIET)
+    assert held_out._iterator is None
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_it_says_how_the_first_batch_was_called(held_out: bool) -> None:
+    model, optimizer = make_searched()
+    data = [(x[:, :1], y) for x, y in make_data()]
+    options: dict[str, Any] = QUIET | ({"held_out": data[:2]} if held_out else {})
+    message = r"(?s)can't take the first batch.*model\(batch\[0\]\) and loss.*step=train_step"
+    with pytest.raises(FinderError, match=message):
+        find_rates(model, optimizer, loss_function, data, **options)
+    with pytest.raises(FinderError, match=r"have no loss\. Give loss=, a function"):
+        find_rates(model, optimizer, loader=make_data(), **options | {"held_out": None})
+    update = Update(model, optimizer, loss_function, device=torch.device("cpu"))
+    with pytest.raises(FinderError, match=message):
+        update.loss_without_update(data[0])
+
+
 class Keyword(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -237,6 +267,71 @@ def make_step(model: nn.Module, optimizer: Any) -> Callable[[Any], Any]:
     return step
 
 
+def make_trainer(
+    model: nn.Module, optimizer: Any, members: Any, bands: Any, on_host: bool = False
+) -> BandsTrainer:
+    place = torch.device("cpu")
+    update = Update(model, optimizer, loss_function, device=place)
+    return BandsTrainer(
+        TorchTrainer(
+            model,
+            optimizer,
+            update,
+            factors=[1.0, 1.0],
+            modules=[model],
+            stateful=[],
+            loader=[],
+            scaler=None,
+            ranks=Processes(model, place),
+            on_host=on_host,
+        ),
+        bands,
+        members=members,
+        model=model,
+        loss=update.loss_without_update,
+        gathers=True,
+        mean=float,
+        on_host=on_host,
+    )
+
+
+class Copies(TorchDispatchMode):
+    """Counts the copies of tensors that are made while it is on, by where they are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = self.on_host = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.here += func is torch.ops.aten.clone.default
+        self.on_host += func is torch.ops.aten._to_copy.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("on_host", [False, True])
+def test_where_bands_begin_is_copied_once_and_where_it_is_wanted(on_host: bool) -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    members = [list(layer.parameters()) for layer in model.children()]
+    band_of = {id(t): BandOf(n) for n, band in enumerate(members) for t in band}
+    with groups_by_band(optimizer, band_of) as bands:
+        trainer = make_trainer(model, optimizer, members, bands, on_host)
+        with Copies() as taken:
+            state = trainer.snapshot()
+        assert (taken.on_host if on_host else taken.here) >= 2 * len(list(model.parameters()))
+        assert (taken.here if on_host else taken.on_host) == 0
+        with Copies() as again:
+            trainer.restore(state)
+            trainer.restore(state)
+        assert again.here == again.on_host == 0
+        batch = [make_batch(0)]
+        with Copies() as plain:
+            trainer.score([batch])
+        with Copies() as moved:
+            trainer.score([batch], [1.0, 2.0])
+        assert moved.here - plain.here == len(members[1])
+
+
 def test_a_band_further_along_its_way_is_scored_there_and_comes_back() -> None:
     model = make_network().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -246,28 +341,7 @@ def test_a_band_further_along_its_way_is_scored_there_and_comes_back() -> None:
     held_out = (x.double(), y)
     start = [tensor.detach().clone() for tensor in members[0]]
     with groups_by_band(optimizer, band_of) as bands:
-        place = torch.device("cpu")
-        update = Update(model, optimizer, loss_function, device=place)
-        trainer = BandsTrainer(
-            TorchTrainer(
-                model,
-                optimizer,
-                update,
-                factors=[1.0, 1.0],
-                modules=[model],
-                stateful=[],
-                loader=[],
-                scaler=None,
-                ranks=Processes(model, place),
-                on_host=False,
-            ),
-            bands,
-            members=members,
-            model=model,
-            loss=update.loss_without_update,
-            gathers=True,
-            mean=float,
-        )
+        trainer = make_trainer(model, optimizer, members, bands)
         state = trainer.snapshot()
         trainer.restore(state)
         for one in make_data(3):
@@ -306,6 +380,14 @@ def test_bad_input_changes_nothing(
     with pytest.raises(error, match=message):
         find_rates(model, optimizer, loss_function, make_loader(), **QUIET | options)
     assert fingerprint(model, optimizer) == before
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"autocast": torch.bfloat16}])
+def test_what_a_step_does_itself_is_refused(options: dict[str, Any]) -> None:
+    model, optimizer = make_searched()
+    step = make_step(model, optimizer)
+    with pytest.raises(FinderError, match=r"^accumulate= and autocast= are for a loss"):
+        find_rates(model, optimizer, loader=make_data(), step=step, **options, **QUIET)
 
 
 def test_optimizers_that_cannot_have_several_rates() -> None:

@@ -1,5 +1,6 @@
 """Lightning with several optimizers, and with metrics that decide."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -8,11 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from layerwise import cosine, gradual_unfreezing, plateau
+from layerwise import cosine, gradual_unfreezing, plateau, reduce_on_plateau
 from layerwise.errors import ScheduleError
 from layerwise.recorder import History
+from layerwise.schedules import PlateauDecisions, plateaus_in
 from layerwise.torch import ScheduleLR, hidden_matrices, param_groups
 from layerwise.torch.lightning import Recorder, ReportMetrics
+from tests._scripts.lightning_reporting import LOSSES as LOSSES_OF_RANKS
+from tests._scripts.lightning_reporting import WORLD
+from tests._support.own_process import run_ranks
 
 LOSSES = [1, 0.9, 0.95, 0.91, 0.8, 0.9, 0.9, 0.9]
 RULES = gradual_unfreezing(when=plateau("val_loss", patience=2, restore_best=True))
@@ -80,6 +85,21 @@ def test_it_is_resumed_exactly(tmp_path: Path):
     again = Module()
     fit(again, 8, ReportMetrics(), path=tmp_path / "a.ckpt")
     assert all(map(torch.equal, whole.parameters(), again.parameters()))
+
+
+def test_the_metrics_of_the_first_process_decide_for_all(tmp_path: Path):
+    run_ranks("tests._scripts.lightning_reporting", tmp_path, WORLD)
+    rates = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(WORLD)]
+    falling = [reduce_on_plateau("val_loss", 0.5, 1) for _ in LOSSES_OF_RANKS]
+    by_hand = []
+    for schedule, losses in zip(falling, LOSSES_OF_RANKS, strict=True):
+        decisions = PlateauDecisions(plateaus_in([schedule]))
+        by_hand.append([])
+        for loss in losses:
+            by_hand[-1].append(decisions.applied_to(schedule)(0))
+            decisions.report({"val_loss": loss})
+    assert rates == [by_hand[0], by_hand[0]]
+    assert by_hand[0] != by_hand[1]
 
 
 def test_it_says_when_there_is_nothing_to_decide():

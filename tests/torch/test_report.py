@@ -3,6 +3,7 @@
 import copy
 import io
 import random
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from layerwise import cosine, gradual_unfreezing, plateau, reduce_on_plateau
-from layerwise.errors import ScheduleError
+from layerwise import cosine, gradual_unfreezing, on_plateau, plateau, reduce_on_plateau
+from layerwise.errors import ConfigError, ScheduleError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, explain, param_groups
 
@@ -152,6 +153,45 @@ def test_what_happened_is_in_the_record_and_in_the_plan(tmp_path: Path):
     assert shown["rate @ 4"][shown["parameter"].index("2.bias")] == pytest.approx(rates["2.bias"])
 
 
+def test_what_happened_before_a_resume_is_in_the_record_once(tmp_path: Path):
+    saved = {}
+    for begun in (False, True):
+        model, optimizer, scheduler = make()
+        with Recorder(tmp_path, scheduler) as recorder:
+            if begun:  # the state is loaded when the record is already open
+                scheduler.load_state_dict(saved)
+                recorder.resume(4)
+            for loss in LOSSES[4 * begun : 4 + 4 * begun]:
+                update(model, optimizer)
+                scheduler.step()
+                recorder.log(loss=loss)
+                scheduler.report({"val_loss": loss}, model=model)
+            saved = copy.deepcopy(scheduler.state_dict())
+    steps = [step for step, _ in History.load(tmp_path).events]
+    assert steps == [3, 4, 4, 6, 7, 7, 8]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_state_that_fails_in_the_middle_changes_nothing(several):
+    when = plateau("loss", patience=1)
+    adamws = [torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=0.1) for _ in range(2)]
+    optimizers = adamws if several else adamws[0]
+    scheduler = ScheduleLR(optimizers, cosine(10), betas=on_plateau(when, [0.9, 1.0]))
+    state = copy.deepcopy(scheduler.state_dict())
+    state["last_epoch"], state["decisions"][0]["state"] = 5, [0.5, 0, 0, 1]
+    scheduler.step()
+    before = str(scheduler.state_dict()), str([each.state_dict() for each in adamws])
+    with pytest.raises(ScheduleError, match="must be below 1"):
+        scheduler.load_state_dict(state)
+    assert before == (str(scheduler.state_dict()), str([each.state_dict() for each in adamws]))
+    for bad in (7, [{"when": 3}], [{"weights": {}}], [{"when": {}, "weights": {}}]):
+        with pytest.raises(ConfigError):
+            scheduler.load_state_dict(
+                scheduler.state_dict() | {"last_epoch": 5} | {"best_weights": bad}
+            )
+    assert before == (str(scheduler.state_dict()), str([each.state_dict() for each in adamws]))
+
+
 def test_bad_reports_change_nothing():
     model, _, scheduler = make()
     before = str(scheduler.state_dict())
@@ -173,3 +213,35 @@ def test_several_optimizers_decide_together():
     for loss in (torch.tensor(1.0), torch.tensor(1.0)):
         scheduler.report(loss)
     assert scheduler.get_last_lr() == [0.5, 1.0]
+
+
+def test_best_weights_are_those_of_their_plateau_in_whatever_order_they_were_made():
+    first, second = (plateau(m, patience=1, restore_best=True) for m in ("one", "two"))
+    model = nn.Linear(1, 1, bias=False)
+
+    def made(order):
+        groups = [{"params": [model.weight]}, {"params": [nn.Parameter(torch.zeros(1))]}]
+        return ScheduleLR(
+            torch.optim.SGD(groups, lr=0.1), [on_plateau(when, [1.0, 0.5]) for when in order]
+        )
+
+    def set_to(value):
+        with torch.no_grad():
+            model.weight.fill_(value)
+
+    saved = made([first, second])
+    for metric, value in (("one", 1.0), ("two", 2.0)):
+        set_to(value)
+        saved.report({metric: 0.5}, model)
+    file = io.BytesIO()
+    torch.save(saved.state_dict(), file)
+    for metric, value in (("one", 1.0), ("two", 2.0)):
+        file.seek(0)
+        other = made([second, first])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            other.load_state_dict(torch.load(file, weights_only=True))
+        set_to(9.0)
+        (event,) = other.report({metric: 0.6}, model)
+        assert event.fired
+        assert model.weight.item() == value

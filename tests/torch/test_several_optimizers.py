@@ -150,10 +150,11 @@ def test_the_search_keeps_ratios_or_holds_a_rate_and_restores_all():
     first = found.group_rates["Muon/2"]
     assert found.suggestion == pytest.approx(2 * first)  # level decay 0.5 below the head
     assert found.group_rates["AdamW/3"] == pytest.approx(first)  # 0.01 where Muon's base is 0.02
-    held = find_lr(
-        model, [muon, adamw], mse_loss, batches(), steps=40, progress=False, hold=[adamw]
-    )
-    assert set(held.group_rates) == {"Muon/1", "Muon/2"}
+    for hold in ([adamw], [adamw, adamw]):
+        held = find_lr(
+            model, [muon, adamw], mse_loss, batches(), steps=40, progress=False, hold=hold
+        )
+        assert set(held.group_rates) == {"Muon/1", "Muon/2"}
     assert scheduler.get_last_lr() == kept[1]
     for part, old in zip(parts, before, strict=True):
         assert str(part.state_dict()) == str(old)

@@ -272,11 +272,18 @@ def known_course(found: Course | None, horizon: int | None = None) -> tuple[Cour
         >>> course, note = known_course(from_function(lambda step: 0.9**step, name="ExponentialLR"))
         >>> course is None, note
         (True, ' ExponentialLR has no end that could be read: pass horizon= to search for it.')
+        >>> known_course(cosine(10**6).by("tokens"), horizon=400)[0] is None
+        True
     """
     if found is None:
         return None, ""
-    ends = isinstance(found, Schedule) and not found.counters and end_of(found) is not None
-    if isinstance(found, Schedule) and not found.counters and horizon is None and not ends:
+    if isinstance(found, Schedule) and found.counters:
+        return None, (
+            f" The schedule of the optimizer, {course_text(found)}, counts "
+            f"{' and '.join(sorted(found.counters))}, not updates, and is left out: pass schedule= "
+            "with one of updates to search for it."
+        )
+    if isinstance(found, Schedule) and horizon is None and end_of(found) is None:
         name = course_text(found)
         return None, (
             f" {name[:1].upper()}{name[1:]} has no end that could be read: pass horizon= to search "

@@ -131,7 +131,8 @@ class ReportMetrics(Callback):
 
     At the end of each epoch, or of each validation, ``callback_metrics`` go to ``report`` of each
     ``ScheduleLR`` among the trainer's schedulers that a metric moves. Its state is in Lightning's
-    checkpoints.
+    checkpoints. Of several processes the metrics of the first one decide for all, so that all keep
+    the same rates; log with ``sync_dist=True`` to have the mean decide.
 
     Args:
         at: ``"epoch"``, or ``"validation"`` where an epoch has several.
@@ -171,7 +172,8 @@ class ReportMetrics(Callback):
 
     @staticmethod
     def _report(trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        mine = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = trainer.strategy.broadcast(mine)
         for scheduler in _moved_by_metrics(trainer):
             scheduler.report(metrics, model=pl_module)
 

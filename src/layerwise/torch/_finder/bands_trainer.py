@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from layerwise.torch._finder.snapshot import copied
 from layerwise.torch._finder.trainer import TorchTrainer
 from layerwise.torch._finder.update import scalar
 
@@ -67,6 +68,7 @@ class BandsTrainer:
         loss: The loss of a batch, without an update; None to train at the rate 0 instead.
         gathers: Whether an update takes all batches of a tuple, or the only one in it.
         mean: Makes a loss the mean over all processes.
+        on_host: Whether the weights that bands begin at are kept in the host's memory.
     """
 
     def __init__(
@@ -79,20 +81,21 @@ class BandsTrainer:
         loss: Loss | None,
         gathers: bool,
         mean: Callable[[float], float],
+        on_host: bool = False,
     ) -> None:
         self._trainer, self._bands = trainer, bands
         self._members, self._model, self._loss, self._mean = members, model, loss, mean
-        self._gathers = gathers
+        self._gathers, self._on_host = gathers, on_host
         self._start: list[list[Tensor]] | None = None
 
     def snapshot(self) -> Callable[[], None]:
         """See ``layerwise.finder.RatesTrainer``."""
+        self._start = [[copied(tensor, self._on_host) for tensor in band] for band in self._members]
         return self._trainer.snapshot()
 
     def restore(self, state: Callable[[], None]) -> None:
         """See ``layerwise.finder.RatesTrainer``."""
         self._trainer.restore(state)
-        self._start = [[tensor.detach().clone() for tensor in band] for band in self._members]
 
     def train(self, batch: Sequence[object], rates: Sequence[float]) -> float:
         """See ``layerwise.finder.RatesTrainer``."""
@@ -122,19 +125,22 @@ class BandsTrainer:
         if stretch is None or self._start is None:
             yield
             return
-        here = [[tensor.detach().clone() for tensor in band] for band in self._members]
+        moved = [
+            (tensor, copied(tensor, on_host=False), begin, far)
+            for band, start, far in zip(self._members, self._start, stretch, strict=True)
+            for tensor, begin in zip(band, start, strict=True)
+            if far != 1.0
+        ]
         try:
             with torch.no_grad():
-                for band, start, far in zip(self._members, self._start, stretch, strict=True):
-                    for tensor, begin in zip(band, start, strict=True):
-                        if far != 1.0:
-                            tensor.copy_(begin + far * (tensor - begin))
+                for tensor, here, begin, far in moved:
+                    begun = begin.to(tensor.device)
+                    tensor.copy_(begun + far * (here - begun))
             yield
         finally:
             with torch.no_grad():
-                for band, values in zip(self._members, here, strict=True):
-                    for tensor, value in zip(band, values, strict=True):
-                        tensor.copy_(value)
+                for tensor, here, _, _ in moved:
+                    tensor.copy_(here)
 
 
 @contextmanager

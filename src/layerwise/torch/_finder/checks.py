@@ -45,8 +45,10 @@ def check_parts(model: object, optimizers: OptimizerSet, loader: object) -> None
         )
 
 
-def check_training(optimizers: OptimizerSet, loss: object, step: object) -> None:
-    """Raise unless a loss or a training step can make an update.
+def check_training(
+    optimizers: OptimizerSet, loss: object, step: object, accumulate: int | None, autocast: object
+) -> None:
+    """Raise unless a loss or a training step can make an update, of so many batches, in a type.
 
     Raises:
         FinderError: They can't.
@@ -63,6 +65,11 @@ def check_training(optimizers: OptimizerSet, loss: object, step: object) -> None
                 f"{type(optimizer).__name__} needs a closure, which only a training step of yours "
                 "has. Give that as step=."
             )
+    if step is not None and (accumulate not in (None, 1) or autocast is not None):
+        raise FinderError(
+            "accumulate= and autocast= are for a loss; a step= does both itself. Let the loader "
+            "yield all batches of one update together."
+        )
 
 
 def check_precision(autocast: object, scaler: object) -> None:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from layerwise.errors import FinderError, ScheduleError
 from layerwise.multipliers import Value, value_at
-from layerwise.schedules import Schedule, from_function
+from layerwise.schedules import Schedule, counters_of, from_function
 from layerwise.torch._groups.base_rate import base_of
 from layerwise.torch._optimizer.attached_schedulers import (
     schedulers_on,
@@ -106,6 +106,9 @@ def _of_values(
     name: str,
 ) -> Schedule:
     """The course where each group has a schedule or function of the step, or None."""
+    counting = next((value for value in values if counters_of([value])), None)
+    if isinstance(counting, Schedule):
+        return counting  # how much is in an update isn't known
     now, highest, only = scheduler.last_epoch, max(shares), values[0]
     alike = all(value is only for value in values)
     if alike and isinstance(only, Schedule):

@@ -23,10 +23,10 @@ from layerwise.torch._finder.course import course_of
 from layerwise.torch._finder.factors import searched_factors
 from layerwise.torch._finder.processes import Processes, from_workers
 from layerwise.torch._finder.snapshot import Stateful
-from layerwise.torch._finder.trainer import TorchTrainer
+from layerwise.torch._finder.trainer import trainer_of
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.shared_tensors import separate_tensors
-from layerwise.torch._optimizer.attached_schedulers import schedulers_on, without_wrapper
+from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._scheduler.frozen_gradients import only
@@ -117,42 +117,26 @@ def find_lr(
     optimizers = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, optimizers, loader)
     assert loader is not None
-    check_training(optimizers, loss, step)
+    check_training(optimizers, loss, step, wanted.accumulate, autocast)
     check_precision(autocast, scaler)
-    if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
-        raise FinderError(
-            "accumulate= and autocast= are for a loss; a step= does both itself. Let the loader "
-            "yield all batches of one update together."
-        )
     where = device_of(model, device)
     ranks = Processes(model, where)
-    attached = list(
-        {
-            id(each): each
-            for one in optimizers.optimizers
-            for each in schedulers_on(one)
-            if each is not without_wrapper(scheduler)
-        }.values()
-    )
-    here = int(getattr(without_wrapper(scheduler), "last_epoch", 0))
-    factors = searched_factors(optimizers, hold, here)
+    factors = searched_factors(optimizers, hold, scheduler)
     course = None
     if wanted.asks_optimizer:
         course = course_of(optimizers, scheduler, list(factors.values()), wanted.horizon)
-    plain = Update(model, optimizers, loss, device=where, autocast=autocast, scaler=scaler)
+    update = Update(model, optimizers, loss, device=where, autocast=autocast, scaler=scaler)
     for one in optimizers.optimizers:
         separate_tensors(one)
-    trainer = TorchTrainer(
-        model,
-        optimizers,
-        step or plain,
+    trainer = trainer_of(
+        update,
+        step,
         factors=list(factors.values()),
-        modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
-        stateful=stateful(scheduler, *attached, *also),
+        also=also,
+        stateful=stateful(*schedulers_with(scheduler, optimizers.optimizers), *also),
         loader=loader,
-        scaler=scaler,
         ranks=ranks,
-        on_host=wanted.memory == "host",
+        memory=wanted.memory,
     )
 
     def together(batches: Iterable[Batch]) -> Iterable[object]:

@@ -29,14 +29,13 @@ from layerwise.torch._finder.checks import (
     stateful,
 )
 from layerwise.torch._finder.course import course_of
+from layerwise.torch._finder.factors import factors_now
 from layerwise.torch._finder.processes import Processes, from_workers
-from layerwise.torch._finder.snapshot import Stateful
-from layerwise.torch._finder.trainer import TorchTrainer
+from layerwise.torch._finder.snapshot import Stateful, as_before
+from layerwise.torch._finder.trainer import trainer_of
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
-from layerwise.torch._groups.base_rate import group_factors
 from layerwise.torch._groups.param_groups import plan_of_rules
-from layerwise.torch._groups.shared_tensors import separate_tensors
-from layerwise.torch._optimizer.attached_schedulers import schedulers_on, step_of
+from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import named_tensors
@@ -58,6 +57,7 @@ def find_rates(
     device: torch.device | str | None = None,
     autocast: Autocast = None,
     scaler: GradScaler | None = None,
+    scheduler: Stateful | None = None,
     also: Iterable[nn.Module | Stateful] = (),
     **options: Unpack[RatesKeywords],
 ) -> RatesFinding:
@@ -88,6 +88,10 @@ def find_rates(
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
+        scheduler: The scheduler of the training, whose shape the probes follow. It is restored too,
+            but a ``step`` must leave a scheduler of PyTorch's alone, since bands have groups of
+            their own during the search. By default that is a ``ScheduleLR`` or a scheduler of
+            PyTorch that the optimizer has.
         also: Whatever else ``step`` changes: modules, and objects with a ``state_dict``.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``.
@@ -124,14 +128,11 @@ def find_rates(
     alone = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, alone, loader)
     assert loader is not None
-    check_training(alone, loss, step)
+    check_training(alone, loss, step, wanted.accumulate, autocast)
     check_precision(autocast, scaler)
-    factors = _check_groups(optimizer)
-    if step is not None and (wanted.accumulate not in (None, 1) or autocast is not None):
-        raise FinderError(
-            "accumulate= and autocast= are for a loss; a step= does both itself. Let the loader "
-            "yield all batches of one update together."
-        )
+    factors = _check_groups(optimizer, scheduler)
+    others = stateful(*also)
+    schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
     tensors = named_tensors(model)
     spec = RuleSpec(rules_to_search(rules), layers=layers)
     bands = Bands.of(plan_of_rules(tensors, spec, model=model), wanted.most_bands, rules)
@@ -141,27 +142,25 @@ def find_rates(
     band_of |= {id(t): BandOf(number) for number, band in enumerate(members) for t in band}
     course = None
     if wanted.asks_optimizer:
-        course = course_of(optimizer, None, factors, wanted.horizon)
+        course = course_of(optimizer, scheduler, factors, wanted.horizon)
     where = device_of(model, device)
     ranks = Processes(model, where)
-    plain = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
-    separate_tensors(optimizer)
+    update = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     with (
         only(optimizer),
+        as_before(optimizer, schedulers),  # which can't see divided groups
         hands_off(optimizer),
         groups_by_band(optimizer, band_of) as group_bands,
     ):
-        trainer = TorchTrainer(
-            model,
-            optimizer,
-            step or plain,
+        trainer = trainer_of(
+            update,
+            step,
             factors=[1.0] * len(group_bands),
-            modules=[thing for thing in (model, loss, *also) if isinstance(thing, nn.Module)],
-            stateful=stateful(*schedulers_on(optimizer), *also),
+            also=also,
+            stateful=others,
             loader=loader,
-            scaler=scaler,
             ranks=ranks,
-            on_host=wanted.memory == "host",
+            memory=wanted.memory,
         )
         return search_rates(
             BandsTrainer(
@@ -169,21 +168,22 @@ def find_rates(
                 group_bands,
                 members=members,
                 model=model,
-                loss=None if step is not None else plain.loss_without_update,
+                loss=None if step is not None else update.loss_without_update,
                 gathers=step is None,
                 mean=ranks.mean,
+                on_host=wanted.memory == "host",
             ),
             ranks.together(from_workers(loader)),
             bands,
             replace(wanted, progress=wanted.progress and ranks.rank == 0),
-            held_out=None if held_out is None else ranks.together(held_out),
-            # On several ranks only whole batches are divided, so that all have equally many.
+            held_out=None if held_out is None else ranks.together(from_workers(held_out)),
             course=course,
+            # On several ranks only whole batches are divided, so that all have equally many.
             join=_joined if ranks.size == 1 else None,
         )
 
 
-def _check_groups(optimizer: Optimizer) -> list[float]:
+def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
     """The factor of each group's rate, which is 1 for all, or else an error.
 
     Raises:
@@ -194,7 +194,7 @@ def _check_groups(optimizer: Optimizer) -> list[float]:
             "LBFGS has one group and one rate for all parameters, so layers can't learn at rates "
             "of their own. Search with another optimizer."
         )
-    factors = group_factors(optimizer, step_of(optimizer) or 0)
+    factors = factors_now(optimizer, scheduler)
     check_one_rate(factors)
     return list(factors.values())
 

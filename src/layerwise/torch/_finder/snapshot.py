@@ -6,7 +6,8 @@ Tensors are filled in place and objects stay the same objects, so that a compile
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -95,6 +96,14 @@ class Snapshot:
             self._value(optimizer.state)
             self._attributes(optimizer, lambda name, value: name not in ("param_groups", "state"))
 
+    def groups(self, optimizer: Optimizer) -> None:
+        """Add the groups of an optimizer, without the parameters in them."""
+        for group in optimizer.param_groups:
+            self._parts.append(container_state(group))
+            for key, value in group.items():
+                if key != "params":
+                    self._value(value)
+
     def stateful(self, thing: Stateful) -> None:
         """Add what has a ``state_dict``."""
         state = copy.deepcopy(thing.state_dict())
@@ -136,7 +145,7 @@ class Snapshot:
         elif self._is_new(value):
             if isinstance(value, Tensor):
                 if _is_writable(value):
-                    self._copies.append((value, self._copy(value), value._version))
+                    self._copies.append((value, copied(value, self._on_host), value._version))
             elif is_generator(value):
                 self._parts.append(state_of(value))
             elif isinstance(value, MutableMapping | list | deque | set | np.ndarray):
@@ -169,10 +178,6 @@ class Snapshot:
         plain = is_dataclass(value) or isinstance(value, SimpleNamespace)
         return plain or _package(value) in self._packages
 
-    def _copy(self, tensor: Tensor) -> Tensor:
-        inside = tensor.detach()
-        return inside.to("cpu", copy=True) if self._on_host else inside.clone()
-
     def _attributes(self, thing: object, wanted: Callable[[str, object], bool]) -> None:
         """Add the attributes of an object; those that come later are taken away."""
         slots = [name for name in _slots(thing) if hasattr(thing, name)]
@@ -192,6 +197,25 @@ class Snapshot:
                 object.__setattr__(thing, name, value)
 
         self._parts.append(restore)
+
+
+def copied(tensor: Tensor, on_host: bool) -> Tensor:
+    """A copy of a tensor's values, where it is or in the host's memory."""
+    inside = tensor.detach()
+    return inside.to("cpu", copy=True) if on_host else inside.clone()
+
+
+@contextmanager
+def as_before(optimizer: Optimizer, schedulers: Iterable[Stateful]) -> Iterator[None]:
+    """After the block, an optimizer's groups and schedulers are as they were before it."""
+    snapshot = Snapshot()
+    for each in schedulers:
+        snapshot.stateful(each)
+    snapshot.groups(optimizer)
+    try:
+        yield
+    finally:
+        snapshot.restore()
 
 
 def _is_plain(value: object) -> bool:

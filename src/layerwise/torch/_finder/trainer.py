@@ -1,21 +1,62 @@
 """The finder's protocol on PyTorch: snapshot, restore, and one update at a rate."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from layerwise.torch._finder.processes import Processes
 from layerwise.torch._finder.random_states import random_states
 from layerwise.torch._finder.snapshot import Snapshot, Stateful
 from layerwise.torch._finder.update import Update, parameters_of, scalar
 from layerwise.torch._groups.base_rate import write
+from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 
 _TRIES = 24  # enough for the usual first scale of 2**16 to go below 2**-7
+
+
+def trainer_of(
+    update: Update,
+    step: Callable[[Any], object] | None,
+    *,
+    factors: Sequence[float | None],
+    also: Iterable[object],
+    stateful: Sequence[Stateful],
+    loader: Iterable[object],
+    ranks: Processes,
+    memory: str,
+) -> "TorchTrainer":
+    """What trains by an update, or by a training step of the user's in its place.
+
+    Args:
+        update: The update.
+        step: The training step, or None.
+        factors: See ``TorchTrainer``.
+        also: What else training may change; its modules are restored with the model and the loss.
+        stateful: See ``TorchTrainer``.
+        loader: See ``TorchTrainer``.
+        ranks: See ``TorchTrainer``.
+        memory: Where the snapshot is kept: ``"host"``, or where the model is.
+    """
+    things = (update.model, update.loss, *also)
+    return TorchTrainer(
+        update.model,
+        update.optimizers,
+        step or update,
+        factors=factors,
+        modules=[thing for thing in things if isinstance(thing, nn.Module)],
+        stateful=stateful,
+        loader=loader,
+        scaler=update.scaler,
+        ranks=ranks,
+        on_host=memory == "host",
+    )
 
 
 class TorchTrainer:
@@ -89,7 +130,9 @@ class TorchTrainer:
     def update(self, batch: object, rates: Sequence[float | None]) -> float:
         """Apply one update at a rate for each group, and return the loss from before it.
 
-        A group whose rate is None keeps the one that it has.
+        A group whose rate is None keeps the one that it has. If the scaler leaves out every
+        optimizer, the update is tried again; those that it leaves out beside others miss it, as
+        in any training.
         """
         if not self._begun:
             self._begin()
@@ -98,9 +141,9 @@ class TorchTrainer:
                 if each is not None:
                     write(group, "lr", each)
             scale = self._scale()
-            with torch.enable_grad():
+            with torch.enable_grad(), self._stepping() as stepped:
                 loss = self._ranks.mean(scalar(self._update(batch)))
-            if not self._scale() < scale:
+            if stepped or not self._scale() < scale:
                 return loss
             if not math.isfinite(loss):
                 break
@@ -113,6 +156,24 @@ class TorchTrainer:
             self._model.train()
         for tensor in parameters_of(self._model, self._optimizers):
             tensor.grad = None
+
+    @contextmanager
+    def _stepping(self) -> Iterator[list[Optimizer]]:
+        """Yields the optimizers that have stepped, where a scaler may leave some of them out."""
+        stepped: list[Optimizer] = []
+
+        def after(optimizer: Optimizer, *_: object) -> None:
+            # A fused optimizer leaves an update out by itself if the scaler tells it to.
+            if not float(getattr(optimizer, "found_inf", 0.0)):
+                stepped.append(optimizer)
+
+        several = self._optimizers.optimizers if self._scaler is not None else ()
+        handles = [hookable(each).register_step_post_hook(after) for each in several]
+        try:
+            yield stepped
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _scale(self) -> float:
         return 0.0 if self._scaler is None else float(self._scaler.get_scale())

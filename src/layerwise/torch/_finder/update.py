@@ -64,9 +64,7 @@ class Update:
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
             with self._no_sync() if place < number else nullcontext():
-                with self._casting(), nullcontext() if self._tried else _first(batch):
-                    loss = loss_of(self.model, self.loss, moved(batch, self.device))
-                self._tried = True
+                loss = self._loss(batch)
                 if not getattr(loss, "requires_grad", False):
                     raise FinderError(
                         "The loss has no gradient: nothing that it was computed from is trained. "
@@ -86,9 +84,18 @@ class Update:
         return sum(map(scalar, losses)) / number
 
     def loss_without_update(self, batch: object) -> Tensor:
-        """The loss of one batch."""
-        with self._casting():
-            return loss_of(self.model, self.loss, moved(batch, self.device))
+        """The loss of one batch.
+
+        Raises:
+            FinderError: As for an update.
+        """
+        return self._loss(batch)
+
+    def _loss(self, batch: object) -> Tensor:
+        with self._casting(), nullcontext() if self._tried else _first(batch):
+            loss = loss_of(self.model, self.loss, moved(batch, self.device))
+        self._tried = True
+        return loss
 
     def _casting(self) -> AbstractContextManager[object]:
         if isinstance(self._autocast, torch.dtype):
@@ -129,8 +136,8 @@ def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: obje
         found = getattr(outputs, "loss", None)
     if loss is None and found is None:
         raise FinderError(
-            f"The model's outputs ({type(outputs).__name__}) have no loss. Give find_lr a loss "
-            "function of (outputs, targets), or the whole training step as step=."
+            f"The model's outputs ({type(outputs).__name__}) have no loss. Give loss=, a "
+            "function of (outputs, targets), or step=, the whole training step."
         )
     check_scalar(found)
     return cast(Tensor, found)

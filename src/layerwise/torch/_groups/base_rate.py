@@ -1,6 +1,6 @@
 """The rates of an optimizer's groups, and the base rate that they are multiples of."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from layerwise.errors import FinderError, OptimizerError, ScheduleError
-from layerwise.multipliers import distinct, value_at
+from layerwise.multipliers import Value, distinct, value_at
 from layerwise.torch._groups.stored_multiplier import KEY as MULTIPLIER
 from layerwise.torch._groups.stored_multiplier import read_multiplier
 
@@ -49,6 +49,11 @@ def base_of(group: Mapping[str, Any]) -> float:
     return float(rate)
 
 
+def base_decay_of(group: Mapping[str, Any]) -> float:
+    """A group's weight decay before any factor, a number also where the decay is a tensor."""
+    return float(group[BASE_DECAY] if BASE_DECAY in group else group["weight_decay"])
+
+
 def has_rates(optimizer: Optimizer) -> bool:
     """Whether any group has a rate; an optimizer that makes its own leaves ``lr`` at None."""
     groups = optimizer.param_groups
@@ -71,7 +76,12 @@ def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
 
 
 def group_factors(
-    optimizer: Optimizer, step: int = 0, base: float | None = None
+    optimizer: Optimizer,
+    step: int = 0,
+    base: float | None = None,
+    *,
+    counts: Mapping[str, float] | None = None,
+    apply: Callable[[Value], Value] = lambda value: value,
 ) -> dict[str, float]:
     """By what each group's rate is the base rate multiplied, by group name, without a schedule.
 
@@ -83,6 +93,8 @@ def group_factors(
         optimizer: The optimizer.
         step: The step at which multipliers that move are evaluated.
         base: The base rate, if it is that of another optimizer.
+        counts: What has been counted by then beside updates.
+        apply: Gets each multiplier and returns it as it is now, after what metrics decided.
 
     Raises:
         FinderError: There are no rates to set.
@@ -109,7 +121,8 @@ def group_factors(
         multiplier = read_multiplier(group, name)
         factor = 1.0
         if multiplier is not None:
-            factor = value_at(multiplier, step, f"The multiplier of {name!r}", ScheduleError)
+            what = f"The multiplier of {name!r}"
+            factor = value_at(apply(multiplier), step, what, ScheduleError, counts)
         factors.append(base_of(group) / (own if base is None else base) * factor)
     return dict(zip(distinct(names), factors, strict=True))
 

@@ -1,5 +1,6 @@
 """Which ``ScheduleLR`` an optimizer is driven by, and how far it has come."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import ReferenceType, ref
 
@@ -37,6 +38,13 @@ def schedulers_on(optimizer: Optimizer) -> list[LRScheduler]:
     """The living schedulers of an optimizer, in the order in which they came."""
     found = [each.scheduler() for each in _attached(hookable(optimizer))]
     return [each for each in found if each is not None]
+
+
+def schedulers_with(given: object, optimizers: Iterable[Optimizer]) -> list[object]:
+    """A scheduler that was given, or None, and those of the optimizers beside it, each once."""
+    inner = without_wrapper(given)
+    attached = [each for one in optimizers for each in schedulers_on(one) if each is not inner]
+    return [given, *{id(each): each for each in attached}.values()]
 
 
 def step_of(optimizer: Optimizer) -> int | None:

@@ -6,12 +6,15 @@ in closed form: the factor belongs to the base rate from then on. One that sets 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from layerwise.torch._groups.base_rate import BASE, base_of
+from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, base_of
+
+BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
+"""Where a group keeps the base of each value that moves."""
 
 # Two groups that were multiplied by one number differ by the rounding of their rates.
 _SAME = 1e-6
@@ -22,6 +25,18 @@ def mark(rate: float | Tensor) -> object:
     if isinstance(rate, Tensor):
         return id(rate), 0 if rate.is_inference() else rate._version
     return rate
+
+
+def bases_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, list[float]]]:
+    """What the values of each group that move are multiples of, with the values."""
+    return [
+        {
+            base: [float(group[base]), float(group[key])]
+            for base, key in BASES.items()
+            if base in group
+        }
+        for group in groups
+    ]
 
 
 def stored(rate: float, place: float | Tensor) -> float:

@@ -163,6 +163,12 @@ class Recorder(recorder.Recorder):
                 self.log_event(text, step=step)
             self._fired = self._decisions.counts()
 
+    def resume(self, step: SupportsIndex) -> None:
+        """See ``layerwise.recorder.Recorder.resume``; what was decided by then is in the record."""
+        super().resume(step)
+        if self._decisions:
+            self._fired = self._decisions.counts()
+
     @property
     def updates(self) -> int:
         """The updates that the optimizer has applied: ``start``, and those since then."""

@@ -1,12 +1,13 @@
 """The weights of the best report of each plateau that restores them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from torch import Tensor, nn
 
-from layerwise.errors import ScheduleError
-from layerwise.schedules import PlateauEvent, PlateauState, plateau
+from layerwise._text import shown
+from layerwise.errors import ConfigError, ScheduleError
+from layerwise.schedules import PlateauEvent, plateau
 
 
 class BestWeights:
@@ -38,16 +39,33 @@ class BestWeights:
             elif event.fired and event.when in self._kept:
                 model.load_state_dict(self._kept[event.when])
 
-    def state_dict(self, whens: Iterable[plateau]) -> list[dict[str, Any]]:
-        """What is kept for each of these plateaus; empty where nothing is."""
-        return [self._kept.get(when, {}) for when in whens]
+    def state_dict(self) -> list[dict[str, Any]]:
+        """What is kept, each with the config of its plateau."""
+        return [
+            {"when": when.to_config(), "weights": weights} for when, weights in self._kept.items()
+        ]
 
-    def load_state_dict(
-        self, states: Mapping[plateau, PlateauState], kept: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Take over what ``state_dict`` gave for these plateaus, in their order."""
-        pairs = zip(states, kept, strict=False)
-        self._kept = {when: _copied(weights) for when, weights in pairs if weights}
+    @classmethod
+    def restored(cls, state: object, whens: Iterable[plateau]) -> Self:
+        """What a state keeps for these plateaus.
+
+        Raises:
+            ConfigError: It is no such state.
+        """
+        if not isinstance(state, list):
+            raise ConfigError(
+                f"The best weights of a ScheduleLR must be a list, got {shown(state)}."
+            )
+        made, known = cls(), set(whens)
+        for each in state:
+            match each:
+                case {"when": dict(config), "weights": Mapping() as weights}:
+                    when = plateau.from_config(config)
+                    if when in known:
+                        made._kept[when] = _copied(weights)
+                case _:
+                    raise ConfigError(f"{shown(each)} has no best weights of a plateau.")
+        return made
 
 
 def _copied(weights: Mapping[str, Any]) -> dict[str, Any]:

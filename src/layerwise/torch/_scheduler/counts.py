@@ -23,15 +23,14 @@ class Counts:
     def __init__(self, counted: Mapping[str, float] | None = None) -> None:
         self.so_far: dict[str, float] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
+        self._needed: list[str] = []
         self.set(counted or {})
 
     def need(self, owner: str, values: Iterable[Value | None]) -> None:
         """Note what these values of an optimizer, which may be one of several, count."""
         self._needs[owner] = counters_of(values)
-
-    @property
-    def _needed(self) -> list[str]:
-        return list(dict.fromkeys(name for names in self._needs.values() for name in names))
+        each = self._needs.values()
+        self._needed = list(dict.fromkeys(name for names in each for name in names))
 
     def set(self, counts: Mapping[str, object]) -> None:
         """Set counts to what they are; nothing changes if one can't be set.
@@ -41,19 +40,27 @@ class Counts:
         """
         self.so_far = self.so_far | {name: _amount(count, name) for name, count in counts.items()}
 
-    def plus(self, amounts: Mapping[str, object]) -> dict[str, float]:
-        """The counts with these amounts added.
+    def check(self, counts: Iterable[object]) -> None:
+        """Raise unless something that is needed counts each of these.
 
         Raises:
-            ScheduleError: An amount is no finite number of at least 0, or nothing counts it.
+            ScheduleError: Nothing counts one of them.
         """
-        for name in amounts:
+        for name in counts:
             if name not in self._needed:
                 known = ", ".join(self._needed) or "updates alone"
                 raise ScheduleError(
                     f"No schedule here counts {shown(name)}: they count {known}. A schedule of "
                     f"{name} must be made with .by({name!r})."
                 )
+
+    def plus(self, amounts: Mapping[str, object]) -> dict[str, float]:
+        """The counts with these amounts added.
+
+        Raises:
+            ScheduleError: An amount is no finite number of at least 0, or nothing counts it.
+        """
+        self.check(amounts)
         added = {n: self.so_far.get(n, 0) + _amount(a, n) for n, a in amounts.items()}
         return {**self.so_far, **added}
 

@@ -11,6 +11,7 @@ when it wraps a model, and waits for each such parameter in every step.
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 from weakref import finalize, ref
 
@@ -53,7 +54,7 @@ class FrozenGradients:
         """
         number, before = self._groups
         known = len(optimizer.param_groups) == number and len(groups) == len(before)
-        if known and all(new is old for new, old in zip(groups, before, strict=True)):
+        if known and all(map(is_, groups, before)):
             return
         if len(optimizer.param_groups) != number:
             # Two optimizers may share a model, and each leave out what the other one trains.

@@ -1,7 +1,11 @@
 """The rate of each group at one step: base rate, schedule, and the group's multiplier."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from operator import mul
+from typing import Any, NamedTuple, Self
+
+from torch import Tensor
 
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions
@@ -13,7 +17,7 @@ from layerwise.torch._groups.stored_multiplier import (
 )
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy
 from layerwise.torch._optimizer.optimizer_set import OptimizerPart
-from layerwise.torch._scheduler.group_schedules import GroupSchedules, values_at
+from layerwise.torch._scheduler.group_schedules import GroupSchedules, SharedValues
 
 
 class GroupSchedule(NamedTuple):
@@ -24,11 +28,6 @@ class GroupSchedule(NamedTuple):
     multiplier: Value | None
     decay: Value | None
 
-    def decided(self, decisions: PlateauDecisions) -> "GroupSchedule":
-        """The same as metrics have decided by now."""
-        values = map(decisions.applied_to, (self.schedule, self.multiplier, self.decay))
-        return GroupSchedule(self.name, *values)
-
     def keep_in(self, group: dict[str, Any]) -> None:
         """Write the multipliers into the group, if they are not there."""
         if self.multiplier is not None:
@@ -37,12 +36,79 @@ class GroupSchedule(NamedTuple):
             write_multiplier(self.decay, group, watch_copy, DECAY_KEY)
 
 
-class GroupRate(NamedTuple):
-    """A group at one step: base rate, rate, and whether its multiplier freezes it."""
+class GroupRates(NamedTuple):
+    """All groups at one step.
 
-    base: float
-    rate: float
-    frozen: bool
+    Attributes:
+        bases: The base rate of each.
+        rates: The rate of each.
+        frozen: The places of those that their multipliers freeze.
+    """
+
+    bases: list[float]
+    rates: list[float]
+    frozen: list[int]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What all groups follow, as far as it can't change between two steps.
+
+    Attributes:
+        schedules: The schedule of each.
+        multipliers: The multiplier of each that moves.
+        moving: The places of the groups that have one.
+        decays: The multiplier of each group's weight decay that moves; empty if no group has one.
+        kept: The places of the groups that keep any of these.
+    """
+
+    schedules: SharedValues
+    multipliers: SharedValues
+    moving: tuple[int, ...]
+    decays: tuple[Value | None, ...]
+    kept: tuple[int, ...]
+
+    @classmethod
+    def of(cls, groups: Sequence[GroupSchedule], decisions: PlateauDecisions) -> Self:
+        """Find which groups share what they follow, as metrics have decided by now."""
+        now = {id(value): decisions.applied_to(value) for each in groups for value in each[1:]}
+        names, *columns = zip(*groups, strict=True) if groups else [()] * 4
+        schedules, multipliers, decays = (
+            [now[id(value)] for value in values] for values in columns
+        )
+        moving = tuple(i for i, value in enumerate(multipliers) if value is not None)
+        decaying = tuple(i for i, value in enumerate(decays) if value is not None)
+        return cls(
+            SharedValues.of(schedules, names, "schedule"),
+            SharedValues.of(multipliers, names, "multiplier"),
+            moving,
+            tuple(decays) if decaying else (),
+            tuple(sorted({*moving, *decaying})),
+        )
+
+    def rates_at(
+        self,
+        step: float,
+        groups: Sequence[Mapping[str, Any]],
+        counts: Mapping[str, float] | None = None,
+    ) -> GroupRates:
+        """The groups at a step, and at what has been counted beside updates.
+
+        Raises:
+            ScheduleError: A callable returned no finite number of at least 0.
+        """
+        bases: list[Any] = [group.get("initial_lr") for group in groups]
+        if {*map(type, bases)} != {float}:  # at the first step, or where someone has set one
+            bases = list(map(base_of, groups))
+        rates: list[float] = bases
+        frozen: list[int] = []
+        if self.schedules.different:
+            rates = list(map(mul, rates, self.schedules.at(step, counts)))
+        if self.moving:
+            multipliers = self.multipliers.at(step, counts)
+            rates = list(map(mul, rates, multipliers))
+            frozen = [place for place in self.moving if multipliers[place] == 0]
+        return GroupRates(bases, rates, frozen)
 
 
 def schedules_of(part: OptimizerPart, schedules: GroupSchedules) -> list[GroupSchedule]:
@@ -66,33 +132,18 @@ def schedules_of(part: OptimizerPart, schedules: GroupSchedules) -> list[GroupSc
     ]
 
 
-def rates_at(
-    step: float,
-    groups: Sequence[Mapping[str, Any]],
-    schedules: Sequence[GroupSchedule],
-    counts: Mapping[str, float] | None = None,
-) -> list[GroupRate]:
-    """Each group at a step, and at what has been counted beside updates.
+def write_rates(now: GroupRates, groups: Sequence[dict[str, Any]]) -> bool:
+    """Write the rate of each group, and the base rate, which an optimizer has to save beside it.
 
-    Raises:
-        ScheduleError: A callable returned no finite number of at least 0.
+    Returns:
+        Whether any rate is a tensor, which is filled in place.
     """
-    names, followed, moving, _ = zip(*schedules, strict=True)
-    factors = values_at(followed, step, names, "schedule", counts)
-    multipliers = values_at(moving, step, names, "multiplier", counts)
-    found = []
-    for group, factor, multiplier in zip(groups, factors, multipliers, strict=True):
-        base = rate = base_of(group)
-        if factor is not None:
-            rate *= factor
-        if multiplier is not None:
-            rate *= multiplier
-        found.append(GroupRate(base, rate, multiplier == 0))
-    return found
-
-
-def write_rate(now: GroupRate, schedule: GroupSchedule, group: dict[str, Any]) -> None:
-    """Write a group's rate, and what an optimizer has to save beside it."""
-    group["initial_lr"] = now.base
-    schedule.keep_in(group)
-    write(group, "lr", now.rate)
+    tensors = False
+    for group, base, rate in zip(groups, now.bases, now.rates, strict=True):
+        group["initial_lr"] = base
+        if type(group.get("lr")) is float:  # nearly always, and at every step
+            group["lr"] = rate
+        else:
+            write(group, "lr", rate)
+            tensors |= isinstance(group["lr"], Tensor)
+    return tensors

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias, cast
+from math import isfinite
+from typing import Any, Self, TypeAlias
 
 from layerwise._text import first_few
 from layerwise.errors import ConfigError, ScheduleError
 from layerwise.multipliers import StepValue, Value, value_at
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, constant
 from layerwise.torch._groups.stored_multiplier import from_data, to_data
 
 ScheduleSpec: TypeAlias = StepValue | Sequence[StepValue | None] | Mapping[str, StepValue]
@@ -120,29 +121,74 @@ class GroupSchedules:
         raise ConfigError(f"{config!r} is no config of schedules.")
 
 
-def values_at(
-    values: Sequence[Value | None],
-    step: float,
-    names: Sequence[str],
-    what: str,
-    counts: Mapping[str, float] | None = None,
-) -> list[float | None]:
-    """The value of each group's schedule at a step; one that several share is evaluated once.
+@dataclass(frozen=True)
+class SharedValues:
+    """What each of some groups follows, with each different schedule once.
 
-    Args:
-        values: The groups' schedules.
-        step: The step.
-        names: The groups' names, for the message.
-        what: What the values are, likewise: ``"schedule"``.
-        counts: What has been counted beside updates.
-
-    Raises:
-        ScheduleError: A callable returned no finite number of at least 0.
+    Attributes:
+        different: The different schedules.
+        called: What each of them is called in a message.
+        places: Which of them each group follows; the last place is that of 1, for none. None if
+            each group follows one of its own, in order.
     """
-    known: dict[int, float | None] = {id(None): None}
-    for value, name in zip(values, names, strict=True):
-        if value is not None and id(value) not in known:
-            at = cast(int, step)  # a schedule says itself whether it takes a fraction
-            place = f"The {what} of {name!r}"
-            known[id(value)] = value_at(value, at, place, ScheduleError, counts)
-    return [known[id(value)] for value in values]
+
+    different: tuple[StepValue, ...]
+    called: tuple[str, ...]
+    places: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, values: Sequence[Value | None], names: Sequence[str], what: str) -> Self:
+        """Find which groups share a schedule.
+
+        Args:
+            values: The groups' schedules.
+            names: The groups' names, for the message.
+            what: What the values are, likewise: ``"schedule"``.
+        """
+        different: list[StepValue] = []
+        called: list[str] = []
+        known: dict[int, int] = {}
+        for value, name in zip(values, names, strict=True):
+            if value is not None and id(value) not in known:
+                known[id(value)] = len(different)
+                different.append(value if callable(value) else constant(value))
+                called.append(f"The {what} of {name!r}")
+        if len(different) == len(values):
+            return cls(tuple(different), tuple(called), None)
+        known[id(None)] = len(different)
+        places = tuple(known[id(value)] for value in values)
+        return cls(tuple(different), tuple(called), places)
+
+    def at(self, step: float, counts: Mapping[str, float] | None = None) -> list[float]:
+        """The value of each group at a step, and 1 for a group that follows none.
+
+        Args:
+            step: The step.
+            counts: What has been counted beside updates.
+
+        Raises:
+            ScheduleError: A callable returned no finite number of at least 0.
+        """
+        if counts:
+            pairs = zip(self.different, self.called, strict=True)
+            found = [value_at(value, step, what, ScheduleError, counts) for value, what in pairs]
+        else:
+            found = self._checked([value(step) for value in self.different], step)
+        if self.places is None:
+            return found
+        found = [*found, 1.0]
+        return [found[place] for place in self.places]
+
+    def _checked(self, results: list[Any], step: float) -> list[float]:
+        """Results as numbers.
+
+        Raises:
+            ScheduleError: One is no finite number of at least 0.
+        """
+        plain = {*map(type, results)} == {float}
+        if plain and isfinite(sum(results)) and min(results) >= 0:  # nearly always
+            return results
+        return [
+            value_at(lambda _, result=result: result, step, what, ScheduleError)
+            for result, what in zip(results, self.called, strict=True)
+        ]

@@ -6,9 +6,13 @@ from typing import Self, TypeAlias
 
 from layerwise.errors import ConfigError, OptimizerError, ScheduleError
 from layerwise.multipliers import StepValue, Value
-from layerwise.torch._groups.base_rate import BASE_DECAY, Setting
+from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, base_decay_of
 from layerwise.torch._optimizer.optimizer_set import OptimizerPart, OptimizerSet
-from layerwise.torch._scheduler.group_schedules import GroupSchedules, ScheduleSpec, values_at
+from layerwise.torch._scheduler.group_schedules import (
+    GroupSchedules,
+    ScheduleSpec,
+    SharedValues,
+)
 
 Betas: TypeAlias = StepValue | tuple[StepValue | None, StepValue | None]
 """A schedule of the first beta, or one of each, where None keeps the optimizer's."""
@@ -93,7 +97,8 @@ class Hyperparameters:
         Args:
             step: The step.
             part: The optimizer.
-            decays: The multiplier of each group's weight decay that moves, or None.
+            decays: The multiplier of each group's weight decay that moves, or None; empty if no
+                group has one.
             counts: What else has been counted, by name.
             apply: Gets each schedule and returns it as it is now, after what metrics decided.
 
@@ -101,20 +106,19 @@ class Hyperparameters:
             ScheduleError: A value is no finite number of at least 0, or a beta is not below 1.
         """
         groups = part.optimizer.param_groups
-        if not self.schedules and not any(decays):
-            return [{}] * len(groups)
         found: list[dict[str, Setting]] = [{} for _ in groups]
         names, all_names, owners = part.names(), part.whole.names(), part.whole.owners()
         for name, schedules in self.schedules.items():
             followed = [apply(v) for v in part.cut(schedules.for_groups(all_names, owners))]
-            values = values_at(followed, step, names, name, counts)
-            for group, value, of_group, new in zip(groups, values, names, found, strict=True):
-                if value is None or _KEYS[name] not in group:
+            values = SharedValues.of(followed, names, name).at(step, counts)
+            together = zip(groups, followed, values, names, found, strict=True)
+            for group, schedule, value, of_group, new in together:
+                if schedule is None or _KEYS[name] not in group:
                     continue
                 if name == "momentum":
                     new["momentum"] = value
                 elif name == "weight_decay":
-                    base = group.get(BASE_DECAY, group["weight_decay"])
+                    base = base_decay_of(group)
                     new |= {BASE_DECAY: base, "weight_decay": base * value}
                 elif value >= 1:
                     raise ScheduleError(
@@ -123,11 +127,14 @@ class Hyperparameters:
                 else:
                     first, second = new.get("betas", group["betas"])
                     new["betas"] = (value, second) if name == "beta1" else (first, value)
-        multipliers = values_at(decays, step, names, "decay multiplier", counts)
-        for group, multiplier, new in zip(groups, multipliers, found, strict=True):
-            if multiplier is not None:
-                base = group.get(BASE_DECAY, group["weight_decay"])
+        if not decays:
+            return found
+        multipliers = SharedValues.of(decays, names, "decay multiplier").at(step, counts)
+        for group, decay, multiplier, new in zip(groups, decays, multipliers, found, strict=True):
+            if decay is not None:
+                base = base_decay_of(group)
                 now = new.get("weight_decay", base)
+                assert isinstance(now, float)
                 new |= {BASE_DECAY: base, "weight_decay": now * multiplier}
         return found
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
-
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions
-from layerwise.torch._groups.base_rate import BASE_DECAY, Setting, write
+from layerwise.torch._groups.base_rate import Setting, write
 from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import Progress
 from layerwise.torch._optimizer.optimizer_hooks import OptimizerHooks, hooks_of
@@ -22,6 +20,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     setting,
 )
 from layerwise.torch._optimizer.rate_changes import (
+    BASES,
     are_set,
     factors_between,
     factors_on_bases,
@@ -33,17 +32,14 @@ from layerwise.torch._optimizer.rate_changes import (
 from layerwise.torch._scheduler.counts import Counts
 from layerwise.torch._scheduler.frozen_gradients import FrozenGradients
 from layerwise.torch._scheduler.group_rates import (
-    GroupRate,
+    Followed,
+    GroupRates,
     GroupSchedule,
-    rates_at,
     schedules_of,
-    write_rate,
+    write_rates,
 )
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
-
-_BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
-"""Where a group keeps the base of each value that moves."""
 
 
 class RateDriver:
@@ -77,9 +73,8 @@ class RateDriver:
         self._assumed: list[set[str]] = []
         self._at: float = -1
         self._followed: list[GroupSchedule] = []
-        self._now: list[GroupSchedule] = []
-        self._moving: list[int] = []
-        self._rates: list[GroupRate] = []
+        self._shared = Followed.of([], decisions)
+        self._rates = GroupRates([], [], [])
         self._marks: list[object] = []
         self._tensors = False
         self.progress = Progress()
@@ -105,36 +100,37 @@ class RateDriver:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def rates_at(self, step: float) -> list[GroupRate]:
+    def rates_at(self, step: float) -> GroupRates:
         """Each group's rate at a step, computed before anything is written."""
+        if self._is_divided:
+            return self._rates
         self.look()
-        groups = self.optimizer.param_groups
-        return rates_at(step, groups, self._now, self.counts.at(step))
+        return self._shared.rates_at(step, self.optimizer.param_groups, self.counts.at(step))
 
     def look(self) -> None:
         """Find what the groups follow, if there are others than before."""
-        if len(self._followed) != len(self.optimizer.param_groups):
+        if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
-            self._moving = [
-                place for place, each in enumerate(self._followed) if each.multiplier is not None
-            ]
             self.counts.need(self._part.name, self.given())
             self._decisions.follow(self.given())
             self.decide()
 
     def decide(self) -> None:
         """Take in what metrics have decided, from the next rates on."""
-        self._now = [each.decided(self._decisions) for each in self._followed]
+        self._shared = Followed.of(self._followed, self._decisions)
 
     def check(self, step: float) -> None:
         """Raise what ``move_to`` would, and write nothing."""
         self.rates_at(step)
-        self._settings_at(step)
+        if not self._is_divided:
+            self._settings_at(step)
 
     def _settings_at(self, step: float) -> list[dict[str, Setting]]:
-        decays = [each.decay for each in self._now]
+        """What else is to be written into each group at a step; empty if nothing is."""
+        if not self.hyperparameters.schedules and not self._shared.decays:
+            return []
         counts, apply = self.counts.at(step), self._decisions.applied_to
-        return self.hyperparameters.at(step, self._part, decays, counts, apply)
+        return self.hyperparameters.at(step, self._part, self._shared.decays, counts, apply)
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails.
@@ -143,18 +139,24 @@ class RateDriver:
             step: The step.
             stepped: Whether an update has been applied since the last time.
         """
+        if self._is_divided:
+            self.last_epoch = self._at = step
+            return
+        self.look()
         groups = self.optimizer.param_groups
-        rates = self.rates_at(step)
+        rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
-            self._tensors = any(isinstance(group["lr"], Tensor) for group in groups)
-            self._assumed += [_BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
-        for group, now, followed, new in zip(groups, rates, self._followed, settings, strict=True):
-            write_rate(now, followed, group)
+            self._assumed += [BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
+        for place in self._shared.kept:
+            self._followed[place].keep_in(groups[place])
+        self._tensors = write_rates(rates, groups)
+        for group, new in zip(groups, settings, strict=True) if settings else ():
             for key, value in new.items():
                 write(group, key, value)
-        self._rates, self._marks = rates, self._marks_of(groups)
+        self._rates = rates
+        self._marks = self._marks_of(groups) if self._tensors else [*rates.rates]
         self.last_epoch = self._at = step
         self.progress.step = math.floor(step)
         if self._hooks is not None:
@@ -172,7 +174,7 @@ class RateDriver:
     def frozen_now(self) -> list[dict[str, Any]]:
         """The groups whose multiplier is 0 now."""
         groups = self.optimizer.param_groups
-        return [groups[place] for place in self._moving if self._rates[place].frozen]
+        return [groups[place] for place in self._rates.frozen]
 
     def given(self) -> list[Value | None]:
         """All schedules and multipliers, as they were given."""
@@ -180,17 +182,6 @@ class RateDriver:
         values = [value for spec in specs for value in spec.values.values()]
         moving = [v for each in self._followed for v in (each.multiplier, each.decay)]
         return [*values, *moving]
-
-    def bases(self) -> list[dict[str, list[float]]]:
-        """What the values of each group that move are multiples of, with the values."""
-        return [
-            {
-                base: [float(group[base]), float(group[key])]
-                for base, key in _BASES.items()
-                if base in group
-            }
-            for group in self.optimizer.param_groups
-        ]
 
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
@@ -219,7 +210,7 @@ class RateDriver:
             counts: What had been counted beside updates.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
-            bases: What ``bases()`` gave when the state was saved.
+            bases: What ``bases_of`` gave when the state was saved.
         """
         self.counts = counts
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
@@ -243,9 +234,15 @@ class RateDriver:
             self._join()
 
     def _join(self) -> None:
-        if len(self._rates) != len(self.optimizer.param_groups) and not self.is_aside:
+        if len(self._rates.rates) != len(self.optimizer.param_groups) and not self.is_aside:
             self.settle()
             self.move_to(self.last_epoch)
+
+    @property
+    def _is_divided(self) -> bool:
+        """Whether a search has divided the groups for now; their rates are its own."""
+        off = self._hooks is not None and self._hooks.hands_off
+        return off and len(self._rates.rates) != len(self.optimizer.param_groups)
 
     # -- what the optimizer's hooks call ------------------------------------------------------
 
@@ -261,9 +258,13 @@ class RateDriver:
 
     def frozen_groups(self, check: bool) -> Sequence[dict[str, Any]]:
         """See ``Driver``."""
+        if self._is_divided:
+            return ()
         self._join()
         groups = self.optimizer.param_groups
-        if check and any(mark(groups[place]["lr"]) != self._marks[place] for place in self._moving):
+        if check and any(
+            mark(groups[place]["lr"]) != self._marks[place] for place in self._shared.moving
+        ):
             known = groups[: len(self._marks)]
             if not self._take_over(known):
                 self.move_to(self._at)
@@ -272,7 +273,9 @@ class RateDriver:
     def settle(self) -> None:
         """See ``Driver``."""
         known = self.optimizer.param_groups[: len(self._marks)]
-        if not self.is_aside and self._marks_of(known) != self._marks:
+        if len(known) < len(self._marks):  # someone has taken groups away
+            self.after_load(drives=True)
+        elif not self.is_aside and self._marks_of(known) != self._marks:
             self._take_over(known)
 
     def after_load(self, drives: bool) -> None:
@@ -303,31 +306,29 @@ class RateDriver:
         Returns:
             Whether that is what they were. Otherwise the rates were set, and a warning says so.
         """
-        written = [
-            stored(now.rate, group["lr"]) for now, group in zip(self._rates, groups, strict=True)
-        ]
+        written = list(map(stored, self._rates.rates, [group["lr"] for group in groups]))
         present = [float(group["lr"]) for group in groups]
         factors = factors_between(written, present)
         if all(factor == 1 for factor in factors):
             self._marks = self._marks_of(groups)
             return True
-        frozen = [now.frozen for now in self._rates]
-        moving = [place in self._moving for place in range(len(groups))]
+        frozen, moving = (
+            [place in places for place in range(len(groups))]
+            for places in (self._rates.frozen, self._shared.moving)
+        )
         others = self._others.now(self.optimizer)
         by_hand = not all_multiply(others)
         self._are_set |= by_hand and are_set(factors, frozen, moving)
         if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
-            for group, now in zip(groups, self._rates, strict=True):
-                group["initial_lr"] = now.base  # OneCycleLR and CyclicLR have set it, too
+            for group, base in zip(groups, self._rates.bases, strict=True):
+                group["initial_lr"] = base  # OneCycleLR and CyclicLR have set it, too
             them = named(setting(others) or others) or "something else"
             self._warn(them, "the ScheduleLR")
             return False
         for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
             if factor != 1:
                 scale_base(group, factor)
-        self._rates = [
-            now._replace(rate=rate) for now, rate in zip(self._rates, present, strict=True)
-        ]
+        self._rates = self._rates._replace(rates=present)
         self._marks = self._marks_of(groups)
         return True
 

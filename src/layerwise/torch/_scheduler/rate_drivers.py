@@ -1,14 +1,14 @@
 """The drivers of several optimizers, which go from step to step together."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from layerwise.multipliers import Value
 from layerwise.schedules import PlateauDecisions, PlateauState, plateau
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
+from layerwise.torch._optimizer.rate_changes import bases_of
 from layerwise.torch._scheduler.counts import Counts
-from layerwise.torch._scheduler.group_rates import GroupRate
 from layerwise.torch._scheduler.group_schedules import GroupSchedules
 from layerwise.torch._scheduler.hyperparameters import Hyperparameters
 from layerwise.torch._scheduler.rate_driver import RateDriver
@@ -76,9 +76,9 @@ class RateDrivers:
         """Whether ``SequentialLR`` has put the scheduler aside, for another one."""
         return self.each[0].is_aside
 
-    def rates_at(self, step: float) -> list[GroupRate]:
-        """Each group's rate at a step, computed before anything is written."""
-        return [rate for driver in self.each for rate in driver.rates_at(step)]
+    def rates_at(self, step: float) -> list[float]:
+        """Each group's rate at a step."""
+        return [rate for driver in self.each for rate in driver.rates_at(step).rates]
 
     def move_to(self, step: float, stepped: bool = False) -> None:
         """Write every group's rate and hyperparameters of a step; nothing if that fails."""
@@ -106,9 +106,18 @@ class RateDrivers:
 
     def count(self, amounts: Mapping[str, object]) -> None:
         """Add to the counts; the rates are written at the next step."""
+        self._look()
+        self.counts.so_far = self.counts.plus(amounts)
+
+    def set_counts(self, counts: Mapping[str, object]) -> None:
+        """Set counts to what they are, from the next step on."""
+        self._look()
+        self.counts.check(counts)
+        self.counts.set(counts)
+
+    def _look(self) -> None:
         for driver in self.each:
             driver.look()
-        self.counts.so_far = self.counts.plus(amounts)
 
     def _check(self, step: float) -> None:
         """Raise what writing would, before the first of several optimizers is written to."""
@@ -130,29 +139,24 @@ class RateDrivers:
 
     def bases(self) -> list[dict[str, list[float]]]:
         """What the values of each group that move are multiples of, with the values."""
-        return [base for driver in self.each for base in driver.bases()]
+        return [base for d in self.each for base in bases_of(d.optimizer.param_groups)]
 
     def decide(self, states: Mapping[plateau, PlateauState]) -> None:
         """Take in what metrics have decided, and write the rates; nothing changes if that fails."""
-        before = dict(self.decisions.states)
-        with ExitStack() as stack:
+        with self._unchanged_on_error():
+            self.decisions.states |= states
             for driver in self.each:
-                stack.enter_context(driver.unchanged_on_error())
-            try:
-                self.decisions.states |= states
-                for driver in self.each:
-                    driver.decide()
-                if not self.is_aside:
-                    self.move_to(self.at)
-            except Exception:
-                self.decisions.states = before
-                raise
+                driver.decide()
+            if not self.is_aside:
+                self.move_to(self.at)
 
     def restore(
         self,
         at: tuple[float, Counts],
         schedules: GroupSchedules,
         hyperparameters: Hyperparameters,
+        *,
+        states: Mapping[plateau, PlateauState],
         bases: Sequence[Mapping[str, Sequence[float]]],
         aside: bool,
     ) -> None:
@@ -162,14 +166,15 @@ class RateDrivers:
             at: The step, and what had been counted beside updates.
             schedules: The schedules.
             hyperparameters: The schedules of hyperparameters.
+            states: What metrics had decided.
             bases: What ``bases()`` gave when the state was saved.
             aside: Whether ``SequentialLR`` had put the scheduler aside, so that it writes nothing.
         """
         step, counts = at
-        with ExitStack() as stack:
+        with self._unchanged_on_error():
+            self.decisions.states |= states
             first = 0
             for driver in self.each:
-                stack.enter_context(driver.unchanged_on_error())
                 last = first + len(driver.optimizer.param_groups)
                 driver.follow(counts, schedules, hyperparameters, bases[first:last])
                 first = last
@@ -178,6 +183,19 @@ class RateDrivers:
                 return
             for driver in self.each:
                 driver.put_aside(step)
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """If the block raises, all drivers, groups and decisions are as they were before it."""
+        before = dict(self.decisions.states)
+        with ExitStack() as stack:
+            for driver in self.each:
+                stack.enter_context(driver.unchanged_on_error())
+            try:
+                yield
+            except Exception:
+                self.decisions.states = before
+                raise
 
     def attach(self) -> None:
         """Hook into the optimizers, and bring them the functions that pickled ones have lost."""

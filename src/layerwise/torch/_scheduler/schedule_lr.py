@@ -88,7 +88,7 @@ class ScheduleLR(LRScheduler):
     Raises:
         OptimizerError: Not an optimizer, or one without the hyperparameter that is scheduled.
         ScheduleError: Not schedules, not as many as groups, or for a group that is not there; or
-            a callable returns no finite number of at least 0.
+            a callable returns no finite number of at least 0. Or a count that nothing counts.
 
     Examples:
         >>> import torch
@@ -132,7 +132,8 @@ class ScheduleLR(LRScheduler):
         )
         first = whole(last_epoch, "last_epoch", ScheduleError, at_least=-1) + 1
         self._step_count = 1
-        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters, Counts(counts))
+        self._driver = RateDrivers(self.optimizer_set, schedules, hyperparameters, Counts())
+        self._driver.set_counts(counts or {})
         self._best = BestWeights()
         self._driver.move_to(first)
         self._attach()
@@ -189,7 +190,10 @@ class ScheduleLR(LRScheduler):
             >>> scheduler.get_last_lr(), scheduler.counts
             ([0.5], {'tokens': 500})
         """
-        step = self._next() if epoch is None else step_number(epoch, "epoch", ScheduleError)
+        if epoch is None:
+            step = self._driver.last_epoch + 1
+        else:
+            step = step_number(epoch, "epoch", ScheduleError)
         self._driver.go_on_to(step, amounts)
         self._step_count += 1
 
@@ -217,7 +221,7 @@ class ScheduleLR(LRScheduler):
 
     @counts.setter
     def counts(self, counts: Mapping[str, float]) -> None:
-        self._driver.counts.set(counts)
+        self._driver.set_counts(counts)
 
     def get_last_lr(self) -> list[float | Tensor]:
         """The rate that each group has now; copies, where rates are tensors."""
@@ -228,7 +232,7 @@ class ScheduleLR(LRScheduler):
     def get_lr(self) -> list[float | Tensor]:
         """The rate of each group at the present step, computed anew."""
         self._driver.catch_up()
-        return [now.rate for now in self._driver.rates_at(self.last_epoch)]
+        return [*self._driver.rates_at(self.last_epoch)]
 
     @property
     def base_lrs(self) -> list[float | Tensor]:
@@ -261,7 +265,7 @@ class ScheduleLR(LRScheduler):
             state["counts"] = self.counts
         if self.decisions:
             state["decisions"] = self.decisions.to_config()
-            state["best_weights"] = self._best.state_dict(self.decisions.states)
+            state["best_weights"] = self._best.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -297,18 +301,18 @@ class ScheduleLR(LRScheduler):
             for value in each.values.values()
         )
         decisions.load(state_dict.get("decisions", []))
+        best = BestWeights.restored(state_dict.get("best_weights", []), decisions.states)
         changed = bool(before) and schedules.to_config() != before.to_config()
         step = step_number(state_dict["last_epoch"], "last_epoch", ScheduleError)
         self._driver.restore(
             (step, Counts.restored(state_dict.get("counts", {}))),
             schedules,
             hyperparameters,
-            state_dict["bases"],
-            bool(state_dict["aside"]),
+            states=decisions.states,
+            bases=state_dict["bases"],
+            aside=bool(state_dict["aside"]),
         )
-        if decisions:
-            self._driver.decide(decisions.states)
-            self._best.load_state_dict(decisions.states, state_dict.get("best_weights", []))
+        self._best = best
         if changed:
             warnings.warn(
                 "The loaded state has other schedules than this ScheduleLR was made with, and they "
