@@ -1,5 +1,7 @@
 """How low a schedule may get, without computing it at every step."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -77,7 +79,7 @@ def _lowest(schedule: Schedule) -> float:
         case then():
             return min(map(_lowest, schedule.parts))
         case product():
-            return float(np.prod([schedule.factor, *map(_lowest, schedule.schedules)]))
+            return schedule.factor * math.prod(map(_lowest, schedule.schedules))
         case clamp():
             low = max(_lowest(schedule.schedule), schedule.low or 0.0)
             return low if schedule.high is None else min(low, schedule.high)
@@ -87,5 +89,5 @@ def _lowest(schedule: Schedule) -> float:
             return _lowest(schedule.schedule)
     if isinstance(schedule, _MEANS):
         given = [getattr(schedule, name, None) for name in _FIELDS]
-        return min([1.0, *(value for value in given if value is not None)])
+        return float(min([1.0, *(value for value in given if value is not None)]))
     return 0.0

@@ -36,7 +36,7 @@ class JaxArrays(NumPyLike[Typed]):
         # XLA would compute all that leads to the values again for each of them, and compile a
         # kernel for each place that it knows. It sees through a maximum of the step and 0, too, so
         # the sign is cleared by its bit.
-        step = self.step & self.largest  # type: ignore[operator]
+        step = self.step & self.largest
         stacked, *places = unfolded(jax, with_places, step, stacked.astype(self.result))
         pick = jax.lax.dynamic_index_in_dim
         return [pick(stacked, place, keepdims=False) for place in places]
