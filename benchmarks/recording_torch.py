@@ -117,7 +117,7 @@ def lightning(steps: int, folder: Path) -> dict[str, Callable[[], Any]]:
 
 def trainer(steps: int, folder: Path) -> dict[str, Callable[[], Any]]:
     """The Transformers ``Trainer``, made anew for each run."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     from layerwise.torch.transformers import Recorder as TrainerRecorder
 
@@ -135,7 +135,9 @@ def trainer(steps: int, folder: Path) -> dict[str, Callable[[], Any]]:
             use_cpu=True,
         )
         callbacks = [TrainerRecorder(tempfile.mkdtemp(dir=folder))] if record else []
-        Trainer(Network(), arguments, train_dataset=data, callbacks=callbacks).train()
+        made = Trainer(Network(), arguments, train_dataset=data, callbacks=callbacks)
+        made.remove_callback(PrinterCallback)
+        made.train()
 
     return {
         "plain": partial(train, False),
@@ -158,8 +160,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="steps in a run")
     asked = _interleaved.parsed(parser, rounds=4, steps=60)
     warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)  # the frameworks' words about themselves
     for place, (ways, package) in PLACES.items():
         if importlib.util.find_spec(package) is None:
             print(f"{place}: {package} is not installed")

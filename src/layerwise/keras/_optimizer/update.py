@@ -213,7 +213,8 @@ class MultipliedUpdate(OptimizerHooks):
         update = partial(super().update_step, gradient, variable, _times(learning_rate, factor))
         with self._factors.scaled(factor, self._factors.decay(place)):
             if place in self._factors.whole_updates:
-                return only_if(self._factors.whole_updates[place], update)
+                only_if(self._factors.whole_updates[place], update)
+                return None
             return update()
 
     def update_together(
