@@ -220,7 +220,9 @@ class RecordingNamespace(Namespace[Recorded]):
         return value
 
 
-def computed(recordings: Sequence[Recording], spaces: Mapping[str, ArrayNamespace[Any]]) -> Any:
+def computed(
+    recordings: Sequence[Recording], spaces: Mapping[str, ArrayNamespace[Any]]
+) -> Sequence[Any]:
     """The results of recordings with one key.
 
     Args:
