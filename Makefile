@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check stubs bench browser bench-finder bench-rates bench-gpu clean
+.PHONY: help demo test check stubs bench bench-long browser bench-finder bench-rates bench-gpu clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
@@ -34,7 +34,8 @@ help:
 	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
 	@echo "make stubs   the signatures of layerwise.keras.layers, anew from the installed Keras"
-	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
+	@echo "make bench   the benchmarks, a first look; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
+	@echo "make bench-long  the benchmarks, as the documentation's figures are taken"
 	@echo "make bench-gpu  what the rates cost on a GPU, and whether the numbers are right there"
 	@echo "make bench-finder  how good the suggested rates are, against an oracle"
 	@echo "make bench-rates  how good the rates found for layers are, against an oracle and peers"
@@ -71,7 +72,9 @@ check: $(STAMP)dev
 stubs: $(STAMP)test
 	$(BIN)/python -m tests._scripts.keras_layer_stubs
 
-bench: $(STAMP)test
+# Each prints the tables of docs/cost.md.
+bench: BENCH_ARGS := $(or $(BENCH_ARGS),--quick)
+bench bench-long: $(STAMP)test
 	@set -e; for script in $(BENCH); do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
 
 # On a machine of one's own choice: the frameworks there need not be those of constraints.txt.

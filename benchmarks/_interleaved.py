@@ -25,6 +25,38 @@ def text(measured: dict[str, float]) -> str:
     return f"{measured['median']:.3f} ({measured['low']:.3f} to {measured['high']:.3f})"
 
 
+def parsed(parser: argparse.ArgumentParser, **quick: float) -> argparse.Namespace:
+    """The options of a benchmark, with ``--quick``.
+
+    Args:
+        parser: Knows its options; their defaults are those of a long run.
+        quick: The defaults of a quick run.
+    """
+    shown = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in quick.items())
+    parser.add_argument("--quick", action="store_true", help=f"a first look: {shown}")
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(**quick)
+    return parser.parse_args()
+
+
+def page(title: str, columns: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Print ratios as a table of ``docs/cost.md``: a line for each candidate, the spread behind.
+
+    Args:
+        title: What was measured.
+        columns: For each column the ratio of each candidate.
+    """
+    names = list(next(iter(columns.values())))
+    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for name in names:
+        cells = [
+            f"{m['median']:.2f} ({m['low']:.2f} to {m['high']:.2f})"
+            for m in (column[name] for column in columns.values())
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(flush=True)
+
+
 def seconds(function: Callable[[], Any]) -> float:
     """How long a call takes."""
     start = time.perf_counter()
@@ -57,12 +89,14 @@ def sweeps(ways: Callable[[int, int, int], dict[str, Callable[[], Any]]], doc: s
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=100)
-    asked = parser.parse_args()
+    asked = parsed(parser, rounds=4, steps=60)
     for width, depth in SIZES:
         candidates = ways(width, depth, asked.steps)
-        candidates["plain"]()
-        taken: dict[str, list[float]] = {"ours": [], "plain": []}
-        for number in range(asked.rounds):
-            for name in sorted(taken, reverse=bool(number % 2)):
-                taken[name].append(seconds(candidates[name]))
-        print(f"{depth} layers of {width}: {text(ratio(taken['ours'], taken['plain']))}")
+        candidates = {
+            "plain": candidates["plain"],
+            "plain again": candidates["plain"],
+            "a sweep": candidates["ours"],
+        }
+        taken = in_turns(candidates, asked.rounds)
+        ratios = {name: ratio(times, taken["plain"]) for name, times in taken.items()}
+        page(f"{depth} layers of {width}", {"sweep / plain": ratios})

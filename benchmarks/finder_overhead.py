@@ -119,7 +119,8 @@ def measure(width: int, depth: int, rounds: int, steps: int) -> dict[str, dict[s
     model, x, y = make(width, depth)
     fit = Fit(model, x, y)
     fit(16)
-    ways = {"sweep": Sweep(model, x, y), "fit": fit, "bare": Bare(model, x, y)}
+    bare = Bare(model, x, y)
+    ways = {"sweep": Sweep(model, x, y), "fit": fit, "bare": bare, "bare again": bare}
     for way in ways.values():
         way(16)
     taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -129,6 +130,7 @@ def measure(width: int, depth: int, rounds: int, steps: int) -> dict[str, dict[s
     return {
         "to bare steps": _interleaved.ratio(taken["sweep"], taken["bare"]),
         "to fit": _interleaved.ratio(taken["sweep"], taken["fit"]),
+        "bare steps again": _interleaved.ratio(taken["bare again"], taken["bare"]),
     }
 
 
@@ -137,7 +139,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), default="jax")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=320)
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(parser, rounds=4, steps=64)
     os.environ["KERAS_BACKEND"] = arguments.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")

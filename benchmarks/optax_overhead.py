@@ -67,7 +67,10 @@ def candidates(partition_up_to: int) -> dict[str, Callable[[], Any]]:
         return optax.partition({m: adamw(RATE * m) for m in set(rules.values())}, labels)
 
     schedule = warmup(1000) >> cosine(100_000)
-    moving = {k: linear(10**6, start=m, end=0.1) for k, m in multipliers(24).items()}
+
+    def moving(count: int, end: float) -> dict[str, Any]:
+        return {k: linear(10**6, start=m, end=end) for k, m in multipliers(count).items()}
+
     made: dict[str, Callable[[], Any]] = {"plain AdamW": adamw, "plain AdamW again": adamw}
     for count in COUNTS:
         made[f"with_multipliers, {count}"] = lambda c=count: with_multipliers(
@@ -80,7 +83,13 @@ def candidates(partition_up_to: int) -> dict[str, Callable[[], Any]]:
     made["with_multipliers, 24 and schedule"] = lambda: with_multipliers(
         adamw(), multipliers(24), schedule=schedule
     )
-    made["with_multipliers, 24 that move"] = lambda: with_multipliers(adamw(), moving)
+    for count in (24, LAYERS):
+        made[f"with_multipliers, {count} that move"] = lambda c=count: with_multipliers(
+            adamw(), moving(c, 0.1)
+        )
+        made[f"with_multipliers, {count} that move to 0"] = lambda c=count: with_multipliers(
+            adamw(), moving(c, 0.0)
+        )
     for count in COUNTS:
         if count <= partition_up_to:
             made[f"optax.partition, {count}"] = lambda c=count: partition(c)
@@ -188,6 +197,14 @@ def show(title: str, result: dict[str, Any]) -> None:
         cells = [_interleaved.text(r) for r in (row["step"], row["compile"])]
         table.add_row(name, *cells, str(row["state_leaves"]))
     Console().print(table)
+    rows = result["candidates"]
+    _interleaved.page(
+        f"Optax, {title}",
+        {
+            heading: {name: row[key] for name, row in rows.items()}
+            for heading, key in (("step", "step"), ("compiling", "compile"))
+        },
+    )
 
 
 def main() -> None:
@@ -197,13 +214,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps in a slice")
     parser.add_argument("--compiles", type=int, default=3)
     parser.add_argument("--partition-up-to", type=int, default=max(COUNTS), metavar="LABELS")
+    parser.add_argument(
+        "--trainings", type=int, default=1, help="0: the optimizer's step alone, no training step"
+    )
     parser.add_argument("--no-write", action="store_true", help="only show the tables")
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(
+        parser, rounds=8, steps=10, compiles=1, partition_up_to=24, trainings=0
+    )
     sizes = (arguments.rounds, arguments.steps, arguments.compiles, arguments.partition_up_to)
-    results = {
-        "optimizer step": measure(False, *sizes),
-        "training step": measure(True, *sizes),
-    }
+    results = {"optimizer step": measure(False, *sizes)}
+    if arguments.trainings:
+        results["training step"] = measure(True, *sizes)
     for title, result in results.items():
         show(title, result)
     if arguments.no_write:

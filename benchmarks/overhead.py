@@ -145,6 +145,14 @@ def show(result: dict[str, Any]) -> None:
         cells = [_interleaved.text(r) for r in (row["step"], row["first_step"])]
         table.add_row(name, *cells)
     Console().print(table)
+    rows = result["candidates"]
+    _interleaved.page(
+        f"Keras on {result['backend']}",
+        {
+            title: {name: row[key] for name, row in rows.items()}
+            for title, key in (("step", "step"), ("first step", "first_step"))
+        },
+    )
 
 
 def main() -> None:
@@ -154,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20, help="steps in a slice")
     parser.add_argument("--compiles", type=int, default=2)
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(parser, rounds=5, steps=10, compiles=1)
     if arguments.backend is None:
         for backend in BACKENDS:
             subprocess.run(

@@ -126,6 +126,7 @@ def show(result: dict[str, Any]) -> None:
     for name, row in result["candidates"].items():
         table.add_row(name, _interleaved.text(row))
     Console().print(table)
+    _interleaved.page(f"Keras on {result['backend']}", {"fit / plain": result["candidates"]})
 
 
 def main() -> None:
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=BACKENDS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=200, help="steps in an epoch")
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(parser, rounds=4, steps=60)
     if arguments.backend is None:
         for backend in BACKENDS:
             subprocess.run(

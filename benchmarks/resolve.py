@@ -12,6 +12,8 @@ import statistics
 import time
 from pathlib import Path
 
+import _interleaved
+
 from layerwise.multipliers import Parameter, Plan, resolve
 
 RESULT = Path(__file__).parent / "results" / "resolve.json"
@@ -44,7 +46,7 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=100_000)
     parser.add_argument("--rules", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(parser, repeats=3)
     keys = rules(arguments.rules, arguments.names // 20)
     cases = {
         "full names": parameters(arguments.names),

@@ -119,6 +119,7 @@ def schedulers(count: int) -> dict[str, Callable[[Any], Any]]:
     lambdas = [new_lambda() for _ in range(count)]
     return {
         f"LambdaLR, {count} lambdas": lambda optimizer: LambdaLR(optimizer, lambdas),
+        "LambdaLR again": lambda optimizer: LambdaLR(optimizer, lambdas),
         f"ScheduleLR, {count} lambdas": lambda optimizer: ScheduleLR(optimizer, lambdas),
         "ScheduleLR, one schedule": lambda optimizer: ScheduleLR(optimizer, schedule),
     }
@@ -232,6 +233,7 @@ def measure_compiled(layers: int, rounds: int, steps: int) -> dict[str, Any]:
     scheduler = ScheduleLR(scheduled, warmup(WARMUP) >> cosine(LENGTH))
     optimizers = {
         "plain AdamW": adamw(False),
+        "plain AdamW again": adamw(False),
         f"param_groups, {count}": adamw(True),
         f"param_groups, {count} + ScheduleLR": scheduled,
     }
@@ -304,6 +306,9 @@ def show(results: dict[str, dict[str, Any]], threads: int) -> None:
             table.add_row(name, str(row["groups"]), shown)
     console = Console()
     console.print(table)
+    for title, result in results.items():
+        steps = {name: row["step"] for name, row in result["candidates"].items()}
+        _interleaved.page(f"PyTorch, {title}", {"step": steps})
     compiled = [result for result in results.values() if "graphs" in result]
     for result in compiled:
         seconds = ", ".join(f"{r['first_step_s']:.1f} s" for r in result["candidates"].values())
@@ -331,7 +336,7 @@ def main() -> None:
     )
     parser.add_argument("--schedulers", action="store_true", help="only the schedulers alone")
     parser.add_argument("--no-write", action="store_true", help="only show the table")
-    arguments = parser.parse_args()
+    arguments = _interleaved.parsed(parser, rounds=5, steps=4, compiled_layers=4)
     rounds, steps = arguments.rounds, arguments.steps
     torch.set_num_threads(arguments.threads)
     results = {}

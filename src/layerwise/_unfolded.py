@@ -27,6 +27,7 @@ def unfolded(
     Returns:
         The tree of arrays that ``compute`` returns.
     """
+    compute = jax.jit(compute)  # traced once for all that follows
     shapes = jax.eval_shape(compute, step, *operands)
 
     def never(*_: object) -> object:

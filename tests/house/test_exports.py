@@ -101,8 +101,8 @@ NOT_ON_THE_FACADE = {
     "check_ratios",
     "check_stacked",
     "check_value",
-    "check_widths",
     "check_wait",
+    "check_widths",
     "clamp",
     "common_start",
     "container_state",
@@ -122,6 +122,8 @@ NOT_ON_THE_FACADE = {
     "is_head",
     "is_norm",
     "levels_from_names",
+    "lower_bound",
+    "may_be_0",
     "measure_widths",
     "minimum_over_10",
     "moves",
@@ -152,7 +154,9 @@ NOT_ON_THE_FACADE = {
     "value_from_config",
     "value_text",
     "value_to_config",
+    "values_in_advance",
     "values_over",
+    "values_together",
 }
 
 

@@ -11,7 +11,13 @@ import numpy as np
 from layerwise._checks import as_number
 from layerwise._text import shown
 from layerwise.errors import LayerwiseError, MultiplierError
-from layerwise.schedules import Schedule, counts_of_start, from_function
+from layerwise.schedules import (
+    Schedule,
+    counts_of_start,
+    from_function,
+    lower_bound,
+    values_in_advance,
+)
 
 StepValue: TypeAlias = Schedule | Callable[[Any], Any]
 """What may change with the step: a schedule, or a callable of the step.
@@ -216,6 +222,29 @@ def first_value(
             raise MultiplierError(f"{what} failed at step 0: {error}. {hint}".rstrip()) from error
 
     return value_at(result, 0, what)
+
+
+_SMALLEST = 1e-6
+"""float32 may round a smaller multiplier to 0."""
+
+
+def may_be_0(value: Value) -> bool:
+    """Whether a multiplier may be 0 at some step, so that what it is for may freeze.
+
+    Examples:
+        >>> from layerwise import linear
+        >>> from layerwise.multipliers import may_be_0
+        >>> may_be_0(linear(10**9, end=0.1)), may_be_0(linear(10**9)), may_be_0(lambda step: 1.0)
+        (False, True, True)
+    """
+    if isinstance(value, float | int):
+        return value == 0.0
+    if not isinstance(value, Schedule):
+        return True
+    if lower_bound(value) >= _SMALLEST:
+        return False
+    values = values_in_advance(value)
+    return values is None or bool(np.min(values) < _SMALLEST)
 
 
 def same_value(one: Value | Override, other: Value | Override) -> bool:

@@ -20,6 +20,7 @@ from layerwise.multipliers import (
     RuleSpec,
     StepValue,
     first_value,
+    may_be_0,
 )
 from layerwise.optax._arrays import ArrayMultiplier
 from layerwise.optax._hidden import Hidden
@@ -60,6 +61,11 @@ class TreePlan:
         """Whether each leaf is trained at all: a multiplier of it is not the number 0."""
         values = [[self.plan.rows[place].value for place in rows] for rows in self.rows]
         return tuple(any(not _is_nothing(value) for value in each) for each in values)
+
+    @cached_property
+    def may_freeze(self) -> tuple[bool, ...]:
+        """Of each group of the plan, whether its multiplier may be 0 at some step."""
+        return tuple(may_be_0(value) for value, _ in self.plan.groups)
 
     @cached_property
     def scales(self) -> bool:

@@ -14,6 +14,7 @@ from layerwise.schedules._combine import product, then
 from layerwise.schedules._counts import counters_of, counts_of_start, counts_updates
 from layerwise.schedules._curve import is_closed_form, values_over
 from layerwise.schedules._function import from_function
+from layerwise.schedules._lowest import lower_bound, values_in_advance
 from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
 from layerwise.schedules._schedule import Schedule
 from layerwise.schedules._shapes.constants import constant, piecewise_constant
@@ -29,6 +30,7 @@ from layerwise.schedules._shapes.ramps import (
     rex,
     warmup,
 )
+from layerwise.schedules._together import values_together
 
 __all__ = [
     "ByMetric",
@@ -55,6 +57,7 @@ __all__ = [
     "inverse_sqrt",
     "is_closed_form",
     "linear",
+    "lower_bound",
     "on_plateau",
     "one_cycle",
     "piecewise_constant",
@@ -70,7 +73,9 @@ __all__ = [
     "scale_steps",
     "skip",
     "then",
+    "values_in_advance",
     "values_over",
+    "values_together",
     "warmup",
     "warmup_stable_decay",
 ]

@@ -353,6 +353,13 @@ def check_joined_length(what: str, length: int | None) -> int | None:
     return length
 
 
+def is_built_in(schedule: Schedule) -> bool:
+    """Say whether a schedule, and each one inside of it, is of a class of this package."""
+    inner = schedules_in(tuple(vars(schedule).values()))
+    known = BUILT_IN.get(type(schedule).__name__) is type(schedule)
+    return known and all(map(is_built_in, inner))
+
+
 def schedules_in(value: object) -> list[Schedule]:
     """The schedules in a tuple, in tuples inside of it, too; those inside schedules are not."""
     if isinstance(value, Schedule):

@@ -67,6 +67,17 @@ def is_slices(gradient: object) -> bool:
     return isinstance(gradient, tf.IndexedSlices)
 
 
+def only_if(active: Tensor, update: Callable[[], object]) -> None:
+    """Run an update in the branch of a graph that runs only where ``active`` is true."""
+    import tensorflow as tf
+
+    def yes() -> "tf.Tensor":
+        update()
+        return tf.constant(0)
+
+    tf.cond(active, yes, lambda: tf.constant(0))
+
+
 def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> "tf.IndexedSlices":
     """The sparse gradient of an embedding, or zeros where it is not active."""
     values = ops.where(active, slices.values, ops.zeros_like(slices.values))

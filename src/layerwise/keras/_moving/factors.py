@@ -11,10 +11,10 @@ from layerwise.keras._internals.values import Step, Tensor
 from layerwise.keras._optimizer.step_values import (
     CountsNow,
     evaluate,
+    evaluate_all,
     evaluate_on_host,
-    may_be_0,
 )
-from layerwise.multipliers import Value
+from layerwise.multipliers import Value, may_be_0
 from layerwise.schedules import Schedule
 
 
@@ -33,6 +33,7 @@ class Factors:
         decay_factor: The factor on its weight decay, likewise.
         asked: How many factors were asked for.
         before: The values that variables had before this step, by place, where kept.
+        whole_updates: Whether to update at all, by place, where a branch of a graph decides it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Factors:
         self.decay_factor: Tensor | float | None = None
         self.asked = 0
         self.before: dict[int, Tensor] = {}
+        self.whole_updates: dict[int, Tensor] = {}
         self._depth = 0
         self._active: list[Tensor | bool] = []
         self._factor: list[Tensor | float | None] = []
@@ -64,7 +66,7 @@ class Factors:
     def at(self, step: Step, counts: CountsNow | None = None) -> Iterator[None]:
         """While the block runs, the factors are those of this step, and of these counts."""
         common = None if self.schedule is None else evaluate(self.schedule, step, counts)
-        multipliers = [evaluate(value, step, counts) for value in self.values]
+        multipliers = evaluate_all(self.values, step, counts)
         self._active = [
             True if not may else m != 0.0 if isinstance(m, float) else ops.not_equal(m, 0)
             for m, may in zip(multipliers, self._may_freeze, strict=True)
@@ -73,7 +75,7 @@ class Factors:
         self._factor = _kept_apart(
             [None if isinstance(f, float) and f == 1.0 else f for f in factors], step
         )
-        decays = [evaluate(value, step, counts) for value in self.decays]
+        decays = evaluate_all(self.decays, step, counts)
         self._decay = _kept_apart([None if isinstance(d, float) else d for d in decays], step)
         for i, decay in enumerate(decays):
             if isinstance(decay, float) and decay != 1.0:
@@ -85,7 +87,8 @@ class Factors:
         finally:
             self._depth -= 1
             if not self._depth:
-                self._active, self._factor, self._decay, self.before = [], [], [], {}
+                self._active, self._factor, self._decay = [], [], []
+                self.before, self.whole_updates = {}, {}
 
     @property
     def in_step(self) -> bool:

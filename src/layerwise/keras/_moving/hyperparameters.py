@@ -24,7 +24,6 @@ from layerwise.keras._optimizer.step_values import (
     evaluate,
     evaluate_on_host,
     prepared,
-    values_in_advance,
 )
 from layerwise.keras._registered_functions import RegisteredFunctions, function_name
 from layerwise.multipliers import StepValue, value_from_config, value_to_config
@@ -34,6 +33,7 @@ from layerwise.schedules import (
     constant,
     counts_of_start,
     replace_by_metric,
+    values_in_advance,
 )
 
 _SHARE = re.compile(r"(.*_)?(momentum|rho|beta_\d+)")

@@ -1,12 +1,10 @@
 """Multipliers as an update needs them: numbers, or tensors of the optimizer's step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import keras
-import numpy as np
-import numpy.typing as npt
 from keras import ops
 
 from layerwise.errors import MultiplierError
@@ -16,10 +14,8 @@ from layerwise.schedules import (
     Schedule,
     counters_of,
     counts_of_start,
-    is_closed_form,
+    values_together,
 )
-
-_FEW_STEPS = 2**22
 
 
 class StepFunction:
@@ -105,6 +101,28 @@ def evaluate(value: Value, step: Step, counts: CountsNow | None = None) -> Tenso
     return result
 
 
+def evaluate_all(
+    values: Sequence[Value], step: Step, counts: CountsNow | None = None
+) -> list[Tensor | float]:
+    """Values at a step, as ``evaluate`` gives them; schedules of one kind are computed together."""
+    alike = [
+        number
+        for number, value in enumerate(values)
+        if isinstance(value, Schedule) and not value.counters
+    ]
+    if runs_on_host() or len(alike) < 2:
+        return [evaluate(value, step, counts) for value in values]
+    schedules: list[Schedule] = [values[number] for number in alike]  # type: ignore[misc]
+    together = values_together(schedules, ops.convert_to_tensor(step))
+    found = dict(zip(alike, together, strict=True))
+    return [
+        ops.cast(found[number], keras.backend.floatx())
+        if number in found
+        else evaluate(value, step, counts)
+        for number, value in enumerate(values)
+    ]
+
+
 def evaluate_on_host(value: Value, step: int, counts: Mapping[str, float] | None = None) -> float:
     """The value at a known step, and at known counts, as a Python float."""
     if isinstance(value, float | int):
@@ -122,24 +140,6 @@ def outside_of_graphs() -> AbstractContextManager[None]:
 
     scope: AbstractContextManager[None] = tf.init_scope()
     return scope
-
-
-def values_in_advance(value: Value) -> npt.NDArray[np.float64] | None:
-    """All the values that a schedule ever has; None if they can't be told ahead."""
-    if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
-        return None
-    if value.counters or not is_closed_form(value):
-        return None  # a user's function may take no array of steps, or only a tensor
-    return value(np.arange(value.length + 1))  # steps are whole
-
-
-def may_be_0(value: Value) -> bool:
-    """Whether a multiplier may be 0 at some step, so that its variables may freeze."""
-    if isinstance(value, float):
-        return value == 0.0
-    values = values_in_advance(value)
-    # float32 may round a smaller one to 0.
-    return values is None or bool(np.min(values) < 1e-6)
 
 
 def runs_on_host() -> bool:

@@ -19,6 +19,7 @@ Outside of ``apply`` nobody knows the step's factors, so the parts of an update 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import keras
@@ -35,8 +36,14 @@ from layerwise.keras._internals.optimizer import (
     check_known,
     place_of,
     trained_variables,
+    weight_decay_of,
 )
-from layerwise.keras._internals.tensorflow import assign_on_replicas, is_slices, mask_slices
+from layerwise.keras._internals.tensorflow import (
+    assign_on_replicas,
+    is_slices,
+    mask_slices,
+    only_if,
+)
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
 from layerwise.keras._moving.counts import Counts
 from layerwise.keras._moving.factors import Factors
@@ -115,6 +122,7 @@ class MultipliedUpdate(OptimizerHooks):
             return
         places = [place_of(self, v) for v in variables]
         active = [self._factors.active(place) for place in places]
+        self._factors.whole_updates = self._conditional(grads, variables, places)
         kept = self._state_to_restore(variables, places, active)
         pairs = [
             (_mask_gradient(a, g), v)
@@ -153,6 +161,25 @@ class MultipliedUpdate(OptimizerHooks):
             for a, gradient in zip(active, grads, strict=True)
         ]
 
+    def _conditional(
+        self, grads: list[Tensor | None], variables: list[Variable], places: list[int]
+    ) -> dict[int, Tensor]:
+        """The variables whose update is left out as a whole while they are frozen, and whether.
+
+        TensorFlow hands an embedding's gradient on as rows. What keeps such an update from a table
+        touches no other rows, where restoring it would write all of them, and of its slots. It must
+        be the only thing that changes the table.
+        """
+        if batches_per_update(self) > 1:
+            return {}
+        found: dict[int, Tensor] = {}
+        for gradient, variable, place in zip(grads, variables, places, strict=True):
+            active = self._factors.active(place)
+            alone = variable.constraint is None and weight_decay_of(self, variable) is None
+            if alone and is_slices(gradient) and not isinstance(active, bool):
+                found[place] = active
+        return found
+
     def _state_to_restore(
         self, variables: list[Variable], places: list[int], active: list[Tensor | bool]
     ) -> list[FrozenState]:
@@ -160,7 +187,7 @@ class MultipliedUpdate(OptimizerHooks):
         averaged = self.use_ema and self.ema_overwrite_frequency
         kept: list[FrozenState] = []
         for variable, place, a in zip(variables, places, active, strict=True):
-            if a is True or (a is False and not averaged):
+            if a is True or (a is False and not averaged) or place in self._factors.whole_updates:
                 continue
             states = [variable] if a is False else [variable, *self._slots.of_variable[place]]
             kept += [(state, copy_of(state), a) for state in states]
@@ -186,8 +213,12 @@ class MultipliedUpdate(OptimizerHooks):
         place = place_of(self, variable)
         factor = self._factors.factor(place)
         # For those that read self.learning_rate or self.weight_decay here.
+        update = partial(super().update_step, gradient, variable, _times(learning_rate, factor))
         with self._factors.scaled(factor, self._factors.decay(place)):
-            return super().update_step(gradient, variable, _times(learning_rate, factor))
+            if place in self._factors.whole_updates:
+                only_if(self._factors.whole_updates[place], update)
+                return None
+            return update()
 
     def update_together(
         self, gradients: Sequence[Tensor], variables: Sequence[Variable], rate: Tensor

@@ -16,7 +16,7 @@ from layerwise.optax._arrays import ArrayMultiplier
 from layerwise.optax._parameters import Leaf, is_hidden
 from layerwise.optax._plan import TreePlan
 from layerwise.optax._transforms.counts import Counts
-from layerwise.schedules import Schedule
+from layerwise.schedules import Schedule, values_together
 
 Active: TypeAlias = bool | npt.NDArray[np.bool_] | jax.Array
 """True: the leaf trains. False: it is frozen for good. An array: the step decides, or it is a part
@@ -58,15 +58,21 @@ def factors_at(found: TreePlan, count: jax.Array, counts: Counts) -> Factors:
     for number, (_, rows) in enumerate(plan.groups):
         group_of[list(rows)] = number
     numbers = jnp.stack([jnp.asarray(_largest(each)) for each in results])
+    active_of = [
+        _active(value, result, may)
+        for value, result, may in zip(values, results, found.may_freeze, strict=True)
+    ]
     factor: list[tuple[Number, ...]] = []
     active: list[Active] = []
     for leaf, rows in zip(found.leaves, found.rows, strict=True):
         groups = group_of[list(rows)]
         if len(set(groups)) == 1:
-            own, moves = results[groups[0]], _active(values[groups[0]], results[groups[0]])
+            own = results[groups[0]]
+            moves = active_of[groups[0]]
         else:
             own = along(leaf, numbers[groups])
-            moves = _any_active(leaf, [values[group] for group in groups], own)
+            freezes = any(found.may_freeze[group] for group in groups)
+            moves = not freezes or _any_active(leaf, [values[group] for group in groups], own)
         factor.append(tuple(each for each in (own, common) if not _settled(each)))
         active.append(moves)
     table = numbers.astype(jnp.float32)[group_of] * jnp.asarray(common, jnp.float32)
@@ -107,10 +113,12 @@ def numbers_at(found: TreePlan, common: Value, count: jax.Array, counts: Counts)
     return each
 
 
-def _active(value: Value, result: Number) -> Active:
+def _active(value: Value, result: Number, may_freeze: bool) -> Active:
     if isinstance(value, ArrayMultiplier):
         moves: npt.NDArray[np.bool_] = value.values != 0
         return moves if moves.any() and not moves.all() else bool(moves.all())
+    if not may_freeze:
+        return True
     return value != 0.0 if isinstance(value, float) else jnp.asarray(result) != 0
 
 
@@ -180,7 +188,12 @@ def _evaluated(
 
     def compute(count: jax.Array, *counted: jax.Array) -> tuple[jax.Array, ...]:
         counts = dict(zip(names, counted, strict=True))
-        return tuple(_computed(value, count, counts) for value in asked)
+        schedules = [value for value in asked if isinstance(value, Schedule)]
+        together = iter(values_together(schedules, count, **counts))
+        return tuple(
+            next(together) if isinstance(value, Schedule) else _computed(value, count)
+            for value in asked
+        )
 
     given = count, *counts.values()
     traced = any(isinstance(each, jax.core.Tracer) for each in given)
@@ -191,11 +204,9 @@ def _evaluated(
     return multipliers, common
 
 
-def _computed(value: Value, count: jax.Array, counts: Counts) -> jax.Array:
+def _computed(value: Value, count: jax.Array) -> jax.Array:
     if isinstance(value, ArrayMultiplier):
         return jnp.asarray(value.values, float)
-    if isinstance(value, Schedule) and value.counters:
-        return jnp.asarray(value(count, **counts))
     result = jnp.asarray(value(count)) if callable(value) else jnp.asarray(value, float)
     return result.astype(jnp.promote_types(result.dtype, jnp.float32))
 

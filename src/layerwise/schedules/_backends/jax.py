@@ -1,7 +1,9 @@
 """JAX arrays and traced values."""
 
 import sys
+from collections.abc import Sequence
 
+from layerwise._unfolded import unfolded
 from layerwise.schedules._backends.numpy import NumPyLike, Typed
 
 
@@ -22,6 +24,22 @@ class JaxArrays(NumPyLike[Typed]):
             # Half precision can't even count to 10,000: work in float32, round at the end.
             self.integers = self.working = jnp.promote_types(step.dtype, jnp.float32)
         self.step = step.astype(self.integers)
+
+    def unstacked(self, value: Typed, size: int) -> Sequence[Typed]:
+        if not isinstance(self.step, sys.modules["jax"].core.Tracer):
+            return super().unstacked(value, size)
+        jax, stacked = sys.modules["jax"], self.library.broadcast_to(value, (size,))
+
+        def with_places(step: Typed, stacked: Typed) -> tuple[Typed, ...]:
+            return stacked, *(self.library.asarray(place) for place in range(size))
+
+        # XLA would compute all that leads to the values again for each of them, and compile a
+        # kernel for each place that it knows. It sees through a maximum of the step and 0, too, so
+        # the sign is cleared by its bit.
+        step = self.step & self.largest
+        stacked, *places = unfolded(jax, with_places, step, stacked.astype(self.result))
+        pick = jax.lax.dynamic_index_in_dim
+        return [pick(stacked, place, keepdims=False) for place in places]
 
     @staticmethod
     def takes(step: Typed) -> bool:

@@ -135,6 +135,10 @@ class ArrayNamespace(Namespace[A]):
     def pick(self, table: A, index: A) -> A:
         """Look up the items of a table."""
 
+    @abstractmethod
+    def unstacked(self, value: A, size: int) -> Sequence[A]:
+        """Take ``size`` results of an array of one dimension, or of as many that are all equal."""
+
     def power(self, base: float, exponent: A) -> A:
         """See ``Namespace.power``."""
         return self.exp(exponent * math.log(base))

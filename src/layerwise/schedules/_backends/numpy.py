@@ -52,6 +52,10 @@ class NumPyLike(ArrayNamespace[T]):
     def pick(self, table: T, index: T) -> T:
         return table[index]
 
+    def unstacked(self, value: T, size: int) -> Sequence[T]:
+        values = self.library.broadcast_to(value, (size,)).astype(self.result)
+        return [values[place] for place in range(size)]
+
     def leave(self, value: T) -> T:
         return self.library.broadcast_to(value, self.shape).astype(self.result)
 

@@ -64,6 +64,11 @@ class TensorFlowTensors(ArrayNamespace[_Tensor]):
     def pick(self, table: _Tensor, index: _Tensor) -> _Tensor:
         return self.tf.gather(table, index)
 
+    def unstacked(self, value: _Tensor, size: int) -> Sequence[_Tensor]:
+        values = self.tf.cast(self.tf.broadcast_to(value, (size,)), self.result)
+        parts: Sequence[_Tensor] = self.tf.unstack(values, num=size)
+        return parts
+
     def leave(self, value: _Tensor) -> _Tensor:
         if value.shape != self.given.shape or not value.shape.is_fully_defined():
             value = self.tf.broadcast_to(value, self.tf.shape(self.given))

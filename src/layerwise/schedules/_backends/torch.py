@@ -69,5 +69,9 @@ class TorchTensors(ArrayNamespace[_Tensor]):
     def pick(self, table: _Tensor, index: _Tensor) -> _Tensor:
         return self.torch.take(table, index)  # table[index] would wait for the device
 
+    def unstacked(self, value: _Tensor, size: int) -> Sequence[_Tensor]:
+        values: Sequence[_Tensor] = self.torch.unbind(value.expand((size,)).to(self.result))
+        return values
+
     def leave(self, value: _Tensor) -> _Tensor:
         return value.expand(self.shape).to(self.result)
