@@ -32,7 +32,11 @@ def run_file(text: str, folder: Path, **environment: str) -> str:
 
 def run_command(line: str, folder: Path, **environment: str) -> str:
     """What a command of a page prints; it must end well."""
-    name, *arguments = shlex.split(line, comments=True)
+    words = shlex.split(line, comments=True)
+    while "=" in words[0]:  # KERAS_BACKEND=torch python train.py
+        variable, _, value = words.pop(0).partition("=")
+        environment[variable] = value
+    name, *arguments = words
     quiet = {"HF_HUB_OFFLINE": "1", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [PYTHON, *_MODULES[name], *arguments],
