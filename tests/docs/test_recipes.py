@@ -10,9 +10,10 @@ from tests._support import pages, scripts
 
 RECIPES = sorted((pages.DOCS / "recipes").glob("*.md"))
 WITH_FILES = [page for page in RECIPES if page.name != "index.md"]
+TUTORIAL = pages.DOCS / "tutorial.md"
 
 
-@pytest.mark.parametrize("page", WITH_FILES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*WITH_FILES, TUTORIAL], ids=lambda page: page.stem)
 def test_a_recipe_does_what_it_says(page: Path, tmp_path: Path) -> None:
     commands = scripts.follow(page, tmp_path)
     assert commands
