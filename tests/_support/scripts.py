@@ -1,7 +1,7 @@
 """Code of a page as a reader would run it: as a file of its own, in an empty folder.
 
-The package is the one that is installed, or first on ``PYTHONPATH``. Set ``LAYERWISE_PYTHON`` to the
-interpreter of another environment, such as one that has nothing but the built wheel in it.
+The package is the one that is installed, or first on ``PYTHONPATH``. Set ``LAYERWISE_PYTHON`` to
+the interpreter of another environment, such as one with nothing but the built wheel and a framework.
 """
 
 import os
@@ -17,7 +17,10 @@ from tests._support import pages
 PYTHON = os.environ.get("LAYERWISE_PYTHON", sys.executable)
 MOST_SECONDS = 300  # to tell a hang; each takes seconds
 _MODULES = {
-    "layerwise": ["-c", "import sys; from layerwise.cli import app; sys.argv[0] = 'layerwise'; app()"],
+    "layerwise": [
+        "-c",
+        "import sys; from layerwise.cli import app; sys.argv[0] = 'layerwise'; app()",
+    ],
     "python": [],
     "torchrun": ["-m", "torch.distributed.run"],
 }
