@@ -1,7 +1,7 @@
 """Code of a page as a reader would run it: as a file of its own, in an empty folder.
 
 The package is the one that is installed, or first on ``PYTHONPATH``. Set ``LAYERWISE_PYTHON`` to
-the interpreter of another environment, such as one with nothing but the built wheel and a framework.
+the interpreter of another environment, such as one with the built wheel and a framework alone.
 """
 
 import os

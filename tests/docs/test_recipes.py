@@ -51,7 +51,8 @@ def test_a_recipe_is_whole(page: Path) -> None:
 
 def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    text = '```python title="a.py"\nprint(1.0)\n```\n\n```console\npython a.py\n```\n\n```text\n1.0\n```'
+    commands = "```console\npython a.py\n```\n\n```text\n1.0\n```"
+    text = f'```python title="a.py"\nprint(1.0)\n```\n\n{commands}'
     page.write_text(text + "\n", encoding="utf-8")
     assert scripts.follow(page, tmp_path) == ["python a.py"]
     page.write_text(text.replace("text\n1.0", "text\n2.0") + "\n", encoding="utf-8")
