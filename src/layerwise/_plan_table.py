@@ -186,11 +186,12 @@ def _values(values: Sequence[Value]) -> str:
     return texts.pop() if len(texts) == 1 else "several"
 
 
-def _value(value: Value) -> str:
+def _value(value: Value, longest: int = 20) -> str:
     text = value_text(value)
     if isinstance(text, float):
         return number_text(text)
-    return "a schedule" if isinstance(value, Schedule) and len(text) > 20 else name_text(text)
+    too_long = isinstance(value, Schedule) and len(text) > longest
+    return "a schedule" if too_long else name_text(text)
 
 
 def _caption(plan: Plan) -> str:
@@ -203,5 +204,5 @@ def _caption(plan: Plan) -> str:
     if plan.learning_rate is not None:
         parts.append(f"base rate {number_text(plan.learning_rate)}")
     if plan.schedule is not None:
-        parts.append(f"schedule {_value(plan.schedule)}")
+        parts.append(f"schedule {_value(plan.schedule, 60)}")
     return "\n".join((", ".join(parts), *plan.notes))

@@ -5,9 +5,11 @@ What stands after the three backticks says what a block is:
 - `python`, also with `title="with Layerwise"`: it is run, in the order of the page, with the names
   of the blocks before it;
 - `python title="before"`: code as it was written for something else, shown and never run;
+- `python title="train.py"`: a whole file, which stands for itself; `scripts.follow` runs it;
 - `python picture`: an expression a line, each a schedule that the site draws;
-- `text` right after a block that is run: what that block prints;
-- anything else (`console`, `json`, ...): shown.
+- `console`: commands, one a line; they are shown, and run by `scripts.follow`;
+- `text` right after a block that is run, or after commands: what they print;
+- anything else (`bash`, `json`, ...): shown.
 """
 
 import contextlib
@@ -25,6 +27,7 @@ from tests._support.rooms import ROOT
 DOCS = ROOT / "docs"
 
 RUN, BEFORE, PICTURE, OUTPUT, SHOWN = "run", "before", "picture", "output", "shown"
+FILE, CONSOLE, ANSWER = "file", "console", "answer"
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KINDS = {
     "": RUN,
@@ -32,6 +35,7 @@ _KINDS = {
     'title="before"': BEFORE,
     "picture": PICTURE,
 }
+_TITLE = re.compile(r'title="(\w+\.py)"')
 _OUTPUTS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -43,6 +47,7 @@ class Block:
     line: int
     kind: str
     text: str
+    title: str = ""
 
     @property
     def where(self) -> str:
@@ -56,19 +61,24 @@ def blocks(page: Path) -> list[Block]:
     for fence in _FENCE.finditer(text):
         line = text.count("\n", 0, fence.start()) + 1
         between, end = text[end : fence.start()], fence.end()
-        follows = bool(found) and found[-1].kind == RUN and not between.strip()
-        kind = _kind(f"{page.name}:{line}", fence[1], fence[2].strip(), follows)
-        found.append(Block(page, line, kind, fence[3]))
+        before = found[-1].kind if found and not between.strip() else SHOWN
+        kind = _kind(f"{page.name}:{line}", fence[1], fence[2].strip(), before)
+        title = _TITLE.fullmatch(fence[2].strip())
+        found.append(Block(page, line, kind, fence[3], title[1] if title else ""))
     return found
 
 
-def _kind(where: str, language: str, info: str, follows: bool) -> str:
+def _kind(where: str, language: str, info: str, before: str) -> str:
     if language == "python":
+        if _TITLE.fullmatch(info):
+            return FILE
         kind = _KINDS.get(re.sub(r"^(picture) steps=\d+$", r"\1", info))
         assert kind is not None, f"{where}: `python {info}` says neither run nor before nor picture"
         return kind
     assert language, f"{where}: a block without a language"
-    return OUTPUT if language == "text" and follows else SHOWN
+    if language == "console":
+        return CONSOLE
+    return {RUN: OUTPUT, CONSOLE: ANSWER}.get(before, SHOWN) if language == "text" else SHOWN
 
 
 def run(page: Path) -> dict[str, Any]:

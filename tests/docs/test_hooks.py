@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from xml.etree.ElementTree import tostring
 
@@ -17,7 +18,7 @@ def hook() -> Iterator[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(pages.DOCS / "_hooks"))
         yield importlib.import_module
-    for name in ("formulas", "pictures"):
+    for name in ("formulas", "llms", "pictures"):
         sys.modules.pop(name, None)
 
 
@@ -50,3 +51,23 @@ def test_pictures_are_drawn_alike_each_time(hook: ModuleType) -> None:
     assert light == draw(["cosine(9)"], None, "#ffffff")
     assert light != dark
     assert light.startswith("<?xml")
+
+
+def test_llms_text_has_each_page_with_its_first_sentence(hook: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "index.md").write_text("# Start\n\n**All** [of](x.md) it. More.\n")
+    (tmp_path / "a.md").write_text("# A\n\n```python\nno\n```\n\nTwo\nlines: `x`.\n")
+    (tmp_path / "sub" / "index.md").write_text("# Sub\n\n| a |\n|---|\n\nWhole.\n")
+    nav = [{"Start": "index.md"}, {"A": "a.md"}, {"Parts": ["sub/index.md"]}]
+    make = hook("llms").llms_text
+    assert make("Name", "What.", nav, tmp_path) == (
+        "# Name\n\n> What.\n\n## Pages\n\n- [Start](./): All of it.\n- [A](a/): Two lines: `x`.\n\n"
+        "## Parts\n\n- [Sub](sub/): Whole.\n"
+    )
+    assert "(https://x.y/a/)" in make("Name", "What.", nav, tmp_path, "https://x.y/")
+
+
+def test_a_page_without_a_sentence_stops_llms_text(hook: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n\n```text\nno\n```\n")
+    with pytest.raises(ValueError, match=r"a.md must begin with a heading"):
+        hook("llms").llms_text("Name", "What.", ["a.md"], tmp_path)

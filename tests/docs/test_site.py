@@ -90,3 +90,10 @@ def test_every_public_schedule_has_a_place(site: Path) -> None:
     page = (site / "api" / "schedules" / "index.html").read_text(encoding="utf-8")
     assert 'id="layerwise.schedules.cosine"' in page
     assert 'id="layerwise.schedules.Schedule.clamp"' in page
+
+
+def test_programs_find_every_page_in_one_file(site: Path) -> None:
+    text = (site / "llms.txt").read_text(encoding="utf-8")
+    links = re.findall(r"^- \[[^\]]+\]\(([^)]+)\): \S.+$", text, re.MULTILINE)
+    pages = {page.parent for page in site.rglob("index.html")}
+    assert {site / link for link in links} == pages

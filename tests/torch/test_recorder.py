@@ -244,3 +244,17 @@ def test_lightning_and_transformers_are_imported_by_their_own_modules_only() -> 
 assert not {"lightning", "transformers", "pytorch_lightning"} & set(sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.complex128])
+def test_ratios_of_any_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    """And of two in one layer."""
+    layer = torch.nn.ParameterDict({"a": torch.ones(4, dtype=dtype), "b": torch.ones(3)})
+    model = torch.nn.ModuleDict({"layer": layer})
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with Recorder(tmp_path, optimizer, model=model, ratios=1) as recorder:
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        recorder.log(loss=1.0)
+    assert History.load(tmp_path).ratios["layer"].tolist() == [pytest.approx(0.5)]

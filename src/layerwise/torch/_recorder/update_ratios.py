@@ -52,7 +52,11 @@ class UpdateRatios:
 
 def _norm(tensors: list[Tensor]) -> Tensor:
     real = [torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors]
-    norms = [torch.linalg.vector_norm(tensor, dtype=torch.float32) for tensor in real]
-    together = torch.stack([norm.to(norms[0].device) for norm in norms])
+    # At least in float32: the squares of a half would overflow. A double is never narrowed.
+    norms = [
+        torch.linalg.vector_norm(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32))
+        for tensor in real
+    ]
+    together = torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms])
     size: Tensor = torch.linalg.vector_norm(together)
     return size
