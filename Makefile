@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check stubs bench browser bench-finder bench-rates bench-gpu clean
+.PHONY: help demo test check release-check stubs bench browser bench-finder bench-rates bench-gpu clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
 BACKEND ?= jax
 DEMO_ARGS ?=
+RELEASE_ARGS ?=
 LEG ?=
 PYTEST_ARGS ?=
 BENCH ?= $(filter-out benchmarks/gpu.py,$(sort $(wildcard benchmarks/[!_]*.py)))
@@ -33,6 +34,8 @@ help:
 	@echo "make test    all tests, those of Keras once for each of its backends"
 	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
+	@echo "make release-check  wheel and sdist: built, checked, installed and tried in build/release"
+	@echo "             RELEASE_ARGS='--framework torch'"
 	@echo "make stubs   the signatures of layerwise.keras.layers, anew from the installed Keras"
 	@echo "make bench   the benchmarks; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make bench-gpu  what the rates cost on a GPU, and whether the numbers are right there"
@@ -67,6 +70,10 @@ check: $(STAMP)dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Needs no extra: it makes environments of its own.
+release-check: | $(BIN)/python
+	@$(BIN)/python tests/check_release.py $(RELEASE_ARGS)
 
 stubs: $(STAMP)test
 	$(BIN)/python -m tests._scripts.keras_layer_stubs
