@@ -4,7 +4,7 @@
     python tests/check_release.py --dist dist            try files that are already built
     python tests/check_release.py --dist dist --framework torch
 
-`make release-check` calls this. Everything is made under build/release/, in environments of its own.
+`make release-check` calls this. All it makes is in build/release/, environments too.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def build() -> Path:
 
 
 def smoke(wheel: Path, framework: str) -> None:
-    """Try an installed wheel: the nouns in an empty environment, then the command and a framework."""
+    """Try a wheel: the nouns in an empty environment, then the command and a framework."""
     python, empty = python_in(WORK / "empty"), WORK / "folder"
     shutil.rmtree(empty, ignore_errors=True)
     empty.mkdir(parents=True)

@@ -1,7 +1,8 @@
-"""The nouns of an installed Layerwise, where nothing but NumPy is there; a framework is an error."""
+"""The nouns of an installed Layerwise, in an environment that has NumPy and nothing else."""
 
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
