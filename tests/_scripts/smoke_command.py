@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-COMMAND = Path(sys.executable).with_name(
-    "layerwise.exe" if sys.platform == "win32" else "layerwise"
-)
+COMMAND = Path(sysconfig.get_path("scripts")) / "layerwise"
 
 
 def said(*arguments: str) -> str:

@@ -39,9 +39,7 @@ with TemporaryDirectory() as folder:
             recorder.log(step=step, loss=1.0 / (step + 1))
     assert History.load(folder).batch["loss"].tolist() == [1.0, 1 / 2, 1 / 3]
 
-command = Path(sys.executable).with_name(
-    "layerwise.exe" if sys.platform == "win32" else "layerwise"
-)
+command = Path(sysconfig.get_path("scripts")) / "layerwise"
 done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
 assert done.returncode == 1, done
 assert 'pip install "layerwise[cli]"' in done.stderr, done.stderr
