@@ -63,7 +63,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         **options: object,
     ) -> None:
         inner = as_optimizer(inner_optimizer)
-        super().__init__(inner, initial_scale, dynamic_growth_steps, name, **options)
+        super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **options)
 
     def apply(
         self, grads: Sequence[Tensor | None], trainable_variables: Sequence[Variable] | None = None
