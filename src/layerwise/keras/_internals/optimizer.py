@@ -285,9 +285,7 @@ def weight_decay_of(optimizer: Optimizer | None, variable: Variable) -> float | 
     with_adamw = getattr(optimizer, "_should_use_adamw", None)
     second = hasattr(optimizer, "adam_weight_decay") and with_adamw is not None
     decay: float | None = (
-        optimizer.adam_weight_decay
-        if second and with_adamw(variable)
-        else optimizer.weight_decay
+        optimizer.adam_weight_decay if second and with_adamw(variable) else optimizer.weight_decay
     )
     return decay
 

@@ -94,4 +94,6 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inner = inner_optimizer(self)
         if not self.built or not isinstance(inner, MultipliedUpdate):
             return grads
-        return inner.mask_frozen(grads, trained_variables(self) if variables is None else variables)
+        return inner.mask_frozen(
+            grads, trained_variables(inner) if variables is None else variables
+        )
