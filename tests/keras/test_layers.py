@@ -17,6 +17,7 @@ from tests._scripts.keras_layer_stubs import STUB, stub
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.optimizers import make
 from tests._support.keras.variables import arrays, bits
+from tests._support.keras.versions import since
 
 BACKEND = keras.backend.backend()
 
@@ -225,7 +226,6 @@ import sys
 import keras
 import layerwise.keras
 from tests.keras.test_layers import Block
-from tests._support.keras.versions import since
 
 model = keras.saving.load_model(sys.argv[1])
 assert isinstance(model.get_layer("block"), Block)
