@@ -14,7 +14,7 @@ from layerwise._files import written_whole
 from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import STDIO, input_argument, picture_option, read_json, writable
-from layerwise.cli._models import KerasBackend, keras_model
+from layerwise.cli._models.saved import KerasBackend, keras_model
 from layerwise.cli._plot_schedule import schedule_in
 from layerwise.errors import FinderError, LayerwiseError
 from layerwise.finder import Course, LRFinding, RatesFinding
