@@ -405,7 +405,7 @@ def test_bad_arguments_of_find_are_a_usage_error(trainable, arguments):
     [
         (("demo", "--backend", "theano"), 2, "theano"),
         (("explain", "nowhere.npz", "rules.json"), 2, "nowhere.npz"),
-        (("find", "model.npz", "model.npz"), 1, "x and y"),
+        (("find", "model.npz", "model.npz"), 1, "module:factory"),
         (("plot-schedule", "rules.json"), 1, "version"),
         (("report", "."), 1, "record"),
         (("retport",), 2, "retport"),
