@@ -307,7 +307,8 @@ def test_a_rate_is_found(trainable):
         "--json", "-o", "curve.png", cwd=trainable,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip() == ""
+    # A slow machine writes how far it is.
+    assert all(line.startswith("Finding a ") for line in done.stderr.splitlines())
     found = LRFinding.from_config(json.loads(done.stdout))
     assert 1e-2 < found.suggestion < 2
     assert len(found.rates) <= 50

@@ -29,6 +29,7 @@ from layerwise.finder._course import (
     probe_factors,
 )
 from layerwise.finder._curve import Floats, from_curve
+from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
@@ -38,7 +39,6 @@ from layerwise.finder._rates.probes import BudgetSpent, Probes
 from layerwise.finder._rates.scored import Place, fit, grid
 from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
-from layerwise.finder._search import progress_bar
 from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import State
 
