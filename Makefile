@@ -32,7 +32,7 @@ help:
 	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
 	@echo "             BACKEND=jax|tensorflow|torch|torch-native|optax, DEMO_ARGS='--help'"
 	@echo "make test    all tests, those of Keras once for each of its backends"
-	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
+	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax|oldest, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
 	@echo "make release-check  wheel and sdist: built, checked, installed and tried in build/release"
 	@echo "             RELEASE_ARGS='--framework torch'"
@@ -52,8 +52,17 @@ demo: $(STAMP)$(EXTRAS_$(BACKEND))
 	@$(BIN)/layerwise demo --backend $(BACKEND) $(DEMO_ARGS)
 endif
 
+ifeq ($(LEG),oldest)
+# The oldest versions, in an environment of their own.
+test:
+	@[ -x build/oldest/bin/python ] || $(MAKE) --no-print-directory VENV=build/oldest BIN=build/oldest/bin build/oldest/bin/python
+	@build/oldest/bin/python -m pip install -qq --disable-pip-version-check \
+		-c constraints-oldest.txt -e ".[oldest]" </dev/null
+	@build/oldest/bin/python tests/run_legs.py oldest -- $(PYTEST_ARGS)
+else
 test: $(STAMP)test browser
 	@$(BIN)/python tests/run_legs.py $(LEG) -- $(PYTEST_ARGS)
+endif
 
 # The report is tested in a browser. Without one these tests are skipped, and say so.
 browser:
