@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check stubs bench bench-long browser bench-finder bench-rates bench-gpu clean
+.PHONY: help demo test check release-check stubs bench bench-long browser bench-finder bench-rates bench-gpu clean
 SHELL := /bin/sh
 
 # Options, each settable from the command line.
 BACKEND ?= jax
 DEMO_ARGS ?=
+RELEASE_ARGS ?=
 LEG ?=
 PYTEST_ARGS ?=
 BENCH ?= $(filter-out benchmarks/gpu.py,$(sort $(wildcard benchmarks/[!_]*.py)))
@@ -31,8 +32,10 @@ help:
 	@echo "make demo    the main job on real data: layer-wise rates beside the usual ways"
 	@echo "             BACKEND=jax|tensorflow|torch|torch-native|optax, DEMO_ARGS='--help'"
 	@echo "make test    all tests, those of Keras once for each of its backends"
-	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax, PYTEST_ARGS='-k nadam -x'"
+	@echo "             LEG=nouns|faces|docs|jax|tensorflow|torch|torch-native|optax|oldest, PYTEST_ARGS='-k nadam -x'"
 	@echo "make check   lint, formatting, types, and the documentation built strictly"
+	@echo "make release-check  wheel and sdist: built, checked, installed and tried in build/release"
+	@echo "             RELEASE_ARGS='--framework torch'"
 	@echo "make stubs   the signatures of layerwise.keras.layers, anew from the installed Keras"
 	@echo "make bench   the benchmarks, a first look; BENCH=benchmarks/overhead.py, BENCH_ARGS='--help'"
 	@echo "make bench-long  the benchmarks, as the documentation's figures are taken"
@@ -50,8 +53,17 @@ demo: $(STAMP)$(EXTRAS_$(BACKEND))
 	@$(BIN)/layerwise demo --backend $(BACKEND) $(DEMO_ARGS)
 endif
 
+ifeq ($(LEG),oldest)
+# The oldest versions, in an environment of their own.
+test:
+	@[ -x build/oldest/bin/python ] || $(MAKE) --no-print-directory VENV=build/oldest BIN=build/oldest/bin build/oldest/bin/python
+	@build/oldest/bin/python -m pip install -qq --disable-pip-version-check \
+		-c constraints-oldest.txt -e ".[oldest]" </dev/null
+	@build/oldest/bin/python tests/run_legs.py oldest -- $(PYTEST_ARGS)
+else
 test: $(STAMP)test browser
 	@$(BIN)/python tests/run_legs.py $(LEG) -- $(PYTEST_ARGS)
+endif
 
 # The report is tested in a browser. Without one these tests are skipped, and say so.
 browser:
@@ -68,6 +80,10 @@ check: $(STAMP)dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Needs no extra: it makes environments of its own.
+release-check: | $(BIN)/python
+	@$(BIN)/python tests/check_release.py $(RELEASE_ARGS)
 
 stubs: $(STAMP)test
 	$(BIN)/python -m tests._scripts.keras_layer_stubs

@@ -22,8 +22,9 @@ from typing import Any
 
 import _interleaved
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+
+from layerwise.finder import tracked
 
 LAYERS, WIDTH, BATCH = 200, 64, 32
 COUNTS = (1, 2, 24, 50, 200)
@@ -159,13 +160,13 @@ def measure(
     names = list(made)
     compiling: dict[str, list[float]] = {name: [] for name in names}
     made[names[0]].compile()  # the first one in a process pays for more than itself
-    for _ in track(range(compiles), "compiling"):
+    for _ in tracked(range(compiles), "compiling"):
         for name in order.sample(names, len(names)):
             compiling[name].append(made[name].compile())
     taken: dict[str, list[float]] = {name: [] for name in names}
     for candidate in made.values():
         candidate.run(2)  # every cache warm
-    for _ in track(range(rounds), "stepping"):
+    for _ in tracked(range(rounds), "stepping"):
         for name in order.sample(names, len(names)):
             taken[name].append(made[name].run(steps))
     plain = names[0]

@@ -24,8 +24,9 @@ from typing import Any
 
 import _interleaved
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+
+from layerwise.finder import tracked
 
 LAYERS, WIDTH = 200, 64
 COUNTS = (1, 2, 24, 200)
@@ -238,7 +239,7 @@ def measure_compiled(layers: int, rounds: int, steps: int) -> dict[str, Any]:
         f"param_groups, {count} + ScheduleLR": scheduled,
     }
     made, first = {}, {}
-    for name, optimizer in track(optimizers.items(), "compiling"):
+    for name, optimizer in tracked(optimizers.items(), "compiling"):
         step = torch.compile(optimizer.step)
         with fresh_cache():
             first[name] = Candidate(step, 0).run(1)
@@ -271,7 +272,7 @@ def measure(title: str, made: dict[str, Candidate], rounds: int, steps: int) -> 
     taken: dict[str, list[float]] = {name: [] for name in names}
     for candidate in made.values():
         candidate.run(2)  # every state made, every cache warm
-    for _ in track(range(rounds), title):
+    for _ in tracked(range(rounds), title):
         for name in order.sample(names, len(names)):
             taken[name].append(made[name].run(steps))
     plain = names[0]

@@ -60,6 +60,27 @@ KERAS = (
 TORCH = ("tests/torch", "src/layerwise/torch")
 OPTAX = ("tests/optax", "tests/parity", "src/layerwise/optax")
 
+# In an environment of its own, with the versions of constraints-oldest.txt: only when it is named.
+OLDEST = Leg(
+    "oldest",
+    "jax",
+    (
+        "tests/keras/test_decay_rules.py",
+        "tests/keras/test_explain.py",
+        "tests/keras/test_find_lr.py",
+        "tests/keras/test_hooks.py",
+        "tests/keras/test_layers.py",
+        "tests/keras/test_loss_scaling.py",
+        "tests/keras/test_recorder.py",
+        "tests/keras/test_saving.py",
+        "tests/optax/test_explain.py",
+        "tests/optax/test_find_lr.py",
+        "tests/optax/test_frozen.py",
+        "tests/optax/test_rates.py",
+        "tests/optax/test_steps.py",
+    ),
+)
+
 # The long ones first, so that none is left running alone at the end.
 LEGS = (
     Leg("tensorflow", "tensorflow", KERAS),
@@ -155,12 +176,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=min(2, cores), help="legs at a time")
     options = parser.parse_args(arguments[:cut])
 
-    unknown = set(options.legs) - {leg.name for leg in LEGS}
-    wrong = [f"there is no leg {name}" for name in sorted(unknown)] + faults(LEGS)
+    known = (*LEGS, OLDEST)
+    unknown = set(options.legs) - {leg.name for leg in known}
+    wrong = [f"there is no leg {name}" for name in sorted(unknown)] + faults(known)
     if wrong:
         print(*wrong, sep="\n")
         return 1
-    legs = [leg for leg in LEGS if not options.legs or leg.name in options.legs]
+    legs = [leg for leg in known if leg.name in options.legs] or list(LEGS)
     jobs = min(options.jobs, len(legs))
     threads = max(1, cores // jobs)
 

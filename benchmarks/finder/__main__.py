@@ -49,7 +49,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.progress import track
+
+from layerwise.finder import tracked
 
 from . import _methods, _report
 from ._optimizers import OPTIMIZERS
@@ -106,7 +107,9 @@ def main() -> None:
             for optimizer in asked.optimizers
         ]
         rows = [
-            row for case in track(cases, part) for row in measure(case, asked.horizon, asked.orders)
+            row
+            for case in tracked(cases, part)
+            for row in measure(case, asked.horizon, asked.orders)
         ]
         if rows:
             parts[part] = rows

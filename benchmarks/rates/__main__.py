@@ -38,7 +38,8 @@ in ``benchmarks/results/rates.json``.
 import argparse
 
 import torch
-from rich.progress import track
+
+from layerwise.finder import tracked
 
 from ._methods import UNAIDED
 from ._panel import PARTS, TASKS
@@ -72,7 +73,7 @@ def main() -> None:
     ]
     draws = [task.draw(seed) for seed in asked.seeds for task in tasks]
     rows = load()
-    for draw in track(draws, "draws"):
+    for draw in tracked(draws, "draws"):
         rows = save(rows_of(draw, asked.methods, asked.again))
     show(rows)
 

@@ -45,7 +45,7 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     )
     data = json.loads(file.read_text(encoding="utf-8"))
     assert data["backend"] == BACKEND
-    assert done.stderr.strip() == ""
+    assert all(" left at most" in x or ", about " in x for x in done.stderr.splitlines())
     assert "network/head/kernel" in done.stdout
     lines = done.stdout.splitlines()
     for way in data["ways"]:

@@ -317,7 +317,8 @@ def test_a_rate_is_found(trainable):
         "--json", "-o", "curve.png", cwd=trainable,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip() == ""
+    # A slow machine writes how far it is.
+    assert all(line.startswith("Finding a ") for line in done.stderr.splitlines())
     found = LRFinding.from_config(json.loads(done.stdout))
     assert 1e-2 < found.suggestion < 2
     assert len(found.rates) <= 50
@@ -415,7 +416,7 @@ def test_bad_arguments_of_find_are_a_usage_error(trainable, arguments):
     [
         (("demo", "--backend", "theano"), 2, "theano"),
         (("explain", "nowhere.npz", "rules.json"), 2, "nowhere.npz"),
-        (("find", "model.npz", "model.npz"), 1, "x and y"),
+        (("find", "model.npz", "model.npz"), 1, "module:factory"),
         (("plot-schedule", "rules.json"), 1, "version"),
         (("report", "."), 1, "record"),
         (("retport",), 2, "retport"),

@@ -13,6 +13,7 @@ from keras.layers import Bidirectional, Dense, EinsumDense, Embedding, TimeDistr
 from layerwise import linear
 from layerwise.keras import LRMultiplier, annotate, explain, layers
 from tests._support.keras.variables import arrays, bits
+from tests._support.keras.versions import since
 
 # Keras says it of each layer in a model that has none.
 QUIETLY = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
@@ -70,7 +71,7 @@ def quantizable() -> dict[str, Any]:
 
 @QUIETLY
 @pytest.mark.parametrize("annotated", [by_annotate, by_class])
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=since(3, 12)), "float8"])
 @pytest.mark.parametrize("kind", quantizable())
 def test_quantization_reaches_it(kind: str, mode: str, annotated: Any, tmp_path: Path) -> None:
     outputs = []
@@ -137,6 +138,7 @@ def test_none_gives_the_class_back(make: Any, built: bool) -> None:
 
 
 @QUIETLY
+@since(3, 12)
 def test_none_for_a_model_gives_all_classes_back() -> None:
     model = keras.Sequential([keras.Input((6,)), Dense(4), MyDense(3)])
     annotate(annotate(model, 0.5), None)

@@ -19,6 +19,7 @@ from layerwise.keras import LearningRateSchedule, LRMultiplier, annotate, explai
 from tests._support.bad_rules import at_once, levels, with_a_model
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.variables import bits
+from tests._support.keras.versions import since
 
 NO_OPTIMIZER: list[tuple[Any, str]] = [
     ("no-such", r"'no-such'"),
@@ -102,6 +103,7 @@ def test_other_rules_go_on_from_the_same_state() -> None:
     assert bits(model.weights)[:4] != bits(other.weights)[:4]  # without the state it differs
 
 
+@since(3, 14)
 def test_optimizers_that_hand_variables_on_are_refused_with_the_way_out() -> None:
     multi = keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(keras.optimizers.Adam(), {})

@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.optimizers import MultiOptimizer, OptimizerMap
 
 from layerwise import linear
 from layerwise.keras import LRMultiplier
 from tests._support.keras.networks import fit, loss, make_data, make_network
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import arrays
+from tests._support.keras.versions import since
 
 MULTIPLIERS = {"low": 0.25, "high": 2.0}
 BACKEND = keras.backend.backend()
@@ -28,8 +28,8 @@ COMPILED: dict[str, dict[str, Any]] = {
 
 
 def multi_optimizer(name: str, **options: Any) -> Any:
-    return MultiOptimizer(
-        OptimizerMap(
+    return keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(
             make(name, **options),
             {f"{k}/.*": make(name, m, **options) for k, m in MULTIPLIERS.items()},
         )
@@ -55,6 +55,7 @@ def fresh_compiler() -> None:
         torch.compiler.reset()
 
 
+@since(3, 14)
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler's own
 @pytest.mark.parametrize(
     ("name", "mode"),
@@ -73,6 +74,7 @@ def test_fit_equals_multi_optimizer(name: str, mode: str) -> None:
     assert all(not np.array_equal(a, b) for a, b in zip(arrays(mine.weights), start, strict=True))
 
 
+@since(3, 14)
 @pytest.mark.parametrize("name", ["adam", "nadam", "sgd-momentum", "muon"])
 @pytest.mark.parametrize(
     "options",

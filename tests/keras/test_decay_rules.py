@@ -11,6 +11,7 @@ from layerwise.errors import MultiplierError, OptimizerError, UnmatchedRuleError
 from layerwise.keras import LRMultiplier, explain
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import LAYERS, bits, make_gradients, make_variables
+from tests._support.keras.versions import INSTALLED
 
 DECAY = 0.2
 RULES = {"low": 0.5, "high": 2.0}
@@ -25,7 +26,12 @@ def train(optimizer: Any, variables: list[Any], places: list[int], steps: int = 
 
 def decayed(name: str, decay: float) -> Any:
     both = {"weight_decay": decay}
-    return make(name, **(both | {"adam_weight_decay": decay} if name == "muon" else both))
+    return make(
+        name,
+        **(
+            both | {"adam_weight_decay": decay} if name == "muon" and INSTALLED >= (3, 12) else both
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

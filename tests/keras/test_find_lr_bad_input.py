@@ -10,6 +10,7 @@ from layerwise.errors import FinderError
 from layerwise.keras import find_lr
 from tests._support.keras.everything import everything
 from tests._support.keras.networks import loss, make_data, make_network
+from tests._support.keras.versions import since
 
 X, Y = make_data(32)
 
@@ -100,6 +101,7 @@ def test_a_train_step_without_a_loss() -> None:
     assert everything(model) == before
 
 
+@since(3, 14)
 def test_an_optimizer_without_one_base_rate() -> None:
     optimizers = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1))
     optimizers[".*low.*"] = keras.optimizers.SGD(0.2)

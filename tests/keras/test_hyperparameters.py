@@ -41,6 +41,7 @@ MOVING = {
 CASES = [
     pytest.param(name, moving, id=f"{name}: {moving}")
     for name, (_, names) in MOVING.items()
+    if hasattr(keras.optimizers, name.partition(",")[0])  # Keras 3.10 lacks some
     for moving in names
 ]
 SCHEDULE = linear(5, 0.9, 0.5)

@@ -17,6 +17,7 @@ from tests._scripts.keras_layer_stubs import STUB, stub
 from tests._support.keras.networks import fit, make_network
 from tests._support.keras.optimizers import make
 from tests._support.keras.variables import arrays, bits
+from tests._support.keras.versions import since
 
 BACKEND = keras.backend.backend()
 
@@ -82,7 +83,7 @@ def built(layer: Any, shape: Any) -> Any:
     return layer
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if hasattr(layers, name)])
 def test_every_layer_with_weights_takes_and_saves_a_multiplier(name: str) -> None:
     options, shape = EXAMPLES[name]
     layer_class = getattr(layers, name)
@@ -98,6 +99,7 @@ def test_every_layer_with_weights_takes_and_saves_a_multiplier(name: str) -> Non
     assert {(row.rule, row.value) for row in rows} == {("annotation", 0.25)}
 
 
+@since(3, 14)
 def test_the_list_is_complete() -> None:
     """Every class in keras.layers is either here or owns no trainable weight."""
     assert set(EXAMPLES) | OF_ONE_BACKEND == set(layers.__all__)

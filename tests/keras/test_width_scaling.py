@@ -70,8 +70,10 @@ def test_a_subclass_is_of_its_family_and_an_unknown_optimizer_is_an_error():
 
     assert family_of(Mine()) == "adam"
     with pytest.raises(MultiplierError, match=r'optimizer="adam"'):
-        explain(network(64), width_scaling(network(16)), optimizer="muon")
-    plan = explain(network(64), width_scaling(network(16), optimizer="adam"), optimizer="muon")
+        explain(network(64), width_scaling(network(16)), optimizer=keras.optimizers.Muon())
+    plan = explain(
+        network(64), width_scaling(network(16), optimizer="adam"), optimizer=keras.optimizers.Muon()
+    )
     assert plan.rows[-2].value == 0.25
 
 

@@ -47,7 +47,6 @@ REFUSED: list[Any] = [
     (SAM, FROZEN, r"sam\(with_multipliers"),
     (optax.chain(optax.clip(1.0), SAM), MOVING, r"sam\(with_multipliers"),
     (optax.contrib.mechanize(optax.sgd(0.1)), SCALED, r"mechanize\(with_multipliers"),
-    (optax.contrib.madgrad(0.1), SCALED, r"optax\.partition"),
     (optax.lbfgs(), SCALED, r"scale_by_multipliers\(\.\.\.\), optax\.scale_by_zoom_linesearch"),
     (optax.lbfgs(), FROZEN, r"scale_by_multipliers\(\.\.\.\), optax\.scale_by_zoom_linesearch"),
     (
@@ -57,6 +56,8 @@ REFUSED: list[Any] = [
     ),
     (optax.chain(optax.sgd(0.1), optax.apply_every(2)), MOVING, r"optax\.apply_every"),
 ]
+if hasattr(optax.contrib, "madgrad"):  # Optax 0.2.4 has none
+    REFUSED.append((optax.contrib.madgrad(0.1), SCALED, r"optax\.partition"))
 LIMITS: list[Any] = [
     optax.keep_params_nonnegative(),
     optax.clip(0.01),

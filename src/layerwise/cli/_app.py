@@ -6,13 +6,14 @@ import typer
 
 from layerwise import __version__
 from layerwise.cli._demo import demo
+from layerwise.cli._ending import OneLineErrors
 from layerwise.cli._explain import explain
 from layerwise.cli._find import find
 from layerwise.cli._plot_schedule import plot_schedule
 from layerwise.cli._report import report
 
 app = typer.Typer(
-    add_completion=False,
+    cls=OneLineErrors,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Rich's help would take a tenth of a second longer.

@@ -1,12 +1,21 @@
-"""What a subcommand says, and how it fails: with one line on stderr, and with exit status 1."""
+"""What a subcommand says, and how it fails: with one line on stderr."""
 
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from layerwise._text import MOST_OF_A_MESSAGE, name_text, printable
 from layerwise.errors import LayerwiseError
+
+# Click's own class of what it refuses; Typer may have a Click of its own.
+_Refusal: Any = typer.BadParameter.__mro__[2]
+_WIDE = 160  # characters of a line, where no terminal has a width
 
 
 @contextmanager
@@ -23,6 +32,49 @@ def errors_on_one_line() -> Iterator[None]:
         _end("What the files hold is nested too deeply.", error)
     except MemoryError as error:
         _end("What the files hold does not fit into memory.", error)
+    except (_Refusal, typer.Exit, typer.Abort):
+        raise
+    except Exception as error:  # of a framework, or of a model's own code
+        _end(f"{type(error).__name__}: {error}", error)
+
+
+def show(what: object) -> None:
+    """Print a table, in a file or a pipe without the spaces that fill a terminal's line."""
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        console.print(what, highlight=False)
+        return
+    page = io.StringIO()
+    columns = int(os.environ.get("COLUMNS") or _WIDE)
+    Console(file=page, width=columns, color_system=None).print(what, highlight=False)
+    lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    typer.echo("\n".join(lines).strip("\n"))
+
+
+class OneLineErrors(TyperGroup):
+    """Commands whose errors of usage are one line too, with exit status 2."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command that the arguments name."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            status = super().main(*args, standalone_mode=False, **extra)
+        except _Refusal as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+                sys.exit(error.exit_code)
+            asked = getattr(error, "ctx", None)
+            hint = "" if asked is None else f" See {asked.command_path} --help."
+            text = name_text(" ".join(error.format_message().split()), MOST_OF_A_MESSAGE)
+            typer.echo(f"Error: {text}{hint}", err=True)
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            typer.echo("Error: Stopped.", err=True)
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
 
 
 def say(text: object, *, err: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""``layerwise explain``: the plan of a saved model under the rules of a file."""
+"""``layerwise explain``: the plan of a model under the rules of a file."""
 
 import json
 from dataclasses import replace
@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from layerwise._text import name_text, shown
-from layerwise.cli._ending import errors_on_one_line
-from layerwise.cli._files import input_argument, one_of, read_json
-from layerwise.cli._models import KerasBackend, plan_of
+from layerwise.cli._ending import errors_on_one_line, show
+from layerwise.cli._files import input_argument, one_of, read_json, readable
+from layerwise.cli._models.made import model_source
+from layerwise.cli._models.saved import KerasBackend, plan_of
 from layerwise.cli._rules import rules_of
 
 MATCHES = ("prefix", "substring", "glob", "regex")
@@ -24,13 +25,22 @@ def _steps(text: str) -> str:
     return text
 
 
+def _given(path: Path | None) -> Path | None:
+    return None if path is None else readable(path)
+
+
 def _match(name: str) -> str:
     return one_of(name, MATCHES)
 
 
 def explain(
     model: Annotated[
-        Path, input_argument("A .keras model, or weights: .safetensors, .pt, .pth or .npz.")
+        Path,
+        input_argument(
+            "A .keras model; weights: .safetensors, .pt, .pth or .npz; a Hugging Face folder; or "
+            "module:factory, a function that makes a model.",
+            model_source,
+        ),
     ],
     rules: Annotated[
         Path,
@@ -39,6 +49,10 @@ def explain(
         ),
     ],
     *,
+    decay_rules: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=_given, help="Rules for weight decay, in such JSON."),
+    ] = None,
     steps: Annotated[
         str,
         typer.Option(metavar="N,N,...", callback=_steps, help="More steps to show rates at."),
@@ -61,19 +75,22 @@ def explain(
         bool, typer.Option("--json", help="Print the columns of the table as JSON.")
     ] = False,
 ) -> None:
-    """Show which parameter of a saved model gets which rate, before any training."""
+    """Show which parameter of a model gets which rate, before any training."""
     from rich.console import Console
     from rich.text import Text
 
     chosen = tuple(int(part) for part in steps.split(",") if part.strip())
     with errors_on_one_line():
         known = rules_of(read_json(rules))
+        decays = None if decay_rules is None else rules_of(read_json(decay_rules))
         with Console(stderr=True).status(Text(f"Reading {name_text(model.name)}")):
-            plan = plan_of(model, known, match=match, strict=strict, backend=backend)
+            plan = plan_of(
+                model, known, decay_rules=decays, match=match, strict=strict, backend=backend
+            )
         plan = replace(plan, steps=chosen)
         if rate is not None:
             plan = replace(plan, learning_rate=rate)
         if as_json:
             typer.echo(json.dumps(plan.to_dict(), allow_nan=False))
         else:
-            Console().print(plan, highlight=False)
+            show(plan)

@@ -47,9 +47,9 @@ def picture(path: Path | None) -> Path | None:
     return writable(path)
 
 
-def input_argument(text: str) -> ArgumentInfo:
+def input_argument(text: str, check: Callable[[Path], Path] = readable) -> ArgumentInfo:
     """An argument for a file that must exist."""
-    info: ArgumentInfo = typer.Argument(callback=readable, show_default=False, help=text)
+    info: ArgumentInfo = typer.Argument(callback=check, show_default=False, help=text)
     return info
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ from layerwise._files import written_whole
 from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
 from layerwise.cli._files import STDIO, input_argument, picture_option, read_json, writable
-from layerwise.cli._models import KerasBackend, keras_model
+from layerwise.cli._models.made import MadeModel, is_made, model_of, model_source
+from layerwise.cli._models.saved import KerasBackend, choose_backend, keras_model
+from layerwise.cli._models.torch_training import batches_of, loss_of, optimizer_of
 from layerwise.cli._plot_schedule import schedule_in
 from layerwise.errors import FinderError, LayerwiseError
 from layerwise.finder import Course, LRFinding, RatesFinding
@@ -27,10 +30,20 @@ Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 def find(
     context: typer.Context,
-    model: Annotated[Path, input_argument("A compiled .keras model.")],
+    model: Annotated[
+        Path,
+        input_argument(
+            "A compiled .keras model; a Hugging Face folder; or module:factory, a function that "
+            "makes a model, or (model, optimizer, loss).",
+            model_source,
+        ),
+    ],
     data: Annotated[
         Path,
-        input_argument("An .npz file with the arrays x and y, and perhaps sample_weight."),
+        input_argument(
+            "An .npz file with the arrays x and y, and perhaps sample_weight; or with the "
+            "arguments of a PyTorch model, such as input_ids and labels."
+        ),
     ],
     *,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Samples in a batch.")] = 32,
@@ -64,6 +77,17 @@ def find(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="probe; or sweep, for the curve alone.")
     ] = "probe",
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For PyTorch: a class of torch.optim; by default AdamW."),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For PyTorch: a function of torch.nn.functional; by default the model's own.",
+        ),
+    ] = None,
     backend: KerasBackend = None,
     output: Annotated[
         Path | None,
@@ -73,7 +97,7 @@ def find(
         False
     ),
 ) -> None:
-    """Find a learning rate for a compiled Keras model, which stays as it is.
+    """Find a learning rate for a model, which stays as it is.
 
     With --rates, find one for every band of its layers. The exit status is 1 if no rate can
     honestly be suggested.
@@ -81,19 +105,27 @@ def find(
     with errors_on_one_line():
         _check_options(context, rates is not None)
         arrays, course = _arrays(data), _course(schedule)
-        loaded = keras_model(model, backend)
+        made = _model(model, backend)
         search: dict[str, Any] = {
-            "batch_size": batch_size,
             "low": low,
             "high": high,
             "horizon": horizon,
         }
         search["schedule"] = course
-        with _misfits(model, data, loaded, arrays):
-            if rates is None:
-                found: LRFinding | RatesFinding = _one_rate(loaded, arrays, search, steps, method)
+        if made.is_keras:
+            _check_keras(optimizer, loss, made.name, data.name, arrays)
+        with _misfits(model, data, made.model, arrays):
+            if made.is_keras:
+                search |= {"batch_size": batch_size, **arrays}
+                parts: tuple[Any, ...] = (made.model,)
             else:
-                found = _rates(loaded, arrays, search, budget)
+                used, scored = optimizer_of(made, optimizer), loss_of(made, loss)
+                parts = (made.model, used, scored, batches_of(made, arrays, batch_size))
+            found: LRFinding | RatesFinding
+            if rates is None:
+                found = _search(made, "find_lr")(*parts, **search, steps=steps, method=method)
+            else:
+                found = _search(made, "find_rates")(*parts, **search, budget=budget)
         if output is not None:
             from layerwise.plots import save
 
@@ -113,21 +145,41 @@ def _course(given: str | None) -> Course | None:
     return schedule_in(read_json(Path(given)))
 
 
-def _one_rate(
-    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], steps: int, method: str
-) -> LRFinding:
-    from layerwise.keras import find_lr
+def _model(path: Path, backend: str | None) -> MadeModel:
+    if not is_made(path):
+        if path.suffix.lower() != ".keras":
+            raise FinderError(
+                f"{path.name} must be a .keras model to be trained: weights alone have no model "
+                "and no loss. For PyTorch name what makes the model: module:factory."
+            )
+        return MadeModel(path.name, keras_model(path, backend))
+    choose_backend(backend, needed=False)
+    made = model_of(path, weights=True)
+    if made.is_keras and made.optimizer is not None:
+        raise FinderError(
+            f"{made.name} must give a model of Keras alone, compiled with its optimizer and loss."
+        )
+    return made
 
-    asked = cast(Literal["probe", "sweep"], method)  # find_lr checks it
-    return find_lr(model, **arrays, **search, steps=steps, method=asked)
+
+def _search(made: MadeModel, name: str) -> Any:
+    """``find_lr`` or ``find_rates`` of the model's framework."""
+    return getattr(import_module(f"layerwise.{'keras' if made.is_keras else 'torch'}"), name)
 
 
-def _rates(
-    model: "keras.Model", arrays: dict[str, Any], search: dict[str, Any], budget: int | None
-) -> RatesFinding:
-    from layerwise.keras import find_rates
-
-    return find_rates(model, **arrays, **search, budget=budget)
+def _check_keras(
+    optimizer: str | None, loss: str | None, name: str, data: str, arrays: Arrays
+) -> None:
+    """Refuse what only a module of PyTorch takes."""
+    for option, given in (("--optimizer", optimizer), ("--loss", loss)):
+        if given is not None:
+            raise FinderError(f"{option} must be left out: {name} was compiled with one.")
+    unknown = set(arrays) - {"x", "y", "sample_weight"}
+    if unknown or not {"x", "y"} <= set(arrays):
+        raise FinderError(
+            f"{data} must have the arrays x and y, and may have sample_weight, got "
+            f"{name_text(', '.join(sorted(arrays))) or 'none'}."
+        )
 
 
 def _check_options(context: typer.Context, rates: bool) -> None:
@@ -194,11 +246,6 @@ def _arrays(path: Path) -> Arrays:
         raise FinderError(
             f"{path.name} is damaged or no .npz file. np.savez(path, x=x, y=y) writes one."
         ) from error
-    missing = {"x", "y"} - set(arrays)
-    unknown = set(arrays) - {"x", "y", "sample_weight"}
-    if missing or unknown:
-        raise FinderError(
-            f"{path.name} must have the arrays x and y, and may have sample_weight, got "
-            f"{name_text(', '.join(sorted(arrays))) or 'none'}."
-        )
+    if not arrays:
+        raise FinderError(f"{path.name} must have the arrays x and y, got none.")
     return arrays

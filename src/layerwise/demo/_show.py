@@ -10,6 +10,7 @@ from layerwise._numbers import counted, number_text
 from layerwise._rates_shown import tilt_text
 from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
 from layerwise.demo._ways import LAYERWISE, SINGLE
+from layerwise.finder import ProgressLines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
-    """Show a progress bar while the block runs.
+    """Show how far it has come while the block runs: a bar, or lines where there is no terminal.
 
     Args:
         settings: How much there is to train.
@@ -35,6 +36,10 @@ def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
         TimeElapsedColumn,
     )
 
+    if not console.is_terminal:
+        lines = ProgressLines("starting", settings.updates, console.file)
+        yield lambda name, updates: lines.advance(updates, name)
+        return
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("starting", total=settings.updates)

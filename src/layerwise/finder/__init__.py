@@ -6,6 +6,7 @@ from layerwise.finder._course import Course, relative_course
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions
+from layerwise.finder._progress import ProgressLines, tracked
 from layerwise.finder._rates.bands import Bands, check_one_rate, rules_to_search
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
@@ -31,6 +32,7 @@ __all__ = [
     "HostGenerator",
     "LRFinding",
     "Probe",
+    "ProgressLines",
     "QuadraticBands",
     "QuadraticTrainer",
     "RatesFinding",
@@ -58,5 +60,6 @@ __all__ = [
     "slide",
     "smooth",
     "steepest",
+    "tracked",
     "valley",
 ]

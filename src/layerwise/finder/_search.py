@@ -1,9 +1,7 @@
 """search: a sweep, probes, a suggestion, and everything as it was."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import islice
 from typing import Unpack
 
@@ -14,6 +12,7 @@ from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._probes.probe import most_held_out, probe
+from layerwise.finder._progress import progress_bar
 from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import Batch, State, Trainer
 
@@ -109,30 +108,3 @@ def search(
 def _budget(steps: int, training: int | None) -> int:
     """How many updates all probes may take: more before a long training, which is worth it."""
     return min(max(PROBING * steps, (training or 0) // SHARE), LONG_PROBING * steps)
-
-
-@contextmanager
-def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on standard error; there is none without Rich or without a terminal.
-
-    Args:
-        total: The most updates to come.
-        wanted: Whether to show a bar.
-
-    Yields:
-        A function to call after each update.
-    """
-    if not wanted or find_spec("rich") is None:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    if not (console.is_terminal or console.is_jupyter):
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Finding a learning rate", total=total)
-        yield lambda: progress.advance(task)

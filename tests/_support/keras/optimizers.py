@@ -25,8 +25,9 @@ OPTIMIZERS: dict[str, tuple[Factory, float, dict[str, Any]]] = {
     "lion": (optimizers.Lion, 0.01, {}),
     "muon": (optimizers.Muon, 0.01, {}),
     "lamb": (optimizers.Lamb, 0.01, {}),
-    "schedule-free-adamw": (optimizers.ScheduleFreeAdamW, 0.01, {"warmup_steps": 3}),
 }
+if hasattr(optimizers, "ScheduleFreeAdamW"):  # Keras 3.10 has none
+    OPTIMIZERS["schedule-free-adamw"] = (optimizers.ScheduleFreeAdamW, 0.01, {"warmup_steps": 3})
 
 
 def make(name: str, factor: float = 1.0, **options: Any) -> Any:

@@ -35,7 +35,9 @@ OPTIMIZERS: dict[str, tuple[Factory, float]] = {
     "sign-sgd": (optax.sign_sgd, 0.01),
 }
 # Its iteration is one compiled loop, which rounds differently with a rate inside of it or not.
-COMPILED: dict[str, tuple[Factory, float]] = {"muon": (optax.contrib.muon, 0.01)}
+COMPILED: dict[str, tuple[Factory, float]] = {}
+if hasattr(optax.contrib, "muon"):  # Optax 0.2.4 has none
+    COMPILED["muon"] = (optax.contrib.muon, 0.01)
 
 # What goes on after the rate has been applied: exact for multipliers that do not move.
 MOMENTUM_AFTER_RATE = {"rmsprop-momentum", "adafactor", "lars"}

@@ -59,7 +59,8 @@ class RatesOptions:
             the original, or ``"host"``.
         accumulate: How many batches ``find_rates`` puts into one update, at least 1; by default as
             many as the optimizer is known to take, else 1.
-        progress: Whether to draw a progress bar on standard error.
+        progress: Whether to show how far it is, on standard error: a bar in a terminal, else a line
+            every ten seconds.
 
     Raises:
         FinderError: A value is out of its range.

@@ -33,6 +33,7 @@ from layerwise.finder._course import (
 )
 from layerwise.finder._curve import Floats, from_curve
 from layerwise.finder._probes.line_search import next_offset
+from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
@@ -42,7 +43,6 @@ from layerwise.finder._rates.probes import BudgetSpent, Probes
 from layerwise.finder._rates.scored import Place, fit, gains, grid, rounded
 from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
-from layerwise.finder._search import progress_bar
 from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import State
 

@@ -37,7 +37,8 @@ class NamedValues:
 
     def fetch(self) -> dict[str, float]:
         """The numbers by name."""
-        numbers = np.asarray(ops.convert_to_numpy(self.vector), dtype="float64")
+        # Keras 3.10 makes a number of a vector of one, in a step that runs eagerly.
+        numbers = np.ravel(ops.convert_to_numpy(self.vector)).astype("float64")
         return dict(zip(self.names, numbers.tolist(), strict=True))
 
 

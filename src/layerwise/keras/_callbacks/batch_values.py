@@ -3,8 +3,9 @@
 Keras hands callbacks the means since the epoch began, and after thousands of batches a float32
 mean no longer tells what one batch added to it. So while a step is traced or run, stand-ins take
 the place of the model's loss tracker and compiled metrics. They update the same state as Keras
-would, and also keep the values of this one batch. These leave the step in its logs, under a key
-that is removed before anybody else sees the logs.
+would, and also keep the values of this one batch. These leave the step in its logs, under names
+that are removed before anybody else sees the logs. They stand there one by one, since Keras 3.10
+flattens whatever a metric nests.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from layerwise.keras._internals.tensorflow import replica
 from layerwise.keras._internals.trainer import rate_and_count, set_step_metrics, step_metrics
 from layerwise.keras._internals.values import copy_of, value_of
 
-KEY = "layerwise"
+KEY = "layerwise/"
 
 Values = dict[str, object]
 
@@ -102,7 +103,9 @@ class _Loss(_StandIn):
 
     def result(self) -> object:
         mean, values = self.inner.result(), self.collector.gathered()
-        return mean if values is None else {self.name: mean, KEY: values}
+        if values is None:
+            return mean
+        return {self.name: mean} | {f"{KEY}{name}": value for name, value in values.items()}
 
 
 class _Metrics(_StandIn):
@@ -146,13 +149,17 @@ def split_logs(logs: Mapping[str, object]) -> tuple[Values | None, Mapping[str, 
     """The batch's values in the logs of a step, if there are any, and the logs without them."""
     if not isinstance(logs, dict):
         return None, logs
-    found, kept = None, {}
-    for name, value in logs.items():
-        if name == KEY:
-            found = value
-        elif isinstance(value, dict) and KEY in value:  # from a step that asks each metric itself
-            found = value[KEY]
-            kept[name] = next(v for k, v in value.items() if k != KEY)
-        else:
-            kept[name] = value
-    return found, kept
+    found, kept = _apart(logs)
+    for name, value in kept.items():
+        if isinstance(value, dict) and any(key.startswith(KEY) for key in value):
+            # From a step that asks each metric itself.
+            found, rest = _apart(value)
+            kept[name] = next(iter(rest.values()))
+    return found or None, kept
+
+
+def _apart(logs: Mapping[str, object]) -> tuple[Values, Values]:
+    """What stands under names of ours, without the beginning that marks them, and the rest."""
+    ours = {name: value for name, value in logs.items() if name.startswith(KEY)}
+    rest = {name: value for name, value in logs.items() if name not in ours}
+    return {name.removeprefix(KEY): value for name, value in ours.items()}, rest

@@ -16,6 +16,7 @@ from layerwise.keras._internals.data import (
     adapter_for,
     batches_for_training,
     can_be_shuffled,
+    map_arrays,
     on_one_replica,
     stop_workers,
 )
@@ -40,7 +41,7 @@ def unfit_batch(model: keras.Model, batch: object, error: Exception) -> FinderEr
         batch: The batch.
         error: What Keras or the model raised.
     """
-    form = keras.tree.map_structure(_Array, batch, none_is_leaf=False)
+    form = map_arrays(_Array, batch)
     return FinderError(
         f"The model {model.name!r} can't train on a batch like {form}: {_in_short(error)} {_FORMS}"
     )

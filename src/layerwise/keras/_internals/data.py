@@ -21,7 +21,7 @@ adapter_for = get_data_adapter
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:
     """The batch with a function applied to each array in it."""
-    return keras.tree.map_structure(function, batch, none_is_leaf=False)
+    return keras.tree.map_structure(lambda a: None if a is None else function(a), batch)
 
 
 def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[object]:

@@ -36,8 +36,9 @@ class LayerHooks(keras.Layer):
             return method
 
         def quantize(mode: object = None, type_check: bool = True, config: object = None) -> None:
-            # The check is for subclasses that compute something else.
-            method(mode, config, type_check=False)
+            # Keras 3.10 knows no config. The check is for subclasses that compute something else.
+            configs = {} if config is None else {"config": config}
+            method(mode, **configs, type_check=False)
 
         return quantize
 

@@ -281,12 +281,11 @@ def weight_decay_of(optimizer: Optimizer | None, variable: Variable) -> float | 
     """The decay that an optimizer applies to a variable, or None."""
     if optimizer is None or not optimizer._use_weight_decay(variable):
         return None
-    # Muon has a second decay for the variables that it leaves to AdamW.
+    # Muon has a second decay for the variables that it leaves to AdamW; in Keras 3.10 it has one.
     with_adamw = getattr(optimizer, "_should_use_adamw", None)
+    second = hasattr(optimizer, "adam_weight_decay") and with_adamw is not None
     decay: float | None = (
-        optimizer.adam_weight_decay
-        if with_adamw is not None and with_adamw(variable)
-        else optimizer.weight_decay
+        optimizer.adam_weight_decay if second and with_adamw(variable) else optimizer.weight_decay
     )
     return decay
 

@@ -6,13 +6,16 @@ from typing import Protocol, runtime_checkable
 
 import keras
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from keras.src.random import seed_generator
 
 from layerwise.finder import global_states
 from layerwise.keras._internals.tensorflow import tensorflow_generator, tensorflow_op_seeds
 from layerwise.keras._internals.values import number_in
 
 Restore = Callable[[], object]
+
+# Keras 3.13 and later have a constant for this key; 3.10 to 3.12 wrote the text itself.
+_SEED_KEY: str = getattr(seed_generator, "GLOBAL_SEED_GENERATOR", "global_seed_generator")
 
 
 @runtime_checkable
@@ -58,7 +61,7 @@ def _keras_state() -> Restore:
     state = None if generator is None else number_in(generator.state).copy()
 
     def restore() -> None:
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
+        global_state.set_global_attribute(_SEED_KEY, generator)
         if generator is not None:
             generator.state.assign(state)
 
@@ -89,4 +92,4 @@ def _set_op_seeds(state: tuple[object, ...]) -> None:
 
 def global_seed_generator() -> keras.random.SeedGenerator | None:
     """Keras' global generator of seeds; None if nothing has needed it yet."""
-    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    return global_state.get_global_attribute(_SEED_KEY)

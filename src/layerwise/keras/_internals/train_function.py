@@ -43,11 +43,19 @@ def ready_to_train(model: keras.Model, separate: bool) -> Iterator[None]:
             model.make_train_function()
         if keras.backend.backend() == "torch":
             model.train()
+        _note_shardings(model)
         yield
     finally:
         if separate:
             model.train_function = before
         del before  # a traceback, which notebooks keep, would keep the function
+
+
+def _note_shardings(model: keras.Model) -> None:
+    """What ``fit`` notes on JAX in Keras 3.10, and its train step reads; later ones need none."""
+    note = getattr(model, "_record_training_state_sharding_spec", None)
+    if note is not None and keras.backend.backend() == "jax":
+        note()
 
 
 def untraced_train_function(model: keras.Model) -> TrainFunction:

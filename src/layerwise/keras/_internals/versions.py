@@ -4,7 +4,7 @@ import keras
 
 from layerwise.errors import LayerwiseError
 
-TRIED = "3.14 and 3.15"
+TRIED = "3.10, 3.14 and 3.15"
 
 
 def missing(part: str, purpose: str, error: type[LayerwiseError]) -> LayerwiseError:

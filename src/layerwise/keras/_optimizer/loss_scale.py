@@ -63,7 +63,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         **options: object,
     ) -> None:
         inner = as_optimizer(inner_optimizer)
-        super().__init__(inner, initial_scale, dynamic_growth_steps, name, **options)
+        super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **options)
 
     def apply(
         self, grads: Sequence[Tensor | None], trainable_variables: Sequence[Variable] | None = None
@@ -94,4 +94,6 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inner = inner_optimizer(self)
         if not self.built or not isinstance(inner, MultipliedUpdate):
             return grads
-        return inner.mask_frozen(grads, trained_variables(self) if variables is None else variables)
+        return inner.mask_frozen(
+            grads, trained_variables(inner) if variables is None else variables
+        )

@@ -1,4 +1,4 @@
-"""Plans of saved models and weights, made of the names and shapes of their parameters."""
+"""Plans of models, and of the names and shapes of saved weights."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from layerwise.cli._files import one_of
+from layerwise.cli._models.made import is_made, model_of
 from layerwise.errors import LayerwiseError
 from layerwise.multipliers import Parameter, Plan, Rules, RuleSpec
 
@@ -46,13 +47,21 @@ KerasBackend: TypeAlias = Annotated[
 
 
 def plan_of(
-    path: Path, rules: Rules | None, *, match: str, strict: bool, backend: str | None
+    path: Path,
+    rules: Rules | None,
+    *,
+    decay_rules: Rules | None = None,
+    match: str,
+    strict: bool,
+    backend: str | None,
 ) -> Plan:
-    """Make the plan of the parameters in a file.
+    """Make the plan of the parameters of a model.
 
     Args:
-        path: A ``.keras`` model, or weights in ``.safetensors``, ``.pt``, ``.pth`` or ``.npz``.
+        path: A ``.keras`` model, weights in ``.safetensors``, ``.pt``, ``.pth`` or ``.npz``, a
+            folder of Hugging Face, or ``module:factory``.
         rules: The rules.
+        decay_rules: Rules for weight decay.
         match: How keys match.
         strict: Whether a rule that matches nothing is an error.
         backend: What Keras runs on; None for what the environment says, else JAX.
@@ -65,7 +74,11 @@ def plan_of(
         model = keras_model(path, backend)
         from layerwise.keras import explain
 
-        return explain(model, rules or {}, match=match, strict=strict)
+        return explain(model, rules or {}, decay_rules=decay_rules, match=match, strict=strict)
+    if is_made(path):
+        choose_backend(backend, needed=False)
+        made = model_of(path, weights=False)
+        return made.explain(rules or {}, decay_rules=decay_rules, match=match, strict=strict)
     readers = {
         ".pt": _torch_shapes,
         ".pth": _torch_shapes,
@@ -80,7 +93,7 @@ def plan_of(
     shapes = readers[suffix](path)
     if not shapes:
         raise LayerwiseError(f"{path.name} holds no weights.")
-    spec = RuleSpec(rules, match=match, strict=strict)
+    spec = RuleSpec(rules, match=match, strict=strict, decay_rules=decay_rules)
     if suffix not in _ORDERED and spec.needs_order:
         raise LayerwiseError(
             f"{path.name} doesn't say in which order its layers come, which a strategy needs. "
@@ -107,7 +120,7 @@ def keras_model(path: Path, backend: str | None) -> "keras.Model":
     Raises:
         LayerwiseError: Keras is not installed, or can't load the file.
     """
-    _choose_backend(backend)
+    choose_backend(backend)
     import keras
 
     from layerwise import keras as _registered  # noqa: F401  # the model may have an LRMultiplier
@@ -120,8 +133,18 @@ def keras_model(path: Path, backend: str | None) -> "keras.Model":
         raise LayerwiseError(f"Keras can't load {path.name}: {error}") from error
 
 
-def _choose_backend(backend: str | None) -> None:
-    """Set what Keras will run on, unless it is imported already."""
+def choose_backend(backend: str | None, needed: bool = True) -> None:
+    """Set what Keras will run on, unless it is imported already.
+
+    Args:
+        backend: What it is to run on; None for what the environment says, else JAX.
+        needed: Whether its absence is an error.
+
+    Raises:
+        LayerwiseError: Keras or the backend is not installed.
+    """
+    if not needed and (find_spec("keras") is None or backend is None):
+        return
     if find_spec("keras") is None:
         raise LayerwiseError('A .keras model needs Keras: pip install "layerwise[keras,jax]".')
     if "keras" not in sys.modules:
