@@ -56,12 +56,12 @@ def show(what: object) -> None:
 class OneLineErrors(TyperGroup):
     """Commands whose errors of usage are one line too, with exit status 2."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> object:
         """Run the command that the arguments name."""
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return super().main(*args, **(extra | {"standalone_mode": False}))
         try:
-            status = super().main(*args, standalone_mode=False, **extra)
+            status = super().main(*args, **(extra | {"standalone_mode": False}))
         except _Refusal as error:
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()

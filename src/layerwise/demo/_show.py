@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def progress(settings: Settings, console: "Console") -> Iterator[Advance]:
     )
 
     if not console.is_terminal:
-        lines = ProgressLines("starting", settings.updates, console.file)
+        lines = ProgressLines("starting", settings.updates, cast("TextIO", console.file))
         yield lambda name, updates: lines.advance(updates, name)
         return
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn())

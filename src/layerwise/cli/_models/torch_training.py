@@ -1,6 +1,6 @@
 """What a search on a module of PyTorch needs beside it: an optimizer, a loss, and batches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +40,11 @@ def optimizer_of(made: MadeModel, name: str | None) -> "torch.optim.Optimizer":
             f"--optimizer must be a class of torch.optim, such as adamw or sgd, got {shown(name)}."
         )
     trained = [parameter for parameter in made.model.parameters() if parameter.requires_grad]
-    made_here: torch.optim.Optimizer = kind(trained, lr=_START)
-    return made_here
+    make: Callable[..., torch.optim.Optimizer] = kind
+    return make(trained, lr=_START)
 
 
-def loss_of(made: MadeModel, name: str | None) -> Any:
+def loss_of(made: MadeModel, name: str | None) -> Callable[..., Any] | None:
     """The loss that the factory gave, or the function with this name; None if outputs have one.
 
     Raises:
@@ -54,7 +54,8 @@ def loss_of(made: MadeModel, name: str | None) -> Any:
 
     if made.loss is not None:
         _check_alone(name, "--loss", made.name)
-        return made.loss
+        given: Callable[..., Any] = made.loss
+        return given
     if name is None:
         return None
     found = getattr(torch.nn.functional, name, None)
@@ -63,7 +64,8 @@ def loss_of(made: MadeModel, name: str | None) -> Any:
             "--loss must be a function of torch.nn.functional, such as cross_entropy or mse_loss, "
             f"got {shown(name)}."
         )
-    return found
+    chosen: Callable[..., Any] = found
+    return chosen
 
 
 def batches_of(

@@ -298,7 +298,7 @@ def _divided(
     # Batches that were given are the same for all divisions, and are scored untrained once.
     same = {id(each.held_out): tuple((one,) for one in each.held_out) for each in found}
     return [
-        replace(division, item=_by_updates(division, number), held_out=same[id(division.held_out)])
+        Division(_by_updates(division, number), same[id(division.held_out)], division.batches)
         for division in found
     ]
 

@@ -283,10 +283,9 @@ def weight_decay_of(optimizer: Optimizer | None, variable: Variable) -> float | 
         return None
     # Muon has a second decay for the variables that it leaves to AdamW; in Keras 3.10 it has one.
     with_adamw = getattr(optimizer, "_should_use_adamw", None)
-    second = hasattr(optimizer, "adam_weight_decay") and with_adamw is not None
-    decay: float | None = (
-        optimizer.adam_weight_decay if second and with_adamw(variable) else optimizer.weight_decay
-    )
+    second = hasattr(optimizer, "adam_weight_decay")
+    apart = second and with_adamw is not None and with_adamw(variable)
+    decay: float | None = getattr(optimizer, "adam_weight_decay" if apart else "weight_decay")
     return decay
 
 

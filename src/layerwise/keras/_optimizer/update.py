@@ -330,12 +330,10 @@ def _mask_gradient(active: Tensor | bool, gradient: Tensor | None) -> Tensor | N
     """The gradient, or zeros where the variable is frozen at this step."""
     if active is True or gradient is None:
         return gradient
-    masked: Tensor
     if is_slices(gradient):
-        masked = mask_slices(active, gradient)
-        return masked
-    if hasattr(gradient, "todense"):  # JAX's BCOO
+        masked: Tensor = mask_slices(active, gradient)
+    elif hasattr(gradient, "todense"):  # JAX's BCOO
         masked = mask_stored(active, gradient)
-        return masked
-    masked = ops.where(active, gradient, ops.zeros_like(gradient))
+    else:
+        masked = ops.where(active, gradient, ops.zeros_like(gradient))
     return masked
