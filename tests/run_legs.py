@@ -69,7 +69,6 @@ OLDEST = Leg(
         "tests/keras/test_explain.py",
         "tests/keras/test_find_lr.py",
         "tests/keras/test_find_lr_bad_input.py",
-        "tests/keras/test_find_rates.py",
         "tests/keras/test_hooks.py",
         "tests/keras/test_layers.py",
         "tests/keras/test_loss_scaling.py",
