@@ -333,7 +333,6 @@ def _mask_gradient(active: Tensor | bool, gradient: Tensor | None) -> Tensor | N
     if is_slices(gradient):
         return mask_slices(active, gradient)
     if hasattr(gradient, "todense"):  # JAX's BCOO
-        stored: Tensor = mask_stored(active, gradient)
-        return stored
+        return mask_stored(active, gradient)
     masked: Tensor = ops.where(active, gradient, ops.zeros_like(gradient))
     return masked
