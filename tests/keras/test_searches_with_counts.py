@@ -47,7 +47,7 @@ def test_a_common_schedule_is_left_out(count: int) -> None:
     finding = found(make(LRMultiplier(sgd(), rules, schedule=BY_SAMPLES), count))
     assert finding.suggestion == plain.suggestion
     assert finding.group_factors == plain.group_factors == {"low": 0.5, "default": 1.0}
-    assert "counts samples, and updates can't stand for that" in finding.reason
+    assert "counts samples, not updates, and is left out" in finding.reason
 
 
 @pytest.mark.parametrize("accumulate", [None, 2])
