@@ -1,6 +1,7 @@
 """The private parts of Keras through which ``fit`` takes every kind of data."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from types import GeneratorType
 from typing import Any
 
@@ -37,8 +38,8 @@ def adapter_for(x: object, **options: Any) -> DataAdapter:
 
 
 def _resumed(first: object, others: Iterator[object]) -> Iterator[object]:
-    yield first
-    yield from others
+    # Through a chain: "yield from others" would close the user's generator with this one.
+    yield from chain([first], others)
 
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:
