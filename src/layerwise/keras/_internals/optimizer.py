@@ -179,6 +179,11 @@ class OptimizerHooks(Optimizer):
         """Apply weight decay to variables that decay."""
         super()._apply_weight_decay(variables)
 
+    def method_of_keras(self, name: str) -> Callable[..., object]:
+        """The method of this name that the optimizer's plain class has."""
+        method: Callable[..., object] = getattr(super(), name)
+        return method
+
     def rate_now(self) -> Tensor:
         """The base rate of this step."""
         rate: Tensor = super()._get_current_learning_rate()

@@ -127,8 +127,8 @@ class Factors:
         return self._decay[self._decay_group[place]] if self._decay_group else None
 
     def decay_key(self, place: int) -> object:
-        """Equal for variables whose rates and weight decays have equal factors, as is known."""
-        return self.key(place), self._decay_group[place] if self._decay_group else None
+        """Equal for variables whose weight decays are known to have equal factors."""
+        return self._decay_group[place] if self._decay_group else None
 
     @contextmanager
     def scaled(

@@ -6,11 +6,12 @@ learning rate:
 
 - ``update_step`` gets one variable at a time (JAX, TensorFlow, and every optimizer without a fused
   variant for PyTorch) and is called with that variable's rate;
-- ``update_together`` of the fused variants gets all variables at once and is called once for each
-  distinct rate. State that the variables share (Nadam's product of momenta) is restored in between,
-  so that it advances once a step;
-- ``decay`` reads ``self.learning_rate`` and ``self.weight_decay`` and is called once for each
-  distinct pair of these, which ``rate_now`` and ``decay_now`` return meanwhile;
+- ``update_together`` of the fused variants gets all variables at once. Keras' own is called once,
+  with a rate for each of them; one of the user's once for each distinct rate, and state that the
+  variables share is restored in between, so that it advances once a step;
+- ``decay`` reads ``self.learning_rate`` and ``self.weight_decay``, which ``rate_now`` and
+  ``decay_now`` return meanwhile. It is called once for each distinct pair of these, or for each
+  distinct decay where it takes a rate for each variable;
 - ``apply`` leaves out the variables that are frozen for good, and restores those that are frozen
   at this step only;
 - the moving average of a frozen weight stays as it is, too.
@@ -18,7 +19,7 @@ learning rate:
 Outside of ``apply`` nobody knows the step's factors, so the parts of an update raise there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -45,6 +46,7 @@ from layerwise.keras._internals.tensorflow import (
     only_if,
 )
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
+from layerwise.keras._moving.calls import Call, calls
 from layerwise.keras._moving.counts import Counts
 from layerwise.keras._moving.factors import Factors
 from layerwise.keras._moving.hyperparameters import Hyperparameters
@@ -225,15 +227,15 @@ class MultipliedUpdate(OptimizerHooks):
     ) -> None:
         self._check_in_apply("_parallel_update_step")
         shared = [(state, copy_of(state)) for state in self._slots.shared]
-        for n, (factor, _, members) in enumerate(self._alike(variables, self._factors.key)):
+        for n, call in enumerate(self._calls("_parallel_update_step", variables, decaying=False)):
             if n:
                 for state, value in shared:
                     state.assign(value)
-            with self._factors.scaled(factor):
+            with self._factors.scaled(call.rate), call.allowed():
                 super().update_together(
-                    [gradients[m] for m in members],
-                    [variables[m] for m in members],
-                    _times(rate, factor),
+                    [gradients[m] for m in call.members],
+                    [variables[m] for m in call.members],
+                    _times(rate, call.rate),
                 )
 
     def update_all(
@@ -249,29 +251,17 @@ class MultipliedUpdate(OptimizerHooks):
                 "Call it there for each variable."
             )
 
-    def _alike(
-        self, variables: Sequence[Variable], key: Callable[[int], object]
-    ) -> list[tuple[Tensor | float | None, Tensor | float | None, list[int]]]:
-        """Variables with one key: the factors on rate and decay, and their numbers in the sequence.
-
-        Args:
-            variables: The variables.
-            key: Gives the key of the variable at a place of the optimizer's.
-        """
-        groups: dict[object, tuple[Tensor | float | None, Tensor | float | None, list[int]]] = {}
-        for number, variable in enumerate(variables):
-            place = place_of(self, variable)
-            new = self._factors.factor(place), self._factors.decay(place), list[int]()
-            groups.setdefault(key(place), new)[2].append(number)
-        return list(groups.values())
-
     def decay(self, variables: Sequence[Variable]) -> None:
         self._check_in_apply("_apply_weight_decay")
-        for factor, decay, members in self._alike(variables, self._factors.decay_key):
-            if isinstance(decay, float) and decay == 0.0:
+        for call in self._calls("_apply_weight_decay", variables, decaying=True):
+            if isinstance(call.decay, float) and call.decay == 0.0:
                 continue
-            with self._factors.scaled(factor, decay):
-                super().decay([variables[m] for m in members])
+            with self._factors.scaled(call.rate, call.decay), call.allowed():
+                super().decay([variables[m] for m in call.members])
+
+    def _calls(self, name: str, variables: Sequence[Variable], *, decaying: bool) -> list[Call]:
+        places = [place_of(self, variable) for variable in variables]
+        return calls(self.method_of_keras(name), self._factors, places, decaying=decaying)
 
     def rate_now(self) -> Tensor:
         rate = base_rate_of(self)
