@@ -8,6 +8,7 @@ taken within each round and its median and quartiles over the rounds are shown. 
 machine: ``make bench``, or
 
     python benchmarks/optax_overhead.py
+    python benchmarks/optax_overhead.py --large      # 10,000 leaves, a thousand labels
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import _interleaved
 from rich.console import Console
@@ -26,33 +27,49 @@ from rich.table import Table
 
 from layerwise.finder import tracked
 
-LAYERS, WIDTH, BATCH = 200, 64, 32
+BATCH = 32
 COUNTS = (1, 2, 24, 50, 200)
 RATE = 1e-3
 RESULTS = Path(__file__).parent / "results"
 
 
-def multipliers(count: int) -> dict[str, float]:
+class Network(NamedTuple):
+    """So many layers of a kernel and a bias, one after the other."""
+
+    layers: int
+    width: int
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' names."""
+        return [f"layer{i:04d}" for i in range(self.layers)]
+
+
+NETWORK, LARGE = Network(200, 64), Network(5000, 8)
+
+
+def multipliers(network: Network, count: int) -> dict[str, float]:
     """A rule for each layer, with this many different multipliers, none of them 1."""
-    return {f"layer{i:03d}": 0.9 - 0.5 * (i % count) / count for i in range(LAYERS)}
+    return {name: 0.9 - 0.5 * (i % count) / count for i, name in enumerate(network.names)}
 
 
-def make_params() -> Any:
-    """Equal weights for all candidates, one narrow layer after the other."""
+def make_params(network: Network) -> Any:
+    """Equal weights for all candidates."""
     import jax
     import numpy as np
 
     rng = np.random.default_rng(0)
+    width = network.width
     return {
-        f"layer{i:03d}": {
-            "kernel": jax.numpy.asarray(rng.normal(size=(WIDTH, WIDTH)) / 8, "float32"),
-            "bias": jax.numpy.zeros(WIDTH),
+        name: {
+            "kernel": jax.numpy.asarray(rng.normal(size=(width, width)) / width**0.5, "float32"),
+            "bias": jax.numpy.zeros(width),
         }
-        for i in range(LAYERS)
+        for name in network.names
     }
 
 
-def candidates(partition_up_to: int) -> dict[str, Callable[[], Any]]:
+def candidates(network: Network, partition_up_to: int) -> dict[str, Callable[[], Any]]:
     """The optimizers to be measured, by name; the first is the plain one."""
     import optax
 
@@ -63,28 +80,37 @@ def candidates(partition_up_to: int) -> dict[str, Callable[[], Any]]:
         return optax.adamw(rate)
 
     def partition(count: int) -> Any:
-        rules = multipliers(count)
+        rules = multipliers(network, count)
         labels = {name: {"kernel": m, "bias": m} for name, m in rules.items()}
         return optax.partition({m: adamw(RATE * m) for m in set(rules.values())}, labels)
 
     schedule = warmup(1000) >> cosine(100_000)
 
     def moving(count: int, end: float) -> dict[str, Any]:
-        return {k: linear(10**6, start=m, end=end) for k, m in multipliers(count).items()}
+        return {k: linear(10**6, start=m, end=end) for k, m in multipliers(network, count).items()}
 
     made: dict[str, Callable[[], Any]] = {"plain AdamW": adamw, "plain AdamW again": adamw}
+    if network == LARGE:
+        labels = 1000
+        made[f"with_multipliers, {labels}"] = lambda: with_multipliers(
+            adamw(), multipliers(network, labels)
+        )
+        made[f"with_multipliers, {labels} that move"] = lambda: with_multipliers(
+            adamw(), moving(labels, 0.1)
+        )
+        return made
     for count in COUNTS:
         made[f"with_multipliers, {count}"] = lambda c=count: with_multipliers(
-            adamw(), multipliers(c)
+            adamw(), multipliers(network, c)
         )
     for count in (COUNTS[0], COUNTS[-1]):
         made[f"scale_by_multipliers, {count}"] = lambda c=count: optax.chain(
-            adamw(), scale_by_multipliers(multipliers(c))
+            adamw(), scale_by_multipliers(multipliers(network, c))
         )
     made["with_multipliers, 24 and schedule"] = lambda: with_multipliers(
-        adamw(), multipliers(24), schedule=schedule
+        adamw(), multipliers(network, 24), schedule=schedule
     )
-    for count in (24, LAYERS):
+    for count in (24, network.layers):
         made[f"with_multipliers, {count} that move"] = lambda c=count: with_multipliers(
             adamw(), moving(c, 0.1)
         )
@@ -100,27 +126,31 @@ def candidates(partition_up_to: int) -> dict[str, Callable[[], Any]]:
 class Candidate:
     """One optimizer, its parameters and state, and its compiled step."""
 
-    def __init__(self, make: Callable[[], Any], training: bool) -> None:
+    def __init__(self, make: Callable[[], Any], network: Network, training: bool) -> None:
         import jax
 
         self.optimizer = make()
-        self.params = make_params()
+        self.params = make_params(network)
         self.state = self.optimizer.init(self.params)
         self.leaves = len(jax.tree.leaves(self.state))
         # Not zeros: a moment that decays into denormal numbers would be measured instead.
         self.given = jax.tree.map(lambda leaf: leaf + 0.1, self.params)
         if training:
-            self.given = jax.random.normal(jax.random.key(0), (BATCH, WIDTH))
+            self.given = jax.random.normal(jax.random.key(0), (BATCH, network.width))
         self.training = training
         self.compiled: Any = None
 
-    def compile(self) -> float:
-        """Trace and compile the step anew; the seconds that it took."""
+    def lowered(self) -> Any:
+        """The step, traced anew, as XLA gets it."""
         import jax
 
-        start = time.perf_counter()
         step = jax.jit(partial(self._step), donate_argnums=(0, 1))  # a new one
-        self.compiled = step.lower(self.params, self.state, self.given).compile()
+        return step.lower(self.params, self.state, self.given)
+
+    def compile(self) -> float:
+        """Trace and compile the step anew; the seconds that it took."""
+        start = time.perf_counter()
+        self.compiled = self.lowered().compile()
         return time.perf_counter() - start
 
     def run(self, steps: int) -> float:
@@ -147,7 +177,7 @@ def _loss(params: Any, x: Any) -> Any:
 
     y = x
     for layer in params.values():
-        y = y + jnp.tanh(y @ layer["kernel"] + layer["bias"]) / LAYERS
+        y = y + jnp.tanh(y @ layer["kernel"] + layer["bias"]) / len(params)
     return jnp.mean((y - x) ** 2)
 
 
@@ -156,7 +186,10 @@ def measure(
 ) -> dict[str, Any]:
     """Every candidate's ratios to the plain optimizer, in this process."""
     order = random.Random(0)
-    made = {name: Candidate(make, training) for name, make in candidates(partition_up_to).items()}
+    made = {
+        name: Candidate(make, NETWORK, training)
+        for name, make in candidates(NETWORK, partition_up_to).items()
+    }
     names = list(made)
     compiling: dict[str, list[float]] = {name: [] for name in names}
     made[names[0]].compile()  # the first one in a process pays for more than itself
@@ -184,10 +217,40 @@ def measure(
     }
 
 
+def measure_large(rounds: int) -> dict[str, Any]:
+    """How long the large network's step is traced, and how many operations XLA gets.
+
+    To compile it takes XLA minutes with the plain optimizer too.
+    """
+    made = {name: Candidate(make, LARGE, False) for name, make in candidates(LARGE, 0).items()}
+    tracing: dict[str, list[float]] = {name: [] for name in made}
+    operations = {}
+    for _ in tracked(range(rounds + 1), "tracing"):
+        for name, candidate in made.items():
+            start = time.perf_counter()
+            lowered = candidate.lowered()
+            tracing[name].append(time.perf_counter() - start)
+            operations[name] = lowered.as_text().count(" = ")
+    plain = next(iter(made))
+    ratios = {name: _interleaved.ratio(t[1:], tracing[plain][1:]) for name, t in tracing.items()}
+    counted = {name: count / operations[plain] for name, count in operations.items()}
+    _interleaved.page(
+        f"Optax, {2 * LARGE.layers:,} leaves: {statistics.median(tracing[plain]):.1f} s of tracing,"
+        f" {operations[plain]:,} operations",
+        {
+            "tracing": ratios,
+            "operations": {
+                n: dict.fromkeys(("median", "low", "high"), c) for n, c in counted.items()
+            },
+        },
+    )
+    return {"tracing": ratios, "operations": counted}
+
+
 def show(title: str, result: dict[str, Any]) -> None:
     """The result as a table."""
     table = Table(
-        title=f"Optax, {title}: {LAYERS} layers of {WIDTH}, AdamW, "
+        title=f"Optax, {title}: {NETWORK.layers} layers of {NETWORK.width}, AdamW, "
         f"{result['plain_step_ms']:.2f} ms a plain step"
     )
     table.add_column("optimizer")
@@ -218,22 +281,30 @@ def main() -> None:
     parser.add_argument(
         "--trainings", type=int, default=1, help="0: the optimizer's step alone, no training step"
     )
+    parser.add_argument(
+        "--large", action="store_true", help="instead: 10,000 leaves with a thousand labels"
+    )
     parser.add_argument("--no-write", action="store_true", help="only show the tables")
     arguments = _interleaved.parsed(
         parser, rounds=8, steps=10, compiles=1, partition_up_to=24, trainings=0
     )
     sizes = (arguments.rounds, arguments.steps, arguments.compiles, arguments.partition_up_to)
+    if arguments.large:
+        _save("optax-overhead-large", {**LARGE._asdict(), **measure_large(arguments.rounds)})
+        return
     results = {"optimizer step": measure(False, *sizes)}
     if arguments.trainings:
         results["training step"] = measure(True, *sizes)
     for title, result in results.items():
         show(title, result)
-    if arguments.no_write:
-        return
+    if not arguments.no_write:
+        shape = {**NETWORK._asdict(), "batch": BATCH, "rounds": arguments.rounds}
+        _save("optax-overhead", shape | {"steps": arguments.steps} | results)
+
+
+def _save(name: str, results: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    shape = {"layers": LAYERS, "width": WIDTH, "batch": BATCH, "rounds": arguments.rounds}
-    path = RESULTS / "optax-overhead.json"
-    path.write_text(json.dumps(shape | {"steps": arguments.steps} | results, indent=1))
+    (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
