@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -158,3 +159,19 @@ def test_without_the_extra_the_command_says_so(package):
     assert done.stderr.startswith(f"The command layerwise needs {package}")
     assert 'pip install "layerwise[cli]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_gets_utf_8_where_the_system_writes_something_else(tmp_path):
+    """As on Windows, whose own encoding has no rule for a table."""
+    np.savez(tmp_path / "model.npz", größe=np.zeros(3))
+    done = subprocess.run(
+        [COMMAND, "explain", "model.npz", "-"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        input='{"größe": 0.5}'.encode(),
+    )
+    lines = done.stdout.decode("utf-8").splitlines()
+    assert set(lines[1].strip()) == {"─"}
+    assert lines[2].split() == ["größe", "3", "größe", "0.5"]
