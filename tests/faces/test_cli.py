@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     )
     data = json.loads(file.read_text(encoding="utf-8"))
     assert data["backend"] == BACKEND
-    assert all(" left at most" in x or ", about " in x for x in done.stderr.splitlines())
+    line = re.compile(r".+: [\d,]+ of [\d,]+, (about|done after|.+ left at most).*")
+    assert all(map(line.fullmatch, done.stderr.splitlines())), done.stderr
     assert "network/head/kernel" in done.stdout
     lines = done.stdout.splitlines()
     for way in data["ways"]:
