@@ -102,6 +102,12 @@ def test_a_framework_loaded_by_help_would_be_seen():
     assert "optax" in heavy_after(f"{helped('--help')}\nimport optax")
 
 
+def test_the_list_of_commands_is_not_cut_off():
+    _, _, commands = invoke("--help").output.partition("Commands:")
+    assert "demo" in commands
+    assert "..." not in commands
+
+
 def test_an_unknown_backend_names_the_choices():
     done = invoke("demo", "--backend", "theano")
     assert done.exit_code == 2

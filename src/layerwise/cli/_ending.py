@@ -26,7 +26,9 @@ def errors_on_one_line() -> Iterator[None]:
     except OSError as error:
         place = f"{name_text(str(error.filename))}: " if error.filename else ""
         _end(f"{place}{error.strerror or error}", error)
-    except (LayerwiseError, ModuleNotFoundError) as error:
+    except LayerwiseError as error:
+        _end(_sentences(str(error)), error)
+    except ModuleNotFoundError as error:
         _end(str(error), error)
     except RecursionError as error:
         _end("What the files hold is nested too deeply.", error)
@@ -88,6 +90,13 @@ def _write_everything() -> None:
 def say(text: object, *, err: bool = False) -> None:
     """Print a text, in which names of others may stand."""
     typer.echo(printable(str(text), keep="\n"), err=err)
+
+
+def _sentences(text: str) -> str:
+    """Lines as sentences side by side: one that is a list of names gets its full stop."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ended = [line if line[-1] in ".:;,!?" else f"{line}." for line in lines[:-1]]
+    return " ".join([*ended, *lines[-1:]])
 
 
 def _end(text: str, error: Exception) -> None:
