@@ -79,7 +79,7 @@ class OneLineErrors(TyperGroup):
 def _write_everything() -> None:
     """Write UTF-8 into files and pipes, on Windows too; in a terminal the escape of what it lacks.
 
-    Python writes into them in the language of the system, which may have no rules for tables.
+    Python writes into them in the encoding of the system, which may have no rule for a table.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
