@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from layerwise.finder import tracked
+
 SIZES = ((64, 4), (256, 8), (512, 16))
 """Width and depth of the networks on which the finders are timed."""
 
@@ -73,7 +75,7 @@ def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[s
     for run in candidates.values():
         run()
     taken: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
+    for _ in tracked(range(rounds), "rounds"):
         for name in order.sample(list(candidates), len(candidates)):
             taken[name].append(seconds(candidates[name]))
     return taken

@@ -18,6 +18,8 @@ from typing import Any
 
 import _interleaved
 
+from layerwise.finder import tracked
+
 BATCH = 64
 RESULTS = Path(__file__).parent / "results"
 
@@ -124,7 +126,7 @@ def measure(width: int, depth: int, rounds: int, steps: int) -> dict[str, dict[s
     for way in ways.values():
         way(16)
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
+    for number in tracked(range(rounds), f"{depth} layers of {width}"):
         for name in list(ways) if number % 2 else list(ways)[::-1]:
             taken[name].append(ways[name](steps))
     return {

@@ -24,6 +24,8 @@ import _interleaved
 from rich.console import Console
 from rich.table import Table
 
+from layerwise.finder import tracked
+
 BACKENDS = ("jax", "tensorflow", "torch")
 LAYERS, WIDTH, BATCH = 200, 64, 32
 COUNTS = (1, 2, 24, 200)
@@ -101,14 +103,14 @@ def measure(backend: str, rounds: int, steps: int, compiles: int) -> dict[str, A
     order = random.Random(0)
     models: dict[str, Any] = {}
     first: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(compiles):
+    for _ in tracked(range(compiles), "compiling"):
         for name in order.sample(list(made), len(made)):
             models[name] = make_model(made[name]())
             first[name].append(_seconds(models[name], x[:BATCH]))
     taken: dict[str, list[float]] = {name: [] for name in made}
     for name in made:
         _seconds(models[name], x)  # every shape compiled, every cache warm
-    for _ in range(rounds):
+    for _ in tracked(range(rounds), "stepping"):
         for name in order.sample(list(made), len(made)):
             taken[name].append(_seconds(models[name], x) / steps)
     plain = next(iter(made))

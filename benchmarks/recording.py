@@ -25,6 +25,8 @@ import _interleaved
 from rich.console import Console
 from rich.table import Table
 
+from layerwise.finder import tracked
+
 BACKENDS = ("jax", "tensorflow", "torch")
 LAYERS, WIDTH, BATCH = 20, 256, 64
 RESULTS = Path(__file__).parent / "results"
@@ -94,7 +96,7 @@ def measure(backend: str, rounds: int, steps: int) -> dict[str, Any]:
         taken: dict[str, list[float]] = {name: [] for name in made}
         for name in made:
             _seconds(models[name], x, made[name]())  # compiled and warm
-        for _ in range(rounds):
+        for _ in tracked(range(rounds), "training"):
             for name in order.sample(list(made), len(made)):
                 taken[name].append(_seconds(models[name], x, made[name]()) / steps)
     return {

@@ -9,6 +9,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -27,8 +29,21 @@ WORK = ROOT / "build" / "release"
 CONSTRAINTS = ("-c", str(ROOT / "constraints.txt"))
 TOOLS = ("build", "twine")
 
-FRAMEWORKS = {"jax": ("cli,jax,keras", "smoke_keras.py"), "torch": ("cli,torch", "smoke_torch.py")}
-"""The extras that a framework's smoke test needs, and the test."""
+
+@dataclass(frozen=True)
+class Framework:
+    """What is tried with a framework: the extras it needs, a script, and blocks of the README."""
+
+    extras: str
+    script: str
+    headings: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+
+
+FRAMEWORKS = {
+    "jax": Framework("cli,jax,keras,optax", "smoke_keras.py", ("Keras", "Optax")),
+    "torch": Framework("cli,torch", "smoke_torch.py", ("PyTorch", "Which rate"), ("scikit-learn",)),
+}
 
 IN_WHEEL = ("layerwise/py.typed", "layerwise/keras/layers.pyi", "layerwise/cli/__main__.py")
 IN_SDIST = (
@@ -81,6 +96,24 @@ def metadata_faults(metadata: Message, project: dict[str, object]) -> list[str]:
     ]
 
 
+def link_faults(metadata: Message, home: str) -> list[str]:
+    """Links of the README that lead nowhere on an index, if the project's address is known."""
+    if not home:
+        return []
+    found = re.findall(r"\]\((?!#|[a-z]+:)([^)\s]+)\)", str(metadata.get_payload()))
+    faults = [f"the README on the index would link to {link}" for link in found]
+    urls = metadata.get_all("Project-URL") or []
+    return faults if any(home in url for url in urls) else [*faults, f"no Project-URL has {home}"]
+
+
+def blocks_of(readme: str) -> dict[str, str]:
+    """The README's first block of Python under each heading."""
+    sections = re.split(r"^## (.+)$", readme, flags=re.MULTILINE)[1:]
+    blocks = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    pairs = zip(sections[::2], sections[1::2], strict=True)
+    return {heading: found[1] for heading, text in pairs if (found := blocks.search(text))}
+
+
 def built_files(folder: Path) -> tuple[Path, Path]:
     """The one wheel and the one sdist in a folder.
 
@@ -102,7 +135,8 @@ def faults_of(wheel: Path, sdist: Path) -> list[str]:
         metadata = Parser().parsestr(archive.read(place).decode("utf-8"))
     with tarfile.open(sdist) as packed:
         inside = packed.getnames()
-    return wheel_faults(names) + sdist_faults(inside) + metadata_faults(metadata, project)
+    faults = wheel_faults(names) + sdist_faults(inside) + metadata_faults(metadata, project)
+    return faults + link_faults(metadata, os.environ.get("LAYERWISE_HOME", "").rstrip("/"))
 
 
 def run(command: Iterable[object], cwd: Path = ROOT, **variables: str) -> None:
@@ -132,6 +166,14 @@ def python_in(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def empty_folder(name: str) -> Path:
+    """A new folder to work in."""
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def install(python: Path, *what: object) -> None:
     """Install packages, in the versions of constraints.txt."""
     pip = (python, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
@@ -150,18 +192,21 @@ def build() -> Path:
 
 
 def smoke(wheel: Path, framework: str) -> None:
-    """Try a wheel: the nouns in an empty environment, then the command and a framework."""
-    python, empty = python_in(WORK / "empty"), WORK / "folder"
-    shutil.rmtree(empty, ignore_errors=True)
-    empty.mkdir(parents=True)
-    extras, script = FRAMEWORKS[framework]
+    """Try a wheel: the nouns in an empty environment, the command, a framework, the README."""
+    python, empty = python_in(WORK / "empty"), empty_folder("folder")
+    chosen = FRAMEWORKS[framework]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": framework}
     # -I keeps the folders of the sources off the path.
     install(python, wheel)
     run([python, "-I", "-W", "error", SCRIPTS / "smoke_nouns.py"], cwd=empty)
-    install(python, f"{wheel}[{extras}]")
+    install(python, f"{wheel}[{chosen.extras}]", *chosen.beside)
     run([python, "-I", SCRIPTS / "smoke_command.py"], cwd=empty, **quiet)
-    run([python, "-I", SCRIPTS / script], cwd=empty, **quiet)
+    run([python, "-I", SCRIPTS / chosen.script], cwd=empty, **quiet)
+    blocks = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    for number, heading in enumerate(chosen.headings):
+        folder = empty_folder(f"readme-{number}")
+        (folder / "block.py").write_text(blocks[heading], encoding="utf-8")
+        run([python, "-I", "block.py"], cwd=folder, **quiet)
     run([python, "-m", "pip", "check"], cwd=empty)
 
 

@@ -1,6 +1,5 @@
 """A plan as a Rich table, folded until it fits a screen; opened by ``_show`` alone."""
 
-import io
 import math
 import shutil
 from collections.abc import Iterable, Sequence
@@ -9,12 +8,11 @@ from itertools import pairwise, product
 from typing import Literal
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from layerwise._numbers import counted, number_text
-from layerwise._text import name_text
+from layerwise._text import name_text, table_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
@@ -77,9 +75,7 @@ def plan_table(plan: Plan, width: int) -> Table:
 def plan_text(plan: Plan, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
-    page = io.StringIO()
-    Console(file=page, width=columns, color_system=None).print(plan_table(plan, columns))
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines() if line.strip())
+    return table_text(plan_table(plan, columns), columns)
 
 
 def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:

@@ -1,15 +1,11 @@
 """A finding of rates as a Rich table; opened by ``_show`` alone."""
 
-import io
-import shutil
-
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from layerwise._rates_shown import HEADINGS, answer_text, bands_in_words, summary
-from layerwise._text import printable
+from layerwise._text import printable, table_text
 from layerwise.finder import RatesFinding
 
 _NUMBERS = ("multiplier", "as good", "rate")
@@ -39,7 +35,4 @@ def rates_table(finding: RatesFinding) -> Table:
 
 def rates_text(finding: RatesFinding, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
-    columns = width or shutil.get_terminal_size((100, 24)).columns
-    page = io.StringIO()
-    Console(file=page, width=columns, color_system=None).print(rates_table(finding))
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines() if line.strip())
+    return table_text(rates_table(finding), width)

@@ -4,6 +4,9 @@ A name may come from a file or a folder that anybody made. It can hold what stee
 turns the direction of writing, or halves of characters that no encoding writes.
 """
 
+import io
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 
 MOST_CHARACTERS = 500
@@ -12,6 +15,7 @@ MOST_CHARACTERS = 500
 MOST_OF_A_MESSAGE = 20_000
 """Characters of a whole message: room for the names of all layers, and none for a megabyte."""
 
+_RULE = "─"  # under the heading of a table
 _LEVELS = 6  # of containers in containers
 _BITS = 4096  # Python writes no whole number of many more
 
@@ -95,6 +99,29 @@ def first_few(values: Sequence[object], most: int = 8) -> str:
     """
     texts = ", ".join(shown(value, 200) for value in values[:most])
     return texts + (f", … ({len(values)} in all)" if len(values) > most else "")
+
+
+def table_text(table: object, width: int | None = None) -> str:
+    """A table of Rich as plain text, without spaces at the ends of its lines, or empty lines.
+
+    Where standard output can't write its rule, as in a file on Windows, hyphens stand for it.
+
+    Args:
+        table: What Rich is to print.
+        width: The most characters of a line; by default as many as the terminal has.
+    """
+    from rich.console import Console
+
+    page = io.StringIO()
+    columns = width or shutil.get_terminal_size((100, 24)).columns
+    Console(file=page, width=columns, color_system=None).print(table, highlight=False)
+    lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    text = "\n".join(filter(None, lines))
+    try:
+        _RULE.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace(_RULE, "-")
+    return text
 
 
 def _written(value: object, room: int, levels: int) -> str:

@@ -1,6 +1,7 @@
 """The command of an installed Layerwise, in an empty folder."""
 
 import json
+import shutil
 import subprocess
 import sysconfig
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-COMMAND = Path(sysconfig.get_path("scripts")) / "layerwise"
+COMMAND = shutil.which("layerwise", path=sysconfig.get_path("scripts")) or "no command"
 
 
 def said(*arguments: str) -> str:

@@ -1,5 +1,6 @@
 """The nouns of an installed Layerwise, in an environment that has NumPy and nothing else."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -39,7 +40,7 @@ with TemporaryDirectory() as folder:
             recorder.log(step=step, loss=1.0 / (step + 1))
     assert History.load(folder).batch["loss"].tolist() == [1.0, 1 / 2, 1 / 3]
 
-command = Path(sysconfig.get_path("scripts")) / "layerwise"
+command = shutil.which("layerwise", path=sysconfig.get_path("scripts")) or "no command"
 done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
 assert done.returncode == 1, done
 assert 'pip install "layerwise[cli]"' in done.stderr, done.stderr

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -45,7 +47,8 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     )
     data = json.loads(file.read_text(encoding="utf-8"))
     assert data["backend"] == BACKEND
-    assert all(" left at most" in x or ", about " in x for x in done.stderr.splitlines())
+    line = re.compile(r".+: [\d,]+ of [\d,]+, (about|done after|.+ left at most).*")
+    assert all(map(line.fullmatch, done.stderr.splitlines())), done.stderr
     assert "network/head/kernel" in done.stdout
     lines = done.stdout.splitlines()
     for way in data["ways"]:
@@ -97,6 +100,12 @@ def test_help_loads_no_framework(arguments):
 
 def test_a_framework_loaded_by_help_would_be_seen():
     assert "optax" in heavy_after(f"{helped('--help')}\nimport optax")
+
+
+def test_the_list_of_commands_is_not_cut_off():
+    _, _, commands = invoke("--help").output.partition("Commands:")
+    assert "demo" in commands
+    assert "..." not in commands
 
 
 def test_an_unknown_backend_names_the_choices():
@@ -158,3 +167,19 @@ def test_without_the_extra_the_command_says_so(package):
     assert done.stderr.startswith(f"The command layerwise needs {package}")
     assert 'pip install "layerwise[cli]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_gets_utf_8_where_the_system_writes_something_else(tmp_path):
+    """As on Windows, whose own encoding has no rule for a table."""
+    np.savez(tmp_path / "model.npz", größe=np.zeros(3))
+    done = subprocess.run(
+        [COMMAND, "explain", "model.npz", "-"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        input='{"größe": 0.5}'.encode(),
+    )
+    lines = done.stdout.decode("utf-8").splitlines()
+    assert set(lines[1].strip()) == {"─"}
+    assert lines[2].split() == ["größe", "3", "größe", "0.5"]

@@ -100,6 +100,12 @@ def test_weights_are_explained_in_a_table(folder):
     assert line.split() == ["backbone/kernel", "4x3", "backbone", "0.1", "1e-3"]
 
 
+def test_sentences_of_an_error_stand_side_by_side(folder):
+    write(folder / "wrong.json", {"backbone": 0.1, "hand": 0.1})
+    done = invoke("explain", "model.npz", "wrong.json")
+    is_one_line(done, "nearest 'head'. Correct the keys")
+
+
 def test_rules_come_from_stdin_too(folder):
     done = run("explain", "model.npz", "-", "--json", cwd=folder, stdin='{"head": 2}')
     assert json.loads(done.stdout)["multiplier"] == [1.0, 2.0]

@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 import textwrap
@@ -155,6 +156,16 @@ def test_names_are_not_read_as_markup():
 
 def test_an_empty_plan_prints():
     assert "0 parameters" in str(resolve([]))
+
+
+def test_a_file_that_can_write_no_rule_gets_hyphens(monkeypatch):
+    file = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # as Windows writes into a file
+    monkeypatch.setattr(sys, "stdout", file)
+    text = str(resolve(SMALL, {"conv": 0}))
+    monkeypatch.undo()
+    assert "-" * 20 in text
+    file.write(text)  # nothing that it can't encode
+    assert text.replace("-", "─") == str(resolve(SMALL, {"conv": 0})).replace("-", "─")
 
 
 def test_without_rich_it_says_how_to_get_it():

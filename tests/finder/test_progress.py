@@ -30,10 +30,14 @@ def test_the_estimate_comes_first_and_a_line_every_ten_seconds():
 
 
 @pytest.mark.parametrize(
-    ("total", "left"), [(2, "1 s"), (42, "80 s"), (302, "10 min"), (7202, "4.0 h")]
+    ("total", "left"), [(3, "2 s"), (42, "80 s"), (302, "10 min"), (7202, "4.0 h")]
 )
 def test_the_time_left_is_short_to_read(total, left):
     assert written([0.0, 1.0, 4.0], total) == [f"training: 2 of {total:,}, about {left} at most"]
+
+
+def test_the_last_line_says_that_it_is_done():
+    assert written([0.0, 1.0, 4.0], 2) == ["training: 2 of 2, done after 4 s"]
 
 
 def test_a_step_may_say_what_it_is():

@@ -5,7 +5,16 @@ from email.message import Message
 import pytest
 
 from tests import check_release
-from tests.check_release import IN_SDIST, IN_WHEEL, metadata_faults, sdist_faults, wheel_faults
+from tests.check_release import (
+    FRAMEWORKS,
+    IN_SDIST,
+    IN_WHEEL,
+    ROOT,
+    link_faults,
+    metadata_faults,
+    sdist_faults,
+    wheel_faults,
+)
 
 WHEEL = (*IN_WHEEL, "layerwise-1.0.dist-info/METADATA", "layerwise-1.0.dist-info/licenses/LICENSE")
 SDIST = ("layerwise-1.0", *(f"layerwise-1.0/{name}" for name in IN_SDIST))
@@ -64,6 +73,28 @@ def test_metadata_that_says_something_else_is_named():
     assert metadata_faults(metadata(Version="0.9"), PROJECT) == [
         "Version is '0.9', and must be '1.0'"
     ]
+
+
+def test_a_link_that_leads_nowhere_on_an_index_is_named():
+    told = metadata()
+    told["Project-URL"] = "Source, https://x.y/z"
+    told.set_payload("[a](https://x.y/z/a.md), [b](#here), ![c\nd](docs/c.png)")
+    assert link_faults(told, "https://x.y/z") == [
+        "the README on the index would link to docs/c.png"
+    ]
+    assert link_faults(told, "") == []
+    told.set_payload("[a](https://x.y/z/a.md)")
+    assert link_faults(told, "https://x.y/z") == []
+    assert link_faults(told, "https://x.y/other") == ["no Project-URL has https://x.y/other"]
+
+
+def test_every_block_of_the_readme_is_tried_with_a_framework():
+    blocks = check_release.blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    tried = [heading for framework in FRAMEWORKS.values() for heading in framework.headings]
+    assert sorted(tried) == sorted(blocks)
+    for block in blocks.values():
+        compile(block, "block.py", "exec")
+        assert "import" in block
 
 
 @pytest.mark.parametrize("names", [[], ["a.whl"], ["a.whl", "b.whl", "a.tar.gz"]])

@@ -25,18 +25,30 @@ def test_the_core_needs_numpy_alone():
     assert [re.split(r"\W", need)[0] for need in PROJECT["dependencies"]] == ["numpy"]
 
 
-def test_what_the_tests_install_is_pinned():
+def packages(extra):
+    """The packages that an extra installs, those of the extras in it too."""
     extras = PROJECT["optional-dependencies"]
-    wanted = {"layerwise[dev]"}
-    named = set()
+    wanted, named = {f"layerwise[{extra}]"}, set()
     while wanted:
         name, inner = re.match(r"([\w-]+)(?:\[(.*)\])?", wanted.pop()).groups()
         if name == "layerwise":
             wanted.update(need for extra in inner.split(",") for need in extras[extra])
         else:
             named.add(name)
+    return named
+
+
+def test_what_the_tests_install_is_pinned():
+    named = packages("dev")
     assert {"jax", "keras", "pytest", "tensorflow-cpu", "torch"} <= named
     assert named - set(PINS) == set()
+
+
+def test_all_is_everything_for_users_but_tensorflow():
+    ours = {"all", "demo", "dev", "docs", "oldest", "test", "tensorflow", "tensorflow-cpu"}
+    extras = set(PROJECT["optional-dependencies"])
+    assert packages("all") == set().union(*(packages(extra) for extra in extras - ours))
+    assert {"keras", "torch", "optax", "typer", "matplotlib", "plotly", "wandb"} <= packages("all")
 
 
 def test_types_are_shipped():

@@ -38,8 +38,23 @@ def layerwise(
     """A learning rate for every layer."""
 
 
-app.command(epilog="Example: layerwise demo --backend torch --seeds 5 --json results.json")(demo)
-app.command(epilog="Example: layerwise explain model.keras rules.json --steps 0,1000")(explain)
-app.command(epilog="Example: layerwise find model.keras data.npz --rates rules.json")(find)
-app.command(epilog="Example: layerwise plot-schedule schedule.json -o schedule.png")(plot_schedule)
-app.command(epilog="Example: layerwise report runs/single runs/layerwise -o report.html")(report)
+app.command(
+    short_help="Fine-tune with few labels in five ways, and compare them.",
+    epilog="Example: layerwise demo --backend torch --seeds 5 --json results.json",
+)(demo)
+app.command(
+    short_help="Show which parameter of a model gets which rate.",
+    epilog="Example: layerwise explain model.keras rules.json --steps 0,1000",
+)(explain)
+app.command(
+    short_help="Find a learning rate for a model.",
+    epilog="Example: layerwise find model.keras data.npz --rates rules.json",
+)(find)
+app.command(
+    short_help="Draw a schedule from its JSON.",
+    epilog="Example: layerwise plot-schedule schedule.json -o schedule.png",
+)(plot_schedule)
+app.command(
+    short_help="Write one HTML page that compares runs.",
+    epilog="Example: layerwise report runs/single runs/layerwise -o report.html",
+)(report)

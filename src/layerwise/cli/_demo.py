@@ -8,7 +8,7 @@ import typer
 
 from layerwise._files import written_whole
 from layerwise._text import name_text
-from layerwise.cli._ending import errors_on_one_line, say
+from layerwise.cli._ending import errors_on_one_line, say, show
 from layerwise.cli._files import STDIO, asked, one_of, writable
 from layerwise.errors import LayerwiseError
 
@@ -102,7 +102,6 @@ def demo(
             written_whole(json_file, "The results", LayerwiseError) as file,
         ):
             file.write(f"{text}\n".encode())
-    console = Console()
     for part in (
         measured.plan,
         finding_text(measured),
@@ -110,5 +109,6 @@ def demo(
         ways_table(measured),
         verdict(measured),
     ):
-        console.print(part, "", sep="\n", highlight=False)
+        show(part)
+        typer.echo()
     say(f"Records and pictures: {folder}\nReport: {report}")

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from layerwise._text import MOST_OF_A_MESSAGE, name_text, printable
+from layerwise._text import MOST_OF_A_MESSAGE, name_text, printable, table_text
 from layerwise.errors import LayerwiseError
 
 # Click's own class of what it refuses; Typer may have a Click of its own.
@@ -26,7 +26,9 @@ def errors_on_one_line() -> Iterator[None]:
     except OSError as error:
         place = f"{name_text(str(error.filename))}: " if error.filename else ""
         _end(f"{place}{error.strerror or error}", error)
-    except (LayerwiseError, ModuleNotFoundError) as error:
+    except LayerwiseError as error:
+        _end(_sentences(str(error)), error)
+    except ModuleNotFoundError as error:
         _end(str(error), error)
     except RecursionError as error:
         _end("What the files hold is nested too deeply.", error)
@@ -39,18 +41,14 @@ def errors_on_one_line() -> Iterator[None]:
 
 
 def show(what: object) -> None:
-    """Print a table, in a file or a pipe without the spaces that fill a terminal's line."""
+    """Print a table or a text, in a file or a pipe without spaces that fill a terminal's line."""
     from rich.console import Console
 
     console = Console()
     if console.is_terminal:
         console.print(what, highlight=False)
         return
-    page = io.StringIO()
-    columns = int(os.environ.get("COLUMNS") or _WIDE)
-    Console(file=page, width=columns, color_system=None).print(what, highlight=False)
-    lines = [line.rstrip() for line in page.getvalue().splitlines()]
-    typer.echo("\n".join(lines).strip("\n"))
+    typer.echo(table_text(what, int(os.environ.get("COLUMNS") or _WIDE)))
 
 
 class OneLineErrors(TyperGroup):
@@ -60,6 +58,7 @@ class OneLineErrors(TyperGroup):
         """Run the command that the arguments name."""
         if not standalone_mode:
             return super().main(*args, **(extra | {"standalone_mode": False}))
+        _write_everything()
         try:
             status = super().main(*args, **(extra | {"standalone_mode": False}))
         except _Refusal as error:
@@ -77,9 +76,27 @@ class OneLineErrors(TyperGroup):
         sys.exit(status if isinstance(status, int) else 0)
 
 
+def _write_everything() -> None:
+    """Write UTF-8 into files and pipes, on Windows too; in a terminal the escape of what it lacks.
+
+    Python writes into them in the encoding of the system, which may have no rule for a table.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
 def say(text: object, *, err: bool = False) -> None:
     """Print a text, in which names of others may stand."""
     typer.echo(printable(str(text), keep="\n"), err=err)
+
+
+def _sentences(text: str) -> str:
+    """Lines as sentences side by side: one that is a list of names gets its full stop."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ended = [line if line[-1] in ".:;,!?" else f"{line}." for line in lines[:-1]]
+    return " ".join([*ended, *lines[-1:]])
 
 
 def _end(text: str, error: Exception) -> None:

@@ -77,13 +77,13 @@ def read_json(path: Path) -> object:
     name = "stdin" if path == STDIO else path.name
     try:
         # Some editors on Windows put a mark of the encoding before the text.
-        text = sys.stdin.read() if path == STDIO else path.read_text(encoding="utf-8-sig")
-        data: object = json.loads(text, object_pairs_hook=_distinct)
+        data = sys.stdin.buffer.read() if path == STDIO else path.read_bytes()
+        found: object = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_distinct)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is no JSON: {error}.") from None
-    return data
+    return found
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:

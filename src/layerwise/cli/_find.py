@@ -222,11 +222,15 @@ def _misfits(model: Path, data: Path, loaded: "keras.Model", arrays: Arrays) -> 
         if not isinstance(error, Exception) or isinstance(error, LayerwiseError):
             raise
         shapes = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+        takes = "."
+        if hasattr(loaded, "input_shape") and hasattr(loaded, "output_shape"):  # Keras knows
+            takes = (
+                f"; the model takes {loaded.input_shape} and gives {loaded.output_shape}, the "
+                "first number being the batch."
+            )
         raise FinderError(
-            f"{model.name} can't be trained on {data.name}: {_said(error)} The file has {shapes}; "
-            f"the model takes {getattr(loaded, 'input_shape', 'what it was built for')} and gives "
-            f"{getattr(loaded, 'output_shape', 'what it computes')}, the first number being the "
-            "batch."
+            f"{model.name} can't be trained on {data.name}: {_said(error)} The file has "
+            f"{shapes}{takes}"
         ) from error
 
 

@@ -57,6 +57,8 @@ class ProgressLines:
         self._next = now + EVERY
         left = (now - self._began) / self._done * max(self._total - self._done, 0)
         about = f"about {_seconds(left)} at most" if first else f"{_seconds(left)} left at most"
+        if self._done >= self._total:
+            about = f"done after {_seconds(now - self._began)}"
         line = f"{self._what}: {self._done:,} of {self._total:,}, {about}"
         print(line, file=self._file or sys.stderr, flush=True)  # it is asked for
 
