@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from layerwise.finder import LRFinding, RatesFinding
     from layerwise.multipliers import Plan, WidthCheck
+    from layerwise.recorder import History
+    from layerwise.schedules import Schedule
 
 
 def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
@@ -92,3 +94,44 @@ def width_check_lines(check: "WidthCheck", ax: "Axes | None") -> "Axes":
     from layerwise import plots
 
     return plots.width_check(check, ax=ax)
+
+
+def plan_html(plan: "Plan") -> str:
+    """A plan as a table for notebooks, or as its text where Rich is not installed."""
+    try:
+        from layerwise import _plan_table
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        from layerwise import _html
+
+        return _html.plain(plan_text(plan))
+    return _plan_table.plan_html(plan)
+
+
+def schedule_html(schedule: "Schedule") -> str:
+    """A schedule's expression and curve for notebooks."""
+    from layerwise import _html
+
+    return _html.schedule(schedule)
+
+
+def finding_html(finding: "LRFinding") -> str:
+    """A finding's answer and curve for notebooks."""
+    from layerwise import _html
+
+    return _html.finding(finding)
+
+
+def rates_html(finding: "RatesFinding") -> str:
+    """A finding of rates as a table for notebooks."""
+    from layerwise import _html
+
+    return _html.rates_finding(finding)
+
+
+def history_html(history: "History") -> str:
+    """A run's loss and its last values for notebooks."""
+    from layerwise import _html
+
+    return _html.history(history)

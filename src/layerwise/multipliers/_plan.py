@@ -396,6 +396,10 @@ class Plan:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
         yield _show.plan_table(self, options.max_width)
 
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        return _show.plan_html(self)
+
     def __str__(self) -> str:
         return _show.plan_text(self)
 

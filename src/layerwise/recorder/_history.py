@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
 from layerwise._checks import MOST_STEPS, choice, whole
 from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
@@ -207,6 +208,10 @@ class History:
     def _columns(self, kind: str) -> Mapping[str, Column]:
         choice(kind, "kind", RecorderError, ("batch", "epoch"))
         return self.epoch if kind == "epoch" else self.batch
+
+    def _repr_html_(self) -> str:
+        """The loss and the last values, for notebooks."""
+        return _show.history_html(self)
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
