@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from layerwise.finder import LRFinding, RatesFinding
-    from layerwise.multipliers import Plan, WidthCheck
+    from layerwise.multipliers import Plan, Value, WidthCheck
     from layerwise.recorder import History
     from layerwise.schedules import Schedule
 
@@ -25,11 +25,13 @@ def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> 
     return plots.plan(plan, steps, ax=ax)
 
 
-def plan_heat_map(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
+def plan_heat_map(
+    plan: "Plan", steps: int | Sequence[int], ax: "Axes | None", schedule: "Value | None"
+) -> "Axes":
     """The rate of each layer of a plan at each step; see ``plots.heat_map``."""
     from layerwise import plots
 
-    return plots.heat_map(plan, steps, ax=ax)
+    return plots.heat_map(plan, steps, ax=ax, schedule=schedule)
 
 
 def plan_table(plan: "Plan", width: int) -> "Table":
