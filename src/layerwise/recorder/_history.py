@@ -16,7 +16,7 @@ from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
 from layerwise.recorder._reading import read_events, read_rows
-from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, read_data
+from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, SETUP, read_data
 from layerwise.recorder._thin import Thinner
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class History:
         found_rates: What a search for a rate for each band found, as plain data for
             ``RatesFinding.from_config``, or None.
         events: What happened, as pairs of a step and a text, in order.
+        setup: With what the run trained, as plain data (``optimizer``, ``date`` and ``versions``),
+            or None.
 
     Raises:
         RecorderError: The columns differ in length, or hold something other than numbers.
@@ -69,6 +71,7 @@ class History:
     schedule: Mapping[str, Any] | None = None
     found_rates: Mapping[str, Any] | None = None
     events: tuple[tuple[int, str], ...] = ()
+    setup: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for kind in ("batch", "epoch"):
@@ -117,6 +120,7 @@ class History:
             schedule=read_data(run, SCHEDULE),
             found_rates=read_data(run, FOUND_RATES),
             events=tuple(read_events(run)),
+            setup=read_data(run, SETUP),
         )
 
     @property

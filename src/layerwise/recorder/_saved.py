@@ -3,7 +3,11 @@
 import json
 import math
 import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,10 @@ from layerwise.schedules import Schedule, counters_of
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
 FOUND_RATES = "rates.json"
+SETUP = "setup.json"
 VERSION = 1
+
+_FRAMEWORKS = ("keras", "jax", "tensorflow", "torch", "optax", "numpy")
 
 POINTS = 200
 """With so many points, a curve of any length has no visible corners."""
@@ -84,6 +91,31 @@ def schedule_data(schedule: Callable[[Any], Any], steps: int | None = None) -> d
         "steps": at,
         "factors": [float(schedule(step)) for step in at],
     }
+
+
+def setup_data(optimizer: str, settings: Mapping[str, object]) -> dict[str, Any]:
+    """With what a run trains, as plain data: optimizer, date, and the versions of what is loaded.
+
+    Of the settings those are kept that are numbers, or tuples of numbers, and not 0 or False.
+    """
+    kept = [f"{name}={value!r}" for name, value in settings.items() if value and _is_setting(value)]
+    loaded = [name for name in _FRAMEWORKS if name in sys.modules]
+    return {
+        "layerwise": "setup",
+        "version": VERSION,
+        "optimizer": f"{optimizer}({', '.join(kept)})",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "layerwise": version("layerwise"),
+            "python": platform.python_version(),
+            **{name: str(getattr(sys.modules[name], "__version__", "?")) for name in loaded},
+        },
+    }
+
+
+def _is_setting(value: object) -> bool:
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(type(part) in (bool, int, float) for part in parts)
 
 
 def _points(values: Sequence[Value | None], steps: int | None, start: int) -> list[int]:
@@ -212,6 +244,19 @@ def _is_schedule(data: dict[str, Any]) -> bool:
     return False
 
 
+def _is_setup(data: dict[str, Any]) -> bool:
+    match data:
+        case {
+            "layerwise": "setup",
+            "version": 1,
+            "optimizer": str(),
+            "date": str(),
+            "versions": {**versions},
+        }:
+            return all(isinstance(text, str) for text in versions.values())
+    return False
+
+
 def _is_curve(values: object, length: int) -> bool:
     return isinstance(values, list) and len(values) == length and all(map(_is_number, values))
 
@@ -235,4 +280,5 @@ _CHECKS = {
     PLAN: _is_plan,
     SCHEDULE: _is_schedule,
     FOUND_RATES: _is_rates_finding,
+    SETUP: _is_setup,
 }

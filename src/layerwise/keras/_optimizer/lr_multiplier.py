@@ -398,6 +398,11 @@ def _multiplied_class(plain: type) -> type:
     return made
 
 
+def class_name_of(optimizer: Optimizer) -> str:
+    """The name of an optimizer's class, under multipliers that of the plain one."""
+    return _plain_class(type(optimizer)).__name__
+
+
 def _plain_class(optimizer_class: type) -> type:
     plain: type = vars(optimizer_class).get("_plain", optimizer_class)
     return plain
