@@ -17,7 +17,7 @@ from layerwise._checks import whole
 from layerwise._series import evenly
 from layerwise.errors import ConfigError, RecorderError
 from layerwise.finder import LRFinding, RatesFinding
-from layerwise.multipliers import Plan, Value
+from layerwise.multipliers import Plan, Value, value_text
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import is_count, parsed, strict
 from layerwise.schedules import Schedule, counters_of
@@ -43,6 +43,7 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
     parameter, in the order of the table. ``"names"`` has a text for each group, and ``"rates"`` a
     list of numbers, one for each of ``"steps"``; under a schedule by tokens, that is the present
     step alone. ``"shows"`` says whether these are rates or, without a learning rate, multipliers.
+    ``"schedule"`` is the plan's own, as text.
     """
     places: dict[tuple[int, bool], int] = {}
     of = [0] * len(plan.rows)
@@ -62,6 +63,7 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
         "version": VERSION,
         "table": plan.to_dict(),
         "shows": "multiplier" if plan.learning_rate is None else "rate",
+        "schedule": None if plan.schedule is None else str(value_text(plan.schedule)),
         "steps": at,
         "names": [
             plan.rows[first].parameter.name + ("" if count == 1 else f" and {count - 1} more")

@@ -128,7 +128,7 @@ def _picture(
     run: Run, whole_grid: Grid, subject: Subject, scale: tuple[float, float], shared: int
 ) -> Picture:
     low, high = scale
-    grid = _folded(whole_grid)
+    grid = _folded(_merged(whole_grid))
     layers = len(grid.names)
     places, values = thin_columns(grid.values, int(np.clip(CELLS // shared // layers, 60, 400)))
     height = int(np.clip(100 + 22 * layers, 240, 640))
@@ -197,6 +197,31 @@ def _range(values: Floats) -> str:
         return "all 0"
     low, high = number_text(known.min(), 3), number_text(known.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
+
+
+def _merged(grid: Grid) -> Grid:
+    """The grid with one row for each layer whose parameters have equal values: kernel and bias.
+
+    Layers are told from the parameters' names. The ratios of layers stay as they are.
+    """
+    if grid.unit == RATIO:
+        return grid
+    separator = "/" if any("/" in name for name in grid.names) else "."
+    layers: dict[str, list[int]] = {}
+    for place, name in enumerate(grid.names):
+        layers.setdefault(name.rpartition(separator)[0] or name, []).append(place)
+    names: list[str] = []
+    kept: list[int] = []
+    for layer, places in layers.items():
+        rows = grid.values[places]
+        equal = len(places) > 1 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape), True)
+        if equal and layer not in grid.names:
+            names.append(layer)
+            kept.append(places[0])
+        else:
+            names += [grid.names[place] for place in places]
+            kept += places
+    return Grid(tuple(names), grid.steps, grid.values[kept], grid.unit)
 
 
 def _folded(grid: Grid) -> Grid:

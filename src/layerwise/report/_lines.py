@@ -8,7 +8,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats, places_of_extremes
 from layerwise._text import shorten
-from layerwise.report._picture import line_style
+from layerwise.report._picture import Kind, line_style
 from layerwise.report._run import Run
 
 STEP = "step (updates applied)"
@@ -27,7 +27,14 @@ Trace = dict[str, Any]
 
 
 def line(
-    name: str, series: int, steps: Floats, values: Floats, *, shared: int = 1, width: float = 2.0
+    name: str,
+    series: int,
+    steps: Floats,
+    values: Floats,
+    *,
+    shared: int = 1,
+    width: float = 2.0,
+    kind: Kind = "run",
 ) -> Trace:
     """A Plotly trace of a curve, thinned so that its extremes stay.
 
@@ -38,6 +45,7 @@ def line(
         values: Shape ``(n,)``; a value that is not finite leaves a gap.
         shared: How many lines share the picture.
         width: In pixels.
+        kind: What the line stands for.
     """
     kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
     drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
@@ -47,7 +55,7 @@ def line(
         "name": name,
         "x": numbers(steps[kept]),
         "y": numbers(drawn[kept]),
-        "line": line_style(series, width),
+        "line": line_style(series, width, kind),
         "hovertemplate": "%{y:.4~g} at step %{x:,d}",
         "meta": {},
     }

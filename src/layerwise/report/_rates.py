@@ -29,9 +29,9 @@ FAR_APART = 20.0
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:
-    """The base rates of the runs, compared."""
+    """The base rates of the runs, compared; if none ever changes, the facts have their numbers."""
     recorded = [run for run in runs if np.isfinite(run.by_batch("rate")[1]).any()]
-    if not recorded:
+    if all(constant_rate(run) is not None for run in recorded):
         return []
     data: list[Trace] = []
     rows: list[tuple[str, ...]] = []
@@ -58,6 +58,13 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
     ]
 
 
+def constant_rate(run: Run) -> float | None:
+    """The base rate of a run in which it never changes; None if it does, or wasn't recorded."""
+    rates = run.by_batch("rate")[1]
+    known = rates[np.isfinite(rates)]
+    return float(known[0]) if len(known) and (known == known[0]).all() else None
+
+
 def group_rates(runs: Sequence[Run]) -> list[Picture]:
     """The rates of each run's groups, if there are few enough for lines."""
     pictures = []
@@ -80,14 +87,14 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
                 run.name,
                 f"The rate that {_each(len(groups))} was trained with, by step.",
                 tuple(
-                    line(name, place, run.steps, rates, shared=len(lines))
+                    line(name, place, run.steps, rates, shared=len(lines), kind="group")
                     for place, (name, rates) in enumerate(lines.items())
                 ),
                 _axes(list(lines.values())),
                 Table(("step", *groups), tuple(rows), table_note(len(run.steps), len(kept))),
                 height=320,
                 run=run.number,
-                key=tuple(Line(name, place) for place, name in enumerate(lines)),
+                key=tuple(Line(name, place, "group") for place, name in enumerate(lines)),
             )
         )
     return pictures

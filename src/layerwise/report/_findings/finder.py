@@ -9,9 +9,9 @@ from layerwise._numbers import NOTHING, counted, number_text
 from layerwise._series import Floats, places_of_extremes
 from layerwise.errors import ConfigError
 from layerwise.finder import LRFinding
+from layerwise.report._findings.rates import rates_finding_of
 from layerwise.report._lines import numbers
 from layerwise.report._picture import Picture, Table, line_style
-from layerwise.report._rates_found import rates_finding_of
 from layerwise.report._run import Run
 
 POINTS = 400
