@@ -281,3 +281,47 @@ def test_one_figure_that_can_not_be_drawn_leaves_the_others(browser, pages, tmp_
     remark = browser.find_element(By.CSS_SELECTOR, f"figure:has(#{hidden[0]}) > .remark")
     assert remark.text == "This picture can't be drawn. The table holds what it shows."
     assert not browser.find_element(By.ID, "no-pictures").is_displayed()
+
+
+def test_pictures_over_steps_epochs_and_time(browser, pages):
+    show(browser, pages["two"])
+    read = (
+        "return [...document.querySelectorAll('#picture-loss, #picture-groups-0')]"
+        ".map((c) => [c.querySelector('.xtitle').textContent, Math.max(...c.data[0].x)])"
+    )
+    before = browser.execute_script(read)
+    assert before == [["step (updates applied)", 299]] * 2
+    browser.find_element(By.CSS_SELECTOR, "input[value=epoch]").click()
+    wait(browser, f"{read.replace('return ', 'return (')})[1][0] === 'epoch'")
+    # 60 updates make an epoch: the last batch begins a sixtieth before the end of the fifth.
+    for title, last in browser.execute_script(read):
+        assert title == "epoch"
+        assert last == pytest.approx(5 - 1 / 60, abs=1e-3)
+    browser.find_element(By.CSS_SELECTOR, "input[value=step]").click()
+    wait(browser, f"{read.replace('return ', 'return (')})[1][0] !== 'epoch'")
+    assert browser.execute_script(read) == before
+
+
+def test_rows_of_a_hidden_run_are_dim(browser, pages):
+    show(browser, pages["two"])
+    browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
+    dim, rows = browser.execute_script(
+        "const table = document.querySelector('#picture-loss').parentElement.querySelector('table');"
+        "return [[...document.querySelectorAll('[data-row].off')].map((row) => row.dataset.row), "
+        "[...table.tBodies[0].rows].map((r) => [r.cells[0].textContent, r.className])]"
+    )
+    assert dim == ["1", "1"]  # what was run, and the facts
+    assert {tuple(row) for row in rows} == {("plain", ""), ("a<b>", "off")}
+
+
+def test_a_picture_is_saved(browser, pages, tmp_path):
+    browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    show(browser, pages["one"])
+    browser.find_element(By.CSS_SELECTOR, ".save[data-picture=picture-loss]").click()
+    WebDriverWait(browser, 60).until(lambda _: list(tmp_path.glob("*.png")))
+    [file] = tmp_path.glob("*.png")
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert "loss" in file.name
+    assert browser.get_log("browser") == []
