@@ -306,7 +306,8 @@ def test_rows_of_a_hidden_run_are_dim(browser, pages):
     show(browser, pages["two"])
     browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
     dim, rows = browser.execute_script(
-        "const table = document.querySelector('#picture-loss').parentElement.querySelector('table');"
+        "const figure = document.querySelector('#picture-loss').parentElement;"
+        "const table = figure.querySelector('table');"
         "return [[...document.querySelectorAll('[data-row].off')].map((row) => row.dataset.row), "
         "[...table.tBodies[0].rows].map((r) => [r.cells[0].textContent, r.className])]"
     )
