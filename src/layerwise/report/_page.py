@@ -50,14 +50,14 @@ def page(runs: Sequence[Run]) -> str:
     with np.errstate(all="ignore"):
         shown, troubles = sections(runs)
         table, found = facts(runs), remarks(runs)
-        told, best = about(runs), comparison(runs)
+        told, best, axes = about(runs), comparison(runs), clocks(runs)
     pictures = [picture for section in shown for picture in section.pictures]
     return environment.get_template("page.html").render(
         title=title_of(runs),
         runs=[(run, Line(run.name, run.number)) for run in runs],
         about=told,
         comparison=best,
-        clocks=script_data(clocks(runs)),
+        clocks=script_data(axes),
         headings=headings(runs),
         facts=table,
         remarks=[*found, *finder.trouble(runs), *troubles],
