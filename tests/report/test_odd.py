@@ -56,7 +56,6 @@ def test_numbers_at_the_ends_of_floats_are_drawn(tmp_path, value):
     assert drawn(page) == {
         "picture-loss",
         "picture-metric-0",
-        "picture-rate",
         "picture-groups-0",
         "picture-ratios-0",
     }
