@@ -44,7 +44,7 @@ def ways(width: int, depth: int, steps: int) -> dict[str, Callable[[], Any]]:
     model, optimizer, batches = make(width, depth)
     loss = nn.CrossEntropyLoss()
     return {
-        "ours": partial(find_lr, model, optimizer, batches, loss, steps=steps, **OPTIONS),
+        "ours": partial(find_lr, model, optimizer, loss, batches, steps=steps, **OPTIONS),
         "plain": partial(plain, model, optimizer, loss, batches, steps),
     }
 

@@ -27,6 +27,11 @@ from rich.table import Table
 BACKENDS = ("jax", "tensorflow", "torch")
 LAYERS, WIDTH, BATCH = 200, 64, 32
 COUNTS = (1, 2, 24, 200)
+FEW = (
+    "plain Adam again",
+    "LRMultiplier, 200 multipliers",
+    "LRMultiplier, 24 multipliers that move",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -165,6 +170,9 @@ def main() -> None:
     arguments = _interleaved.parsed(parser, rounds=5, steps=10, compiles=1)
     if arguments.backend is None:
         for backend in BACKENDS:
+            if arguments.quick and backend == "tensorflow":
+                print("TensorFlow compiles each of these for a minute: --backend tensorflow")
+                continue
             subprocess.run(
                 [sys.executable, __file__, "--backend", backend, *sys.argv[1:]], check=True
             )

@@ -1,11 +1,13 @@
 """Every Hypothesis strategy of these tests, one section a noun."""
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from random import Random
 
 from hypothesis import strategies as st
 
 from layerwise import schedules
+from layerwise.errors import ScheduleError
 from layerwise.schedules import Schedule
 
 # --- schedules -----------------------------------------------------------------------------------
@@ -177,6 +179,32 @@ def any_schedule() -> st.SearchStrategy[Schedule]:
 def finite_schedules() -> st.SearchStrategy[Schedule]:
     """Those of them that have a length."""
     return any_schedule().filter(lambda schedule: schedule.length is not None)
+
+
+def cousin(schedule: Schedule, random: Random) -> Schedule:
+    """A schedule with the same expression and, here and there, other numbers, near or far."""
+    for _ in range(20):
+        given = {f.name: _near(getattr(schedule, f.name), random) for f in fields(schedule)}
+        try:
+            if isinstance(schedule, schedules.piecewise_constant):
+                return schedules.piecewise_constant(**given)
+            return replace(schedule, **given)
+        except ScheduleError:
+            continue
+    return schedule
+
+
+def _near(value, random: Random):
+    if isinstance(value, Schedule):
+        return cousin(value, random)
+    if isinstance(value, tuple):
+        return tuple(_near(each, random) for each in value)
+    if value is None or isinstance(value, bool | str) or random.random() < 0.4:
+        return value
+    if isinstance(value, int):
+        far = random.random() < 0.2
+        return max(0, value + random.choice([50, 10**9, 3 * 10**9] if far else [-2, -1, 1, 7]))
+    return value * random.choice([0.5, 1 + 1e-16, 1 + 1e-7, 0.99, 1.01])
 
 
 # --- what strangers write ------------------------------------------------------------------------

@@ -151,6 +151,15 @@ def test_a_trainer_starts_again_as_if_new(framework, digits):
         np.testing.assert_array_equal(one, two)
 
 
+def test_the_search_for_rates_is_the_same_in_every_run(framework, digits):
+    found = []
+    for seed in (3, 4):
+        keras.utils.set_random_seed(seed)  # other processes have other random numbers
+        found.append(framework.find_rates(new_weights(1), digits, 12, 120))
+    assert found[0].probes == found[1].probes
+    assert found[0].learning_rate == found[1].learning_rate
+
+
 def test_training_learns_and_the_accuracy_shows_it(framework, digits):
     start = new_weights(1)
     trained = framework.trainer({}, 60).train(start, 3e-3, seen(digits, 60))

@@ -105,6 +105,13 @@ def test_rules_come_from_stdin_too(folder):
     assert json.loads(done.stdout)["multiplier"] == [1.0, 2.0]
 
 
+def test_rules_that_begin_with_a_mark_of_their_encoding_are_read(folder):
+    (folder / "marked.json").write_text('{"head": 2}', encoding="utf-8-sig")
+    done = invoke("explain", "model.npz", "marked.json", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["multiplier"] == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_state_dict_is_explained_without_its_buffers(folder, nested):
     torch = pytest.importorskip("torch")
@@ -192,6 +199,8 @@ def test_a_pickled_model_is_not_run(folder):
         ("model.npz", "rules.json", "--steps=-1"),
         ("model.npz", "rules.json", "--match", "suffix"),
         ("model.npz", "rules.json", "--rate=-1"),
+        ("model.npz", "rules.json", "--rate=nan"),
+        ("model.npz", "rules.json", "--rate=inf"),
         ("model.npz", "rules.json", "--backend", "theano"),
         ("model.npz",),
     ],

@@ -28,6 +28,9 @@ class Zoo:
 def broken():
     raise RuntimeError("nothing is here\\nand more")
 
+def ends():
+    raise SystemExit(0)
+
 three = 3
 """
 NAMES = ["0.weight", "0.bias", "2.weight", "2.bias"]
@@ -37,6 +40,7 @@ NAMES = ["0.weight", "0.bias", "2.weight", "2.bias"]
 def folder(tmp_path, monkeypatch):
     """A folder with a module of Python, rules and data."""
     (tmp_path / "own_nets.py").write_text(NETS, encoding="utf-8")
+    (tmp_path / "script.py").write_text("raise SystemExit(3)", encoding="utf-8")
     (tmp_path / "rules.json").write_text('{"0": 0.5}', encoding="utf-8")
     (tmp_path / "decays.json").write_text('{"2": 0.0}', encoding="utf-8")
     x = np.random.default_rng(0).normal(size=(128, 4))
@@ -88,6 +92,8 @@ def test_a_model_of_keras_is_made_too(folder):
     ("name", "words"),
     [
         ("own_nets:broken", ["own_nets:broken raised RuntimeError: nothing is here"]),
+        ("own_nets:ends", ["own_nets:ends raised SystemExit: 0"]),
+        ("script:make", ["import script raised SystemExit: 3"]),
         ("own_nets:three", ["must give a torch.nn.Module or a keras.Model", "got int"]),
         ("own_nets:missing", ["own_nets has no missing"]),
         ("no_nets_here:make", ["import no_nets_here raised ModuleNotFoundError"]),

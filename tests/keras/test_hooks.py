@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ from layerwise.errors import MultiplierError, OptimizerError
 from layerwise.keras import LRMultiplier
 from layerwise.keras._internals.classes import become
 from layerwise.keras._internals.optimizer import HOOKS, check_hooks
+from layerwise.keras._internals.versions import TRIED
 from tests._support.keras.networks import fit, make_data, make_network
 from tests._support.keras.optimizers import OPTIMIZERS, make
 from tests._support.keras.variables import arrays, bits, make_gradients, make_variables
@@ -30,8 +33,19 @@ def test_a_missing_hook_is_named_with_the_version(name: str) -> None:
         """SGD of a Keras to come."""
 
     setattr(Later, name, None)
-    with pytest.raises(OptimizerError, match=rf"Later\.{name}.*Keras {keras.__version__}.*3\.14"):
+    versions = re.escape(f"Keras {keras.__version__}") + ".*" + re.escape(TRIED)
+    with pytest.raises(OptimizerError, match=rf"Later\.{name}.*{versions}"):
         check_hooks(Later)
+
+
+def test_the_versions_that_a_message_names_are_those_that_the_tests_run_with() -> None:
+    root = Path(__file__).resolve().parents[2]
+    tried = [
+        re.search(r"^keras==(\d+\.\d+)", (root / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name in ("constraints-oldest.txt", "constraints.txt")
+    ]
+    assert " and ".join(found[1] for found in tried if found) == TRIED
+    assert ".".join(keras.__version__.split(".")[:2]) in TRIED
 
 
 def test_every_variable_is_asked_for() -> None:

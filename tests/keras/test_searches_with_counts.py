@@ -47,7 +47,7 @@ def test_a_common_schedule_is_left_out(count: int) -> None:
     finding = found(make(LRMultiplier(sgd(), rules, schedule=BY_SAMPLES), count))
     assert finding.suggestion == plain.suggestion
     assert finding.group_factors == plain.group_factors == {"low": 0.5, "default": 1.0}
-    assert "counts samples, and updates can't stand for that" in finding.reason
+    assert "counts samples, not updates, and is left out" in finding.reason
 
 
 @pytest.mark.parametrize("accumulate", [None, 2])
@@ -67,7 +67,11 @@ def test_multipliers_and_hyperparameters_stay_where_they_are(accumulate: int | N
         {"low": value},
         hyperparameters={"momentum": constant(0.8 * value)},
     )
-    finding, plain = found(model), found(make(held))
+    # Higher rates are wild: there a probe makes any rounding a hundred times larger.
+    finding, plain = found(model, high=0.3), found(make(held), high=0.3)
+    assert finding.losses == pytest.approx(plain.losses, rel=1e-5)
+    scores, still = ([probe.score for probe in each.probes] for each in (finding, plain))
+    assert scores == pytest.approx(still, rel=1e-5)
     assert finding.suggestion == pytest.approx(plain.suggestion, rel=1e-5)
     assert finding.group_factors == pytest.approx({"low": value, "default": 1.0})
     assert counted.counts == {"samples": COUNT}

@@ -6,15 +6,21 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src.random import seed_generator
 
 from layerwise.keras._finder.restore import AttributeSnapshot
-from layerwise.keras._internals.random_states import global_seed_generator
+from layerwise.keras._internals.random_states import RandomStates, global_seed_generator
 from layerwise.keras._internals.tensorflow import (
     remade_dataset,
     tensorflow_generator,
     tensorflow_op_seeds,
 )
-from layerwise.keras._internals.trainer import build_as_fit_would, parts_built_by_fit
+from layerwise.keras._internals.train_function import ready_to_train
+from layerwise.keras._internals.trainer import (
+    build_as_fit_would,
+    parts_built_by_fit,
+    state_variables,
+)
 from tests._support.keras.networks import loss, make_data, make_network
 
 
@@ -75,12 +81,45 @@ def test_the_shape_of_a_loss() -> None:
     assert build_as_fit_would(model, (x, y)) == (8,)
 
 
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_train_function_runs_before_any_fit(separate: bool) -> None:
+    """On JAX in Keras 3.10 it reads what ``fit`` notes of the model's variables before it runs."""
+    x, y = make_data(8)
+    model, other = compiled(), compiled()
+    other.set_weights(model.get_weights())
+    build_as_fit_would(model, (x, y))
+    arrays = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
+    batches = [arrays] if keras.backend.backend() == "torch" else iter([arrays])
+    with ready_to_train(model, separate):
+        if keras.backend.backend() == "jax":
+            state = [[keras.ops.copy(v.value) for v in part] for part in state_variables(model)]
+            logs, _ = model.train_function(tuple(state), batches)
+        else:
+            logs = model.train_function(batches)
+    expected = other.train_on_batch(x, y, return_dict=True)["loss"]
+    np.testing.assert_allclose(float(logs["loss"]), expected, rtol=1e-6)
+
+
 def test_keras_generator_of_seeds() -> None:
     keras.random.normal((2,))
     generator = global_seed_generator()
+    # Keras 3.10 to 3.12 have no name for the key that it is kept under.
+    assert generator is seed_generator.global_seed_generator()
     before = np.array(keras.ops.convert_to_numpy(generator.state.value))
     keras.random.normal((2,))
     assert (np.array(keras.ops.convert_to_numpy(generator.state.value)) != before).any()
+
+
+def test_a_generator_of_seeds_that_was_not_there_is_gone_again() -> None:
+    keras.utils.clear_session()
+    states = RandomStates()
+    first = np.array(keras.ops.convert_to_numpy(keras.random.normal((2,), seed=None)))
+    assert global_seed_generator() is not None
+    states.put_back()
+    assert global_seed_generator() is None
+    # Python's generator, from which Keras draws the first seed, is where it was, too.
+    again = np.array(keras.ops.convert_to_numpy(keras.random.normal((2,), seed=None)))
+    np.testing.assert_array_equal(first, again)
 
 
 def test_tensorflows_generators_of_seeds() -> None:

@@ -51,6 +51,7 @@ def test_the_exported_names_are_these():
         "layer_decay",
         "levels_from_names",
         "lora_plus",
+        "may_be_0",
         "measure_widths",
         "moves",
         "multiply_plans",

@@ -34,9 +34,8 @@ def test_every_probe_and_the_rules(
     for backend, other in found.items():
         rules = {key.replace(".", "/"): value for key, value in other.rules.items()}
         assert rules == pytest.approx(reference.rules, rel=1e-6), backend
-        # Adam's probes at high rates are chaotic, and where the surface is flat, rounding may then
-        # move its lowest place; the rules and every probe agree all the same.
-        near = 1e-4 if name == "sgd" else 0.5
+        # Adam's probes are the less exact ones: they may move the answer by a step of its grid.
+        near = 1e-4 if name == "sgd" else 0.13
         assert other.learning_rate == pytest.approx(reference.learning_rate, rel=near), backend
         # Sums of float32 in another order, through the updates of a probe.
         assert other.untrained == pytest.approx(reference.untrained, rel=1e-5), backend

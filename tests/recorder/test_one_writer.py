@@ -23,6 +23,8 @@ from tests._support.runs import FILE
 
 PAIRS = (("loss", 1.0), ("rate", 77.0))
 CHILD = "tests._scripts.recorder_child"
+# Python's warning, and JAX's where an earlier test of the process has started it.
+ONCE_THREADS_RUN = pytest.mark.filterwarnings("ignore:.*fork")
 
 
 def columns(run):
@@ -212,7 +214,7 @@ class Rows:
         self.closed += 1
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@ONCE_THREADS_RUN
 def test_a_fork_writes_nothing(tmp_path):
     sink = Rows()
     recorder = Recorder(tmp_path, sinks=[sink])
@@ -229,6 +231,7 @@ def test_a_fork_writes_nothing(tmp_path):
     assert (sink.steps, sink.closed) == ([0, 1], 1)
 
 
+@ONCE_THREADS_RUN
 def test_a_fork_may_take_over_from_a_process_that_has_ended(tmp_path):
     here, there = os.pipe()
     parent = os.fork()

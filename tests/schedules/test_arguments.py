@@ -279,6 +279,20 @@ def test_cycles_that_no_training_reaches():
     assert schedules.cosine_restarts(1, period_growth=2, cycles=50).length == 2**50 - 1
 
 
+def test_peaks_of_restarts_never_fall_below_0():
+    def made(**others):
+        return schedules.cosine_restarts(2, peak_decay=2.0, end=1.2, **others)
+
+    for others in ({}, {"cycles": 4}):
+        with pytest.raises(
+            ScheduleError, match=r"peak_decay must be at most 1 with end=1\.2.*2\.0"
+        ):
+            made(**others)
+    steps = np.arange(30)
+    for allowed in (made(cycles=3), made(decay_of="peak")):
+        assert np.min(allowed(steps)) >= 0.0
+
+
 def test_gamma_is_for_exp_range_only():
     with pytest.raises(ScheduleError, match="gamma must be 1 in mode 'triangular'"):
         schedules.cyclic(10, low=0.1, gamma=0.9)

@@ -16,8 +16,10 @@ from layerwise import (
     from_function,
     inverse_sqrt,
     linear,
+    on_plateau,
     one_cycle,
     piecewise_constant,
+    plateau,
     warmup,
 )
 from layerwise.errors import ScheduleError
@@ -82,9 +84,13 @@ def test_pytorch_gives_what_calls_give(step):
         assert float(value) == pytest.approx(float(alone), rel=3e-7, abs=1e-7)
 
 
-@pytest.mark.parametrize("step", [3, 3.5, np.int64(3), np.arange(4), jnp.arange(4.0)])
-def test_other_steps_are_called(step):
-    schedules = KINDS["then"]
+# JAX's array is made in the test: to make one starts threads, and other tests fork.
+@pytest.mark.parametrize(
+    "make",
+    [lambda: 3, lambda: 3.5, lambda: np.int64(3), lambda: np.arange(4), lambda: jnp.arange(4.0)],
+)
+def test_other_steps_are_called(make):
+    step, schedules = make(), KINDS["then"]
     for schedule, value in zip(schedules, values_together(schedules, step), strict=True):
         assert type(value) is type(schedule(step))
         np.testing.assert_array_equal(value, schedule(step))
@@ -132,3 +138,26 @@ def test_what_is_always_above_0_never_freezes():
     assert not may_be_0(warmup(5, start=0.5) >> cosine(10**12, end=0.1))
     assert all(map(may_be_0, (0, 0.0, linear(9), inverse_sqrt(9), lambda step: 1.0)))
     assert not may_be_0(linear(10, start=0.0, end=1.0).skip(1))  # by its values
+
+
+def test_what_only_a_class_or_a_metric_knows_may_be_0():
+    # The last one stands at 1 until its metric fires.
+    by_metric = on_plateau(plateau("loss", patience=1), [1.0, 0.0]).cut(5)
+    assert all(map(may_be_0, (Halved(5, end=0.5), Halved(5, end=0.5).cut(3), by_metric)))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        cyclic(5, 1.0, 1.0, mode="exp_range", gamma=1.1),
+        cyclic(5, 0.1, 0.5, decay=1.5),
+        cosine_restarts(4, peak_decay=2.0, end=0.5),
+        cosine_restarts(4, peak_decay=2.0, end=1.2, cycles=3),
+        cosine_restarts(4, peak_decay=2.0, end=2.0, decay_of="peak"),
+        linear(9, end=0.5).clamp(low=0.6).repeat(3) * 0.5,
+        constant(3.0).clamp(high=0.5) * inverse_sqrt(3).clamp(low=0.2),
+    ],
+)
+def test_nothing_is_below_the_lower_bound_in_32_bits_either(schedule):
+    values = np.asarray(schedule(jnp.arange(400)))
+    assert np.min(values[np.isfinite(values)]) >= lower_bound(schedule) * (1 - 1e-6)

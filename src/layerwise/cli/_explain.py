@@ -1,6 +1,7 @@
 """``layerwise explain``: the plan of a model under the rules of a file."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,12 @@ def _steps(text: str) -> str:
         if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
             raise typer.BadParameter(f"{shown(part)} is no step. Write steps as 0,100,1000.")
     return text
+
+
+def _rate(rate: float | None) -> float | None:
+    if rate is not None and not math.isfinite(rate):
+        raise typer.BadParameter(f"must be a finite number, got {rate}.")
+    return rate
 
 
 def _given(path: Path | None) -> Path | None:
@@ -59,7 +66,12 @@ def explain(
     ] = "",
     rate: Annotated[
         float | None,
-        typer.Option(min=0.0, metavar="RATE", help="The base rate; by default the model's own."),
+        typer.Option(
+            min=0.0,
+            metavar="RATE",
+            callback=_rate,
+            help="The base rate; by default the model's own.",
+        ),
     ] = None,
     match: Annotated[
         str,

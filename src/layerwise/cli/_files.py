@@ -76,7 +76,8 @@ def read_json(path: Path) -> object:
     """
     name = "stdin" if path == STDIO else path.name
     try:
-        text = sys.stdin.read() if path == STDIO else path.read_text(encoding="utf-8")
+        # Some editors on Windows put a mark of the encoding before the text.
+        text = sys.stdin.read() if path == STDIO else path.read_text(encoding="utf-8-sig")
         data: object = json.loads(text, object_pairs_hook=_distinct)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None

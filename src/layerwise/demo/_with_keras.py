@@ -110,6 +110,7 @@ class WithKeras:
             few.images,
             few.labels,
             batch_size=BATCH,
+            shuffle=False,  # the search draws the order itself, the same in every run
             budget=budget,
             horizon=steps,
             progress=False,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from layerwise.schedules._by_metric.on_plateau import by_metric_in
 from layerwise.schedules._combine import product, then
 from layerwise.schedules._curve import is_closed_form
 from layerwise.schedules._modify import by, clamp, cut, delay, repeat, scale_steps, skip
@@ -52,7 +53,8 @@ def values_in_advance(value: object) -> npt.NDArray[np.float64] | None:
     """All the values that a schedule ever has; None if they can't be told ahead.
 
     Args:
-        value: A number, a schedule, or a callable of the step.
+        value: A number, a schedule, or a callable of the step. What a user's function or class, or
+            a metric, decides can't be told ahead.
 
     Examples:
         >>> from layerwise.schedules import inverse_sqrt, linear, values_in_advance
@@ -63,8 +65,8 @@ def values_in_advance(value: object) -> npt.NDArray[np.float64] | None:
     """
     if not isinstance(value, Schedule) or value.length is None or value.length > _FEW_STEPS:
         return None
-    if value.counters or not is_closed_form(value):
-        return None  # a user's function may take no array of steps, or only a tensor
+    if value.counters or not (is_closed_form(value) and is_built_in(value)) or by_metric_in(value):
+        return None
     return value(np.arange(value.length + 1))  # steps are whole
 
 
@@ -74,8 +76,10 @@ def _lowest(schedule: Schedule) -> float:
             return schedule.value
         case piecewise_constant():
             return min(schedule.values)
-        case cyclic():
+        case cyclic() if schedule.gamma <= 1.0:  # peaks that grow round the low values away
             return schedule.low
+        case cosine_restarts() if schedule.peak_decay > 1.0:
+            return 0.0
         case then():
             return min(map(_lowest, schedule.parts))
         case product():

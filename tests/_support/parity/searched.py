@@ -15,7 +15,7 @@ from tests._support.parity import task
 OPTIMIZERS = ("sgd", "adam")
 LEVELS = tuple(task.SIZES)
 SEARCH: dict[str, Any] = {
-    "budget": 300,
+    "budget": 400,
     "low": 1e-3,
     "high": 1.0,
     "layers": LEVELS,

@@ -84,7 +84,7 @@ def _from_factory(text: str) -> MadeModel:
     with _importing_from_here():
         try:
             found: Any = import_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends itself makes no model
             raise LayerwiseError(f"{text}: import {module} raised {_said(error)}") from error
         for name in names.split("."):
             if not hasattr(found, name):
@@ -93,7 +93,7 @@ def _from_factory(text: str) -> MadeModel:
         if not _is_model(found) and callable(found):
             try:
                 found = found()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise LayerwiseError(f"{text} raised {_said(error)}") from error
     parts = found if isinstance(found, tuple) else (found,)
     if not 1 <= len(parts) <= 3 or not _is_model(parts[0]):
@@ -145,7 +145,7 @@ def _is_model(value: object) -> bool:
     return isinstance(value, tuple(kinds))
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0] or 'no text'}"
 
 

@@ -2,12 +2,12 @@
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). A sweep
 tells where to begin: well below its own suggestion, since far above the best rate scores are wild,
-and have low places that mean nothing. From there one rate for all is raised while the score falls,
-or lowered, until the lowest score has a higher one on both sides. From then on each probe goes
-where the smoothed surface (``surface``) could be lowest: at the lowest mean less two standard
-errors. These all train on the first division, where their differences are no differences of data.
- With what is left of the budget, the best place with a
-tilt and the best one without are trained on one more division after the other.
+and have low places that mean nothing. From there one rate for all is raised while it gains clearly
+more, or lowered, until the lowest rate that gains nearly the most has others on both sides. From
+then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest mean
+less two standard errors. These all train on the first division, where their differences are no
+differences of data. With what is left of the budget, the best place with a tilt and the best one
+without are trained on one more division after the other.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
 place for one rate by more than the standard error of the difference. Otherwise one rate is as good,

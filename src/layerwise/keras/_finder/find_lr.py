@@ -53,7 +53,8 @@ def find_lr(
         batch_size: Samples in a batch of arrays, at least 1; 32 by default.
         sample_weight: Weights of the samples, as for ``model.fit``.
         class_weight: Weights of the classes, as for ``model.fit``.
-        shuffle: Whether to shuffle arrays.
+        shuffle: Whether to shuffle arrays, by Keras' random numbers as ``fit`` does. Without, or
+            after ``keras.utils.set_random_seed()``, a search can be repeated in another process.
         held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``: worth it where
             the data is so small that a probe goes through it several times. By default rates are
             compared on the training data.

@@ -1,6 +1,7 @@
 """The private parts of Keras through which ``fit`` takes every kind of data."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from types import GeneratorType
 from typing import Any
 
@@ -16,7 +17,29 @@ from layerwise.keras._internals.tensorflow import (
     shared_out,
 )
 
-adapter_for = get_data_adapter
+
+def adapter_for(x: object, **options: Any) -> DataAdapter:
+    """The adapter through which ``fit`` takes such data.
+
+    Args:
+        x: The data.
+        **options: The other arguments of ``fit`` that say what the data are.
+
+    Raises:
+        ValueError: Keras takes no such data, or a generator gives no batch.
+    """
+    if isinstance(x, GeneratorType):
+        # Keras 3.10 looks into the first batch without asking whether there is one.
+        try:
+            x = _resumed(next(x), x)
+        except StopIteration:
+            raise ValueError("The generator must yield at least one batch.") from None
+    return get_data_adapter(x, **options)
+
+
+def _resumed(first: object, others: Iterator[object]) -> Iterator[object]:
+    # Through a chain: "yield from others" would close the user's generator with this one.
+    yield from chain([first], others)
 
 
 def map_arrays(function: Callable[[Any], object], batch: object) -> object:

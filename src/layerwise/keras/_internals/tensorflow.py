@@ -78,10 +78,11 @@ def only_if(active: Tensor, update: Callable[[], object]) -> None:
     tf.cond(active, yes, lambda: tf.constant(0))
 
 
-def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> "tf.IndexedSlices":
+def mask_slices(active: Tensor | bool, slices: "tf.IndexedSlices") -> Tensor:
     """The sparse gradient of an embedding, or zeros where it is not active."""
     values = ops.where(active, slices.values, ops.zeros_like(slices.values))
-    return type(slices)(values, slices.indices, slices.dense_shape)
+    masked: Tensor = type(slices)(values, slices.indices, slices.dense_shape)
+    return masked
 
 
 def is_own_variable(value: object) -> bool:

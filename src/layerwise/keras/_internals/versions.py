@@ -4,7 +4,8 @@ import keras
 
 from layerwise.errors import LayerwiseError
 
-TRIED = "3.10, 3.14 and 3.15"
+TRIED = "3.10 and 3.15"
+"""The oldest and the newest: those that the tests run with."""
 
 
 def missing(part: str, purpose: str, error: type[LayerwiseError]) -> LayerwiseError:

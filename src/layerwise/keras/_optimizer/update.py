@@ -331,9 +331,8 @@ def _mask_gradient(active: Tensor | bool, gradient: Tensor | None) -> Tensor | N
     if active is True or gradient is None:
         return gradient
     if is_slices(gradient):
-        masked: Tensor = mask_slices(active, gradient)
-    elif hasattr(gradient, "todense"):  # JAX's BCOO
-        masked = mask_stored(active, gradient)
-    else:
-        masked = ops.where(active, gradient, ops.zeros_like(gradient))
+        return mask_slices(active, gradient)
+    if hasattr(gradient, "todense"):  # JAX's BCOO
+        return mask_stored(active, gradient)
+    masked: Tensor = ops.where(active, gradient, ops.zeros_like(gradient))
     return masked

@@ -25,6 +25,10 @@ class JaxArrays(NumPyLike[Typed]):
             self.integers = self.working = jnp.promote_types(step.dtype, jnp.float32)
         self.step = step.astype(self.integers)
 
+    @property
+    def takes_many(self) -> bool:
+        return self.shape == () and self.largest is not None
+
     def unstacked(self, value: Typed, size: int) -> Sequence[Typed]:
         if not isinstance(self.step, sys.modules["jax"].core.Tracer):
             return super().unstacked(value, size)

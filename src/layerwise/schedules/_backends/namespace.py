@@ -127,6 +127,14 @@ class ArrayNamespace(Namespace[A]):
     exp: Callable[[A], A]
     floor: Callable[[A], A]
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether several schedules may be computed at once: at one step, and that an integer.
+
+        A step that is a float keeps its own type, which an array of constants would widen.
+        """
+        return False
+
     @abstractmethod
     def table(self, values: Sequence[float], dtype: object) -> A:
         """Make an array of one dimension."""

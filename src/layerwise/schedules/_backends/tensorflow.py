@@ -35,6 +35,10 @@ class TensorFlowTensors(ArrayNamespace[_Tensor]):
             self.integers = self.working
         self.step = tf.cast(given, self.integers)
 
+    @property
+    def takes_many(self) -> bool:
+        return self.given.shape.rank == 0 and self.largest is not None
+
     @staticmethod
     def takes(step: _Tensor) -> bool:
         return step.dtype.is_integer or step.dtype.is_floating or step.dtype.is_bool

@@ -39,6 +39,12 @@ class TorchTensors(ArrayNamespace[_Tensor]):
             self.integers, self.largest = torch.int64, INT64_MAX
         self.step = step.to(self.integers)
 
+    @property
+    def takes_many(self) -> bool:
+        # PyTorch's compiler can't follow the recording, and joins equal operations itself.
+        single = tuple(self.shape) == () and self.largest is not None
+        return single and not self.torch.compiler.is_compiling()
+
     @staticmethod
     def takes(step: _Tensor) -> bool:
         return not step.is_complex()

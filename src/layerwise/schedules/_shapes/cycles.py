@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
+from math import inf, log
 from typing import ClassVar, NamedTuple
 
 from layerwise._checks import MOST_STEPS
@@ -142,7 +143,8 @@ class cosine_restarts(Schedule):
         period: The number of steps of the first cycle, its warm-up included, at least 1.
         period_growth: How many times as long each cycle is, without its warm-up, as the one
             before: 1, or at least 1.001. Cycles may end between two steps.
-        peak_decay: The factor from each cycle's peak to the next, above 0.
+        peak_decay: The factor from each cycle's peak to the next, above 0. With a height below
+            ``end``, where ``end`` is above 1, at most so large that no peak is below 0.
         end: The value that each cycle falls to, at least 0. The step on which a cycle would reach
             it is the first step of the next cycle.
         warmup: The number of steps in which each cycle first rises to its peak in a straight line,
@@ -204,6 +206,13 @@ class cosine_restarts(Schedule):
             raise ScheduleError(
                 f"cosine_restarts: start must be None without a warmup, got {self.start!r}."
             )
+        if self.decay_of == "height" and self.peak_decay > 1.0 and self.end > 1.0:
+            decays = inf if self.cycles is None else self.cycles - 1
+            if decays * log(self.peak_decay) > log(self.end / (self.end - 1.0)):
+                raise ScheduleError(
+                    f"cosine_restarts: peak_decay must be at most 1 with end={self.end!r}, or the "
+                    f"peaks, which are below it, fall below 0; got {self.peak_decay!r}."
+                )
         if self.period_growth > 1.0:
             self._set(_table=_cycles(self.warmup, self._fall, self.period_growth))
         if self.cycles is not None:
