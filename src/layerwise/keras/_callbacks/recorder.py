@@ -13,7 +13,7 @@ from layerwise.finder import LRFinding, RatesFinding
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, class_name_of
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, plain_class
 from layerwise.recorder import BatchRow, check_ratios, check_wait
 from layerwise.schedules import plateau
 
@@ -134,7 +134,7 @@ class Recorder(BatchCallback):
         self._begun = True
         if optimizer is not None:
             settings = {name: getattr(optimizer, name, None) for name in _SETTINGS}
-            self._record.save_setup(class_name_of(optimizer), settings)
+            self._record.save_setup(plain_class(type(optimizer)).__name__, settings)
         if not isinstance(optimizer, LRMultiplier):
             return
         variables = self.model.trainable_variables
