@@ -144,7 +144,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
     show(browser, pages["two"])
     reached = []
     body = browser.find_element(By.TAG_NAME, "body")
-    for _ in range(40):
+    for _ in range(100):
         browser.switch_to.active_element.send_keys(Keys.TAB)
         focus = browser.execute_script(FOCUS)
         if focus["tag"] == body.tag_name.upper():
@@ -152,7 +152,10 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
         reached.append(focus)
     assert all(focus["seen"] for focus in reached)
     assert reached[0]["text"] == "Skip to the content"
-    assert [f["run"] for f in reached if f["tag"] == "INPUT"] == ["0", "1"]
+    # The buttons of the axis are one stop, in which the arrows go on.
+    inputs = [(f["text"], f["run"]) for f in reached if f["tag"] == "INPUT"]
+    assert inputs == [("", None), ("", "0"), ("", "1")]
+    assert sum(f["tag"] == "BUTTON" for f in reached) == PICTURES["two"]
     assert sum(f["tag"] == "SUMMARY" for f in reached) == PICTURES["two"]
     links = [f["text"] for f in reached if f["tag"] == "A"]
     assert "Loss" in links
@@ -161,7 +164,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
 
 def test_tables_open_and_runs_hide_by_keyboard(browser, pages):
     show(browser, pages["two"])
-    summary = browser.find_element(By.TAG_NAME, "summary")
+    summary = browser.find_element(By.CSS_SELECTOR, "figure:has(#picture-loss) summary")
     summary.send_keys(Keys.ENTER)
     region = browser.find_element(By.CSS_SELECTOR, "details[open] [role=region]")
     assert region.is_displayed()
@@ -305,14 +308,18 @@ def test_pictures_over_steps_epochs_and_time(browser, pages):
 def test_rows_of_a_hidden_run_are_dim(browser, pages):
     show(browser, pages["two"])
     browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
-    dim, rows = browser.execute_script(
-        "const figure = document.querySelector('#picture-loss').parentElement;"
-        "const table = figure.querySelector('table');"
-        "return [[...document.querySelectorAll('[data-row].off')].map((row) => row.dataset.row), "
-        "[...table.tBodies[0].rows].map((r) => [r.cells[0].textContent, r.className])]"
+    dim = "return [...document.querySelectorAll('.off')].map((row) => row.dataset.row)"
+    assert set(browser.execute_script(dim)) == {"1"}
+    names = browser.execute_script(
+        "return ['.about > .run', '.facts tbody tr', 'figure:has(#picture-loss) tbody tr', "
+        "'figure:has(#picture-finder) tbody tr'].map((rows) => [...document.querySelectorAll(rows)]"
+        ".map((row) => [row.querySelector('td, th, h3').textContent.trim().split(', ')[0], "
+        "row.classList.contains('off')]))"
     )
-    assert dim == ["1", "1"]  # what was run, and the facts
-    assert {tuple(row) for row in rows} == {("plain", ""), ("a<b>", "off")}
+    for rows in names:
+        assert {tuple(row) for row in rows} == {("plain", False), ("a<b>", True)}
+    browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
+    assert browser.execute_script(dim) == []
 
 
 def test_a_picture_is_saved(browser, pages, tmp_path):

@@ -62,7 +62,7 @@ class Subject:
 def rates(runs: Sequence[Run]) -> list[Picture]:
     """The rate of every layer over time, from the plan, else from the recorded groups."""
     grids = [(run, planned(run) or _rates_of_groups(run)) for run in runs]
-    words = "The {unit} of {layers} by step, {range}. Lighter is higher{grey}."
+    words = "The {unit} of {layers} over the training, {range}. Lighter is higher{grey}."
     return _pictures(grids, Subject("rates", words, "; grey is 0"))
 
 
@@ -70,8 +70,8 @@ def ratios(runs: Sequence[Run]) -> list[Picture]:
     """The size of each layer's updates relative to its weights."""
     grids = [(run, recorded(run, run.history.ratios, RATIO)) for run in runs]
     words = (
-        "The size of each update of {layers} relative to the weights, by step, {range}. Lighter "
-        "is higher; around 1e-3 is usual{grey}."
+        "The size of each update of {layers} relative to the weights, {range}. Lighter is "
+        "higher; around 1e-3 is usual{grey}."
     )
     return _pictures(grids, Subject("ratios", words, "; grey is 0, no update"))
 

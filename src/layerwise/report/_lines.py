@@ -1,6 +1,6 @@
 """What pictures with lines over the step share: traces, axes, table rows, captions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats, places_of_extremes
 from layerwise._text import shorten
-from layerwise.report._picture import Kind, line_style
+from layerwise.report._picture import Kind, Table, line_style
 from layerwise.report._run import Run
 
 STEP = "step (updates applied)"
@@ -75,6 +75,26 @@ def numbers(values: Floats) -> list[float | int | None]:
         [100000, 0.12346, None]
     """
     return [_number(value) for value in values.tolist()]
+
+
+class Rows:
+    """The rows of a table of several runs, as they are gathered."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, ...]] = []
+        self._runs: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, run: Run, rows: Iterable[tuple[str, ...]]) -> None:
+        """Add rows of one run."""
+        self._rows += rows
+        self._runs += [run.number] * (len(self._rows) - len(self._runs))
+
+    def table(self, headings: tuple[str, ...], note: str = "") -> Table:
+        """The table of all of them."""
+        return Table(headings, tuple(self._rows), note, tuple(self._runs))
 
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:

@@ -20,11 +20,13 @@ class Table:
         headings: The titles of the columns.
         rows: Each has a text for every column.
         note: What the table leaves out, if anything.
+        runs: The number of each row's run, if the rows are of several.
     """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    runs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

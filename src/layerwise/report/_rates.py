@@ -8,6 +8,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats
 from layerwise.report._lines import (
+    Rows,
     Trace,
     axes,
     line,
@@ -34,12 +35,12 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
     if all(constant_rate(run) is not None for run in recorded):
         return []
     data: list[Trace] = []
-    rows: list[tuple[str, ...]] = []
+    rows = Rows()
     words = []
     for run in recorded:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
-        rows += table_rows(run, steps, len(recorded), rates)
+        rows.add(run, table_rows(run, steps, len(recorded), rates))
         known = rates[np.isfinite(rates)]
         low, high = number_text(known.min(), 3), number_text(known.max(), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
@@ -49,10 +50,10 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         Picture(
             "picture-rate",
             "Base learning rate",
-            f"The rate that schedules and multipliers are applied to, by step. {listed(words)}",
+            f"The rate that schedules and multipliers are applied to. {listed(words)}",
             tuple(data),
             _axes([run.by_batch("rate")[1] for run in recorded]),
-            Table(("run", "step", "base rate"), tuple(rows), table_note(seen, len(rows))),
+            rows.table(("run", "step", "base rate"), table_note(seen, len(rows))),
             height=300,
         )
     ]
@@ -85,7 +86,7 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
             Picture(
                 f"picture-groups-{run.number}",
                 run.name,
-                f"The rate that {_each(len(groups))} was trained with, by step.",
+                f"The rate that {_each(len(groups))} was trained with.",
                 tuple(
                     line(name, place, run.steps, rates, shared=len(lines), kind="group")
                     for place, (name, rates) in enumerate(lines.items())

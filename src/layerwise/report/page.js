@@ -186,18 +186,8 @@
     });
   }
   // What tables say of a run that is hidden is dim.
-  const names = [...document.querySelectorAll("input[data-run]")].map((box) => box.parentElement.textContent.trim());
   function dim() {
-    document.querySelectorAll("[data-row]").forEach((row) => row.classList.toggle("off", hidden.has(Number(row.dataset.row))));
-    document.querySelectorAll("details table").forEach((table) => {
-      if (table.tHead.textContent.trim().startsWith("run") === false) return;
-      for (const row of table.tBodies[0].rows) {
-        const text = row.cells[0].textContent.trim();
-        const own = names.map((name, run) => [name, run]).filter(([name]) => text === name || text.startsWith(name + ", "));
-        const [, run] = own.sort(([one], [other]) => other.length - one.length)[0] ?? ["", -1];
-        row.classList.toggle("off", hidden.has(run));
-      }
-    });
+    for (const row of document.querySelectorAll("[data-row]")) row.classList.toggle("off", hidden.has(Number(row.dataset.row)));
   }
 
   for (const kind of ["epoch", "time"]) {
