@@ -38,7 +38,7 @@ FALLS = np.full(100, 2.0) - STEPS / 100
         (
             FALLS,
             {"epoch": [0, 1], "step": [30, 60], "val_loss": [2.0, 1.0], "val_f1": [0.9, 0.5]},
-            ["ended at 1, at or near its lowest, 1", "Best val_f1: 0.9 at step 30"],
+            ["ended at its lowest, 1.", "Best val_f1: 0.9 at step 30"],
         ),
         (FALLS, {"epoch": [0, 1], "val_mae": [3.0, 2.0]}, ["Best val_mae: 2."]),
     ],
@@ -54,7 +54,7 @@ def test_the_lowest_of_several_runs_is_named():
     assert comparison(both[:1]) == ""
     epochs = {"epoch": [0], "val_loss": [0.5]}
     held_out = [run(FALLS, {"epoch": [0], "val_loss": [0.9]}, "one"), run(FALLS, epochs, "two")]
-    assert comparison(held_out).startswith("two ended with the lowest validation's loss, 0.5")
+    assert comparison(held_out).startswith("two ended with the lowest validation loss, 0.5")
 
 
 def test_the_title_is_that_of_the_folders(tmp_path):
@@ -97,6 +97,37 @@ def test_rows_that_differ_are_not_merged(tmp_path):
     rows = figures(page)[0]["data"][0]
     assert rows["y"] == ["body/kernel", "body/bias", "head"]
     assert [row[0] for row in rows["customdata"]] == [0.1, 0.01, 0.1]
+
+
+def test_what_no_rule_says_is_told(tmp_path):
+    names = [Parameter("body/kernel"), Parameter("head/kernel", trainable=False)]
+    for rules, text in ((None, "none: one rate for all"), ({"body": 0.5}, "body: 0.5; 1 parameter")):
+        with Recorder(tmp_path / text[:4]) as recorder:
+            recorder.save_plan(resolve(names[: 1 if rules is None else 2], rules), 10)
+        page = read(write_report(tmp_path / text[:4], tmp_path / "page.html"))
+        told = dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+        assert told["rules"].startswith(text)
+    assert told["rules"].endswith("not trained")
+
+
+def test_a_plan_that_never_changes_reaches_from_the_first_step_to_the_last(tmp_path):
+    with Recorder(tmp_path / "run") as recorder:
+        recorder.save_plan(resolve([Parameter("a"), Parameter("b")], {"b": 0.5}))
+        for step in range(100):
+            recorder.log(step=step, loss=1.0)
+    page = read(write_report(tmp_path / "run", tmp_path / "page.html"))
+    x = figures(page)[0]["data"][0]["x"]
+    assert (x[0], x[-1]) == (0, 99)
+    assert max(np.diff(x)) == 2  # half a column lies outside at each end
+
+
+def test_groups_at_the_base_rate_have_no_picture(tmp_path):
+    columns = {"step": STEPS, "rate": STEPS * 1.0, "rates/a": STEPS * 1.0}
+    assert drawn(read(write_report(History(columns), tmp_path / "p.html"))) == {"picture-rate"}
+    columns["rates/b"] = STEPS * 2.0
+    page = read(write_report(History(columns), tmp_path / "q.html"))
+    assert drawn(page) == {"picture-rate", "picture-groups-0"}
+    assert all(f["layout"]["yaxis"]["rangemode"] == "tozero" for f in figures(page))
 
 
 def test_one_rate_that_changes_is_drawn_beside_one_that_does_not(tmp_path):

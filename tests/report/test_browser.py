@@ -180,6 +180,23 @@ def test_tables_open_and_runs_hide_by_keyboard(browser, pages):
     assert browser.find_element(By.ID, "picture-rates-1").is_displayed()
 
 
+def test_a_picture_and_a_section_without_a_shown_run_are_hidden(browser, pages):
+    show(browser, pages["two"])
+    shown = (
+        "return [...document.querySelectorAll('figure, main section')]"
+        ".filter((one) => one.checkVisibility()).length"
+    )
+    before = browser.execute_script(shown)
+    for box in browser.find_elements(By.CSS_SELECTOR, "input[data-run]"):
+        box.send_keys(Keys.SPACE)
+    # What was run, and the facts, are dim.
+    assert browser.execute_script(shown) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, "main section")) > 2
+    for box in browser.find_elements(By.CSS_SELECTOR, "input[data-run]"):
+        box.send_keys(Keys.SPACE)
+    assert browser.execute_script(shown) == before
+
+
 def test_names_are_text_in_figures_too(browser, pages):
     show(browser, pages["two"])
     ticks = browser.execute_script(

@@ -84,6 +84,18 @@ def test_groups_made_by_hand() -> None:
     assert plan.rows[0].parameter.weight_decay == 0.5
 
 
+def test_the_schedule_of_all_groups_is_that_of_the_plan() -> None:
+    model = nn.Sequential(OrderedDict(body=nn.Linear(2, 2), head=nn.Linear(2, 1)))
+    for schedule, multipliers in (
+        (linear(10), [0.3, 0.3, 1.0, 1.0]),
+        ({"head": linear(10)}, [0.3, 0.3, *["linear(10)"] * 2]),
+    ):
+        optimizer = SGD(param_groups(model, {"body": 0.3}, lr=0.1))
+        plan = explain(model, schedule=ScheduleLR(optimizer, schedule))
+        assert plan.to_dict()["multiplier"] == multipliers
+        assert plan.schedule is (schedule if callable(schedule) else None)
+
+
 @pytest.mark.parametrize("schedule", [linear(10), {"head": linear(10)}, None], ids=str)
 def test_what_is_explained_is_what_happens(schedule: Any) -> None:
     model = make_network()

@@ -76,10 +76,12 @@ def _validated(run: Run) -> str:
         best = known[np.argmin(losses[known])]
         low, last = number_text(losses[best], 3), number_text(losses[known[-1]], 3)
         if losses[known[-1]] > max(losses[best] * WORSE, losses[best]):
-            said.append(f"The validation's loss was lowest{_at(steps[best])}, {low}, and ended at "
+            said.append(f"The validation loss was lowest{_at(steps[best])}, {low}, and ended at "
                         f"{last}: what came after it did not help.")  # fmt: skip
+        elif low == last:
+            said.append(f"The validation loss ended at its lowest, {last}.")
         else:
-            said.append(f"The validation's loss ended at {last}, at or near its lowest, {low}.")
+            said.append(f"The validation loss ended at {last}, near its lowest, {low}.")
     for metric in run.history.metrics[:MOST_RULES]:
         steps, values = run.shown(f"{VALIDATION}{metric}")
         known = np.flatnonzero(np.isfinite(values))
@@ -100,11 +102,11 @@ def _best(name: str, values: Floats) -> int:
 
 
 def comparison(runs: Sequence[Run]) -> str:
-    """Which of several runs ended lowest, by the validation's loss if all have one, else the loss.
+    """Which of several runs ended lowest, by the validation loss if all have one, else the loss.
 
     Nothing if there is one run, or one that has neither.
     """
-    for column, words in ((f"{VALIDATION}loss", "validation's loss"), ("loss", "loss")):
+    for column, words in ((f"{VALIDATION}loss", "validation loss"), ("loss", "loss")):
         lasts = [
             (float(known[-1]), run.name)
             for run in runs
@@ -143,13 +145,14 @@ def _rules(plan: Any) -> str:
     for rule, value in named:
         if rule is not None and value not in rules.setdefault(str(rule), []):
             rules[str(rule)].append(value)
-    if not rules:
+    known = zip(table.get("rule") or (), table.get("frozen") or (), strict=False)
+    idle = sum(rule is None and bool(frozen) for rule, frozen in known)
+    if not idle and all(values == [1.0] for values in rules.values()):
         return "none: one rate for all" if table.get("parameter") else ""
     texts = [f"{rule}: {_values(values)}" for rule, values in rules.items()]
     rest = len(texts) - MOST_RULES
-    return "; ".join(texts[:MOST_RULES]) + (
-        f"; and {counted(rest, 'more rule')}" if rest > 0 else ""
-    )
+    texts[MOST_RULES:] = [f"and {counted(rest, 'more rule')}"] if rest > 0 else []
+    return "; ".join([*texts, *([f"{counted(idle, 'parameter')} not trained"] if idle else [])])
 
 
 def _values(values: Sequence[object]) -> str:

@@ -23,6 +23,9 @@ DECADES = 6
 """The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
+LASTING = 60
+"""In so many columns something that never changes is drawn: of two, half would lie outside."""
+
 HIGHEST = 308.25
 """The highest power of ten that a float holds."""
 
@@ -93,7 +96,8 @@ def planned(run: Run) -> Grid | None:
     last = as_floats(run.batch.get("step", np.empty(0))).max(initial=0.0)
     if len(steps) == 1 and last > steps[0]:
         # A plan in which nothing changes was saved at its first step only.
-        steps, values = np.array([steps[0], last]), np.repeat(values, 2, axis=1)
+        steps = steps[0] + evenly(int(last - steps[0]) + 1, LASTING)
+        values = np.repeat(values, len(steps), axis=1)
     return Grid(names, steps, values, unit)
 
 

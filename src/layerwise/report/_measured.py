@@ -97,7 +97,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
     picture = Picture(
         name,
         title,
-        f"{title}. {listed(words)} {_sentence(looks)}",
+        f"{listed(words)} {_sentence(looks)}".strip(),
         tuple(data),
         axes(column, _far_apart(curves)),
         rows.table(("run", "step", column, "moving average"), table_note(seen, len(rows))),

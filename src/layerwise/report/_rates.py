@@ -74,6 +74,8 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
         if not 0 < len(groups) <= MOST_LINES:
             continue
         lines = _equal_together(groups)
+        if len(lines) == 1 and np.array_equal(*lines.values(), run.batch.get("rate"), True):
+            continue  # the base rate
         kept = table_places(max(groups.values(), key=np.ptp))
         rows = [
             (
@@ -121,7 +123,10 @@ def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
     known = [rates[np.isfinite(rates)] for rates in lines]
     highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])
     if len(highest) < 2 or highest.max() < FAR_APART * highest.min():
-        return axes("learning rate")
+        layout = axes("learning rate")
+        # From 0, since Plotly shows a line that never changes between 1 below and 1 above it.
+        layout["yaxis"]["rangemode"] = "tozero"
+        return layout
     ends = np.log10(highest.min()) - 2.0, np.log10(highest.max()) + 0.1
     layout = axes("learning rate", logarithmic=True)
     layout["yaxis"]["range"] = [float(f"{end:.4f}") for end in ends]

@@ -181,7 +181,9 @@
       const run = Number(box.dataset.run);
       if (box.checked) hidden.delete(run); else hidden.add(run);
       dim();
-      document.querySelectorAll(`figure[data-run="${run}"]`).forEach((figure) => { figure.hidden = !box.checked; });
+      for (const { id, run: only, data } of figures) {
+        document.getElementById(id).closest("figure").hidden = data.every((trace) => hidden.has(only ?? trace.meta.run));
+      }
       drawAll();
     });
   }

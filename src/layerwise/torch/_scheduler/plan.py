@@ -60,9 +60,12 @@ def plan_of_groups(
         multipliers = [schedule.decisions.applied_to(each) for each in multipliers]
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
-        plans.append(plan(schedule.group_schedules(), no_rules))
+        followed = schedule.group_schedules()
+        shared = followed[0] if len(set(map(id, followed))) == 1 else None
+        if shared is None:
+            plans.append(plan(followed, no_rules))
         if step is None or step == schedule.last_epoch:
             step, counts = schedule.last_epoch, schedule.counts
-        schedule = None
+        schedule = shared
     result: Plan = reduce(multiply_plans, plans)
     return replace(result, schedule=schedule, step=step or 0, steps=tuple(steps), counts=counts)
