@@ -123,6 +123,21 @@ def test_a_finding_is_its_answer_and_its_curve(curvature):
     assert len(html.findall(".//tbody/tr")) == len(found.candidates)
 
 
+def test_a_search_that_blows_up_leaves_room_for_the_rest():
+    found = search(QuadraticTrainer(), range(100), method="sweep", progress=False)
+    assert max(found.smoothed) > 3 * found.smoothed[0]
+    svg = tree(found).find("svg")
+    shown = points(svg)
+    assert shown[0, 1] < 20  # the first loss is near the top, and the lowest at the bottom
+    assert shown[:, 1].max() == 88
+    # The rates of the whole search have a place, also that of the suggestion.
+    [mark] = svg.findall("path[@stroke-dasharray]")
+    at = float(re.match(r"M([\d.]+)", mark.get("d"))[1])
+    ends = np.log(found.rates[0]), np.log(found.rates[-1])
+    share = (np.log(found.suggestion) - ends[0]) / (ends[1] - ends[0])
+    assert at == pytest.approx(8 + share * 304, abs=0.1)
+
+
 @pytest.mark.parametrize("name", FINDINGS)
 def test_rates_that_were_found_are_a_table(name):
     found = FINDINGS[name]

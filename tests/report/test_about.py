@@ -101,7 +101,10 @@ def test_rows_that_differ_are_not_merged(tmp_path):
 
 def test_what_no_rule_says_is_told(tmp_path):
     names = [Parameter("body/kernel"), Parameter("head/kernel", trainable=False)]
-    for rules, text in ((None, "none: one rate for all"), ({"body": 0.5}, "body: 0.5; 1 parameter")):
+    for rules, text in (
+        (None, "none: one rate for all"),
+        ({"body": 0.5}, "body: 0.5; 1 parameter"),
+    ):
         with Recorder(tmp_path / text[:4]) as recorder:
             recorder.save_plan(resolve(names[: 1 if rules is None else 2], rules), 10)
         page = read(write_report(tmp_path / text[:4], tmp_path / "page.html"))

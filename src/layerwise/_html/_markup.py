@@ -72,13 +72,14 @@ def curve(x: Floats, y: Floats, *, label: str, log: str = "", mark: float | None
     Returns:
         The picture; nothing if no point can be drawn.
     """
-    known = np.isfinite(x) & np.isfinite(y)
-    for axis, values in (("x", x), ("y", y)):
-        if axis in log:
-            known &= values > 0
+    on_x, on_y = (
+        np.isfinite(values) & ((values > 0) | (axis not in log))
+        for axis, values in (("x", x), ("y", y))
+    )
+    known = on_x & on_y
     if not known.any():
         return ""
-    across = _Scale(x[known], "x" in log, _MARGIN, _WIDTH - _MARGIN)
+    across = _Scale(x[on_x], "x" in log, _MARGIN, _WIDTH - _MARGIN)
     up = _Scale(y[known], "y" in log, _HEIGHT - _MARGIN, _MARGIN)
     kept = places_of_extremes(np.where(known, y, np.nan), _POINTS)
     pieces, open_piece = [], False
@@ -94,14 +95,14 @@ def curve(x: Floats, y: Floats, *, label: str, log: str = "", mark: float | None
     ends = f"{number_text(up.low, 3)} to {number_text(up.high, 3)}"
     numbered = number_text if "x" in log else step_text
     below = f"{numbered(across.low)} to {numbered(across.high)}"
-    under = small(f"{label}: {below}; {ends}")
-    said = _text(f"{label}: from {below}, values from {ends}")
+    scaled = " (logarithmic)" if "y" in log else ""
+    said = f"{label}: from {below}, values from {ends}{scaled}"
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{said}" style="max-width:100%;display:block" fill="none">'
+        f'aria-label="{_text(said)}" style="max-width:100%;display:block" fill="none">'
         f'<path d="M{_MARGIN} {_HEIGHT - _MARGIN + 2}H{_WIDTH - _MARGIN}" stroke="currentColor" '
         f'opacity="0.35"/>{line}<path d="{"".join(pieces)}" stroke="{_BLUE}" stroke-width="2" '
-        f'stroke-linejoin="round" stroke-linecap="round"/></svg>{under}'
+        f'stroke-linejoin="round" stroke-linecap="round"/></svg>{small(said)}'
     )
 
 

@@ -45,6 +45,11 @@ def finding(value: LRFinding) -> str:
     rate = value.suggestion
     head = "No suggestion" if rate is None else f"Suggested rate: {number_text(rate, 3)}"
     rates, losses = np.array(value.rates), np.array(value.smoothed)
+    known = losses[np.isfinite(losses)]
+    if len(known):
+        # Where the search blows up, the loss is of no use, and would hide the rest.
+        first, low = float(known[0]), float(known.min())
+        losses = np.where(losses > first + 0.4 * (first - low) + 1e-3 * abs(first), np.nan, losses)
     log = "xy" if falls_by_decades([losses]) else "x"
     picture = curve(rates, losses, label="smoothed loss by rate", log=log, mark=rate)
     rows = [
