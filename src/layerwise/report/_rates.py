@@ -20,7 +20,7 @@ from layerwise.report._lines import (
     table_rows,
 )
 from layerwise.report._picture import Line, Picture, Table
-from layerwise.report._run import Run
+from layerwise.report._run import Run, as_floats
 
 MOST_LINES = 8
 """How many groups are drawn as lines; more become a heat map."""
@@ -74,8 +74,9 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
         if not 0 < len(groups) <= MOST_LINES:
             continue
         lines = _equal_together(groups)
-        if len(lines) == 1 and np.array_equal(*lines.values(), run.batch.get("rate"), True):
-            continue  # the base rate
+        base = as_floats(run.batch.get("rate", np.empty(0)))
+        if all(np.array_equal(rates, base, equal_nan=True) for rates in lines.values()):
+            continue
         kept = table_places(max(groups.values(), key=np.ptp))
         rows = [
             (
