@@ -199,8 +199,9 @@ def test_one_wrong_value_is_enough(tmp_path):
         recorder.save_plan(plan)
         recorder.save_schedule(cosine(20))
         recorder.save_finding(found(0.3))
+        recorder.save_setup("SGD")
     tried = 0
-    for name in ("finder.json", "plan.json", "schedule.json", "rates.json"):
+    for name in ("finder.json", "plan.json", "schedule.json", "rates.json", "setup.json"):
         data = json.loads((tmp_path / name).read_text())
         places = [(key,) for key in data if key not in ("stopped", "updates", "config")]
         places += [(key, 0) for key, value in data.items() if isinstance(value, list) and value]

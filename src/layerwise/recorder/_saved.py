@@ -223,6 +223,8 @@ def _is_plan(data: dict[str, Any]) -> bool:
         }:
             return (
                 all(isinstance(name, str) for name in (*parameters, *names))
+                # Earlier plans have none.
+                and isinstance(data.get("schedule"), str | None)
                 and len(of) == len(parameters)
                 and len(names) == len(rates)
                 and all(type(group) is int and 0 <= group < len(rates) for group in of)
