@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from layerwise._html import Row, table
 from layerwise._numbers import counted, number_text
 from layerwise._text import name_text, table_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
@@ -76,6 +77,21 @@ def plan_text(plan: Plan, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
     return table_text(plan_table(plan, columns), columns)
+
+
+def plan_html(plan: Plan) -> str:
+    """The plan as a table for notebooks, folded like the other one."""
+    lines = fold(plan)
+    columns = _columns(plan, lines[:SCREEN])
+    rows = [
+        Row(cells, dim=plan.rows[line.rows[0]].frozen)
+        for line, cells in zip(lines, zip(*(c.cells for c in columns), strict=True), strict=False)
+    ]
+    hidden = sum(len(line.rows) for line in lines[SCREEN:])
+    more = f"… {hidden} more parameters: see to_dict()\n" if hidden else ""
+    numbers = [place for place, column in enumerate(columns) if column.numeric]
+    titles = [column.title.replace("\n", " ") for column in columns]
+    return table(titles, rows, numbers=numbers, caption=more + _caption(plan))
 
 
 def _columns(plan: Plan, lines: Sequence[Line]) -> list[Column]:

@@ -1,5 +1,6 @@
 """Long series for the eye: fewer points that show the same curve, and a moving average."""
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]
 
+_FAR = 30.0  # a fall by so much, one and a half decades, needs a logarithmic axis
 _LARGE, _SMALLER = 2.0**960, 2.0**-64
 """A sum of values above the first may be more than a float holds; of the scaled ones it is not."""
 
@@ -123,6 +125,25 @@ def moving_average(values: Floats, window: int | None = None) -> Floats:
     amounts = _sums_of_windows(known.astype(np.float64), window)
     sums = _sums_of_windows(np.where(known, values, 0.0), window)
     return np.where(amounts > 0, sums / np.maximum(amounts, 1), np.nan)
+
+
+def falls_by_decades(curves: Iterable[Floats]) -> bool:
+    """Whether a linear axis would hide how far some curve falls; no value may be 0 or below.
+
+    Examples:
+        >>> falls_by_decades([np.array([3.0, 1.0, 0.02])])
+        True
+        >>> falls_by_decades([np.array([0.02, 1.0])])  # such as an accuracy that rises
+        False
+    """
+    falls = False
+    for curve in curves:
+        known = curve[np.isfinite(curve)]
+        if len(known) and known.min() <= 0:
+            return False
+        highest = np.maximum.accumulate(known)
+        falls = falls or bool((known < highest / _FAR).any())
+    return falls
 
 
 def _sums_of_windows(values: Floats, window: int) -> Floats:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from layerwise.finder import LRFinding, RatesFinding
-    from layerwise.multipliers import Plan, WidthCheck
+    from layerwise.multipliers import Plan, Value, WidthCheck
+    from layerwise.recorder import History
+    from layerwise.schedules import Schedule
 
 
 def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
@@ -23,11 +25,13 @@ def plan_curves(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> 
     return plots.plan(plan, steps, ax=ax)
 
 
-def plan_heat_map(plan: "Plan", steps: int | Sequence[int], ax: "Axes | None") -> "Axes":
+def plan_heat_map(
+    plan: "Plan", steps: int | Sequence[int], ax: "Axes | None", schedule: "Value | None"
+) -> "Axes":
     """The rate of each layer of a plan at each step; see ``plots.heat_map``."""
     from layerwise import plots
 
-    return plots.heat_map(plan, steps, ax=ax)
+    return plots.heat_map(plan, steps, ax=ax, schedule=schedule)
 
 
 def plan_table(plan: "Plan", width: int) -> "Table":
@@ -92,3 +96,44 @@ def width_check_lines(check: "WidthCheck", ax: "Axes | None") -> "Axes":
     from layerwise import plots
 
     return plots.width_check(check, ax=ax)
+
+
+def plan_html(plan: "Plan") -> str:
+    """A plan as a table for notebooks, or as its text where Rich is not installed."""
+    try:
+        from layerwise import _plan_table
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        from layerwise import _html
+
+        return _html.plain(plan_text(plan))
+    return _plan_table.plan_html(plan)
+
+
+def schedule_html(schedule: "Schedule") -> str:
+    """A schedule's expression and curve for notebooks."""
+    from layerwise import _html
+
+    return _html.schedule(schedule)
+
+
+def finding_html(finding: "LRFinding") -> str:
+    """A finding's answer and curve for notebooks."""
+    from layerwise import _html
+
+    return _html.finding(finding)
+
+
+def rates_html(finding: "RatesFinding") -> str:
+    """A finding of rates as a table for notebooks."""
+    from layerwise import _html
+
+    return _html.rates_finding(finding)
+
+
+def history_html(history: "History") -> str:
+    """A run's loss and its last values for notebooks."""
+    from layerwise import _html
+
+    return _html.history(history)

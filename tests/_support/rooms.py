@@ -28,7 +28,17 @@ ADAPTERS = {
     "optax": {"optax", "jax"},
     "torch": {"torch", "lightning", "transformers"},  # each in the one file of its name
 }
-FACES = {"_plan_table", "_rates_table", "_rates_shown", "_show", "cli", "demo", "plots", "report"}
+FACES = {
+    "_html",
+    "_plan_table",
+    "_rates_table",
+    "_rates_shown",
+    "_show",
+    "cli",
+    "demo",
+    "plots",
+    "report",
+}
 FACADE = "__init__"
 
 # What a noun may show itself with. That these are loaded only when something is shown,

@@ -264,6 +264,26 @@ def test_a_heat_map_is_the_rates_of_each_layer():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first layer is at the top
 
 
+@pytest.mark.parametrize("schedule", [cosine(50), lambda step: 0.5 + step, 0.5])
+def test_a_heat_map_under_another_schedule(schedule):
+    steps = [0, 10, 40]
+    factors = np.array([schedule(s) if callable(schedule) else schedule for s in steps])
+    for rate in (2e-3, None):
+        one = plan({"embed": 0.5, "body": 0.1}, learning_rate=rate)
+        ax = one.heat_map(steps=steps, ax=axes(), schedule=schedule)
+        cells = ax.collections[0].get_array().data
+        expected = np.outer([0.5, 0.1, 1.0], factors) * (1.0 if rate is None else rate)
+        assert cells == pytest.approx(expected, rel=1e-12)
+        assert "actor on the base rate" in ax.get_title(loc="left") or rate is not None
+        assert one.schedule is SCHEDULE
+
+
+@pytest.mark.parametrize("schedule", ["cosine", -1, np.nan, np.inf, [1.0]])
+def test_a_heat_map_under_no_schedule(schedule):
+    with pytest.raises(LayerwiseError, match="schedule must be a schedule"):
+        plan().heat_map(steps=100, ax=axes(), schedule=schedule)
+
+
 def test_a_layer_with_one_rate_has_one_row():
     ax = plan(layer_decay(0.5)).heat_map(steps=100, ax=axes())
     names = [label.get_text() for label in ax.get_yticklabels()]
@@ -356,12 +376,40 @@ def test_metrics_of_another_size_have_an_axis_of_their_own():
     assert [one.get_ylabel() for one in all_axes(ax)] == ["loss", "learning rate", "accuracy"]
 
 
-def test_many_rates_are_a_range():
-    ax = plots.history(run(groups=[f"block_{i}" for i in range(12)]), ax=axes())
+@pytest.mark.parametrize("count", [1, 3, 4, 12])
+def test_up_to_twelve_groups_have_a_line_each(count):
+    history = run(groups=[f"block_{i}" for i in range(count)])
+    lines = all_axes(plots.history(history, ax=axes()))[1].lines
+    assert [line.get_label() for line in lines] == [f"rate of {name}" for name in history.rates]
+    assert [line.get_ydata()[0] for line in lines] == [1e-3 * 0.5**i for i in range(count)]
+    assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == count
+    assert all(contrast(line.get_color(), ground) >= 3 for line in lines for ground in GROUNDS)
+    # 2048 times from the first to the last of twelve, at most 8 times otherwise.
+    assert lines[0].axes.get_yscale() == ("log" if count == 12 else "linear")
+
+
+def test_more_rates_are_a_range():
+    ax = plots.history(run(groups=[f"block_{i}" for i in range(13)]), ax=axes())
     high, low = all_axes(ax)[1].lines
-    assert high.get_label() == "highest of 12 rates"
+    assert high.get_label() == "highest of 13 rates"
     assert set(high.get_ydata()) == {1e-3}
-    assert set(low.get_ydata()) == {1e-3 * 0.5**11}
+    assert set(low.get_ydata()) == {1e-3 * 0.5**12}
+
+
+@pytest.mark.parametrize(
+    ("loss", "scale"),
+    [
+        (10.0 ** -np.linspace(0, 3, 400), "log"),
+        (10.0 ** np.linspace(-3, 0, 400), "linear"),  # it rises, as an accuracy does
+        (np.linspace(2, 0.2, 400), "linear"),
+        (np.maximum(np.linspace(2, -1, 400), 0), "linear"),  # 0 has no logarithm
+        (np.append(10.0 ** -np.linspace(0, 3, 399), np.nan), "log"),
+    ],
+)
+def test_a_loss_that_falls_by_decades_is_logarithmic(loss, scale):
+    history = History({"step": np.arange(400), "loss": loss}, name="a")
+    for draw in (plots.history, lambda one, ax: plots.compare([one, one], ax=ax)):
+        assert draw(history, ax=axes()).get_yscale() == scale
 
 
 def test_a_history_of_epochs_alone_is_drawn_over_epochs():

@@ -1,6 +1,7 @@
 """What stands beside a record: plain data from which a report draws without the model."""
 
 import json
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -198,8 +199,9 @@ def test_one_wrong_value_is_enough(tmp_path):
         recorder.save_plan(plan)
         recorder.save_schedule(cosine(20))
         recorder.save_finding(found(0.3))
+        recorder.save_setup("SGD")
     tried = 0
-    for name in ("finder.json", "plan.json", "schedule.json", "rates.json"):
+    for name in ("finder.json", "plan.json", "schedule.json", "rates.json", "setup.json"):
         data = json.loads((tmp_path / name).read_text())
         places = [(key,) for key in data if key not in ("stopped", "updates", "config")]
         places += [(key, 0) for key, value in data.items() if isinstance(value, list) and value]
@@ -212,3 +214,20 @@ def test_one_wrong_value_is_enough(tmp_path):
             tried += 1
         (tmp_path / name).write_text(json.dumps(data))
     assert tried > 20
+
+
+def test_a_setup_is_saved_with_date_and_versions(tmp_path):
+    settings = {"momentum": 0.9, "betas": (0.9, 0.99), "nesterov": False, "fused": None, "f": len}
+    with Recorder(tmp_path) as recorder:
+        recorder.save_setup("SGD", settings)
+    setup = History.load(tmp_path).setup
+    assert setup["optimizer"] == "SGD(momentum=0.9, betas=(0.9, 0.99))"
+    assert setup["versions"]["numpy"] == np.__version__
+    assert datetime.fromisoformat(setup["date"]).tzinfo is not None
+
+
+@pytest.mark.parametrize("name", [None, "", 3])
+def test_an_optimizer_has_a_name(tmp_path, name):
+    with Recorder(tmp_path) as recorder, pytest.raises(RecorderError, match="optimizer must be"):
+        recorder.save_setup(name)
+    assert History.load(tmp_path).setup is None

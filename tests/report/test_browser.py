@@ -144,7 +144,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
     show(browser, pages["two"])
     reached = []
     body = browser.find_element(By.TAG_NAME, "body")
-    for _ in range(40):
+    for _ in range(100):
         browser.switch_to.active_element.send_keys(Keys.TAB)
         focus = browser.execute_script(FOCUS)
         if focus["tag"] == body.tag_name.upper():
@@ -152,7 +152,10 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
         reached.append(focus)
     assert all(focus["seen"] for focus in reached)
     assert reached[0]["text"] == "Skip to the content"
-    assert [f["run"] for f in reached if f["tag"] == "INPUT"] == ["0", "1"]
+    # The buttons of the axis are one stop, in which the arrows go on.
+    inputs = [(f["text"], f["run"]) for f in reached if f["tag"] == "INPUT"]
+    assert inputs == [("", None), ("", "0"), ("", "1")]
+    assert sum(f["tag"] == "BUTTON" for f in reached) == PICTURES["two"]
     assert sum(f["tag"] == "SUMMARY" for f in reached) == PICTURES["two"]
     links = [f["text"] for f in reached if f["tag"] == "A"]
     assert "Loss" in links
@@ -161,7 +164,7 @@ def test_the_keyboard_reaches_everything_and_one_sees_where(browser, pages):
 
 def test_tables_open_and_runs_hide_by_keyboard(browser, pages):
     show(browser, pages["two"])
-    summary = browser.find_element(By.TAG_NAME, "summary")
+    summary = browser.find_element(By.CSS_SELECTOR, "figure:has(#picture-loss) summary")
     summary.send_keys(Keys.ENTER)
     region = browser.find_element(By.CSS_SELECTOR, "details[open] [role=region]")
     assert region.is_displayed()
@@ -175,6 +178,23 @@ def test_tables_open_and_runs_hide_by_keyboard(browser, pages):
     browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
     wait(browser, f"{lines} === {both}")
     assert browser.find_element(By.ID, "picture-rates-1").is_displayed()
+
+
+def test_a_picture_and_a_section_without_a_shown_run_are_hidden(browser, pages):
+    show(browser, pages["two"])
+    shown = (
+        "return [...document.querySelectorAll('figure, main section')]"
+        ".filter((one) => one.checkVisibility()).length"
+    )
+    before = browser.execute_script(shown)
+    for box in browser.find_elements(By.CSS_SELECTOR, "input[data-run]"):
+        box.send_keys(Keys.SPACE)
+    # What was run, and the facts, are dim.
+    assert browser.execute_script(shown) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, "main section")) > 2
+    for box in browser.find_elements(By.CSS_SELECTOR, "input[data-run]"):
+        box.send_keys(Keys.SPACE)
+    assert browser.execute_script(shown) == before
 
 
 def test_names_are_text_in_figures_too(browser, pages):
@@ -281,3 +301,52 @@ def test_one_figure_that_can_not_be_drawn_leaves_the_others(browser, pages, tmp_
     remark = browser.find_element(By.CSS_SELECTOR, f"figure:has(#{hidden[0]}) > .remark")
     assert remark.text == "This picture can't be drawn. The table holds what it shows."
     assert not browser.find_element(By.ID, "no-pictures").is_displayed()
+
+
+def test_pictures_over_steps_epochs_and_time(browser, pages):
+    show(browser, pages["two"])
+    read = (
+        "return [...document.querySelectorAll('#picture-loss, #picture-groups-0')]"
+        ".map((c) => [c.querySelector('.xtitle').textContent, Math.max(...c.data[0].x)])"
+    )
+    before = browser.execute_script(read)
+    assert before == [["step (updates applied)", 299]] * 2
+    browser.find_element(By.CSS_SELECTOR, "input[value=epoch]").click()
+    wait(browser, f"{read.replace('return ', 'return (')})[1][0] === 'epoch'")
+    # 60 updates make an epoch: the last batch begins a sixtieth before the end of the fifth.
+    for title, last in browser.execute_script(read):
+        assert title == "epoch"
+        assert last == pytest.approx(5 - 1 / 60, abs=1e-3)
+    browser.find_element(By.CSS_SELECTOR, "input[value=step]").click()
+    wait(browser, f"{read.replace('return ', 'return (')})[1][0] !== 'epoch'")
+    assert browser.execute_script(read) == before
+
+
+def test_rows_of_a_hidden_run_are_dim(browser, pages):
+    show(browser, pages["two"])
+    browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
+    dim = "return [...document.querySelectorAll('.off')].map((row) => row.dataset.row)"
+    assert set(browser.execute_script(dim)) == {"1"}
+    names = browser.execute_script(
+        "return ['.about > .run', '.facts tbody tr', 'figure:has(#picture-loss) tbody tr', "
+        "'figure:has(#picture-finder) tbody tr'].map((rows) => [...document.querySelectorAll(rows)]"
+        ".map((row) => [row.querySelector('td, th, h3').textContent.trim().split(', ')[0], "
+        "row.classList.contains('off')]))"
+    )
+    for rows in names:
+        assert {tuple(row) for row in rows} == {("plain", False), ("a<b>", True)}
+    browser.find_element(By.CSS_SELECTOR, "input[data-run='1']").send_keys(Keys.SPACE)
+    assert browser.execute_script(dim) == []
+
+
+def test_a_picture_is_saved(browser, pages, tmp_path):
+    browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    show(browser, pages["one"])
+    browser.find_element(By.CSS_SELECTOR, ".save[data-picture=picture-loss]").click()
+    WebDriverWait(browser, 60).until(lambda _: list(tmp_path.glob("*.png")))
+    [file] = tmp_path.glob("*.png")
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert "loss" in file.name
+    assert browser.get_log("browser") == []

@@ -19,13 +19,13 @@ from tests._support.rates import FINDINGS
 from tests._support.runs import EVIL, STEPS, train
 
 SECTIONS = [
+    "layers",
     "loss",
     "metrics",
     "finder",
     "rates-found",
     "base-rate",
     "groups",
-    "layers",
     "ratios",
 ]
 
@@ -194,7 +194,7 @@ def test_several_runs_are_compared(run, tmp_path):
     page = read(path)
     boxes = [a for a in page.attributes("input") if a["type"] == "checkbox"]
     assert [box["data-run"] for box in boxes] == ["0", "1", "2"]
-    loss = figures(page)[0]
+    loss = next(figure for figure in figures(page) if figure["id"] == "picture-loss")
     assert {trace["meta"]["run"] for trace in loss["data"]} == {0, 1, 2}
     # Two runs of one name can be told apart.
     names = {trace["name"] for trace in loss["data"]}
@@ -216,7 +216,8 @@ def test_a_run_that_was_cut_off(tmp_path):
     with (run / "record.jsonl").open("a") as file:
         file.write("[0, 90, 1, 0.5, 0.")
     page = read(write_report(run, tmp_path / "cut.html"))
-    assert max(figures(page)[0]["data"][0]["x"]) == 89
+    loss = next(figure for figure in figures(page) if figure["id"] == "picture-loss")
+    assert max(loss["data"][0]["x"]) == 89
 
 
 def test_losses_that_are_not_finite_are_said_and_left_out(tmp_path):
@@ -246,7 +247,7 @@ def test_no_finite_loss_at_all(tmp_path):
         ({"loss": [3.0, 2.0]}, {}, {"picture-loss"}),
         ({}, {"epoch": [0, 1], "val_loss": [2.0, 1.0]}, {"picture-loss"}),
         ({}, {"epoch": [0], "step": [9], "mae": [2.0]}, {"picture-metric-0"}),
-        ({"step": [0], "rate": [0.0]}, {}, {"picture-rate"}),
+        ({"step": [0, 1], "rate": [0.0, 1.0]}, {}, {"picture-rate"}),
         ({"step": [0], "ratios/a": [0.0]}, {}, {"picture-ratios-0"}),
         (
             {"step": [5, 5], "epoch": [0, 0], "loss": [1, 2]},

@@ -84,6 +84,15 @@ def test_groups_made_by_hand() -> None:
     assert plan.rows[0].parameter.weight_decay == 0.5
 
 
+def test_the_schedule_of_all_groups_is_that_of_the_plan() -> None:
+    model = make_network()
+    for schedule, head in ((linear(10), 0.5), ({"head": linear(10)}, "linear(10) * 0.5")):
+        optimizer = torch.optim.SGD(param_groups(model, {"head": 0.5}, lr=0.1))
+        plan = explain(model, schedule=ScheduleLR(optimizer, schedule))
+        assert plan.to_dict()["multiplier"][-1] == head
+        assert plan.schedule is (schedule if callable(schedule) else None)
+
+
 @pytest.mark.parametrize("schedule", [linear(10), {"head": linear(10)}, None], ids=str)
 def test_what_is_explained_is_what_happens(schedule: Any) -> None:
     model = make_network()

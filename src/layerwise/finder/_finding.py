@@ -200,6 +200,10 @@ class LRFinding:
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
+    def _repr_html_(self) -> str:
+        """The answer and the curve, for notebooks."""
+        return _show.finding_html(self)
+
     def __repr__(self) -> str:
         rate = "None" if self.suggestion is None else f"{self.suggestion:.3g}"
         return (

@@ -370,19 +370,27 @@ class Plan:
         """
         return _show.plan_curves(self, steps, ax)
 
-    def heat_map(self, steps: int | Sequence[int], ax: "Axes | None" = None) -> "Axes":
+    def heat_map(
+        self,
+        steps: int | Sequence[int],
+        ax: "Axes | None" = None,
+        *,
+        schedule: Value | None = None,
+    ) -> "Axes":
         """Draw the rate of each layer at each step as a colour, with Matplotlib.
 
         Args:
             steps: How many steps from 0 on, or the steps themselves in rising order.
             ax: Axes to draw on; by default a new figure's.
+            schedule: A schedule to draw the plan under instead of its own; without a learning rate,
+                that times the multipliers is drawn.
 
         Returns:
             The axes. Frozen layers are hatched.
 
         Raises:
-            LayerwiseError: ``steps`` are not as described, the plan is empty, or a rate counts more
-                than updates.
+            LayerwiseError: ``steps`` or ``schedule`` are not as described, the plan is empty, or a
+                rate counts more than updates.
 
         Examples:
             >>> from layerwise.multipliers import Parameter, layer_decay, resolve
@@ -391,10 +399,14 @@ class Plan:
             >>> [label.get_text() for label in ax.get_yticklabels()]
             ['body', 'head']
         """
-        return _show.plan_heat_map(self, steps, ax)
+        return _show.plan_heat_map(self, steps, ax, schedule)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
         yield _show.plan_table(self, options.max_width)
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        return _show.plan_html(self)
 
     def __str__(self) -> str:
         return _show.plan_text(self)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from layerwise._series import moving_average
+from layerwise._series import falls_by_decades, moving_average
 from layerwise._text import name_text, shown
 from layerwise.errors import RecorderError
 from layerwise.plots._curves import thin
@@ -22,6 +22,8 @@ def compare(
     histories: "Iterable[History]", ax: Axes | None = None, *, column: str = "loss"
 ) -> Axes:
     """Draw the loss of several runs: moving averages of the batches, and points for the validation.
+
+    If a loss falls by decades, the axis is logarithmic.
 
     Args:
         histories: The runs' records.
@@ -77,6 +79,8 @@ def compare(
             )
     dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
     dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)
+    if falls_by_decades(np.asarray(line.get_ydata(), np.float64) for line in ax.lines):
+        ax.set_yscale("log")
     over_steps(ax)
     legend(ax, handles, [run.name for run in known])
     return ax

@@ -1,6 +1,7 @@
 """A plan as a heat map: the rate of each layer at each step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
+from layerwise._checks import as_number
 from layerwise._series import Floats
 from layerwise._text import name_text
+from layerwise._text import shown as _shown
 from layerwise.errors import LayerwiseError
-from layerwise.multipliers import Plan
+from layerwise.multipliers import Plan, Value
 from layerwise.plots._curves import Steps, steps_of
 from layerwise.plots._groups import group_rates, groups_of, unit_of
 from layerwise.plots._style import GREY, MAP, PLAIN, axes, dress, figure_of, inks
@@ -23,7 +26,9 @@ _DEEP = 1e4  # which reaches so far down at most
 _ROW = 0.19  # inches, the height of a label
 
 
-def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
+def heat_map(
+    plan: Plan, steps: Steps, ax: Axes | None = None, *, schedule: Value | None = None
+) -> Axes:
     """Draw the rate of every layer over the steps, the first layer at the top.
 
     A layer whose parameters have different rates gets a row for each of them. Where a rate is 0
@@ -34,13 +39,15 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
         steps: How many steps from 0 on, of which about 240 are drawn, or the rising steps
             themselves.
         ax: Axes to draw on; by default those of a new figure, as high as the plan needs.
+        schedule: A schedule to draw the plan under instead of its own. If the plan has no learning
+            rate, that times the multipliers is drawn.
 
     Returns:
         The axes.
 
     Raises:
-        LayerwiseError: ``steps`` is neither of these, the plan is empty, or a rate counts more than
-            updates.
+        LayerwiseError: ``steps`` is neither of these, ``schedule`` is no number and can't be called
+            with a step, the plan is empty, or a rate counts more than updates.
 
     Examples:
         >>> from layerwise import layer_decay, plots
@@ -53,6 +60,17 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
     if not plan.rows:
         raise LayerwiseError("The plan must have parameters: this one is empty.")
     shown = steps_of(steps, _COLUMNS)
+    unit = unit_of(plan)
+    if schedule is not None:
+        factor = as_number(schedule)
+        if not callable(schedule) and (factor is None or not 0 <= factor < np.inf):
+            raise LayerwiseError(
+                "plots.heat_map: schedule must be a schedule, another callable of the step or a "
+                f"finite number of at least 0, got {_shown(schedule)}."
+            )
+        if plan.learning_rate is None:
+            plan, unit = replace(plan, learning_rate=1.0), "factor on the base rate"
+        plan = replace(plan, schedule=schedule if factor is None else factor)
     names, rates = layer_rates(plan, shown)
     ax = axes(ax, height=min(max(1.7 + _ROW * 1.15 * len(names), 3.0), 8.0))
     frozen = lasting_zeros(rates)
@@ -75,7 +93,6 @@ def heat_map(plan: Plan, steps: Steps, ax: Axes | None = None) -> Axes:
             linewidth=0, alpha=0.5, zorder=0,
         )
     )  # fmt: skip
-    unit = unit_of(plan)
     note = " (hatched: 0)" if frozen.any() else ""
     dress(ax, f"{unit.capitalize()} of each layer{note}", "step (optimizer updates)", "")
     ax.grid(visible=False)

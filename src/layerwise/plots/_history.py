@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from layerwise._series import Floats, moving_average
+from layerwise._series import Floats, falls_by_decades, moving_average
 from layerwise._text import name_text
 from layerwise.plots._curves import thin
 from layerwise.plots._style import (
@@ -38,6 +38,7 @@ Look: TypeAlias = tuple[str, LineStyle]
 VALIDATION = "val_"
 
 _RATES = "rates/"
+_EACH = "each batch"
 _DASHED: LineStyle = (0, (5, 1.6))
 _DOTTED: LineStyle = (0, (1.2, 1.2))
 _METRICS: tuple[Look, ...] = (
@@ -46,7 +47,14 @@ _METRICS: tuple[Look, ...] = (
     (GREEN, _DASHED),
     (PURPLE, _DASHED),
 )
-_RATE_LINES: tuple[LineStyle, ...] = ("-", _DASHED, _DOTTED)
+_RATE_LOOKS: tuple[Look, ...] = tuple(
+    (color, dashes)
+    for dashes in ("-", _DASHED, _DOTTED)
+    for color in (VERMILLION, "#A8730A", "#C4424F", "#8C6D5E")
+)
+"""Warm colours, that no loss and no metric has."""
+_FEW = 3  # groups that are told apart by their dashes alone
+_FAR_APART = 30  # if rates of groups differ more, a linear axis can't tell the low ones from 0
 _ALIKE = 8  # a metric shares the loss's axis if it differs by at most this factor
 _MARGIN = 58  # points from the second axis to a third
 
@@ -54,7 +62,9 @@ _MARGIN = 58  # points from the second axis to a third
 def history(history: "History", ax: Axes | None = None) -> Axes:
     """Draw a run: the loss of each batch, its moving average, the metrics, and the rates.
 
-    The rates have a second axis at the right; for more than three groups their range is drawn.
+    The rates have a second axis at the right, a line for each of up to twelve groups; for more,
+    their range is drawn. Where a loss falls by decades, or rates lie decades apart, the axis is
+    logarithmic.
     Metrics share the axis of the loss, or have a third one if they are of another size. The
     validation is dotted, with a point at the end of each epoch.
 
@@ -89,6 +99,9 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     for name in together:
         _draw(ax, history, name, looks[name])
     handles = list(ax.lines)
+    averages = [line for line in ax.lines if line.get_label() != _EACH]
+    if falls_by_decades(np.asarray(line.get_ydata(), np.float64) for line in averages):
+        ax.set_yscale("log")
     rates = rates_of(batch if _has(batch) else epoch)
     if rates:
         second = _behind(ax)
@@ -116,7 +129,7 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
 def rates_of(columns: Columns) -> dict[str, Floats]:
     """The rates of a record by the names of their lines: those of the groups, else the base rate.
 
-    For more than three groups, they are the highest and the lowest rate at each step.
+    For more than twelve groups, they are the highest and the lowest rate at each step.
     """
     groups = {
         name.removeprefix(_RATES): np.asarray(values, np.float64)
@@ -126,7 +139,7 @@ def rates_of(columns: Columns) -> dict[str, Floats]:
     if not groups:
         base = columns.get("rate")
         return {} if base is None else {"learning rate": np.asarray(base, np.float64)}
-    if len(groups) <= len(_RATE_LINES):
+    if len(groups) <= len(_RATE_LOOKS):
         return {f"rate of {name}": values for name, values in groups.items()}
     every = np.array(list(groups.values()))
     # Unlike max and min, these two pass over what was not recorded.
@@ -146,16 +159,20 @@ def _behind(ax: Axes) -> Axes:
 
 def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
     """Draw rates as thin lines, with a shade between the highest and the lowest of many."""
-    looks = dict(zip(rates, _RATE_LINES, strict=False))
-    for name, values in rates.items():
+    looks = _RATE_LOOKS[:: len(_RATE_LOOKS) // _FEW] if len(rates) <= _FEW else _RATE_LOOKS
+    for (name, values), (color, dashes) in zip(rates.items(), looks, strict=False):
         points = thin(x, values)
-        ax.plot(
-            *points, color=VERMILLION, linestyle=looks[name], linewidth=1.3, label=name_text(name)
-        )
+        ax.plot(*points, color=color, linestyle=dashes, linewidth=1.3, label=name_text(name))
     if "lowest" in rates:
         high, low = rates.values()
         ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
-    from_zero(ax)
+    peaks = [peak for values in rates.values() if (peak := np.nan_to_num(values).max(initial=0))]
+    if peaks and min(peaks) < max(peaks) / _FAR_APART:
+        # The peaks alone decide: a rate that falls to almost 0 is easier to read on a linear axis.
+        ax.set_yscale("log")
+        ax.set_ylim(min(peaks) / _FAR_APART, max(peaks) * 1.5)
+    else:
+        from_zero(ax)
 
 
 def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = False) -> str:
@@ -172,7 +189,7 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
         x, along = along_of(batch)
         values = np.asarray(batch[name], np.float64)
         if raw:
-            ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label="each batch")
+            ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label=_EACH)
         average = moving_average(values)
         ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=label)
     else:

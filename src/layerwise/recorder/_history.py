@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
 from layerwise._checks import MOST_STEPS, choice, whole
 from layerwise._numbers import counted, number_text
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
 from layerwise.recorder._reading import read_events, read_rows
-from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, read_data
+from layerwise.recorder._saved import FINDING, FOUND_RATES, PLAN, SCHEDULE, SETUP, read_data
 from layerwise.recorder._thin import Thinner
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class History:
         found_rates: What a search for a rate for each band found, as plain data for
             ``RatesFinding.from_config``, or None.
         events: What happened, as pairs of a step and a text, in order.
+        setup: With what the run trained, as plain data (``optimizer``, ``date`` and ``versions``),
+            or None.
 
     Raises:
         RecorderError: The columns differ in length, or hold something other than numbers.
@@ -68,6 +71,7 @@ class History:
     schedule: Mapping[str, Any] | None = None
     found_rates: Mapping[str, Any] | None = None
     events: tuple[tuple[int, str], ...] = ()
+    setup: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for kind in ("batch", "epoch"):
@@ -116,6 +120,7 @@ class History:
             schedule=read_data(run, SCHEDULE),
             found_rates=read_data(run, FOUND_RATES),
             events=tuple(read_events(run)),
+            setup=read_data(run, SETUP),
         )
 
     @property
@@ -207,6 +212,10 @@ class History:
     def _columns(self, kind: str) -> Mapping[str, Column]:
         choice(kind, "kind", RecorderError, ("batch", "epoch"))
         return self.epoch if kind == "epoch" else self.batch
+
+    def _repr_html_(self) -> str:
+        """The loss and the last values, for notebooks."""
+        return _show.history_html(self)
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""

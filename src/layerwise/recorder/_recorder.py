@@ -20,8 +20,10 @@ from layerwise.recorder._saved import (
     FOUND_RATES,
     PLAN,
     SCHEDULE,
+    SETUP,
     plan_data,
     schedule_data,
+    setup_data,
     write_data,
 )
 from layerwise.recorder._sinks.sink import Sink, Sinks
@@ -266,6 +268,31 @@ class Recorder:
             RecorderError: ``steps`` is no whole number.
         """
         self._save(SCHEDULE, schedule_data(schedule, steps))
+
+    def save_setup(self, optimizer: str, settings: Mapping[str, object] | None = None) -> None:
+        """Save with what the run trains, as ``setup.json`` in its folder, for its report.
+
+        The date, and the versions of Python, Layerwise and the frameworks that are loaded, are
+        saved with it. The recorders for Keras and PyTorch call this.
+
+        Args:
+            optimizer: The optimizer's name.
+            settings: Its settings; numbers are kept, and tuples of numbers, unless they are 0.
+
+        Raises:
+            RecorderError: The name is not text.
+
+        Examples:
+            >>> import tempfile
+            >>> from layerwise.recorder import History, Recorder
+            >>> run = tempfile.mkdtemp()
+            >>> with Recorder(run) as recorder:
+            ...     recorder.save_setup("SGD", {"momentum": 0.9, "nesterov": False})
+            >>> History.load(run).setup["optimizer"]
+            'SGD(momentum=0.9)'
+        """
+        checked_text(optimizer, "optimizer", RecorderError)
+        self._save(SETUP, setup_data(optimizer, settings or {}))
 
     def close(self) -> None:
         """Close the file and the sinks; closing again does nothing."""

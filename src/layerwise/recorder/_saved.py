@@ -3,7 +3,11 @@
 import json
 import math
 import os
+import platform
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +17,17 @@ from layerwise._checks import whole
 from layerwise._series import evenly
 from layerwise.errors import ConfigError, RecorderError
 from layerwise.finder import LRFinding, RatesFinding
-from layerwise.multipliers import Plan, Value
+from layerwise.multipliers import Plan, Value, value_text
 from layerwise.recorder._file import warn
 from layerwise.recorder._format import is_count, parsed, strict
 from layerwise.schedules import Schedule, counters_of
 
 FINDING, PLAN, SCHEDULE = "finder.json", "plan.json", "schedule.json"
 FOUND_RATES = "rates.json"
+SETUP = "setup.json"
 VERSION = 1
+
+_FRAMEWORKS = ("keras", "jax", "tensorflow", "torch", "optax", "numpy")
 
 POINTS = 200
 """With so many points, a curve of any length has no visible corners."""
@@ -36,6 +43,7 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
     parameter, in the order of the table. ``"names"`` has a text for each group, and ``"rates"`` a
     list of numbers, one for each of ``"steps"``; under a schedule by tokens, that is the present
     step alone. ``"shows"`` says whether these are rates or, without a learning rate, multipliers.
+    ``"schedule"`` is the plan's own, as text.
     """
     places: dict[tuple[int, bool], int] = {}
     of = [0] * len(plan.rows)
@@ -55,6 +63,7 @@ def plan_data(plan: Plan, steps: int | None = None) -> dict[str, Any]:
         "version": VERSION,
         "table": plan.to_dict(),
         "shows": "multiplier" if plan.learning_rate is None else "rate",
+        "schedule": None if plan.schedule is None else str(value_text(plan.schedule)),
         "steps": at,
         "names": [
             plan.rows[first].parameter.name + ("" if count == 1 else f" and {count - 1} more")
@@ -84,6 +93,31 @@ def schedule_data(schedule: Callable[[Any], Any], steps: int | None = None) -> d
         "steps": at,
         "factors": [float(schedule(step)) for step in at],
     }
+
+
+def setup_data(optimizer: str, settings: Mapping[str, object]) -> dict[str, Any]:
+    """With what a run trains, as plain data: optimizer, date, and the versions of what is loaded.
+
+    Of the settings those are kept that are numbers, or tuples of numbers, and not 0 or False.
+    """
+    kept = [f"{name}={value!r}" for name, value in settings.items() if value and _is_setting(value)]
+    loaded = [name for name in _FRAMEWORKS if name in sys.modules]
+    return {
+        "layerwise": "setup",
+        "version": VERSION,
+        "optimizer": f"{optimizer}({', '.join(kept)})",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "layerwise": version("layerwise"),
+            "python": platform.python_version(),
+            **{name: str(getattr(sys.modules[name], "__version__", "?")) for name in loaded},
+        },
+    }
+
+
+def _is_setting(value: object) -> bool:
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(type(part) in (bool, int, float) for part in parts)
 
 
 def _points(values: Sequence[Value | None], steps: int | None, start: int) -> list[int]:
@@ -189,6 +223,8 @@ def _is_plan(data: dict[str, Any]) -> bool:
         }:
             return (
                 all(isinstance(name, str) for name in (*parameters, *names))
+                # Earlier plans have none.
+                and isinstance(data.get("schedule"), str | None)
                 and len(of) == len(parameters)
                 and len(names) == len(rates)
                 and all(type(group) is int and 0 <= group < len(rates) for group in of)
@@ -209,6 +245,19 @@ def _is_schedule(data: dict[str, Any]) -> bool:
             "factors": factors,
         }:
             return all(map(is_count, steps)) and _is_curve(factors, len(steps))
+    return False
+
+
+def _is_setup(data: dict[str, Any]) -> bool:
+    match data:
+        case {
+            "layerwise": "setup",
+            "version": 1,
+            "optimizer": str(),
+            "date": str(),
+            "versions": {**versions},
+        }:
+            return all(isinstance(text, str) for text in versions.values())
     return False
 
 
@@ -235,4 +284,5 @@ _CHECKS = {
     PLAN: _is_plan,
     SCHEDULE: _is_schedule,
     FOUND_RATES: _is_rates_finding,
+    SETUP: _is_setup,
 }

@@ -7,11 +7,12 @@ import numpy as np
 
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
 from layerwise._series import Floats
-from layerwise.report._finder import finding_of
-from layerwise.report._rates_found import rates_finding_of
+from layerwise.report._findings.finder import finding_of
+from layerwise.report._findings.rates import rates_finding_of
+from layerwise.report._rates import constant_rate
 from layerwise.report._run import VALIDATION, Run, as_floats
 
-_LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
+LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
 """A metric with such a word in its name is better if it is lower."""
 
 MOST_METRICS = 6
@@ -140,7 +141,9 @@ def _rate(run: Run) -> Fact:
     rates_finding = rates_finding_of(run)
     if rates_finding is not None and rates_finding.learning_rate is not None:
         found = f"found: {number_text(rates_finding.learning_rate, 3)}"
-    return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, found)
+    details = ["constant"] if constant_rate(run) is not None else []
+    details += [found] if found else []
+    return Fact(number_text(rates.max(), 3) if len(rates) else NOTHING, ", ".join(details))
 
 
 def _summary(run: Run, column: str) -> Fact:
@@ -149,7 +152,7 @@ def _summary(run: Run, column: str) -> Fact:
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return Fact(NOTHING)
-    less = any(word in column.lower() for word in _LESS_IS_BETTER)
+    less = any(word in column.lower() for word in LESS_IS_BETTER)
     best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
     return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")

@@ -23,6 +23,9 @@ DECADES = 6
 """The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
+LASTING = 60
+"""In so many columns something that never changes is drawn: of two, half would lie outside."""
+
 HIGHEST = 308.25
 """The highest power of ten that a float holds."""
 
@@ -62,7 +65,7 @@ class Subject:
 def rates(runs: Sequence[Run]) -> list[Picture]:
     """The rate of every layer over time, from the plan, else from the recorded groups."""
     grids = [(run, planned(run) or _rates_of_groups(run)) for run in runs]
-    words = "The {unit} of {layers} by step, {range}. Lighter is higher{grey}."
+    words = "The {unit} of {layers} over the training, {range}. Lighter is higher{grey}."
     return _pictures(grids, Subject("rates", words, "; grey is 0"))
 
 
@@ -70,8 +73,8 @@ def ratios(runs: Sequence[Run]) -> list[Picture]:
     """The size of each layer's updates relative to its weights."""
     grids = [(run, recorded(run, run.history.ratios, RATIO)) for run in runs]
     words = (
-        "The size of each update of {layers} relative to the weights, by step, {range}. Lighter "
-        "is higher; around 1e-3 is usual{grey}."
+        "The size of each update of {layers} relative to the weights, {range}. Lighter is "
+        "higher; around 1e-3 is usual{grey}."
     )
     return _pictures(grids, Subject("ratios", words, "; grey is 0, no update"))
 
@@ -93,7 +96,8 @@ def planned(run: Run) -> Grid | None:
     last = as_floats(run.batch.get("step", np.empty(0))).max(initial=0.0)
     if len(steps) == 1 and last > steps[0]:
         # A plan in which nothing changes was saved at its first step only.
-        steps, values = np.array([steps[0], last]), np.repeat(values, 2, axis=1)
+        steps = steps[0] + evenly(int(last - steps[0]) + 1, LASTING)
+        values = np.repeat(values, len(steps), axis=1)
     return Grid(names, steps, values, unit)
 
 
@@ -128,7 +132,7 @@ def _picture(
     run: Run, whole_grid: Grid, subject: Subject, scale: tuple[float, float], shared: int
 ) -> Picture:
     low, high = scale
-    grid = _folded(whole_grid)
+    grid = _folded(_merged(whole_grid))
     layers = len(grid.names)
     places, values = thin_columns(grid.values, int(np.clip(CELLS // shared // layers, 60, 400)))
     height = int(np.clip(100 + 22 * layers, 240, 640))
@@ -197,6 +201,31 @@ def _range(values: Floats) -> str:
         return "all 0"
     low, high = number_text(known.min(), 3), number_text(known.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
+
+
+def _merged(grid: Grid) -> Grid:
+    """The grid with one row for each layer whose parameters have equal values: kernel and bias.
+
+    Layers are told from the parameters' names. The ratios of layers stay as they are.
+    """
+    if grid.unit == RATIO:
+        return grid
+    separator = "/" if any("/" in name for name in grid.names) else "."
+    layers: dict[str, list[int]] = {}
+    for place, name in enumerate(grid.names):
+        layers.setdefault(name.rpartition(separator)[0] or name, []).append(place)
+    names: list[str] = []
+    kept: list[int] = []
+    for layer, places in layers.items():
+        rows = grid.values[places]
+        equal = len(places) > 1 and np.array_equal(rows, np.broadcast_to(rows[0], rows.shape), True)
+        if equal and layer not in grid.names:
+            names.append(layer)
+            kept.append(places[0])
+        else:
+            names += [grid.names[place] for place in places]
+            kept += places
+    return Grid(tuple(names), grid.steps, grid.values[kept], grid.unit)
 
 
 def _folded(grid: Grid) -> Grid:

@@ -1,6 +1,6 @@
 """What pictures with lines over the step share: traces, axes, table rows, captions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats, places_of_extremes
 from layerwise._text import shorten
-from layerwise.report._picture import line_style
+from layerwise.report._picture import Kind, Table, line_style
 from layerwise.report._run import Run
 
 STEP = "step (updates applied)"
@@ -27,7 +27,14 @@ Trace = dict[str, Any]
 
 
 def line(
-    name: str, series: int, steps: Floats, values: Floats, *, shared: int = 1, width: float = 2.0
+    name: str,
+    series: int,
+    steps: Floats,
+    values: Floats,
+    *,
+    shared: int = 1,
+    width: float = 2.0,
+    kind: Kind = "run",
 ) -> Trace:
     """A Plotly trace of a curve, thinned so that its extremes stay.
 
@@ -38,6 +45,7 @@ def line(
         values: Shape ``(n,)``; a value that is not finite leaves a gap.
         shared: How many lines share the picture.
         width: In pixels.
+        kind: What the line stands for.
     """
     kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
     drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
@@ -47,7 +55,7 @@ def line(
         "name": name,
         "x": numbers(steps[kept]),
         "y": numbers(drawn[kept]),
-        "line": line_style(series, width),
+        "line": line_style(series, width, kind),
         "hovertemplate": "%{y:.4~g} at step %{x:,d}",
         "meta": {},
     }
@@ -67,6 +75,26 @@ def numbers(values: Floats) -> list[float | int | None]:
         [100000, 0.12346, None]
     """
     return [_number(value) for value in values.tolist()]
+
+
+class Rows:
+    """The rows of a table of several runs, as they are gathered."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, ...]] = []
+        self._runs: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, run: Run, rows: Iterable[tuple[str, ...]]) -> None:
+        """Add rows of one run."""
+        self._rows += rows
+        self._runs += [run.number] * (len(self._rows) - len(self._runs))
+
+    def table(self, headings: tuple[str, ...], note: str = "") -> Table:
+        """The table of all of them."""
+        return Table(headings, tuple(self._rows), note, tuple(self._runs))
 
 
 def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:

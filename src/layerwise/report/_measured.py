@@ -8,6 +8,7 @@ from layerwise._numbers import NOTHING, number_text, whole_text
 from layerwise._series import Floats, window_of
 from layerwise.report._facts import metrics_of
 from layerwise.report._lines import (
+    Rows,
     Trace,
     axes,
     listed,
@@ -45,25 +46,21 @@ def metrics(runs: Sequence[Run]) -> list[Picture]:
 
 def other_metrics(runs: Sequence[Run]) -> Table | None:
     """A table of the metrics that have no picture."""
-    rows = [
-        (variant, run.name, *map(number_text, (known[0], known[-1], known.min(), known.max())))
-        for name in metrics_of(runs)[MOST_PICTURES:]
-        for variant in (name, f"{VALIDATION}{name}")
-        for run in runs
-        if len(known := _known(run.shown(variant)[1]))
-    ]
-    return (
-        Table(("metric", "run", "first", "last", "lowest", "highest"), tuple(rows))
-        if rows
-        else None
-    )
+    rows = Rows()
+    for name in metrics_of(runs)[MOST_PICTURES:]:
+        for variant in (name, f"{VALIDATION}{name}"):
+            for run in runs:
+                if len(known := _known(run.shown(variant)[1])):
+                    ends = known[0], known[-1], known.min(), known.max()
+                    rows.add(run, [(variant, run.name, *map(number_text, ends))])
+    return rows.table(("metric", "run", "first", "last", "lowest", "highest")) if rows else None
 
 
 def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: int) -> list[Picture]:
     """The picture of a column, if any run has a finite value in it."""
     recorded = [run for run in runs if column in run.batch or _of_epochs(run, column)]
     data: list[Trace] = []
-    rows: list[tuple[str, ...]] = []
+    rows = Rows()
     words: list[str] = []
     looks: dict[str, None] = {}
     curves: list[Floats] = []
@@ -76,17 +73,21 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
             traces = _batches(run, values, averages, len(recorded))
             looks |= dict.fromkeys(["thin: each batch", "thick: the moving average"][: len(traces)])
             data += traces
-            rows += table_rows(run, steps, len(recorded), values, averages)
+            rows.add(run, table_rows(run, steps, len(recorded), values, averages))
             words.append(said_of(run, runs, _from_to(averages)))
             curves.append(averages)
         for kind in _of_epochs(run, column):
             steps, values = run.shown(kind)
             data.append(_epochs(run, kind, steps, values))
             seen += len(values)
-            rows += [
-                (f"{run.name}, {kind}", whole_text(steps[at]), number_text(values[at]), NOTHING)
-                for at in table_places(values, len(recorded))
-            ]
+            name_of_row = f"{run.name}, {kind}"
+            rows.add(
+                run,
+                (
+                    (name_of_row, whole_text(steps[at]), number_text(values[at]), NOTHING)
+                    for at in table_places(values, len(recorded))
+                ),
+            )
             if column not in run.batch:
                 words.append(said_of(run, runs, f"{kind} {_from_to(values)}"))
             looks[CIRCLES[kind.startswith(VALIDATION)]] = None
@@ -96,10 +97,10 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
     picture = Picture(
         name,
         title,
-        f"{title} by step. {listed(words)} {_sentence(looks)}",
+        f"{listed(words)} {_sentence(looks)}".strip(),
         tuple(data),
         axes(column, _far_apart(curves)),
-        Table(("run", "step", column, "moving average"), tuple(rows), table_note(seen, len(rows))),
+        rows.table(("run", "step", column, "moving average"), table_note(seen, len(rows))),
         height=height,
     )
     return [picture]

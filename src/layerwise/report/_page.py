@@ -15,8 +15,10 @@ import numpy as np
 from layerwise._numbers import counted
 from layerwise._text import shorten
 from layerwise.errors import RecorderError
-from layerwise.report import _finder, _heat, _measured, _rates, _rates_found
+from layerwise.report import _heat, _measured, _rates
+from layerwise.report._about import about, clocks, comparison, title_of
 from layerwise.report._facts import MOST_METRICS, facts, headings, metrics_of, remarks
+from layerwise.report._findings import finder, rates
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
@@ -48,13 +50,17 @@ def page(runs: Sequence[Run]) -> str:
     with np.errstate(all="ignore"):
         shown, troubles = sections(runs)
         table, found = facts(runs), remarks(runs)
+        told, best, axes = about(runs), comparison(runs), clocks(runs)
     pictures = [picture for section in shown for picture in section.pictures]
     return environment.get_template("page.html").render(
-        title=_title(runs),
+        title=title_of(runs),
         runs=[(run, Line(run.name, run.number)) for run in runs],
+        about=told,
+        comparison=best,
+        clocks=script_data(axes),
         headings=headings(runs),
         facts=table,
-        remarks=[*found, *_finder.trouble(runs), *troubles],
+        remarks=[*found, *finder.trouble(runs), *troubles],
         averaged=any(len(run.steps) > 0 for run in runs),
         other_metrics=max(0, len(metrics_of(runs)) - MOST_METRICS),
         sections=shown,
@@ -88,13 +94,13 @@ def sections(runs: Sequence[Run]) -> tuple[list[Section], list[str]]:
 
 
 _SUBJECTS: tuple[tuple[str, str, Callable[[Sequence[Run]], list[Picture]]], ...] = (
+    ("layers", "Rates of the layers", _heat.rates),
     ("loss", "Loss", _measured.loss),
     ("metrics", "Metrics", _measured.metrics),
-    ("finder", "Learning-rate finder", _finder.finder),
-    ("rates-found", "A rate for every band", _rates_found.rates_found),
+    ("finder", "Learning-rate finder", finder.finder),
+    ("rates-found", "A rate for every band", rates.rates_found),
     ("base-rate", "Base rate", _rates.base_rates),
     ("groups", "Rates of the groups", _rates.group_rates),
-    ("layers", "Rates of the layers", _heat.rates),
     ("ratios", "Update-to-weight ratios", _heat.ratios),
 )
 
@@ -148,8 +154,5 @@ def _figure(picture: Picture) -> dict[str, Any]:
         "id": picture.name,
         "data": picture.data,
         "layout": {"height": picture.height, **picture.layout},
+        "run": picture.run,
     }
-
-
-def _title(runs: Sequence[Run]) -> str:
-    return f"Training run {runs[0].name}" if len(runs) == 1 else f"{len(runs)} training runs"

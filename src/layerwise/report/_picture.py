@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 PALETTE = 6
-"""How many colours the style sheet has: ``--series-0``, ``--series-1``, …"""
+"""How many colours the style sheet has for runs and for groups: ``--run-0``, ``--group-0``, …"""
+
+Kind = Literal["run", "group"]
 
 _DASHES = ("solid", "dash", "dot")
 
@@ -18,24 +20,30 @@ class Table:
         headings: The titles of the columns.
         rows: Each has a text for every column.
         note: What the table leaves out, if anything.
+        runs: The number of each row's run, if the rows are of several.
     """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    runs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Line:
-    """An entry of a picture's key: a label, and the number of the look of its line."""
+    """An entry of a picture's key: a label, the number of the look of its line, and of what.
+
+    Runs and groups have different colours, so that no group looks like a run.
+    """
 
     label: str
     series: int
+    kind: Kind = "run"
 
     @property
     def colour(self) -> str:
         """The name of its colour in the style sheet."""
-        return f"--series-{self.series % PALETTE}"
+        return f"--{self.kind}-{self.series % PALETTE}"
 
     @property
     def dash(self) -> str:
@@ -93,7 +101,7 @@ class Section:
     more: Table | None = None
 
 
-def line_style(series: int, width: float = 2.0) -> dict[str, Any]:
+def line_style(series: int, width: float = 2.0, kind: Kind = "run") -> dict[str, Any]:
     """The ``line`` of a Plotly trace: the colour and the dash of its series."""
-    line = Line("", series)
+    line = Line("", series, kind)
     return {"color": f"@{line.colour[2:]}", "dash": line.dash, "width": width, "simplify": False}

@@ -8,6 +8,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats
 from layerwise.report._lines import (
+    Rows,
     Trace,
     axes,
     line,
@@ -19,7 +20,7 @@ from layerwise.report._lines import (
     table_rows,
 )
 from layerwise.report._picture import Line, Picture, Table
-from layerwise.report._run import Run
+from layerwise.report._run import Run, as_floats
 
 MOST_LINES = 8
 """How many groups are drawn as lines; more become a heat map."""
@@ -29,17 +30,17 @@ FAR_APART = 20.0
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:
-    """The base rates of the runs, compared."""
+    """The base rates of the runs, compared; if none ever changes, the facts have their numbers."""
     recorded = [run for run in runs if np.isfinite(run.by_batch("rate")[1]).any()]
-    if not recorded:
+    if all(constant_rate(run) is not None for run in recorded):
         return []
     data: list[Trace] = []
-    rows: list[tuple[str, ...]] = []
+    rows = Rows()
     words = []
     for run in recorded:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
-        rows += table_rows(run, steps, len(recorded), rates)
+        rows.add(run, table_rows(run, steps, len(recorded), rates))
         known = rates[np.isfinite(rates)]
         low, high = number_text(known.min(), 3), number_text(known.max(), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
@@ -49,13 +50,20 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         Picture(
             "picture-rate",
             "Base learning rate",
-            f"The rate that schedules and multipliers are applied to, by step. {listed(words)}",
+            f"The rate that schedules and multipliers are applied to. {listed(words)}",
             tuple(data),
             _axes([run.by_batch("rate")[1] for run in recorded]),
-            Table(("run", "step", "base rate"), tuple(rows), table_note(seen, len(rows))),
+            rows.table(("run", "step", "base rate"), table_note(seen, len(rows))),
             height=300,
         )
     ]
+
+
+def constant_rate(run: Run) -> float | None:
+    """The base rate of a run in which it never changes; None if it does, or wasn't recorded."""
+    rates = run.by_batch("rate")[1]
+    known = rates[np.isfinite(rates)]
+    return float(known[0]) if len(known) and (known == known[0]).all() else None
 
 
 def group_rates(runs: Sequence[Run]) -> list[Picture]:
@@ -66,6 +74,9 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
         if not 0 < len(groups) <= MOST_LINES:
             continue
         lines = _equal_together(groups)
+        base = as_floats(run.batch.get("rate", np.empty(0)))
+        if all(np.array_equal(rates, base, equal_nan=True) for rates in lines.values()):
+            continue
         kept = table_places(max(groups.values(), key=np.ptp))
         rows = [
             (
@@ -78,16 +89,16 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
             Picture(
                 f"picture-groups-{run.number}",
                 run.name,
-                f"The rate that {_each(len(groups))} was trained with, by step.",
+                f"The rate that {_each(len(groups))} was trained with.",
                 tuple(
-                    line(name, place, run.steps, rates, shared=len(lines))
+                    line(name, place, run.steps, rates, shared=len(lines), kind="group")
                     for place, (name, rates) in enumerate(lines.items())
                 ),
                 _axes(list(lines.values())),
                 Table(("step", *groups), tuple(rows), table_note(len(run.steps), len(kept))),
                 height=320,
                 run=run.number,
-                key=tuple(Line(name, place) for place, name in enumerate(lines)),
+                key=tuple(Line(name, place, "group") for place, name in enumerate(lines)),
             )
         )
     return pictures
@@ -113,7 +124,10 @@ def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
     known = [rates[np.isfinite(rates)] for rates in lines]
     highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])
     if len(highest) < 2 or highest.max() < FAR_APART * highest.min():
-        return axes("learning rate")
+        layout = axes("learning rate")
+        # From 0, since Plotly shows a line that never changes between 1 below and 1 above it.
+        layout["yaxis"]["rangemode"] = "tozero"
+        return layout
     ends = np.log10(highest.min()) - 2.0, np.log10(highest.max()) + 0.1
     layout = axes("learning rate", logarithmic=True)
     layout["yaxis"]["range"] = [float(f"{end:.4f}") for end in ends]

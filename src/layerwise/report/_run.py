@@ -25,11 +25,13 @@ class Run:
         number: Its place among the runs, from 0.
         name: A name that no other run on the page has.
         history: What was recorded.
+        folder: The name of the folder that the run's folder is in, if it was loaded from one.
     """
 
     number: int
     name: str
     history: History
+    folder: str = ""
 
     @property
     def batch(self) -> Mapping[str, Floats]:
@@ -96,11 +98,15 @@ def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tu
     given = [runs] if isinstance(runs, str | Path | History) else list(runs)
     histories = [run if isinstance(run, History) else History.load(run, rows=ROWS) for run in given]
     return tuple(
-        Run(number, name, history)
+        Run(number, name, history, _above(given[number]))
         for number, (name, history) in enumerate(
             zip(_names(given, histories), histories, strict=True)
         )
     )
+
+
+def _above(run: str | Path | History) -> str:
+    return "" if isinstance(run, History) else Path(run).resolve().parent.name
 
 
 def _names(given: list[str | Path | History], histories: list[History]) -> list[str]:

@@ -5,6 +5,13 @@
   const hidden = new Set();
   const PAPER = 660; // pixels that fit on a sheet of paper
   let printing = false;
+  // For each run, steps with the epochs and the seconds that belong to them.
+  const over = document.querySelector(".axis");
+  const clocks = JSON.parse(over.dataset.clocks);
+  const latest = Math.max(0, ...clocks.map((clock) => clock.time ? clock.time[1].at(-1) : 0));
+  const unit = latest > 7200 ? ["hours", 3600] : latest > 180 ? ["minutes", 60] : ["seconds", 1];
+  const AXES = { epoch: ["epoch", "epoch"], time: [`time (${unit[0]})`, unit[0]] };
+  let along = "step";
   const coarse = matchMedia("(pointer: coarse)").matches;
 
   // Plotly comes packed: three fifths of the page would be air otherwise.
@@ -30,6 +37,8 @@
     if (value.startsWith("@") && key === "color") return style.getPropertyValue("--" + value.slice(1)).trim();
     return LABELS.has(key) ? plain(value) : value;
   }
+
+  const STEP = /^step \(/;
 
   function shortened(name, most) {
     if (name.length <= most) return name;
@@ -74,6 +83,22 @@
     layout.hovermode = "closest";
   }
 
+  // Where steps lie along the axis that was chosen; beyond the ends it goes on as it was.
+  function placed(steps, run) {
+    const [at, values] = clocks[run][along];
+    const scale = along === "time" ? unit[1] : 1;
+    return steps.map((step) => {
+      if (step === null) return null;
+      let low = 0, high = at.length - 1;
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if (at[middle] <= step) low = middle; else high = middle;
+      }
+      const share = at[high] > at[low] ? (step - at[low]) / (at[high] - at[low]) : 0;
+      return (values[low] + share * (values[high] - values[low])) / scale;
+    });
+  }
+
   function spec(figure) {
     const style = getComputedStyle(page);
     const body = getComputedStyle(document.body);
@@ -88,7 +113,16 @@
       hoverlabel: { bgcolor: style.getPropertyValue("--surface").trim(), bordercolor: style.getPropertyValue("--line").trim(), font: { color: body.color, family: body.fontFamily }, namelength: 40, align: "left" },
       xaxis: axis(own.xaxis, style), yaxis: axis(own.yaxis, style),
     };
-    if (steps) layout.xaxis = { ...layout.xaxis, tickformat: "~s", hoverformat: ",d", nticks: Math.min(11, Math.max(5, Math.floor(width / 60))) };
+    const moved = along !== "step" && STEP.test(own.xaxis.title.text);
+    if (moved) {
+      layout.xaxis = axis({ ...own.xaxis, title: { text: AXES[along][0] } }, style);
+      layout.xaxis = { ...layout.xaxis, tickformat: "~g", hoverformat: ".4~g", nticks: Math.min(11, Math.max(5, Math.floor(width / 60))) };
+      data.forEach((trace) => {
+        trace.x = placed(trace.x, figure.run ?? trace.meta.run);
+        const where = along === "epoch" ? "at epoch %{x:.3~f}" : `after %{x:.3~f} ${AXES.time[1]}`;
+        if (trace.hovertemplate) trace.hovertemplate = trace.hovertemplate.replace("at step %{x:,d}", where);
+      });
+    } else if (steps) layout.xaxis = { ...layout.xaxis, tickformat: "~s", hoverformat: ",d", nticks: Math.min(11, Math.max(5, Math.floor(width / 60))) };
     if (own.yaxis.type === "log") {
       // Over few decades the powers of ten alone are too few ticks.
       const known = data.flatMap((trace) => trace.y).filter((value) => value > 0);
@@ -146,10 +180,38 @@
     box.addEventListener("change", () => {
       const run = Number(box.dataset.run);
       if (box.checked) hidden.delete(run); else hidden.add(run);
-      document.querySelectorAll(`figure[data-run="${run}"]`).forEach((figure) => { figure.hidden = !box.checked; });
+      dim();
+      for (const { id, run: only, data } of figures) {
+        document.getElementById(id).closest("figure").hidden = data.every((trace) => hidden.has(only ?? trace.meta.run));
+      }
       drawAll();
     });
   }
+  // What tables say of a run that is hidden is dim.
+  function dim() {
+    for (const row of document.querySelectorAll("[data-row]")) row.classList.toggle("off", hidden.has(Number(row.dataset.row)));
+  }
+
+  for (const kind of ["epoch", "time"]) {
+    if (!clocks.every((clock) => clock[kind])) over.querySelector(`[value=${kind}]`).parentElement.hidden = true;
+  }
+  over.hidden = over.querySelectorAll("label:not([hidden])").length < 2;
+  over.addEventListener("change", (event) => { along = event.target.value; drawAll(); });
+
+  for (const button of document.querySelectorAll(".save")) {
+    const figure = figures.find(({ id }) => id === button.dataset.picture);
+    button.hidden = document.getElementById(figure.id).hidden;
+    button.addEventListener("click", () => {
+      const { data, layout } = spec(figure);
+      const ground = getComputedStyle(page).getPropertyValue("--surface").trim();
+      const title = `${document.title.split(" · ")[0]} ${figure.id.replace("picture-", "")}`;
+      Plotly.downloadImage({ data, layout: { ...layout, paper_bgcolor: ground } }, {
+        format: "png", scale: 2, width: layout.width, height: layout.height,
+        filename: title.replace(/[^\p{L}\p{N}.-]+/gu, "-"),
+      });
+    });
+  }
+
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   // On paper there is always light, and another width.
   for (const moment of ["beforeprint", "afterprint"]) {

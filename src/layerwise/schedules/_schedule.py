@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from layerwise import _show
 from layerwise._checks import MOST_STEPS, choice, number, whole
 from layerwise._text import shown
 from layerwise.errors import ScheduleError
@@ -248,6 +249,10 @@ class Schedule(Configurable, ABC):
     def cut(self, steps: int) -> "Schedule":
         """Stop after ``steps`` steps and stay there. See ``schedules.cut``."""
         return _combined("cut", self, steps)
+
+    def _repr_html_(self) -> str:
+        """The expression and the curve, for notebooks."""
+        return _show.schedule_html(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({arguments_text(self, fields(self))})"

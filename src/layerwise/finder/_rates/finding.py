@@ -207,6 +207,10 @@ class RatesFinding:
     def __str__(self) -> str:
         return _show.rates_text(self)
 
+    def _repr_html_(self) -> str:
+        """The bands as a table for notebooks."""
+        return _show.rates_html(self)
+
     def __repr__(self) -> str:
         rate = "None" if self.learning_rate is None else f"{self.learning_rate:.3g}"
         return (

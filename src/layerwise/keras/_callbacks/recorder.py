@@ -9,12 +9,26 @@ from typing import Self, SupportsIndex
 import keras
 
 from layerwise import recorder
+from layerwise.finder import LRFinding, RatesFinding
 from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
 from layerwise.keras._internals.values import number_in
-from layerwise.keras._optimizer.lr_multiplier import LRMultiplier
+from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, plain_class
 from layerwise.recorder import BatchRow, check_ratios, check_wait
 from layerwise.schedules import plateau
+
+_SETTINGS = (
+    "momentum",
+    "nesterov",
+    "beta_1",
+    "beta_2",
+    "rho",
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "gradient_accumulation_steps",
+)
 
 
 class Recorder(BatchCallback):
@@ -115,12 +129,29 @@ class Recorder(BatchCallback):
         super().on_epoch_begin(epoch, logs)
         optimizer = inner_optimizer(self.model.optimizer)
         self._note_decisions()
-        if self._begun or self._record is None or not isinstance(optimizer, LRMultiplier):
+        if self._begun or self._record is None:
             return
         self._begun = True
+        if optimizer is not None:
+            settings = {name: getattr(optimizer, name, None) for name in _SETTINGS}
+            self._record.save_setup(plain_class(type(optimizer)).__name__, settings)
+        if not isinstance(optimizer, LRMultiplier):
+            return
         variables = self.model.trainable_variables
         plan = optimizer.plan() if optimizer.built else optimizer.plan_for(variables)
         self._record.save_plan(plan, self._length(plan.step, epoch))
+
+    def save_finding(self, finding: LRFinding | RatesFinding) -> None:
+        """Save what ``find_lr`` or ``find_rates`` found in the run's folder, for its report.
+
+        Args:
+            finding: What was found; a run may have one of each.
+        """
+        if self._record is not None:
+            self._record.save_finding(finding)
+        else:
+            with self._open() as record:
+                record.save_finding(finding)
 
     def _note_decisions(self) -> None:
         """Record what metrics have decided since the last time."""

@@ -161,7 +161,7 @@ class LRMultiplier(InformedOptimizer):
                     f"The optimizer {source.name!r} was built on {len(known)} other variables "
                     f"than the {len(variables)} it is used for now, and its state can't be "
                     "theirs. Make a new optimizer, for example "
-                    f"LRMultiplier({_plain_class(type(source)).__name__}(...), ...)."
+                    f"LRMultiplier({plain_class(type(source)).__name__}(...), ...)."
                 )
         plan = self._multiplied.plan_for(variables, self)
         super().build(variables)
@@ -231,7 +231,7 @@ class LRMultiplier(InformedOptimizer):
 
     def get_config(self) -> dict[str, object]:
         """The optimizer it was made from, its rules and schedule, as plain data."""
-        config = optimizer_config(self, _plain_class(type(self)))
+        config = optimizer_config(self, plain_class(type(self)))
         *inside, last = self._multiplied.specs
         for spec in inside:
             config = {
@@ -274,7 +274,7 @@ class LRMultiplier(InformedOptimizer):
 
     def plain(self) -> Optimizer:
         """A new optimizer of the plain class like this one, without multipliers and unbuilt."""
-        return clone_optimizer(self, _plain_class(type(self)))
+        return clone_optimizer(self, plain_class(type(self)))
 
     def with_rules(
         self,
@@ -352,7 +352,7 @@ def _multiplied(
 ) -> LRMultiplier:
     """A copy of an optimizer with these rules, around those that it has already."""
     known = source._multiplied if isinstance(source, LRMultiplier) else MultipliedRules((), None)
-    plain = _plain_class(type(source))
+    plain = plain_class(type(source))
     check_hooks(plain)
     if spec.decay_rules is not None:
         _check_decays(source, plain)
@@ -398,6 +398,7 @@ def _multiplied_class(plain: type) -> type:
     return made
 
 
-def _plain_class(optimizer_class: type) -> type:
+def plain_class(optimizer_class: type) -> type:
+    """The class that multipliers were given to, or the class itself if it has none."""
     plain: type = vars(optimizer_class).get("_plain", optimizer_class)
     return plain

@@ -13,6 +13,7 @@ from layerwise._checks import whole
 from layerwise.errors import RecorderError
 from layerwise.recorder import BatchRow, PendingRows, check_ratios, check_wait
 from layerwise.torch._optimizer.attached_schedulers import steps_of_an_update, without_wrapper
+from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
@@ -20,6 +21,9 @@ from layerwise.torch._recorder.step_watch import StepWatcher
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
+
+_OTHER = ("lr", "eps", "decoupled_weight_decay")
+"""Settings that say little: rates are recorded anyway, and the last belongs to the class."""
 
 
 class Recorder(recorder.Recorder):
@@ -103,6 +107,11 @@ class Recorder(recorder.Recorder):
         )
         if plan is not None:
             self.save_plan(plan)
+        settings = {
+            name: value for name, value in optimizers.first.defaults.items() if name not in _OTHER
+        }
+        classes = dict.fromkeys(type(hookable(one)).__name__ for one in optimizers.optimizers)
+        self.save_setup(" and ".join(classes), settings if len(optimizers) == 1 else {})
 
     def log(
         self,

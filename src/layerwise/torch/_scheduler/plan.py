@@ -56,13 +56,18 @@ def plan_of_groups(
     no_rules = [None] * len(groups)
     multipliers = [read_multiplier(*each) for each in zip(groups, names, strict=True)]
     counts: dict[str, float] = {}
+    common: Value | None
     if isinstance(schedule, ScheduleLR):
         multipliers = [schedule.decisions.applied_to(each) for each in multipliers]
     plans = [plan([base / highest for base in bases], names), plan(multipliers, no_rules)]
     if isinstance(schedule, ScheduleLR):
-        plans.append(plan(schedule.group_schedules(), no_rules))
+        followed = schedule.group_schedules()
+        common = followed[0] if len(set(map(id, followed))) == 1 else None
+        if common is None:
+            plans.append(plan(followed, no_rules))
         if step is None or step == schedule.last_epoch:
             step, counts = schedule.last_epoch, schedule.counts
-        schedule = None
+    else:
+        common = schedule
     result: Plan = reduce(multiply_plans, plans)
-    return replace(result, schedule=schedule, step=step or 0, steps=tuple(steps), counts=counts)
+    return replace(result, schedule=common, step=step or 0, steps=tuple(steps), counts=counts)

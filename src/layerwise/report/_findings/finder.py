@@ -9,9 +9,9 @@ from layerwise._numbers import NOTHING, counted, number_text
 from layerwise._series import Floats, places_of_extremes
 from layerwise.errors import ConfigError
 from layerwise.finder import LRFinding
-from layerwise.report._lines import numbers
+from layerwise.report._findings.rates import rates_finding_of
+from layerwise.report._lines import Rows, numbers
 from layerwise.report._picture import Picture, Table, line_style
-from layerwise.report._rates_found import rates_finding_of
 from layerwise.report._run import Run
 
 POINTS = 400
@@ -129,9 +129,9 @@ def _words(run: Run, finding: LRFinding, alone: bool) -> str:
 
 
 def _table(found: Sequence[tuple[Run, LRFinding]]) -> Table:
-    rows: list[tuple[str, ...]] = []
+    table = Rows()
     for run, finding in found:
-        rows.append(_row(run, f"suggestion ({finding.method})", finding.suggestion))
+        rows = [_row(run, f"suggestion ({finding.method})", finding.suggestion)]
         rows += [_row(run, rule, rate) for rule, rate in finding.candidates.items()]
         rows += [
             _row(run, f"suggestion for {group}", rate)
@@ -146,7 +146,8 @@ def _table(found: Sequence[tuple[Run, LRFinding]]) -> Table:
             _row(run, "sweep", finding.rates[at], finding.losses[at], finding.smoothed[at])
             for at in kept
         ]
-    return Table(("run", "what", "learning rate", "loss", "smoothed loss"), tuple(rows))
+        table.add(run, rows)
+    return table.table(("run", "what", "learning rate", "loss", "smoothed loss"))
 
 
 def _row(run: Run, what: str, rate: float | None, *losses: float) -> tuple[str, ...]:
