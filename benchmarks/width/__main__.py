@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.finder import _data
 from benchmarks.width._best import best_power
-from benchmarks.width._networks import LENGTH, NETWORKS, made, optimizer_of, seeds_of
+from benchmarks.width._networks import BASE, LENGTH, NETWORKS, made, optimizer_of, seeds_of
 from layerwise import cosine
 from layerwise.torch import ScheduleLR, find_lr
 
@@ -102,6 +102,8 @@ def searched(results: Results, network: str, family: str, scaled: bool, width: i
     way = "scaled" if scaled else "as it is"
     narrower = results.data.get(network, {}).get(family, {}).get(way, {})
     known = results.losses(network, family, way, width)
+    if width == BASE:  # where all multipliers are 1
+        known |= results.losses(network, family, "as it is", width)
 
     def loss(power: int) -> float:
         if str(power) not in known:
