@@ -2,9 +2,9 @@
 
 They start as ``width_scaling`` needs, at every width: hidden weights with a variance of 1 over what
 leads in, outputs and biases at 0. (PyTorch's usual biases get smaller as a network widens.) Batches
-are large: Adam turns a gradient that is mere noise into steps of full size, which seem to
-disturb narrow networks more than wide ones. With 64 predictions in a batch instead of 256, the plain network's
-best rate rises by 1.9 times from width 64 to 1,024.
+are large: Adam turns a gradient that is mere noise into steps of full size, which seem to disturb
+narrow networks more than wide ones. With 64 predictions in a batch instead of 256, the plain
+network's best rate rises by 1.9 times from width 64 to 1,024.
 """
 
 import torch
