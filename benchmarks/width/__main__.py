@@ -24,15 +24,14 @@ import numpy as np
 import torch
 
 from benchmarks.finder import _data
-from benchmarks.width._networks import LENGTH, NETWORKS, made, optimizer_of
+from benchmarks.width._best import best_power
+from benchmarks.width._networks import BASE, LENGTH, NETWORKS, made, optimizer_of, seeds_of
 from layerwise import cosine
 from layerwise.torch import ScheduleLR, find_lr
 
 RESULTS = Path(__file__).parents[1] / "results" / "width.json"
 STEPS = 100
-HELD_OUT = 1024
 FIRST = {"adam": -8, "sgd": -3}  # powers of two
-SEEDS = ((256, 3), (512, 2))  # narrow networks differ more from one another
 
 
 @cache
@@ -40,7 +39,7 @@ def windows() -> tuple[torch.Tensor, torch.Tensor]:
     """Windows of English to train on, and others from its end."""
     codes = torch.as_tensor(_data.characters(_data.english(), LENGTH, 3), dtype=torch.long)
     last = len(codes) * 9 // 10
-    order = torch.as_tensor(np.random.default_rng(0).permutation(len(codes) - last)[:HELD_OUT])
+    order = torch.as_tensor(np.random.default_rng(0).permutation(len(codes) - last))
     return codes[: last - LENGTH], codes[last + order]
 
 
@@ -53,16 +52,16 @@ def batches(network: str, seed: int, count: int) -> Iterator[torch.Tensor]:
         yield known[torch.as_tensor(places)]
 
 
-def held_out_loss(model: Any) -> float:
+def held_out_loss(network: str, model: Any) -> float:
     """The loss on text that was not trained on."""
     with torch.no_grad():
-        return float(model.loss(windows()[1]))
+        return float(model.loss(windows()[1][: NETWORKS[network].held_out]))
 
 
 def trained(network: str, family: str, scaled: bool, width: int, rate: float) -> float:
     """The loss after a training; infinite if it diverged."""
     losses = []
-    for seed in range(next((count for widest, count in SEEDS if width <= widest), 1)):
+    for seed in seeds_of(network, width):
         model = made(network, width, seed)
         optimizer = optimizer_of(model, network, family, scaled)
         scheduler = ScheduleLR(optimizer, rate * cosine(STEPS))
@@ -74,7 +73,7 @@ def trained(network: str, family: str, scaled: bool, width: int, rate: float) ->
             loss.backward()
             optimizer.step()
             scheduler.step()
-        losses.append(held_out_loss(model))
+        losses.append(held_out_loss(network, model))
     found = float(np.mean(losses))
     return found if math.isfinite(found) else math.inf
 
@@ -103,6 +102,8 @@ def searched(results: Results, network: str, family: str, scaled: bool, width: i
     way = "scaled" if scaled else "as it is"
     narrower = results.data.get(network, {}).get(family, {}).get(way, {})
     known = results.losses(network, family, way, width)
+    if width == BASE:  # where all multipliers are 1
+        known |= results.losses(network, family, "as it is", width)
 
     def loss(power: int) -> float:
         if str(power) not in known:
@@ -117,16 +118,8 @@ def searched(results: Results, network: str, family: str, scaled: bool, width: i
     while True:
         lowest = min((best - 1, best, best + 1), key=loss)
         if lowest == best:
-            return vertex(known, best)
+            return best_power(known)
         best = lowest
-
-
-def vertex(losses: dict[str, float], best: int) -> float:
-    """Where a parabola through the lowest loss and its neighbours is lowest."""
-    left, middle, right = (losses[str(best + d)] for d in (-1, 0, 1))
-    if not math.isfinite(right) or left + right <= 2 * middle:
-        return float(best)
-    return best + (left - right) / (2 * (left - 2 * middle + right))
 
 
 def transferred(results: Results, network: str, family: str, scaled: bool, widths: Any) -> None:
@@ -153,7 +146,7 @@ def transferred(results: Results, network: str, family: str, scaled: bool, width
         model, optimizer, loader=data, step=step, scheduler=scheduler, horizon=STEPS, progress=False
     )
     known = results.losses(network, family, way, wide)
-    start = held_out_loss(made(network, wide, 0))
+    start = held_out_loss(network, made(network, wide, 0))
     loss = trained(network, family, scaled, wide, found.suggestion)
     best = min(*known.values(), loss)
     facts |= {"narrow": narrow, "wide": wide, "rate": found.suggestion, "loss": loss}

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib import pyplot
 
+from benchmarks.width._best import best_power
 from layerwise.plots._style import dress, style
 
 
@@ -16,11 +17,11 @@ def draw(data: dict[str, Any], path: Path) -> None:
     for ax, (network, family) in zip(row[0], cases, strict=True):
         for place, (way, widths) in enumerate(data[network][family].items()):
             known = sorted(map(int, widths))
-            best = [2.0 ** int(min(widths[str(w)], key=widths[str(w)].get)) for w in known]
+            best = [2.0 ** best_power(widths[str(w)]) for w in known]
             label = "width_scaling" if way == "scaled" else way
             ax.loglog(known, best, marker="o", label=label, **style(place))
         ax.set_xticks(known, [str(width) for width in known])
         ax.minorticks_off()
-        dress(ax, f"{network}, {family}", "width", "best rate of the grid")
+        dress(ax, f"{network}, {family}", "width", "best rate")
         ax.legend()
     figure.savefig(path, dpi=150)

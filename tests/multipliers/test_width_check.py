@@ -41,7 +41,8 @@ def test_powers_of_the_width_are_found(size, change):
     assert check.size_growth["dense"] == pytest.approx(size, abs=1e-9)
     assert check.change_growth["dense"] == pytest.approx(change, abs=1e-9)
     assert np.isnan(check.change_growth["head"])  # it never moves, which is no finding
-    assert check.passes == (size <= 0 and change == 0)
+    assert check.passes == (size == 0 and change == 0)
+    assert check.growing == ("dense",)
     assert np.shape(check.changes) == (2, 3, 4)
     assert check.changes[0][0][0] == 0
 
@@ -52,12 +53,39 @@ def test_powers_of_the_width_are_found(size, change):
         (powers(), "The rates transfer from width 16 to 64: after 5 updates"),
         (powers(0.5), "before training, activations grow with the width in dense"),
         (powers(0.0, 1.0), r"changes grow with the width in dense \(as width\^1\)"),
+        (
+            powers(-0.5),
+            r"before training, activations vanish with the width in dense (as width^-0.5)",
+        ),
         (powers(0.0, -1.0), r"changes vanish with the width in dense \(as width\^-1\)"),
     ],
 )
 def test_the_verdict_says_it_in_words(trial, words):
     with np.errstate(all="raise"):
         assert words.replace("\\", "") in measure_widths(trial, [16, 64]).verdict
+
+
+def test_an_output_may_start_smaller_in_a_wider_model():
+    class Output(powers()):
+        def activations(self):
+            return {"dense": self.now.copy(), "head": self.now[:, :3] / self.width**0.5}
+
+        def __init__(self, width, seed):
+            super().__init__(width, seed)
+            self.width = width
+
+        def step(self):
+            self.now += 0.1 * self.width**0.5
+
+    check = measure_widths(Output, [16, 64])
+    assert check.size_growth["head"] == pytest.approx(-0.5)
+    assert "vanish" not in check.verdict
+
+
+def test_changes_of_layers_that_start_too_small_need_no_higher_rates():
+    verdict = measure_widths(powers(-0.5, -0.5), [16, 64]).verdict
+    assert "Start these layers, or those before them" in verdict
+    assert "higher rates" not in verdict
 
 
 def test_what_diverges_does_not_pass():

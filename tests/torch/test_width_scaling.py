@@ -159,6 +159,18 @@ def test_changes_do_not_depend_on_the_width_with_it_and_do_without(optimizer):
     assert check_width_scaling(*arguments, **options) == with_it
 
 
+def test_a_layer_that_starts_smaller_in_a_wider_model_is_told():
+    def make(width):
+        model = perceptron(width)
+        nn.init.xavier_uniform_(model[0].weight)  # Keras' usual start
+        nn.init.zeros_(model[0].bias)
+        return model
+
+    check = check_width_scaling(make, [64, 256, 1024], *batch(), nn.functional.mse_loss)
+    assert not check.passes
+    assert "activations vanish with the width in 0 (as width^-0.4" in check.verdict
+
+
 def test_the_sizes_are_those_of_a_loop_by_hand():
     x, y = batch()
     check = check_width_scaling(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,7 @@ class WidthCheck:
         layers: The layers that activations were taken of.
         sizes: Their root mean square, by layer, width and step; step 0 is before training.
         changes: The root mean square of their difference from step 0.
+        growing: The layers that have more activations in a wider model: all but outputs, as a rule.
 
     Examples:
         >>> from layerwise.multipliers import WidthCheck
@@ -77,6 +78,7 @@ class WidthCheck:
     layers: tuple[str, ...]
     sizes: Sizes
     changes: Sizes
+    growing: tuple[str, ...] = ()
 
     @property
     def size_growth(self) -> dict[str, float]:
@@ -121,6 +123,7 @@ class WidthCheck:
             "layers": list(self.layers),
             "sizes": np.array(self.sizes).tolist(),
             "changes": np.array(self.changes).tolist(),
+            "growing": list(self.growing),
             "passes": self.passes,
             "verdict": self.verdict,
         }
@@ -159,6 +162,9 @@ class WidthCheck:
 
     def _findings(self) -> list[str]:
         grown = _named(self.size_growth, lambda power: power > _TOLERANCE)
+        # An output may start smaller in a wide model; what is inside may not.
+        inside = {name: p for name, p in self.size_growth.items() if name in self.growing}
+        shrunk = _named(inside, lambda power: power < -_TOLERANCE)
         fast = _named(self.change_growth, lambda power: power > _TOLERANCE)
         slow = _named(self.change_growth, lambda power: power < -_TOLERANCE)
         found = []
@@ -167,12 +173,17 @@ class WidthCheck:
                 f"before training, activations grow with the width in {grown}. Start these layers "
                 "smaller."
             )
+        if shrunk:
+            found.append(
+                f"before training, activations vanish with the width in {shrunk}. Start these "
+                "layers, or those before them, with a variance of 1 over what leads in."
+            )
         if fast:
             found.append(
                 f"changes grow with the width in {fast}. Give these layers lower rates as the "
                 "width grows."
             )
-        if slow:
+        if slow and not shrunk:  # changes of layers that start too small vanish, too
             found.append(
                 f"changes vanish with the width in {slow}. Give these layers, or those before "
                 "them, higher rates as the width grows."
@@ -220,7 +231,7 @@ def measure_widths(
     wanted = check_widths(widths)
     steps = whole(steps, "steps", MultiplierError, at_least=1)
     repeats = whole(repeats, "repeats", MultiplierError, at_least=1)
-    found = [
+    found: list[list[_Course]] = [
         [_course(make_trial(width, seed), steps) for seed in range(repeats)] for width in wanted
     ]
     names = [n for n in found[0][0] if all(n in course for courses in found for course in courses)]
@@ -232,21 +243,32 @@ def measure_widths(
             "widths."
         )
     means = [
-        [np.mean([course[name] for course in courses], axis=0) for courses in found]
+        [np.mean([course[name].rows for course in courses], axis=0) for courses in found]
         for name in names
     ]
-    return WidthCheck(tuple(wanted), tuple(names), _plain(means, 0), _plain(means, 1))
+    growing = tuple(n for n in names if found[-1][0][n].count > found[0][0][n].count)
+    return WidthCheck(tuple(wanted), tuple(names), _plain(means, 0), _plain(means, 1), growing)
 
 
-def _course(trial: WidthTrial, steps: int) -> dict[str, npt.NDArray[np.float64]]:
-    """The sizes and changes of each layer: an array of shape ``(2, steps + 1)``."""
+class _LayerCourse(NamedTuple):
+    """How many activations a layer has, and their sizes and changes: ``(2, steps + 1)``."""
+
+    count: int
+    rows: npt.NDArray[np.float64]
+
+
+_Course: TypeAlias = dict[str, _LayerCourse]
+
+
+def _course(trial: WidthTrial, steps: int) -> _Course:
+    """What one model's layers do in a few updates."""
     first = {name: np.asarray(value, np.float64) for name, value in trial.activations().items()}
     rows = {name: [(_size(value), 0.0)] for name, value in first.items()}
     for _ in range(steps):
         trial.step()
         for name, value in trial.activations().items():
             rows[name].append((_size(value), _size(np.asarray(value, np.float64) - first[name])))
-    return {name: np.array(pairs).T for name, pairs in rows.items()}
+    return {n: _LayerCourse(first[n].size, np.array(pairs).T) for n, pairs in rows.items()}
 
 
 def _size(values: npt.NDArray[np.float64]) -> float:
