@@ -246,14 +246,14 @@ def measure_widths(
         [np.mean([course[name].rows for course in courses], axis=0) for courses in found]
         for name in names
     ]
-    growing = tuple(n for n in names if found[-1][0][n].count > found[0][0][n].count)
+    growing = tuple(n for n in names if found[-1][0][n].size > found[0][0][n].size)
     return WidthCheck(tuple(wanted), tuple(names), _plain(means, 0), _plain(means, 1), growing)
 
 
 class _LayerCourse(NamedTuple):
     """How many activations a layer has, and their sizes and changes: ``(2, steps + 1)``."""
 
-    count: int
+    size: int
     rows: npt.NDArray[np.float64]
 
 
