@@ -206,6 +206,8 @@ def test_what_a_framework_raises_is_one_line(folder, monkeypatch):
     is_one_line(done, "Error: RuntimeError: a kernel was not found")
 
 
-def test_completion_can_be_installed(folder):
+def test_completion_can_be_installed(folder, monkeypatch):
+    # Typer would look for a shell among the processes above, and there may be none.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert "--install-completion" in invoke("--help").output
     assert "_LAYERWISE_COMPLETE" in run("--show-completion", "bash", cwd=folder).stdout
