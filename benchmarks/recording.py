@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=BACKENDS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=200, help="steps in an epoch")
-    arguments = _interleaved.parsed(parser, rounds=4, steps=60)
+    arguments = _interleaved.parsed(parser, rounds=4, steps=40)
     if arguments.backend is None:
         for backend in BACKENDS:
             subprocess.run(

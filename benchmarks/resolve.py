@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=100_000)
     parser.add_argument("--rules", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=7)
-    arguments = _interleaved.parsed(parser, repeats=3)
+    arguments = _interleaved.parsed(parser, repeats=2)
     keys = rules(arguments.rules, arguments.names // 20)
     cases = {
         "full names": parameters(arguments.names),
