@@ -57,6 +57,17 @@ def test_the_lowest_of_several_runs_is_named():
     assert comparison(held_out).startswith("two ended with the lowest validation loss, 0.5")
 
 
+def test_without_a_validation_loss_a_metric_of_the_validation_compares():
+    def two(name, first, second):
+        rows = [{"epoch": [0], f"val_{name}": [value]} for value in (first, second)]
+        return [run(FALLS, rows[0], "one"), run(FALLS, rows[1], "two")]
+
+    right = "two ended with the highest val_accuracy, 0.9; one with the lowest, 0.8."
+    assert comparison(two("accuracy", 0.8, 0.9)) == right
+    wrong = "one ended with the lowest val_error, 0.1; two with the highest, 0.2."
+    assert comparison(two("error", 0.1, 0.2)) == wrong
+
+
 def test_the_title_is_that_of_the_folders(tmp_path):
     folders = [tmp_path / "night" / name for name in ("one", "two")]
     for folder in folders:

@@ -10,7 +10,7 @@ import numpy as np
 from layerwise._numbers import counted, number_text, whole_text
 from layerwise._series import Floats, evenly
 from layerwise._text import shorten
-from layerwise.report._facts import LESS_IS_BETTER
+from layerwise.report._facts import less_is_better
 from layerwise.report._run import VALIDATION, Run, as_floats
 
 MOST_RULES = 6
@@ -97,16 +97,17 @@ def _at(step: float) -> str:
 
 
 def _best(name: str, values: Floats) -> int:
-    less = any(word in name.lower() for word in LESS_IS_BETTER)
-    return int(np.argmin(values) if less else np.argmax(values))
+    return int(np.argmin(values) if less_is_better(name) else np.argmax(values))
 
 
 def comparison(runs: Sequence[Run]) -> str:
-    """Which of several runs ended lowest, by the validation loss if all have one, else the loss.
+    """Which of several runs ended best, by the first of these that all of them have.
 
-    Nothing if there is one run, or one that has neither.
+    The validation loss, a metric of the validation, the loss; nothing if there is none, or one run.
     """
-    for column, words in ((f"{VALIDATION}loss", "validation loss"), ("loss", "loss")):
+    metrics = [f"{VALIDATION}{name}" for name in runs[0].history.metrics] if runs else []
+    columns = {f"{VALIDATION}loss": "validation loss", **{m: m for m in metrics}, "loss": "loss"}
+    for column, words in columns.items():
         lasts = [
             (float(known[-1]), run.name)
             for run in runs
@@ -114,12 +115,15 @@ def comparison(runs: Sequence[Run]) -> str:
         ]
         if len(runs) > 1 and len(lasts) == len(runs):
             lasts.sort()
-            (low, name), (high, other) = lasts[0], lasts[-1]
-            if low == high:
-                return f"All runs ended at one {words}, {number_text(low, 3)}."
+            if lasts[0][0] == lasts[-1][0]:
+                return f"All runs ended at one {words}, {number_text(lasts[0][0], 3)}."
+            ways = ["lowest", "highest"]
+            if not less_is_better(column):
+                lasts, ways = lasts[::-1], ways[::-1]
+            (best, name), (worst, other) = lasts[0], lasts[-1]
             return (
-                f"{name} ended with the lowest {words}, {number_text(low, 3)}; {other} with the "
-                f"highest, {number_text(high, 3)}."
+                f"{name} ended with the {ways[0]} {words}, {number_text(best, 3)}; {other} with "
+                f"the {ways[1]}, {number_text(worst, 3)}."
             )
     return ""
 

@@ -12,14 +12,18 @@ from layerwise.report._findings.rates import rates_finding_of
 from layerwise.report._rates import constant_rate
 from layerwise.report._run import VALIDATION, Run, as_floats
 
-LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
-"""A metric with such a word in its name is better if it is lower."""
+_LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
 
 MOST_METRICS = 6
 """How many metrics stand in the table; the section of the metrics has all of them."""
 
 _JUMP = 1.0
 """A clock that is set right goes back by less than so many seconds, all the time."""
+
+
+def less_is_better(name: str) -> bool:
+    """Whether a metric of this name is better if it is lower."""
+    return any(word in name.lower() for word in _LESS_IS_BETTER)
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,6 @@ def _summary(run: Run, column: str) -> Fact:
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return Fact(NOTHING)
-    less = any(word in column.lower() for word in LESS_IS_BETTER)
-    best = known[np.argmin(values[known]) if less else np.argmax(values[known])]
+    best = known[(np.argmin if less_is_better(column) else np.argmax)(values[known])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
     return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
