@@ -48,25 +48,14 @@ def calls(
     for number, (place, key) in enumerate(zip(places, keys, strict=True)):
         decay = factors.decay_key(place) if decaying else None
         groups.setdefault((None if together else key, decay), []).append(number)
-    make = _one_call if together else _call
-    return [
-        make([rates[m] for m in members], factors.decay(places[members[0]]), members)
-        for members in groups.values()
-    ]
-
-
-def _call(
-    rates: Sequence[Tensor | float | None], decay: Tensor | float | None, members: list[int]
-) -> Call:
-    return Call(rates[0], decay, members)
-
-
-def _one_call(
-    rates: Sequence[Tensor | float | None], decay: Tensor | float | None, members: list[int]
-) -> Call:
+    if not together:
+        return [Call(rates[m[0]], factors.decay(places[m[0]]), m) for m in groups.values()]
     from layerwise.keras._internals.torch_rates import ForeachMode, in_one
 
-    return Call(in_one(rates), decay, members, ForeachMode)
+    return [
+        Call(in_one([rates[n] for n in m]), factors.decay(places[m[0]]), m, ForeachMode)
+        for m in groups.values()
+    ]
 
 
 def _takes_each(method: Callable[..., object], rates: Sequence[Tensor | float | None]) -> bool:
