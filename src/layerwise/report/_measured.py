@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from layerwise._numbers import NOTHING, number_text, whole_text
-from layerwise._series import Floats, window_of
+from layerwise._series import Floats, falls_by_decades, window_of
 from layerwise.report._facts import metrics_of
 from layerwise.report._lines import (
     Rows,
@@ -20,9 +20,6 @@ from layerwise.report._lines import (
 )
 from layerwise.report._picture import Picture, Table
 from layerwise.report._run import VALIDATION, Run
-
-FAR_APART = 30.0
-"""An axis is logarithmic if the highest average is so many times the lowest."""
 
 MOST_PICTURES = 24
 """How many metrics are drawn. More are a table, since a browser draws few pictures a second."""
@@ -99,7 +96,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
         title,
         f"{listed(words)} {_sentence(looks)}".strip(),
         tuple(data),
-        axes(column, _far_apart(curves)),
+        axes(column, falls_by_decades(curves)),
         rows.table(("run", "step", column, "moving average"), table_note(seen, len(rows))),
         height=height,
     )
@@ -150,9 +147,3 @@ def _sentence(looks: dict[str, None]) -> str:
     # A single kind of line needs no explanation.
     text = "; ".join(looks) if len(looks) > 1 else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _far_apart(curves: Sequence[Floats]) -> bool:
-    """Whether the values are positive, and so far apart that a linear axis hides small ones."""
-    values = np.concatenate([_known(curve) for curve in curves])
-    return bool(values.min() > 0 and values.max() > FAR_APART * values.min())
