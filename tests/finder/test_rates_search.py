@@ -1,7 +1,6 @@
 """search_rates: what it answers where the answer is known, its budget, and how it ends."""
 
 import math
-from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np

@@ -3,10 +3,10 @@
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
 tell where to begin: well below what they suggest, since far above the best rate scores are wild.
 The first probes have one rate for all: in the middle, lower while nothing is gained, and on both
-sides of it. From then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest mean less its
-standard error. The probes take turns on the divisions of the data, and the surface knows that one
-division may want a higher rate than another: with 30 held-out examples the best rate of a single
-division is often wrong by a factor of three.
+sides of it. From then on each probe goes where the smoothed surface (``surface``) could be lowest:
+at the lowest mean less its standard error. The probes take turns on the divisions of the data,
+which hold out other examples as long as there are any: on 30 examples the best rate is often off by
+a factor of three, and for each division by another one.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
 place for one rate by more than the standard error of the difference. Otherwise one rate is as good,
@@ -31,7 +31,7 @@ from layerwise.finder._course import (
     longer_factor,
     probe_factors,
 )
-from layerwise.finder._curve import Floats, from_curve
+from layerwise.finder._curve import from_curve
 from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
@@ -40,7 +40,6 @@ from layerwise.finder._rates.finding import Ended, RatesFinding
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
 from layerwise.finder._rates.scored import Place, fit, grid, rounded
-from layerwise.finder._rates.surface import Surface
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import State
