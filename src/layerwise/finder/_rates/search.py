@@ -9,8 +9,8 @@ which hold out other examples as long as there are any: on 30 examples the best 
 a factor of three, and for each division by another one.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
-place for one rate by more than the standard error of the difference. Otherwise one rate is as good,
-and simpler.
+place for one rate by more than the standard error of the difference, and by enough to be worth it.
+Otherwise one rate is as good, and simpler.
 
 ``benchmarks/rates`` measures how good the answers are.
 """
