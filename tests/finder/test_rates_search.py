@@ -81,6 +81,14 @@ def test_the_first_probes_look_to_both_sides_of_the_middle(curvature: float) -> 
     assert np.abs(reaches).max() < 1.51
 
 
+def test_the_middle_moves_down_while_nothing_is_gained() -> None:
+    # Whatever moves the upper bands loses, so one rate for all never gains.
+    found = search_rates(Misled(5, {2, 3, 4}), range(500), FIVE, **QUIET)
+    rates = [probe.rate for probe in found.probes[:3]]
+    assert rates == pytest.approx([rates[0], rates[0] / 10**0.5, rates[0] / 10], rel=1e-5)
+    assert all(p.score > found.untrained[p.division] for p in found.probes[:3])
+
+
 def test_probes_take_turns_on_the_divisions() -> None:
     found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, divisions=3, **QUIET)
     count = len(found.probes)
