@@ -48,7 +48,7 @@ Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 SWEEPS = 2  # each on another division
-BEGIN = 0.14  # of the lowest rate that one of them suggests
+BEGIN, REPEATED = 0.5, 0.75  # of the lowest rate of these, and the power of repeats in a probe
 SIDE = 0.5  # decades from there to the next probes
 DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
@@ -138,8 +138,8 @@ class _Search(Generic[State, Item]):
         self.sweep, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
         self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
-        repeats = length * (options.accumulate or 1) / parts[0].batches
-        self.longer = longer_factor(course, length, options.horizon, repeats=repeats)
+        self.repeats = length * (options.accumulate or 1) / parts[0].batches
+        self.longer = longer_factor(course, length, options.horizon, repeats=self.repeats)
         self.training, self.note = _training(course, options.horizon), note
 
     def run(self) -> RatesFinding:
@@ -148,7 +148,7 @@ class _Search(Generic[State, Item]):
             self.probes.score_untrained()
             if not np.isfinite(self.probes.untrained).all():
                 return self._answer(ended)
-            self.middle = rounded(BEGIN * self._guess())
+            self.middle = rounded(self._guess() * min(BEGIN, self.repeats**-REPEATED))
             turns = cycle(range(len(self.probes.divisions)))
             self._look(turns)
             self._explore(grid(self.middle, self.count, DECADES, STEP), turns)
