@@ -1,12 +1,13 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
-tell where to begin: well below what they suggest, since far above the best rate scores are wild.
-The first probes have one rate for all: in the middle, lower while nothing is gained, and on both
-sides of it. From then on each probe goes where the smoothed surface (``surface``) could be lowest:
-at the lowest mean less its standard error. The probes take turns on the divisions of the data,
-which hold out other examples as long as there are any: on 30 examples the best rate is often off by
-a factor of three, and for each division by another one.
+tell where to begin: below what they suggest, since far above the best rate scores are wild, and
+lower still where a few examples come again and again. The first probes have one rate for all: in
+the middle, lower while nothing is gained, and on both sides of it. From then on each probe goes
+where the smoothed surface (``surface``) could be lowest: at the lowest mean less its standard
+error. The probes take turns on the divisions of the data, which hold out other examples as long as
+there are any: on 30 examples the best rate is often off by a factor of three, and for each division
+by another one.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
 place for one rate by more than the standard error of the difference, and by enough to be worth it.
@@ -48,7 +49,8 @@ Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 SWEEPS = 2  # each on another division
-BEGIN, REPEATED = 0.5, 0.75  # of the lowest rate of these, and the power of repeats in a probe
+BEGIN = 0.5  # of the lowest rate that one of them suggests, at most
+REPEATED = 0.75  # or this power, below 1, of how often a probe goes through its data
 SIDE = 0.5  # decades from there to the next probes
 DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
