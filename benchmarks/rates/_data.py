@@ -93,6 +93,11 @@ def blurred(x: Tensor) -> Tensor:
     return functional.avg_pool2d(x, 5, stride=1, padding=2)
 
 
+def faded(x: Tensor) -> Tensor:
+    """With a third of the contrast, and brighter."""
+    return 0.33 * x + 0.5
+
+
 def turned(x: Tensor) -> Tensor:
     """By a quarter."""
     return torch.rot90(x, 1, (2, 3))
@@ -123,6 +128,16 @@ def texts(source: str) -> tuple[Examples, Data]:
     rng = np.random.default_rng(99)
     first, pool, test = (_predicting(rng.permutation(part)) for part in parts)
     return first, Data(pool, test.at(np.arange(600)))
+
+
+def english() -> Data:
+    """Pool and test set of English."""
+    return texts("english")[1]
+
+
+def code() -> Data:
+    """Pool and test set of Python."""
+    return texts("code")[1]
 
 
 def transcribed(source: str, change: Callable[[Tensor], Tensor]) -> Data:

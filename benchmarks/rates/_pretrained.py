@@ -35,6 +35,7 @@ _RECIPES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Examples]]] = {
     "fashion-dense": (dense, lambda: _images("fashion")),
     "fashion-conv": (convolutional, lambda: _images("fashion")),
     "fashion-half-dense": (lambda: dense(5), lambda: _images("fashion", _FIRST)),
+    "fashion-half-conv": (lambda: convolutional(5), lambda: _images("fashion", _FIRST)),
     "mnist-dense": (dense, lambda: _images("mnist")),
     "mnist-conv": (convolutional, lambda: _images("mnist")),
     "mnist-half-conv": (lambda: convolutional(5), lambda: _images("mnist", _FIRST)),

@@ -2,21 +2,16 @@
 
 from functools import partial
 
-from ._data import ciphered, texts, transcribed
+from ._data import ciphered, english, transcribed
 from ._pretrained import pretrained
-from ._task import Data, Task
-
-
-def _english() -> Data:
-    return texts("english")[1]
-
+from ._task import Task
 
 TASKS = (
     Task(
         "code-english",
         "new head",
         "tuned",
-        _english,
+        english,
         partial(pretrained, "code", 64),
         count=200,
         batch_size=12,

@@ -189,11 +189,11 @@ def test_a_rate_that_is_held_is_lower_the_longer_it_is_held():
 
 
 def test_data_that_comes_again_asks_for_lower_rates_in_longer_trainings() -> None:
-    assert longer_factor("falling", 50, 800, repeats=0.5) == pytest.approx((1 / 16) ** 0.01)
-    assert longer_factor("falling", 50, 800, repeats=20) == pytest.approx((1 / 16) ** 0.4)
+    assert longer_factor("falling", 50, 800, repeats=0.5) == pytest.approx((1 / 16) ** 0.0125)
+    assert longer_factor("falling", 50, 800, repeats=20) == pytest.approx((1 / 16) ** 0.5)
     assert longer_factor("constant", 50, 800, repeats=5) == pytest.approx(0.5)
-    assert longer_factor("constant", 50, 800, repeats=50) == pytest.approx((1 / 16) ** 0.4)
-    assert longer_factor(cosine(800), 50, repeats=40) == pytest.approx((1 / 16) ** 0.4)
+    assert longer_factor("constant", 50, 800, repeats=50) == pytest.approx((1 / 16) ** 0.5)
+    assert longer_factor(cosine(800), 50, repeats=40) == pytest.approx((1 / 16) ** 0.5)
     assert longer_factor("falling", 50, repeats=40) == 1.0  # how long it will be isn't known
     assert longer_factor("falling", 50, 30, repeats=40) == 1.0
 

@@ -1,7 +1,6 @@
 """search_rates: what it answers where the answer is known, its budget, and how it ends."""
 
 import math
-from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -69,20 +68,31 @@ def test_one_rate_where_nothing_differs() -> None:
 
 
 @pytest.mark.parametrize("curvature", [0.01, 1.0, 30.0])
-def test_one_rate_for_all_is_bracketed_first(curvature: float) -> None:
+def test_the_first_probes_look_to_both_sides_of_the_middle(curvature: float) -> None:
     found = search_rates(QuadraticBands([curvature] * 5), range(500), FIVE, **QUIET)
-    first = [probe for probe, _ in zip(found.probes, range(6), strict=False)]
-    even = list(takewhile(lambda probe: probe.tilt == 1.0, first))
-    gained = {
-        probe.rate: max(math.log((found.untrained[0] + FLOOR) / (probe.score + FLOOR)), 0.0)
-        for probe in even
-    }
-    best = min(rate for rate, gain in gained.items() if gain >= 0.9 * max(gained.values()))
-    assert min(gained) < best < max(gained) or len(even) == 6
-    steps = np.log10([later.rate / earlier.rate for earlier, later in pairwise(even)])
-    assert np.allclose(4 * steps, np.round(4 * steps), atol=1e-4)  # to known places
-    others = [probe.rate * sum(probe.multipliers) / 5 for probe in found.probes[len(even) :]]
-    assert max(abs(math.log10(rate / best)) for rate in others) < 1.51
+    looks, others = found.probes[:3], found.probes[3:]
+    middle = looks[0].rate
+    assert {probe.tilt for probe in looks} == {1.0}
+    assert [probe.rate for probe in looks] == pytest.approx(
+        [middle, middle / 10**0.5, middle * 10**0.5], rel=1e-5
+    )
+    reaches = np.log10([probe.rate * sum(probe.multipliers) / 5 / middle for probe in others])
+    assert np.allclose(4 * reaches, np.round(4 * reaches), atol=1e-4)  # known places
+    assert np.abs(reaches).max() < 1.51
+
+
+def test_the_middle_moves_down_while_nothing_is_gained() -> None:
+    # Whatever moves the upper bands loses, so one rate for all never gains.
+    found = search_rates(Misled(5, {2, 3, 4}), range(500), FIVE, **QUIET)
+    rates = [probe.rate for probe in found.probes[:3]]
+    assert rates == pytest.approx([rates[0], rates[0] / 10**0.5, rates[0] / 10], rel=1e-5)
+    assert all(p.score > found.untrained[p.division] for p in found.probes[:3])
+
+
+def test_probes_take_turns_on_the_divisions() -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, divisions=3, **QUIET)
+    count = len(found.probes)
+    assert [probe.division for probe in found.probes] == [n % 3 for n in range(count)]
 
 
 def test_one_band_has_one_rate() -> None:

@@ -26,7 +26,10 @@ def by_precision(
     number = len(places)
     wild = module.WILD * np.maximum(reach[:number], 0)
     joint[:number, :number] += np.diag(noise**2 + wild**2)
-    joint[:number, :number] += module.DIVISION**2 * (divisions[:, None] == divisions[None])
+    alike = divisions[:, None] == divisions[None]
+    level, slope = module.DIVISION
+    along = slope * places[:, 0]
+    joint[:number, :number] += alike * (level**2 + np.outer(along, along))
     joint += 1e-9 * np.eye(len(joint))
     precision = np.linalg.inv(joint)
     covariance = np.linalg.inv(precision[number:, number:])
@@ -72,10 +75,9 @@ def density(places: np.ndarray, values: np.ndarray, varies: float, noise: float)
     """The probability density of values of one division, as SciPy has it."""
     reach, tilt = places.T
     apart = (places[:, None] - places[None]) / np.array(module.SMOOTH)
-    covariance = 100.0 + varies**2 * np.exp(-np.square(apart).sum(-1) / 2) + module.DIVISION**2
-    for lean, term in zip(
-        module.LEANS, (reach, reach**2, tilt, tilt**2, reach * tilt), strict=True
-    ):
+    covariance = 100.0 + varies**2 * np.exp(-np.square(apart).sum(-1) / 2)
+    terms = (reach, reach**2, tilt, tilt**2, reach * tilt, np.ones_like(reach), reach)
+    for lean, term in zip((*module.LEANS, *module.DIVISION), terms, strict=True):
         covariance += np.outer(lean * term, lean * term)
     covariance += np.diag(noise**2 + (module.WILD * np.maximum(reach, 0)) ** 2)
     return float(multivariate_normal(module.BOWL * reach**2, covariance).pdf(values))
@@ -96,6 +98,20 @@ def test_a_division_that_is_hard_is_no_bad_place() -> None:
     assert found.mean.argmin() == 1
     once = surface([*places[:3], [0, 0]], [0.2, 0.0, 0.2, 0.4], [0, 0, 0, 1], places[:3])
     assert once.mean.argmin() == 1
+
+
+def test_what_one_division_wants_is_not_what_all_want() -> None:
+    # One division falls towards high rates, and three others towards low ones.
+    places = [[-0.5, 0], [0, 0], [0.5, 0]] * 4
+    falls, rises = [0.3, 0.0, -0.3], [-0.3, 0.0, 0.3]
+    divisions = [number for number in range(4) for _ in range(3)]
+    found = surface(places, falls + 3 * rises, divisions, places[:3])
+    assert found.mean.argmin() == 0
+    alone = surface(places[:3], falls, [0, 0, 0], places[:3])
+    same = surface(places, 4 * falls, divisions, places[:3])
+    assert same.mean.argmin() == alone.mean.argmin() == 2
+    # What four divisions say is surer than what one says.
+    assert same.difference(0, 2)[1] < alone.difference(0, 2)[1]
 
 
 def test_noise_is_seen() -> None:

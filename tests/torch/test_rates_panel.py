@@ -59,7 +59,7 @@ def draw():
 def test_both_halves_have_every_kind():
     kinds = {half: Counter(TASKS[name].kind for name in names) for half, names in PARTS.items()}
     assert len(kinds["tuned"]) == len(kinds["reported"]) == 5
-    assert sum(kinds["tuned"].values()) == sum(kinds["reported"].values()) >= 6
+    assert sum(kinds["tuned"].values()) >= sum(kinds["reported"].values()) >= 6
     assert sum(kinds["fresh"].values()) >= 4
 
 

@@ -20,8 +20,8 @@ a long training that holds it. On the panel's tuned half (``benchmarks/finder``)
 hold is lower than that of the probes by about the fourth root of how many times longer the
 training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays, unless a few
 examples come again and again: then a longer training learns them by heart, and the best rate is
-lower, on the tuned half of ``benchmarks/rates`` by the power 0.4 where probes go through their
-data 20 times, 0.1 where they do so 5 times, and not at all where they do so once.
+lower: on the tuned half of ``benchmarks/rates`` by the power 0.5 where probes go through their data
+20 times or more, by a lower power where they do so less often.
 """
 
 import math
@@ -53,7 +53,7 @@ AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
 JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
 ROOT = 0.25  # the power of how many times longer a training is that holds its rate
-BY_HEART, LEARNT = 20, 0.4  # times through the data, and the power where there are so many
+BY_HEART, LEARNT = 20, 0.5  # times through the data, and the power where there are so many
 LONGER = 8  # times as long as a probe: a training of unknown length
 END = 0.05  # of a training: its last part, over which its end is measured
 NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
@@ -108,7 +108,7 @@ def longer_factor(
 ) -> float:
     r"""How much lower the best rate of the training is than that of its probes.
 
-    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{\max(e / 4,\; 0.4 \min(r / 20, 1))}$$
+    $$\left(\frac{\text{length}}{\text{horizon}}\right)^{\max(e / 4,\; 0.5 \min(r / 20, 1))}$$
 
     Here $e$ is the rate at the end of the training as a share of its highest: 1 if it is constant,
     and 0 if it goes to 0; and $r$ is how many times a probe goes through its data.
@@ -127,7 +127,7 @@ def longer_factor(
         >>> round(longer_factor(linear(800, end=0.5), 50), 2)
         0.7
         >>> round(longer_factor("falling", 50, 800, repeats=20), 2)
-        0.33
+        0.25
     """
     total = training_length(course, horizon)
     if course == "falling" and total is None:

@@ -13,6 +13,7 @@ from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProb
 from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
 BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
+WORTH = 0.06  # of the score, or of what was gained, that a tilt must be better by
 TRACE = 1e-3  # of the loss without training, that a probe must be below it by
 _FINE = 0.05  # decades, in which the base rate is told
 
@@ -59,7 +60,7 @@ def answer(searched: Searched) -> RatesFinding:
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
-    chosen = best if gain > BELIEVED * error else even
+    chosen = best if gain > max(BELIEVED * error, WORTH) else even
     as_good = []
     for tilt in {tilt for _, tilt in places}:
         above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)

@@ -1,7 +1,8 @@
 """Divisions: several ways to cut the data into a part to train on and a part that is held out.
 
 Rates are compared on data that a probe did not train on. With few labels a single held-out part is
-a matter of luck, so there are several, and each probe gets the next one.
+a matter of luck, so there are several, and each probe gets the next one. They hold out other
+examples as long as there are any.
 
 Where the arrays of all batches can be joined, single examples are divided, each class alike, and
 drawn in a new order each time through. Otherwise whole batches are divided.
@@ -78,14 +79,14 @@ def divisions(
             "iterator that has been used up elsewhere."
         )
     table = _table(items, join)
-    made = []
-    for number in range(count):
-        random = np.random.default_rng([seed, number])
-        if table is None:
-            made.append(_by_batches(items, share, most, random, given))
-        else:
-            made.append(_by_examples(table, share, most, random, given))
-    return made
+    randoms = [np.random.default_rng([seed, number]) for number in range(count)]
+    if table is None:
+        return [_by_batches(items, share, most, random, given) for random in randoms]
+    if given is not None:
+        return [_by_examples(table, given, np.arange(0), random) for random in randoms]
+    share = min(share, most * table.batch / table.length)
+    parts = _apart(table, share, np.random.default_rng(seed))
+    return [_by_examples(table, None, next(parts), random) for random in randoms]
 
 
 @dataclass(frozen=True)
@@ -122,22 +123,27 @@ def _table(items: Sequence[Item], join: Join | None) -> _Table[Item] | None:
 
 def _by_examples(
     table: _Table[Item],
-    share: float,
-    most: int,
-    random: np.random.Generator,
     given: tuple[Item, ...] | None,
+    apart: Places,
+    random: np.random.Generator,
 ) -> Division[Item]:
-    if given is None:
-        apart = _apart(table, min(share, most * table.batch / table.length), random)
-        trained = random.permutation(np.setdiff1d(np.arange(table.length), apart))
+    """One division.
+
+    Args:
+        table: All examples.
+        given: Batches to hold out, or None.
+        apart: The examples to hold out otherwise.
+        random: Draws the order of the others.
+    """
+    trained = random.permutation(np.setdiff1d(np.arange(table.length), apart))
+    held_out = given
+    if held_out is None:
         if not len(apart) or not len(trained):
             raise _nothing_held_out(f"{table.length} examples")
         _check_classes(table.classes, {"training": trained, "held-out": apart})
         parts = -(-len(apart) // table.batch)
         size = len(apart) // parts  # of one size, so that nothing is compiled twice
         held_out = tuple(table.take(apart[i * size : (i + 1) * size]) for i in range(parts))
-    else:
-        trained, held_out = random.permutation(table.length), given
     batch = min(table.batch, len(trained))
     order: list[int] = []
 
@@ -149,19 +155,25 @@ def _by_examples(
     return Division(item, held_out, len(trained) / batch)
 
 
-def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> Places:
-    """The examples to hold out: as large a share of each class, where there are classes."""
-    classes = table.classes
-    if classes is None:
-        return random.permutation(table.length)[: round(share * table.length)]
-    chosen, owed = [], 0.0
-    for one in random.permutation(np.unique(classes)):
-        members = random.permutation(np.flatnonzero(classes == one))
-        owed += share * len(members)
-        taken = min(round(owed), len(members) - 1)
-        owed -= taken
-        chosen.append(members[:taken])
-    return random.permutation(np.concatenate(chosen))
+def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> Iterator[Places]:
+    """Examples to hold out, for one division after the other.
+
+    Others each time, as long as there are any, and as large a share of each class.
+    """
+    classes = np.zeros(table.length) if table.classes is None else table.classes
+    members = [random.permutation(np.flatnonzero(classes == one)) for one in np.unique(classes)]
+    begin = [0] * len(members)
+    while True:
+        chosen, owed = [], 0.0
+        for number in random.permutation(len(members)).tolist():
+            order = members[number]
+            owed += share * len(order)
+            taken = min(round(owed), len(order) - 1)
+            owed -= taken
+            places = np.arange(begin[number], begin[number] + taken)
+            chosen.append(np.take(order, places, mode="wrap"))
+            begin[number] += taken
+        yield random.permutation(np.concatenate(chosen))
 
 
 def _by_batches(

@@ -72,19 +72,6 @@ def fit(
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
 
 
-def gains(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> Floats:
-    """By how much each probe is below no training, on the surface; at least 0."""
-    scores = np.array([probe.score for probe in probes])
-    start = np.array([untrained[probe.division] for probe in probes])
-    if in_logarithms(probes, untrained):
-        floor = FLOOR * start
-        below = np.log(start + floor) - np.log(scores + floor)
-    else:
-        below = (start - scores) / _scale(probes, untrained)
-    gained: Floats = np.maximum(below, 0.0)
-    return gained
-
-
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
     """Whether the surface is that of logarithms, so that a difference is a share of the score."""
     return min(_lowest(probes, untrained[0]), *untrained) > 0

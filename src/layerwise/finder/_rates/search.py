@@ -1,24 +1,25 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
-**What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). A sweep
-tells where to begin: well below its own suggestion, since far above the best rate scores are wild,
-and have low places that mean nothing. From there one rate for all is raised while it gains clearly
-more, or lowered, until the lowest rate that gains nearly the most has others on both sides. From
-then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest mean
-less two standard errors. These all train on the first division, where their differences are no
-differences of data. With what is left of the budget, the best place with a tilt and the best one
-without are trained on one more division after the other.
+**What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
+tell where to begin: below what they suggest, since far above the best rate scores are wild, and
+lower still where a few examples come again and again. The first probes have one rate for all: in
+the middle, lower while nothing is gained, and on both sides of it. From then on each probe goes
+where the smoothed surface (``surface``) could be lowest: at the lowest mean less its standard
+error. The probes take turns on the divisions of the data, which hold out other examples as long as
+there are any: on 30 examples the best rate is often off by a factor of three, and for each division
+by another one.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
-place for one rate by more than the standard error of the difference. Otherwise one rate is as good,
-and simpler.
+place for one rate by more than the standard error of the difference, and by enough to be worth it.
+Otherwise one rate is as good, and simpler.
 
 ``benchmarks/rates`` measures how good the answers are.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Generic, TypeVar, Unpack
 
 import numpy as np
@@ -31,8 +32,7 @@ from layerwise.finder._course import (
     longer_factor,
     probe_factors,
 )
-from layerwise.finder._curve import Floats, from_curve
-from layerwise.finder._probes.line_search import next_offset
+from layerwise.finder._curve import from_curve
 from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
@@ -40,8 +40,7 @@ from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
-from layerwise.finder._rates.scored import Place, fit, gains, grid, rounded
-from layerwise.finder._rates.surface import Surface
+from layerwise.finder._rates.scored import Place, fit, grid, rounded
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import State
@@ -49,12 +48,13 @@ from layerwise.finder._trainer import State
 Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
-BEGIN = 0.1  # of what the sweep suggests
-NEARLY = 0.9  # of the most that one rate for all gains: a lower rate that gains so much is better
-DECADES = 1.5  # to each side of the best rate for all
+SWEEPS = 2  # each on another division
+BEGIN = 0.5  # of the lowest rate that one of them suggests, at most
+REPEATED = 0.75  # or this power, below 1, of how often a probe goes through its data
+SIDE = 0.5  # decades from there to the next probes
+DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
-EXPLORING = 12  # probes on the first division, at least
-OPTIMISM = 2.0  # standard errors by which a place may be better than its mean
+OPTIMISM = 1.0  # standard errors by which a place may be better than its mean
 SHORTEST = 10  # updates of a probe
 
 
@@ -137,11 +137,11 @@ class _Search(Generic[State, Item]):
     ) -> None:
         self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
         self.seen, self.count, self.middle = seen, len(bands.parameters), 1.0
-        self.sweeps, length = lengths(options)
+        self.sweep, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
         self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
-        repeats = length * (options.accumulate or 1) / parts[0].batches
-        self.longer = longer_factor(course, length, options.horizon, repeats=repeats)
+        self.repeats = length * (options.accumulate or 1) / parts[0].batches
+        self.longer = longer_factor(course, length, options.horizon, repeats=self.repeats)
         self.training, self.note = _training(course, options.horizon), note
 
     def run(self) -> RatesFinding:
@@ -150,11 +150,10 @@ class _Search(Generic[State, Item]):
             self.probes.score_untrained()
             if not np.isfinite(self.probes.untrained).all():
                 return self._answer(ended)
-            self._bracket(*self._sweep())
-            places = grid(self.middle, self.count, DECADES, STEP)
-            self._explore(places)
-            while self._compare(places):
-                pass
+            self.middle = rounded(self._guess() * min(BEGIN, self.repeats**-REPEATED))
+            turns = cycle(range(len(self.probes.divisions)))
+            self._look(turns)
+            self._explore(grid(self.middle, self.count, DECADES, STEP), turns)
         except BudgetSpent:
             pass
         except KeyboardInterrupt:
@@ -185,14 +184,16 @@ class _Search(Generic[State, Item]):
             )
         )
 
-    def _sweep(self) -> tuple[float, float]:
-        """A first guess of the rate for all bands, and the rate at which the sweep ended."""
+    def _guess(self) -> float:
+        """A first guess of the rate for all bands: the lowest that a few sweeps suggest."""
+        return min(map(self._sweep, self.probes.divisions[:SWEEPS]))
+
+    def _sweep(self, division: Division[tuple[Item, ...]]) -> float:
+        """The rate that a sweep suggests on a division."""
         points = SweepPoints()
         self.trainer.restore(self.start)
-        division = self.probes.divisions[0]
-        for number, rate in enumerate(
-            np.geomspace(self.options.low, self.options.high, self.sweeps).tolist()
-        ):
+        rates = np.geomspace(self.options.low, self.options.high, self.sweep)
+        for number, rate in enumerate(rates.tolist()):
             loss = self.trainer.train(division.item(number), [rate] * self.count)
             self.probes.updates += 1
             self.seen()
@@ -200,80 +201,50 @@ class _Search(Generic[State, Item]):
                 break
         guess = from_curve(points.rates, points.losses).rate
         # If the curve shows nothing, begin well below where the sweep ended.
-        last = points.rates[-1]
-        return (last / 100 if guess is None else guess), last
+        return points.rates[-1] / 100 if guess is None else guess
 
-    def _bracket(self, guess: float, highest: float) -> None:
-        """Find the best rate for all bands, to half a decade: the middle of the search to come.
+    def _look(self, turns: Iterator[int]) -> None:
+        """Train with one rate for all: in the middle, and on both sides of it.
 
-        It is the lowest rate that gains nearly the most.
+        The middle moves down for as long as nothing is gained there.
+
+        Args:
+            turns: The division of each next probe.
         """
-        first = self.middle = rounded(BEGIN * guess)
-        offsets = [0.0]
         for _ in range(max(self._affordable() // 2, 1)):
-            self.probes.run(1.0, rounded(first * 10 ** offsets[-1]), self.count, 0)
-            gained = dict(zip(offsets, gains(self.probes.done, self.probes.untrained), strict=True))
-            most = max(gained.values())
-            best = min(offset for offset in offsets if gained[offset] >= NEARLY * most)
-            self.middle = rounded(first * 10**best)
-            if min(offsets) < best < max(offsets):
+            probe = self.probes.run(1.0, self.middle, self.count, next(turns))
+            if probe.score < self.probes.untrained[probe.division]:
                 break
-            scores = {offset: -gain for offset, gain in gained.items()}
-            if most > 0:
-                scores[best] = -2 * most  # the lowest, whatever is a little lower
-            offsets.append(next_offset(scores, 0.0, math.log10(highest / first)))
+            self.middle = rounded(self.middle / 10**SIDE)
+        for side in (-SIDE, SIDE):
+            place = (rounded(self.middle * 10**side), 1.0)
+            if self._untried([place], number := next(turns)):
+                self.probes.run(1.0, place[0], self.count, number)
 
-    def _explore(self, places: Sequence[Place]) -> None:
-        """Train where the surface could be lowest, on the first division."""
-        while len(self.probes.done) < self._exploring() and (free := self._untried(places, 0)):
-            found = self._fit(places)
-            self._run(places, free, found.mean - OPTIMISM * found.error, 0)
+    def _explore(self, places: Sequence[Place], turns: Iterator[int]) -> None:
+        """Train where the surface could be lowest, on one division after the other.
 
-    def _compare(self, places: Sequence[Place]) -> bool:
-        """Train the best place with a tilt and the best without on each other division.
-
-        Returns:
-            Whether there was a place that one of them had not seen.
+        Args:
+            places: Where probes may be.
+            turns: The division of each next probe.
         """
-        before = len(self.probes.done)
-        for number in range(1, len(self.probes.divisions)):
-            found = self._fit(places)
-            for group in _even_and_not(places, self._untried(places, number)):
-                self._run(places, group, found.mean, number)
-        return len(self.probes.done) > before
+        while any(self._untried(places, n) for n in range(len(self.probes.divisions))):
+            number = next(turns)
+            if free := self._untried(places, number):
+                found = fit(self.probes.done, self.probes.untrained, places, self.middle)
+                hope = found.mean - OPTIMISM * found.error
+                rate, tilt = places[min(free, key=hope.__getitem__)]
+                self.probes.run(tilt, rate, self.count, number)
 
-    def _fit(self, places: Sequence[Place]) -> Surface:
-        return fit(self.probes.done, self.probes.untrained, places, self.middle)
-
-    def _run(
-        self, places: Sequence[Place], among: Sequence[int], hope: Floats, number: int
-    ) -> None:
-        """Train a probe at the most hopeful of some places: the lowest."""
-        rate, tilt = places[min(among, key=hope.__getitem__)]
-        self.probes.run(tilt, rate, self.count, number)
+    def _affordable(self) -> int:
+        """How many more probes there can be."""
+        return (self.options.updates - self.probes.updates) // self.probes.cost
 
     def _untried(self, places: Sequence[Place], number: int) -> list[int]:
         """The places that a division has not seen yet."""
         done = self.probes.done
         seen = {(probe.rate, probe.tilt) for probe in done if probe.division == number}
         return [n for n, place in enumerate(places) if place not in seen]
-
-    def _exploring(self) -> float:
-        """How many probes the first division gets."""
-        if len(self.probes.divisions) == 1:
-            return math.inf
-        return max(EXPLORING, (len(self.probes.done) + self._affordable()) / 2)
-
-    def _affordable(self) -> int:
-        """How many more probes there can be."""
-        return (self.options.updates - self.probes.updates) // self.probes.cost
-
-
-def _even_and_not(places: Sequence[Place], among: Sequence[int]) -> list[list[int]]:
-    """Of some places, those of one rate and those with a tilt, where there are any."""
-    even = [n for n in among if places[n][1] == 1.0]
-    other = [n for n in among if places[n][1] != 1.0]
-    return [group for group in (even, other) if group]
 
 
 def _divided(
@@ -304,15 +275,15 @@ def _divided(
 
 
 def lengths(options: RatesOptions) -> tuple[int, int]:
-    """The updates of the sweep, and those of a probe.
+    """The updates of a sweep, and those of a probe.
 
     Raises:
         FinderError: The budget is too small for one probe.
     """
     budget = options.updates
-    sweep = min(max(budget // 15, 20), 100)
+    sweep = min(max(budget // (15 * SWEEPS), 20), 50)
     count = max(round(PROBES * math.sqrt(budget / 1500)), 3)
-    length = int(0.95 * (budget - sweep) / count)
+    length = int(0.95 * (budget - SWEEPS * sweep) / count)
     if options.horizon is not None:
         length = min(length, options.horizon)
     if options.horizon is not None and options.horizon < SHORTEST:
