@@ -9,6 +9,9 @@ error. The probes take turns on the divisions of the data, which hold out other 
 there are any: on 30 examples the best rate is often off by a factor of three, and for each division
 by another one.
 
+Single bands are not searched: from the best tilt, a rate three times as high or as low for the best
+one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.
+
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
 place for one rate by more than the standard error of the difference, and by enough to be worth it.
 Otherwise one rate is as good, and simpler.
