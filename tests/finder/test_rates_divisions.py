@@ -41,6 +41,17 @@ def test_each_class_is_held_out_alike() -> None:
         assert np.bincount(held_out).tolist() == [6, 6, 6]
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_divisions_hold_out_others_as_long_as_there_are_any(classes: int) -> None:
+    source = data(60, classes=classes)
+    if classes == 1:  # a float is no class
+        source = [(x, y.astype(float)) for x, y in source]
+    made = divisions(source, np.concatenate, **OPTIONS | {"count": 4})
+    first, second, third, fourth = (numbers_in(division.held_out) for division in made)
+    assert len(first | second | third) == 54
+    assert len(fourth & first) >= 12  # only six are left, and the first come again
+
+
 def test_divisions_differ_and_come_again_with_the_seed() -> None:
     first, again = (
         [numbers_in(d.held_out) for d in divisions(data(60), np.concatenate, **OPTIONS)]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from layerwise.errors import FinderError
-from layerwise.finder import Bands, QuadraticBands, RatesOptions, search_rates
+from layerwise.finder import Bands, QuadraticBands, RatesOptions, RatesProbe, search_rates
+from layerwise.finder._rates import tilts
+from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.search import lengths
 from layerwise.schedules import from_function
 
@@ -349,3 +351,67 @@ def test_given_batches_are_scored_untrained_once() -> None:
 def test_of_negative_losses_the_reason_tells_shares_of_the_gain() -> None:
     found = search_rates(Negative([1.0] * 5), range(100), FIVE, budget=600, **QUIET)
     assert "of what was gained at most" in found.reason or "no other division" in found.reason
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0.04, False), (0.15, True)])
+def test_a_division_has_to_be_worth_it(share: float, believed: bool) -> None:
+    # Exact scores: even the smaller difference is many times its error.
+    probes = [
+        RatesProbe(
+            rate=10**place / tilts.spread(tilt, 2) * 2,
+            tilt=tilt,
+            multipliers=tilts.multipliers(tilt, 2),
+            division=division,
+            score=math.exp(0.55 * place**2) * (1 - share if tilt == 3.0 else 1.0),
+            slopes=(),
+            updates=100,
+        )
+        for division in range(4)
+        for place in (-0.5, -0.25, 0.0, 0.25, 0.5)
+        for tilt in (1.0, 3.0)
+    ]
+    found = answer(
+        Searched(
+            bands=TWO,
+            probes=probes,
+            untrained=[4.0] * 4,
+            middle=1.0,
+            decades=1.5,
+            length=100,
+            training="a training",
+            note="",
+            longer=1.0,
+            updates=4000,
+            ended="finished",
+        )
+    )
+    assert found.gain == pytest.approx(share, abs=0.02)
+    assert found.gain > found.gain_error
+    assert found.tilt == (3.0 if believed else 1.0)
+    assert found.reason.startswith("One rate is as good") != believed
+
+
+def test_where_data_comes_again_often_the_search_begins_lower() -> None:
+    few, much = (
+        search_rates(QuadraticBands([1.0] * 5), range(count), FIVE, **QUIET).probes[0].rate
+        for count in (10, 500)
+    )
+    assert few < 0.6 * much
+
+
+def test_of_the_sweeps_the_lower_suggestion_counts() -> None:
+    class Steeper(QuadraticBands):
+        """Steep, and so best at a lower rate, in all but the first sweep."""
+
+        restored = 0
+
+        def restore(self, state: Any) -> None:
+            super().restore(state)
+            self.restored += 1  # the first time for the scores without training
+            self.curvatures = np.full(5, 1.0 if self.restored == 2 else 100.0)
+
+    mild = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, **QUIET).probes[0].rate
+    steep = search_rates(QuadraticBands([100.0] * 5), range(500), FIVE, **QUIET).probes[0].rate
+    mixed = search_rates(Steeper([1.0] * 5), range(500), FIVE, **QUIET).probes[0].rate
+    assert steep < 0.2 * mild
+    assert mixed < 0.2 * mild
