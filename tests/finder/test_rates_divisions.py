@@ -52,6 +52,13 @@ def test_divisions_hold_out_others_as_long_as_there_are_any(classes: int) -> Non
     assert len(fourth & first) >= 12  # only six are left, and the first come again
 
 
+def test_divisions_hold_out_other_batches_as_long_as_there_are_any() -> None:
+    made = divisions(data(80), None, **OPTIONS | {"count": 4})
+    first, second, third, fourth = (numbers_in(division.held_out) for division in made)
+    assert len(first | second | third) == 72
+    assert len(fourth & (first | second | third)) == 16
+
+
 def test_divisions_differ_and_come_again_with_the_seed() -> None:
     first, again = (
         [numbers_in(d.held_out) for d in divisions(data(60), np.concatenate, **OPTIONS)]

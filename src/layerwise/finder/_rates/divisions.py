@@ -10,7 +10,7 @@ drawn in a new order each time through. Otherwise whole batches are divided.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ Places = npt.NDArray[np.int64]
 Join = Callable[[Sequence[Any]], Any]
 """Joins arrays of a framework along their first axis."""
 
+_NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
 
 
@@ -79,14 +80,17 @@ def divisions(
             "iterator that has been used up elsewhere."
         )
     table = _table(items, join)
-    randoms = [np.random.default_rng([seed, number]) for number in range(count)]
-    if table is None:
-        return [_by_batches(items, share, most, random, given) for random in randoms]
-    if given is not None:
-        return [_by_examples(table, given, np.arange(0), random) for random in randoms]
-    share = min(share, most * table.batch / table.length)
-    parts = _apart(table, share, np.random.default_rng(seed))
-    return [_by_examples(table, None, next(parts), random) for random in randoms]
+    parts: Iterator[Places] = repeat(_NOTHING)
+    if given is None:
+        parts = _parts(items, table, share, most, seed)
+    made = []
+    for number, places in zip(range(count), parts, strict=False):
+        random = np.random.default_rng([seed, number])
+        if table is None:
+            made.append(_by_batches(items, given, places, random))
+        else:
+            made.append(_by_examples(table, given, places, random))
+    return made
 
 
 @dataclass(frozen=True)
@@ -155,12 +159,25 @@ def _by_examples(
     return Division(item, held_out, len(trained) / batch)
 
 
-def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> Iterator[Places]:
-    """Examples to hold out, for one division after the other.
+def _parts(
+    items: Sequence[Item], table: _Table[Item] | None, share: float, most: int, seed: int
+) -> Iterator[Places]:
+    """What to hold out, for one division after the other: examples, or else batches."""
+    random = np.random.default_rng(seed)
+    if table is None:
+        apart = min(max(round(share * len(items)), 1), most, len(items) - 1)
+        return _apart(np.zeros(len(items)), apart / len(items), random)
+    classes = np.zeros(table.length) if table.classes is None else table.classes
+    return _apart(classes, min(share, most * table.batch / table.length), random)
+
+
+def _apart(
+    classes: npt.NDArray[np.generic], share: float, random: np.random.Generator
+) -> Iterator[Places]:
+    """Places to hold out, again and again.
 
     Others each time, as long as there are any, and as large a share of each class.
     """
-    classes = np.zeros(table.length) if table.classes is None else table.classes
     members = [random.permutation(np.flatnonzero(classes == one)) for one in np.unique(classes)]
     begin = [0] * len(members)
     while True:
@@ -178,18 +195,15 @@ def _apart(table: _Table[Item], share: float, random: np.random.Generator) -> It
 
 def _by_batches(
     items: Sequence[Item],
-    share: float,
-    most: int,
-    random: np.random.Generator,
     given: tuple[Item, ...] | None,
+    apart: Places,
+    random: np.random.Generator,
 ) -> Division[Item]:
-    order = random.permutation(len(items))
-    held_out = given
-    if held_out is None:
-        apart = min(max(round(share * len(items)), 1), most, len(items) - 1)
-        if not apart:
-            raise _nothing_held_out("one batch, whose examples can't be taken apart")
-        held_out, order = tuple(items[i] for i in order[:apart]), order[apart:]
+    """One division of whole batches, as ``_by_examples`` has it of examples."""
+    if given is None and not len(apart):
+        raise _nothing_held_out("one batch, whose examples can't be taken apart")
+    held_out = tuple(items[i] for i in apart) if given is None else given
+    order = random.permutation(np.setdiff1d(np.arange(len(items)), apart))
     return Division(lambda number: items[order[number % len(order)]], held_out, len(order))
 
 
