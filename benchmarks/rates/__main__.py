@@ -29,7 +29,7 @@ a search costs comes on top, and is counted. Rates for rules are those of ``find
 the labels held out for its probes.
 
 **Parts.** The halves were fixed by name before anything was measured. Choices are made on the half
-called tuned, to which tasks were added later. Fresh tasks came last; nothing is chosen on them.
+called tuned, to which tasks were added later. Fresh tasks came last; no constant is fitted to them.
 
 Trainings are kept in ``benchmarks/.cache/rates``, so that a run that was cut off goes on; rows are
 in ``benchmarks/results/rates.json``.

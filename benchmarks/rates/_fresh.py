@@ -1,6 +1,6 @@
-"""Ordinary transfers that nothing was chosen on: made after the others, and measured at the end.
+"""Ordinary transfers that no constant was fitted to: made after the others.
 
-The first six have been measured twice, since the search was improved after the first time.
+They are no longer unseen: they were measured with several versions of the search.
 """
 
 from functools import partial

@@ -16,7 +16,6 @@ from layerwise.schedules import from_function
 TWO = Bands((("body",), ("head",)))
 FIVE = Bands(tuple((f"layer{n}",) for n in range(5)))
 QUIET: dict[str, Any] = {"progress": False}
-FLOOR = 0.005 * 22.5  # of the losses of `QuadraticBands`, which begin at five times 4.5
 
 
 class Misled(QuadraticBands):

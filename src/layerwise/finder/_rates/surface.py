@@ -80,7 +80,7 @@ def surface(
 
     Examples:
         >>> found = surface([[0, 0], [1, 0]], [1.0, 0.0], [0, 0], [[0, 0], [0.5, 0], [1, 0]])
-        >>> bool(found.mean[0] > found.mean[1])
+        >>> bool(found.mean[0] > found.mean[1:].max())
         True
     """
     at, wanted = np.asarray(places, np.float64), np.asarray(asked, np.float64)
