@@ -34,6 +34,7 @@ def found(tilt=1.0, count=5, **changes):
             other,
             multipliers(other, count),
             number % 2,
+            train_loss=0.4,
             score=0.5 + 0.1 * abs(away) + 0.05 * abs(TILTS.index(other) - TILTS.index(tilt)),
             slopes=(),
             updates=96,

@@ -131,7 +131,7 @@ def test_colours_are_logarithmic_where_losses_are_far_apart(lowest, bar):
 
 
 def probe(rate, tilt, division, score):
-    return RatesProbe(rate, tilt, (1.0, 1.0), division, score, (), 9)
+    return RatesProbe(rate, tilt, (1.0, 1.0), division, score, score, (), 9)
 
 
 def test_losses_are_means_relative_to_those_without_training():

@@ -362,6 +362,7 @@ def test_a_division_has_to_be_worth_it(share: float, believed: bool) -> None:
             multipliers=tilts.multipliers(tilt, 2),
             division=division,
             score=math.exp(0.55 * place**2) * (1 - share if tilt == 3.0 else 1.0),
+            train_loss=1.0,
             slopes=(),
             updates=100,
         )

@@ -38,12 +38,16 @@ class RatesProbe:
         multipliers: The multiplier of each band.
         division: The number of the division that it was trained and scored on.
         score: The held-out loss that it ended with; infinite if training broke or was stopped.
+        train_loss: The mean loss of the last tenth of its batches; infinite likewise.
         slopes: By how much the score changes with the logarithm of each band's rate; empty where
             it was not measured, None for a band that did not move.
         updates: The number of updates that it took.
 
     Examples:
-        >>> RatesProbe(0.1, 1.0, (1.0, 1.0), 0, score=0.5, slopes=(), updates=96).rates
+        >>> probe = RatesProbe(
+        ...     0.1, 1.0, (1.0, 1.0), 0, score=0.5, train_loss=0.4, slopes=(), updates=96
+        ... )
+        >>> probe.rates
         (0.1, 0.1)
     """
 
@@ -52,6 +56,7 @@ class RatesProbe:
     multipliers: tuple[float, ...]
     division: int
     score: float
+    train_loss: float
     slopes: tuple[float | None, ...]
     updates: int
 
@@ -221,8 +226,8 @@ class RatesFinding:
 
 def _probe(values: Mapping[str, Any]) -> RatesProbe:
     multipliers, slopes = tuple(map(float, values["multipliers"])), tuple(values["slopes"])
-    kept = {"multipliers": multipliers, "slopes": slopes, "score": float(values["score"])}
-    return RatesProbe(**{**values, **kept})
+    losses = {name: float(values[name]) for name in ("score", "train_loss")}
+    return RatesProbe(**{**values, **losses, "multipliers": multipliers, "slopes": slopes})
 
 
 def _plain(value: Any) -> Any:

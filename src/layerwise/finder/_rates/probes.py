@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Generic
 
 from layerwise.finder._curve import Floats, RunningAverage
@@ -79,33 +80,37 @@ class Probes(Generic[State, Batch]):
             raise BudgetSpent
         multipliers = tilts.multipliers(tilt, bands)
         before = self.updates
-        score = self._train(self.divisions[number], [rate * m for m in multipliers])
+        score, train_loss = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
         affordable = self.updates + self._slopes_cost(bands) <= self.budget
         if math.isfinite(score) and affordable and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
-        probe = RatesProbe(rate, tilt, multipliers, number, score, slopes, used)
+        probe = RatesProbe(rate, tilt, multipliers, number, score, train_loss, slopes, used)
         self.done.append(probe)
         return probe
 
-    def _train(self, division: Division[Batch], rates: Sequence[float]) -> float:
-        """The score of one training; infinite if it broke, or was above its start by half."""
+    def _train(self, division: Division[Batch], rates: Sequence[float]) -> tuple[float, float]:
+        """The score of one training, and the mean loss of the last tenth of its batches.
+
+        Both are infinite if it broke, or was above its start by half.
+        """
         self.trainer.restore(self.start)
-        average, early = RunningAverage(), list[float]()
+        average, losses = RunningAverage(), list[float]()
         for number, factor in enumerate(self.factors.tolist()):
             loss = self.trainer.train(division.item(number), [rate * factor for rate in rates])
             self.updates += 1
             self.seen()
+            losses.append(loss)
             smoothed = average.add(loss)
-            if number < _EARLY:
-                early.append(loss)
             if not math.isfinite(loss) or diverged(smoothed):
-                return math.inf
-            if number == len(self.factors) // 2 and smoothed[-1] > sum(early) / len(early):
-                return math.inf  # it can't win any more
+                return math.inf, math.inf
+            if number == len(self.factors) // 2 and smoothed[-1] > fmean(losses[:_EARLY]):
+                return math.inf, math.inf  # it can't win any more
         score = self._score(division.held_out)
-        return score if math.isfinite(score) else math.inf
+        if not math.isfinite(score):
+            return math.inf, math.inf
+        return score, fmean(losses[-max(len(losses) // 10, 1) :])
 
     def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
         score = self.trainer.score(batches, stretch)

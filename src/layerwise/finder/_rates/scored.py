@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from layerwise.finder._rates.surface import Surface, surface
 
 FLOOR = 0.005  # of the score without training
 HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not higher
+BY_HEART = 0.1  # of the loss without training: data with a lower loss is known by heart
+BEYOND = 0.3  # decades, from the rate at which probes begin to know theirs to the usual best
 
 Place = tuple[float, float]
 """A base rate and a tilt."""
@@ -45,13 +48,19 @@ def fit(
     asked: Sequence[Place],
     middle: float,
 ) -> Surface:
-    """The surface through probes, at some places around a middle rate.
+    """The surface through probes, at some places around the rate that is usually best.
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
     near 0 it is not a few held-out examples that decide. A training that ends no better than none
     counts as one that broke, since how badly it fails says no more: both are as high as no
     training, or ``HIGHEST`` above the lowest, and nothing is higher.
+
+    Args:
+        probes: At least one.
+        untrained: The score of each division without training.
+        asked: Where to tell the height.
+        middle: The rate that is usually best, if training losses don't tell it.
     """
     bands = len(probes[0].multipliers)
     scores = np.array([probe.score for probe in probes])
@@ -59,6 +68,7 @@ def fit(
     lowest = _lowest(probes, start)
     failed = scores >= start
     if in_logarithms(probes, untrained):
+        middle = usual_rate(probes, untrained) or middle
         floor = FLOOR * start
         heights, lowest = np.log(scores + floor), math.log(lowest + floor)
         start = math.log(start + floor)
@@ -70,6 +80,26 @@ def fit(
     at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
     divisions = [probe.division for probe in probes]
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
+
+
+def usual_rate(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> float | None:
+    """The rate for all bands that is usually best, as training losses tell it.
+
+    It is a little above the one from which on probes know their training data by heart: higher
+    ones only make mistakes surer. Unlike scores, this doesn't hang on a few held-out examples. None
+    where no probe knows its data, as with much of it, or each one does.
+    """
+    losses = []
+    for probe in probes:
+        if math.isfinite(probe.train_loss):
+            share = probe.train_loss / untrained[probe.division]
+            above = math.log(max(share / BY_HEART, 0.1))  # 0 has no logarithm
+            rate = _even(probe.rate, probe.tilt, len(probe.multipliers))
+            losses.append((math.log10(rate), above))
+    for (low, above), (high, below) in pairwise(sorted(losses)):
+        if below <= 0 < above:
+            return float(10 ** (low + (high - low) * above / (above - below) + BEYOND))
+    return None
 
 
 def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> bool:
@@ -89,10 +119,11 @@ def _lowest(probes: Sequence[RatesProbe], otherwise: float) -> float:
 
 
 def _places(asked: Sequence[Place], bands: int, middle: float) -> Floats:
-    reaches = [rate * tilts.spread(tilt, bands) / (middle * bands) for rate, tilt in asked]
     return np.array(
-        [
-            (math.log10(reach), tilts.place(tilt))
-            for reach, (_, tilt) in zip(reaches, asked, strict=True)
-        ]
+        [(math.log10(_even(rate, tilt, bands) / middle), tilts.place(tilt)) for rate, tilt in asked]
     )
+
+
+def _even(rate: float, tilt: float, bands: int) -> float:
+    """The rate for all bands whose reach is the same."""
+    return rate * tilts.spread(tilt, bands) / bands

@@ -7,7 +7,8 @@ the middle, lower while nothing is gained, and on both sides of it. From then on
 where the smoothed surface (``surface``) could be lowest: at the lowest mean less its standard
 error. The probes take turns on the divisions of the data, which hold out other examples as long as
 there are any: on 30 examples the best rate is often off by a factor of three, and for each division
-by another one.
+by another one. Where few examples come again and again, their training losses tell, too, where the
+best rate is likely to be (``scored``).
 
 Single bands are not searched: from the best tilt, a rate three times as high or as low for the best
 one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.

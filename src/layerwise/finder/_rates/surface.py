@@ -29,7 +29,7 @@ import numpy.typing as npt
 from layerwise.finder._curve import Floats
 
 BOWL = 0.55  # how far a score usually rises for a decade of reach away from the best
-LEANS = (0.35, 0.2, 0.4, 0.1, 0.1)  # how much reach, its square, tilt, its square, both may add
+LEANS = (0.3, 0.2, 0.4, 0.1, 0.1)  # how much reach, its square, tilt, its square, both may add
 SMOOTH = (0.4, 1.5)  # of the surface: decades of reach, and units of a tilt's place
 VARIES = (0.05, 0.1, 0.3)  # of the surface: standard deviations of the logarithm of a score
 NOISE = (0.03, 0.1, 0.2)  # of a single probe, likewise
@@ -70,7 +70,7 @@ def surface(
 
     Args:
         places: Where the probes were, shape ``(probes, 2)``: the logarithm of the reach to base
-            10, counted from the middle of the search, and the place of the tilt.
+            10, counted from where it is usually best, and the place of the tilt.
         scores: The natural logarithm of the score of each.
         divisions: The division that each was trained on.
         asked: Where to tell the score, shape ``(n, 2)``.
