@@ -415,3 +415,21 @@ def test_of_the_sweeps_the_lower_suggestion_counts() -> None:
     mixed = search_rates(Steeper([1.0] * 5), range(500), FIVE, **QUIET).probes[0].rate
     assert steep < 0.2 * mild
     assert mixed < 0.2 * mild
+
+
+class Overfitting(QuadraticBands):
+    """A bowl whose held-out loss stays well above the training loss."""
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        return super().score(batches, stretch) + 5.0
+
+
+@pytest.mark.parametrize(("kind", "higher"), [(QuadraticBands, True), (Overfitting, False)])
+def test_where_the_sweep_ends_too_low_the_search_goes_up(kind: Any, higher: bool) -> None:
+    found = search_rates(kind([1.0] * 5), range(500), FIVE, low=1e-5, high=1e-2, **QUIET)
+    middle = found.probes[0].rate
+    above = [probe.rate for probe in found.probes[2:6] if probe.tilt == 1.0]
+    wanted = [middle * 10 ** (0.5 * steps) for steps in (1, 2, 3, 4)]
+    assert (above == pytest.approx(wanted, rel=1e-5)) == higher
+    if higher:
+        assert min(probe.score for probe in found.probes) < 0.1  # without it, above 0.6

@@ -13,8 +13,8 @@ from layerwise.finder._rates.surface import Surface, surface
 
 FLOOR = 0.005  # of the score without training
 HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not higher
-BY_HEART = 0.1  # of the loss without training: data with a lower loss is known by heart
-BEYOND = 0.3  # decades, from the rate at which probes begin to know theirs to the usual best
+OVERFITS = 0.4  # of its score, or less, is the training loss of a probe that overfits
+BEYOND = 0.3  # decades, from the rate at which probes begin to overfit to the usual best
 
 Place = tuple[float, float]
 """A base rate and a tilt."""
@@ -68,7 +68,7 @@ def fit(
     lowest = _lowest(probes, start)
     failed = scores >= start
     if in_logarithms(probes, untrained):
-        middle = usual_rate(probes, untrained) or middle
+        middle = usual_rate(probes) or middle
         floor = FLOOR * start
         heights, lowest = np.log(scores + floor), math.log(lowest + floor)
         start = math.log(start + floor)
@@ -82,18 +82,20 @@ def fit(
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
 
 
-def usual_rate(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> float | None:
+def usual_rate(probes: Sequence[RatesProbe]) -> float | None:
     """The rate for all bands that is usually best, as training losses tell it.
 
-    It is a little above the one from which on probes know their training data by heart: higher
-    ones only make mistakes surer. Unlike scores, this doesn't hang on a few held-out examples. None
-    where no probe knows its data, as with much of it, or each one does.
+    It is a little above the one at which probes begin to overfit: higher ones only make mistakes
+    surer. Scores alone hang more on a few held-out examples. None where no probe overfits, as with
+    much data, or each one does.
+
+    Args:
+        probes: Their scores are above 0.
     """
     losses = []
     for probe in probes:
-        if math.isfinite(probe.train_loss):
-            share = probe.train_loss / untrained[probe.division]
-            above = math.log(max(share / BY_HEART, 0.1))  # 0 has no logarithm
+        if math.isfinite(probe.score):
+            above = math.log(max(probe.train_loss / probe.score / OVERFITS, 0.1))  # 0 has none
             rate = _even(probe.rate, probe.tilt, len(probe.multipliers))
             losses.append((math.log10(rate), above))
     for (low, above), (high, below) in pairwise(sorted(losses)):

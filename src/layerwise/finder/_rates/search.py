@@ -3,12 +3,13 @@
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
 tell where to begin: below what they suggest, since far above the best rate scores are wild, and
 lower still where a few examples come again and again. The first probes have one rate for all: in
-the middle, lower while nothing is gained, and on both sides of it. From then on each probe goes
-where the smoothed surface (``surface``) could be lowest: at the lowest mean less its standard
-error. The probes take turns on the divisions of the data, which hold out other examples as long as
-there are any: on 30 examples the best rate is often off by a factor of three, and for each division
-by another one. Where few examples come again and again, their training losses tell, too, where the
-best rate is likely to be (``scored``).
+the middle, lower while nothing is gained, on both sides of it, and higher while that is best and
+nothing is overfitted, as often with SGD, whose sweeps suggest rates that are too low. From then on
+each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest mean less
+its standard error. The probes take turns on the divisions of the data, which hold out other
+examples as long as there are any: on 30 examples the best rate is often off by a factor of three,
+and for each division by another one. The rate at which probes begin to overfit tells, too, where
+the best one is likely to be (``scored``).
 
 Single bands are not searched: from the best tilt, a rate three times as high or as low for the best
 one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.
@@ -41,7 +42,7 @@ from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
-from layerwise.finder._rates.finding import Ended, RatesFinding
+from layerwise.finder._rates.finding import Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
 from layerwise.finder._rates.scored import Place, fit, grid, rounded
@@ -56,6 +57,7 @@ SWEEPS = 2  # each on another division
 BEGIN = 0.5  # of the lowest rate that one of them suggests, at most
 REPEATED = 0.75  # or this power, below 1, of how often a probe goes through its data
 SIDE = 0.5  # decades from there to the next probes
+LEARNS = 0.9  # of its score, or more, is the training loss of a probe that may well learn faster
 DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
 OPTIMISM = 1.0  # standard errors by which a place may be better than its mean
@@ -210,7 +212,8 @@ class _Search(Generic[State, Item]):
     def _look(self, turns: Iterator[int]) -> None:
         """Train with one rate for all: in the middle, and on both sides of it.
 
-        The middle moves down for as long as nothing is gained there.
+        The middle moves down for as long as nothing is gained there, and up for as long as the
+        highest rate is the best, and its training loss is hardly below its score.
 
         Args:
             turns: The division of each next probe.
@@ -224,6 +227,22 @@ class _Search(Generic[State, Item]):
             place = (rounded(self.middle * 10**side), 1.0)
             if self._untried([place], number := next(turns)):
                 self.probes.run(1.0, place[0], self.count, number)
+        for _ in range(self._affordable() // 2):
+            if not self._may_learn_faster():
+                break
+            self.middle = rounded(self.middle * 10**SIDE)
+            self.probes.run(1.0, rounded(self.middle * 10**SIDE), self.count, next(turns))
+
+    def _may_learn_faster(self) -> bool:
+        """Whether the best probe is the one with the highest rate, and overfits nothing."""
+        done, untrained = self.probes.done, self.probes.untrained
+
+        def gained(probe: RatesProbe) -> float:
+            start = untrained[probe.division]
+            return (start - probe.score) / (abs(start) or 1.0)
+
+        best, highest = max(done, key=gained), max(probe.rate for probe in done)
+        return best.rate == highest and best.train_loss > LEARNS * best.score
 
     def _explore(self, places: Sequence[Place], turns: Iterator[int]) -> None:
         """Train where the surface could be lowest, on one division after the other.
