@@ -95,7 +95,8 @@ def usual_rate(probes: Sequence[RatesProbe]) -> float | None:
     losses = []
     for probe in probes:
         if math.isfinite(probe.score):
-            above = math.log(max(probe.train_loss / probe.score / OVERFITS, 0.1))  # 0 has none
+            share = max(probe.train_loss / probe.score, 0.1 * OVERFITS)  # 0 has no logarithm
+            above = math.log(share / OVERFITS)
             rate = _even(probe.rate, probe.tilt, len(probe.multipliers))
             losses.append((math.log10(rate), above))
     for (low, above), (high, below) in pairwise(sorted(losses)):
