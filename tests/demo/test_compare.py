@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
-from layerwise.demo._network import accuracy, in_batches, new_weights, with_backbone
+from layerwise.demo._network import evaluated, in_batches, new_weights, with_backbone
+from layerwise.demo._ways import LAYERWISE
 from layerwise.finder import LRFinding, RatesFinding
 from layerwise.recorder import History
 
-SETTINGS = Settings(seeds=2, steps=12, tries=1, sweep=40, pretraining=4, budget=120)
+SETTINGS = Settings(seeds=2, steps=12, sweep=40, pretraining=4, budget=120)
 HEAD = 2  # its kernel and bias, the last two weights
 
 
@@ -59,27 +60,32 @@ def seen(digits, steps):
 def test_every_way_is_measured_in_every_draw(comparison):
     assert [result.way for result in comparison.results] == list(WAYS)
     for result in comparison.results:
-        assert len(result.accuracies) == 2
-        assert all(0 <= accuracy <= 1 for accuracy in result.accuracies)
-        assert len(result.findings) == 1
+        assert len(result.draws) == 2
+        assert all(0 <= draw.accuracy <= 1 for draw in result.draws)
+        assert all(0 < draw.loss < 100 for draw in result.draws)
     assert comparison.tested == 1797 - 800
     assert comparison.backend in BACKENDS
 
 
-def test_the_rate_is_what_the_finder_suggests(comparison):
+def test_each_draw_trains_at_what_was_found_in_its_labels(comparison):
     for result in comparison.results:
-        [finding] = result.findings
-        assert finding.updates <= 3 * 40
-        assert len(finding.probes) > 1
-        found = finding.suggestion if result.found is None else finding.learning_rate
-        assert result.rate == pytest.approx(found, rel=1e-12)
+        findings = [draw.finding for draw in result.draws]
+        assert findings[0] != findings[1]
+        for draw in result.draws:
+            assert draw.finding.updates <= 3 * 40
+            assert len(draw.finding.probes) > 1
+            if result.way.rules is None:
+                assert draw.rate == draw.finding.learning_rate
+                assert draw.rules == draw.finding.rules
+            else:
+                assert draw.rate == draw.finding.suggestion
+                assert draw.rules == result.way.rules
 
 
 def test_the_rates_of_all_layers_are_searched_in_one_way(comparison):
-    [result] = [result for result in comparison.results if result.found is not None]
+    [result] = [result for result in comparison.results if result.way.rules is None]
     assert result.way.name == "rates found"
-    assert result.findings == (comparison.found,)
-    assert result.rules == comparison.found.rules
+    assert result.draws[0].finding == comparison.found
     assert len(comparison.found.bands) == 5
     assert "12 updates" in comparison.found.training
     assert max(probe.updates for probe in comparison.found.probes) < 40
@@ -91,43 +97,46 @@ def test_every_way_has_a_run(comparison, runs):
         history = History.load(run)
         assert history.batch["step"].tolist() == list(range(12))
         assert np.isfinite(history.batch["loss"]).all()
-        if result.found is None:
-            assert LRFinding.from_config(history.finding) == result.findings[0]
+        first = result.draws[0]
+        if result.way.rules is None:
+            assert RatesFinding.from_config(history.found_rates) == first.finding
         else:
-            assert RatesFinding.from_config(history.found_rates) == result.found
-        assert history.epoch["val_accuracy"][-1] == result.accuracies[0]
-        assert history.epoch["val_mean_accuracy"][-1] == result.mean
+            assert LRFinding.from_config(history.finding) == first.finding
+        assert history.epoch["val_accuracy"][-1] == first.accuracy
+        assert history.epoch["val_loss"][-1] == first.loss
+        assert history.epoch["val_mean_accuracy"][-1] == result.accuracy
+        assert history.epoch["val_mean_loss"][-1] == result.loss
         curves = list(history.rates.values()) or [history.batch["rate"]]
         cosine = (1 + np.cos(np.pi * np.arange(12) / 12)) / 2
-        assert np.max(curves, axis=0) == pytest.approx(result.rate * cosine, rel=1e-5)
+        assert np.max(curves, axis=0) == pytest.approx(first.rate * cosine, rel=1e-5)
         assert len(history.plan["of"]) == 10
 
 
 def test_progress_ends_at_the_announced_number_of_updates(comparison, told):
-    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 5 * (3 * 40 + 2 * 12)
+    assert sum(updates for _, updates in told) == SETTINGS.updates == 4 + 5 * 2 * (3 * 40 + 12)
     assert {name for name, _ in told} == {"pretraining", *(way.name for way in WAYS)}
 
 
-def test_the_plan_is_the_layer_wise_one_at_its_rate(comparison):
-    [layerwise] = [result for result in comparison.results if result.way.name == "layer-wise rates"]
+def test_the_plan_is_the_layer_wise_one_at_the_rate_of_the_first_draw(comparison):
+    layerwise = comparison.of(LAYERWISE)
     rules = dict.fromkeys(
         (row.parameter.name.replace(".", "/").split("/")[-2], row.value)
         for row in comparison.plan.rows
     )
     assert [name for name, _ in rules] == ["conv_1", "conv_2", "conv_3", "dense", "head"]
     assert [value for _, value in rules] == pytest.approx([0.3**k for k in (4, 3, 2, 1, 0)])
-    assert comparison.plan.learning_rate == pytest.approx(layerwise.rate)
+    assert comparison.plan.learning_rate == pytest.approx(layerwise.draws[0].rate)  # a float32
 
 
 def test_it_is_plain_data(comparison):
     data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert data["settings"]["sweep"] == 40
-    assert [way["suggestions"] for way in data["ways"]] == [
-        list(result.suggestions) for result in comparison.results
-    ]
-    assert [way["accuracies"] for way in data["ways"]] == [
-        list(result.accuracies) for result in comparison.results
-    ]
+    for way, result in zip(data["ways"], comparison.results, strict=True):
+        assert way["rates"] == [draw.rate for draw in result.draws]
+        assert way["losses"] == [draw.loss for draw in result.draws]
+        assert way["accuracies"] == list(result.accuracies)
+        assert len(way["rules"]) == 2
+    assert data["ways"][2]["rules"] == ["layer_decay(0.3)"] * 2
     assert len(data["plan"]["parameter"]) == 10
 
 
@@ -160,12 +169,20 @@ def test_the_search_for_rates_is_the_same_in_every_run(framework, digits):
     assert found[0].learning_rate == found[1].learning_rate
 
 
-def test_training_learns_and_the_accuracy_shows_it(framework, digits):
+def test_training_learns_and_the_test_shows_it(framework, digits):
     start = new_weights(1)
     trained = framework.trainer({}, 60).train(start, 3e-3, seen(digits, 60))
-    before, after = (accuracy(framework, weights, digits) for weights in (start, trained))
-    assert after > before + 0.3
-    assert accuracy(framework, start, digits) == before
+    before, after = (evaluated(framework, weights, digits) for weights in (start, trained))
+    assert after[0] < before[0] - 0.3
+    assert after[1] > before[1] + 0.3
+    assert evaluated(framework, start, digits) == before
+
+
+def test_the_test_loss_is_the_cross_entropy(framework, digits):
+    logits = framework.scores(new_weights(1), digits.images).astype(np.float64)
+    right = np.exp(logits)[np.arange(30), digits.labels] / np.exp(logits).sum(axis=1)
+    loss, _ = evaluated(framework, new_weights(1), digits)
+    assert loss == pytest.approx(-np.log(right).mean(), rel=1e-9)
 
 
 @pytest.mark.skipif(len(BACKENDS) == 1, reason="compares frameworks; runs in the leg of JAX")
@@ -202,8 +219,3 @@ def test_equal_seeds_start_equally_and_others_do_not():
     first, again, other = (new_weights(seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-
-
-def test_there_may_be_fewer_draws_than_tries():
-    assert Settings(seeds=1).tried == 1
-    assert Settings(seeds=9).tried == Settings.tries

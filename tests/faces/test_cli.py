@@ -53,9 +53,11 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     lines = done.stdout.splitlines()
     for way in data["ways"]:
         [line] = [line for line in lines if line[2:].startswith(way["way"])]
-        before, mean, _ = f"{line} ".partition(f" {way['mean']:.3f} ")
-        assert mean
-        assert float(before.split()[-1]) == float(f"{way['rate']:.2g}")  # 0.012, or 8.5e-3
+        numbers = re.fullmatch(r".* (\S+) +(\S+) +(\S+)(?: +\d of \d)? *", line)
+        assert numbers is not None
+        rate, loss, accuracy = map(float, numbers.groups())
+        assert rate == float(f"{way['rate']:.2g}")  # 0.012, or 8.5e-3
+        assert (loss, accuracy) == (round(way["loss"], 3), round(way["accuracy"], 3))
     assert "one draw says little." in " ".join(done.stdout.split())
     assert done.stdout.endswith("runs/demo-jax/report.html\n")
     assert sorted(path.name for path in (tmp_path / "runs" / "demo-jax").iterdir()) == [

@@ -65,8 +65,8 @@ def demo(
 
     A small network learns MNIST, gets a new head, and is fine-tuned on the UCI digits with ten
     labelled images of each class: with a single rate, with a frozen backbone, with layer-wise
-    rates, with rates that are found, and from scratch. The finder suggests the base rate of each
-    way. Records, pictures and a report go into a run folder.
+    rates, with rates that are found, and from scratch. Each draw of the labels has a search of its
+    own for the rates of each way. Records, pictures and a report go into a run folder.
     """
     from rich.console import Console
 

@@ -1,7 +1,7 @@
 """The main job on real data: five ways to fine-tune a network on few labels, side by side."""
 
 from layerwise.demo._backend import Backend, use_backend
-from layerwise.demo._compare import Comparison, Result, Settings, compare
+from layerwise.demo._compare import Comparison, Reached, Result, Settings, compare
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
 from layerwise.demo._folder import new_folder, save_pictures
 from layerwise.demo._show import finding_text, progress, verdict, ways_table
@@ -12,6 +12,7 @@ __all__ = [
     "Backend",
     "Comparison",
     "Digits",
+    "Reached",
     "Result",
     "Settings",
     "Way",

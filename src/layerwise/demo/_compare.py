@@ -1,7 +1,7 @@
-"""Trains every way in several draws, at the rates that the finder suggests for it."""
+"""Trains every way in several draws of few labels, in each at the rates that are found in them."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from layerwise.demo._digits import Digits, balanced, mnist_digits, uci_digits
 from layerwise.demo._network import (
     Framework,
+    Trainer,
     Weights,
-    accuracy,
+    evaluated,
     in_batches,
     new_weights,
     with_backbone,
@@ -38,33 +39,46 @@ class Settings:
     Attributes:
         seeds: How many draws of few labels; each has a new head and a new order of batches.
         steps: Optimizer updates of each fine-tuning.
-        tries: In how many draws the finder is asked at most.
         sweep: Optimizer updates of the finder's sweep; its probes take up to twice as many.
         pretraining: Optimizer updates of the pretraining.
         budget: Optimizer updates of a search for the rates of all layers, at most.
     """
 
-    seeds: int = 8
+    seeds: int = 6
     steps: int = 250
-    tries: int = 3
     sweep: int = 100
     pretraining: int = 1500
     budget: int = 1500
 
     @property
-    def tried(self) -> int:
-        """In how many draws the finder is asked."""
-        return min(self.tries, self.seeds)
-
-    @property
     def updates(self) -> int:
         """Optimizer updates in all, at most."""
-        finding = self.tried * sum(map(self.searched, WAYS))
-        return self.pretraining + finding + len(WAYS) * self.seeds * self.steps
+        of_a_draw = sum(self.searched(way) + self.steps for way in WAYS)
+        return self.pretraining + self.seeds * of_a_draw
 
     def searched(self, way: Way) -> int:
         """Optimizer updates of one search for a way, at most."""
         return self.budget if way.rules is None else 3 * self.sweep
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What one way reached in one draw.
+
+    Attributes:
+        finding: What was found in the few labels: by ``find_rates`` if the way has no rules of its
+            own, else by ``find_lr``.
+        rules: Which weights learned how fast.
+        rate: The base rate that was found.
+        loss: The test loss, after training on all of the few labels at that rate.
+        accuracy: The test accuracy, likewise.
+    """
+
+    finding: LRFinding | RatesFinding
+    rules: Rules
+    rate: float
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -73,52 +87,36 @@ class Result:
 
     Attributes:
         way: The way.
-        findings: What the finder found in each draw in which it was asked; what ``find_rates``
-            found if the way has no rules of its own.
-        accuracies: The test accuracy in each draw, after training on all of the few labels.
+        draws: What it reached in each draw.
     """
 
     way: Way
-    findings: tuple[LRFinding | RatesFinding, ...]
-    accuracies: tuple[float, ...]
+    draws: tuple[Reached, ...]
 
     @property
-    def suggestions(self) -> tuple[float, ...]:
-        """The rates that the finder suggested."""
-        found = (
-            f.suggestion if isinstance(f, LRFinding) else f.learning_rate for f in self.findings
-        )
-        return tuple(rate for rate in found if rate is not None)
-
-    @property
-    def found(self) -> RatesFinding | None:
-        """What was found for all layers, of several findings that of the middle tilt."""
-        known = [f for f in self.findings if isinstance(f, RatesFinding) and f.learning_rate]
-        known.sort(key=lambda finding: (finding.tilt, finding.learning_rate))
-        return known[len(known) // 2] if known else None
-
-    @property
-    def rules(self) -> Rules:
-        """Which weights learn how fast."""
-        found = self.found
-        return (self.way.rules or {}) if found is None else found.rules
+    def accuracies(self) -> tuple[float, ...]:
+        """The test accuracy in each draw."""
+        return tuple(draw.accuracy for draw in self.draws)
 
     @property
     def rate(self) -> float:
-        """The base rate: the geometric mean of the suggestions, or that of the middle finding."""
-        if self.found is not None and self.found.learning_rate is not None:
-            return self.found.learning_rate
-        return float(np.exp(np.mean(np.log(self.suggestions))))
+        """The geometric mean of the base rates."""
+        return float(np.exp(np.mean([np.log(draw.rate) for draw in self.draws])))
 
     @property
-    def mean(self) -> float:
+    def loss(self) -> float:
+        """The mean test loss over the draws."""
+        return float(np.mean([draw.loss for draw in self.draws]))
+
+    @property
+    def accuracy(self) -> float:
         """The mean accuracy over the draws."""
         return float(np.mean(self.accuracies))
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation over the draws; None for a single one."""
-        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+        """The standard deviation of the accuracy over the draws; None for a single one."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.draws) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Comparison:
         settings: How much was trained.
         tested: How many images the test has.
         results: A result for each way, in the order of ``WAYS``.
-        plan: The plan of the layer-wise way, with the base rate that it was trained at.
+        plan: The plan of the layer-wise way in the first draw.
     """
 
     backend: str
@@ -139,28 +137,39 @@ class Comparison:
     results: tuple[Result, ...]
     plan: Plan
 
+    def of(self, way: Way) -> Result:
+        """The result of a way."""
+        [result] = [result for result in self.results if result.way is way]
+        return result
+
     @property
     def found(self) -> RatesFinding:
-        """What the search for the rates of all layers found."""
-        [found] = [result.found for result in self.results if result.found is not None]
+        """What the search for the rates of all layers found in the first draw."""
+        [found] = [
+            finding
+            for result in self.results
+            if isinstance(finding := result.draws[0].finding, RatesFinding)
+        ]
         return found
 
     @property
     def ranking(self) -> tuple[Result, ...]:
         """The results, best mean accuracy first."""
-        return tuple(sorted(self.results, key=lambda result: -result.mean))
+        return tuple(sorted(self.results, key=lambda result: -result.accuracy))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain data that JSON takes."""
+        """Everything as plain data that JSON takes; lists have an item for each draw."""
         ways = [
             {
                 "way": result.way.name,
-                "rules": repr(dict(result.found.rules) if result.found else result.rules),
                 "pretrained": result.way.pretrained,
-                "suggestions": list(result.suggestions),
-                "rate": result.rate,
+                "rules": [_rules_text(draw.rules) for draw in result.draws],
+                "rates": [draw.rate for draw in result.draws],
+                "losses": [draw.loss for draw in result.draws],
                 "accuracies": list(result.accuracies),
-                "mean": result.mean,
+                "rate": result.rate,
+                "loss": result.loss,
+                "accuracy": result.accuracy,
                 "spread": result.spread,
             }
             for result in self.results
@@ -172,6 +181,10 @@ class Comparison:
             "ways": ways,
             "plan": self.plan.to_dict(),
         }
+
+
+def _rules_text(rules: Rules) -> str:
+    return repr(dict(rules) if isinstance(rules, Mapping) else rules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,13 +218,13 @@ def compare(
         settings: How much to train.
         advance: Called with what is being trained, and how many more updates are done.
         runs: A folder for a run of each way: the record of its first draw, with the finding, the
-            plan, and the accuracy in this draw and in the mean of all.
+            plan, and the test loss and accuracy in this draw and in the mean of all.
 
     Returns:
         The results. The test has no image on which a rate was searched or a network trained.
 
     Raises:
-        FinderError: The finder suggests no rate for a way.
+        FinderError: No rate is found for a way in a draw.
     """
     advance("pretraining", 0)
     backbone = _pretrained(framework, settings.pretraining)
@@ -222,8 +235,8 @@ def compare(
         _measured(framework, way, settings, draws=draws, test=test, advance=advance, runs=runs)
         for way in WAYS
     )
-    [rate] = [result.rate for result in results if result.way is LAYERWISE]
-    plan = framework.plan(LAYERWISE.rules or {}, rate, settings.steps)
+    [first] = [result.draws[0] for result in results if result.way is LAYERWISE]
+    plan = framework.plan(first.rules, first.rate, settings.steps)
     return Comparison(framework.name, settings, len(test), results, plan)
 
 
@@ -252,35 +265,63 @@ def _measured(
 ) -> Result:
     advance(way.name, 0)
     trainer = None if way.rules is None else framework.trainer(way.rules, settings.steps)
-    findings: list[LRFinding | RatesFinding] = []
-    for draw in draws[: settings.tried]:
-        start = draw.start(way)
-        if trainer is None:
-            few, budget = draw.few, settings.budget
-            steps = max(settings.steps, _SHORTEST)
-            findings.append(framework.find_rates(start, few, steps, budget))
-        else:
-            seen = draw.seen(draw.kept, settings.sweep)
-            findings.append(trainer.find(start, seen, draw.held_out, settings.sweep))
-        advance(way.name, settings.searched(way))
-    found = Result(way, tuple(findings), ())
-    if not found.suggestions:
-        raise FinderError(f"The finder suggests no rate for {way.name}. {findings[0].reason}")
-    trainer = trainer or framework.trainer(found.rules, settings.steps)
     run = None if runs is None else runs / way.folder
-    accuracies = []
+    reached = []
     for draw in draws:
+        start = draw.start(way)
+        finding = _searched(framework, trainer, start, draw, settings)
+        advance(way.name, settings.searched(way))
+        rules, rate = _found(way, finding)
+        fine_tuner = trainer or framework.trainer(rules, settings.steps)
         seen = draw.seen(draw.few, settings.steps)
-        kept_in = run if draw is draws[0] else None
-        weights = trainer.train(draw.start(way), found.rate, seen, kept_in)
-        accuracies.append(accuracy(framework, weights, test))
+        weights = fine_tuner.train(start, rate, seen, run if draw is draws[0] else None)
+        reached.append(Reached(finding, rules, rate, *evaluated(framework, weights, test)))
         advance(way.name, settings.steps)
-    measured = replace(found, accuracies=tuple(accuracies))
+    result = Result(way, tuple(reached))
     if run is not None:
-        with Recorder(run) as recorder:
-            reached = {"val_accuracy": accuracies[0], "val_mean_accuracy": measured.mean}
-            recorder.resume(settings.steps)  # after all of its batches
-            recorder.log_epoch(0, step=settings.steps, metrics=reached)
-            recorder.save_finding(found.found or findings[0])
-            recorder.save_plan(framework.plan(found.rules, found.rate, settings.steps))
-    return measured
+        plan = framework.plan(reached[0].rules, reached[0].rate, settings.steps)
+        _record(run, result, plan, settings.steps)
+    return result
+
+
+def _searched(
+    framework: Framework,
+    trainer: Trainer | None,
+    start: Weights,
+    draw: _Draw,
+    settings: Settings,
+) -> LRFinding | RatesFinding:
+    """What is found in a draw: the trainer's base rate, or without one a rate for each layer."""
+    if trainer is None:
+        steps = max(settings.steps, _SHORTEST)
+        return framework.find_rates(start, draw.few, steps, settings.budget)
+    seen = draw.seen(draw.kept, settings.sweep)
+    return trainer.find(start, seen, draw.held_out, settings.sweep)
+
+
+def _found(way: Way, finding: LRFinding | RatesFinding) -> tuple[Rules, float]:
+    """The rules and the base rate to train with."""
+    if isinstance(finding, RatesFinding):
+        rules: Rules = finding.rules
+        rate = finding.learning_rate
+    else:
+        rules, rate = way.rules or {}, finding.suggestion
+    if rate is None:
+        raise FinderError(f"No rate is found for {way.name}. {finding.reason}")
+    return rules, rate
+
+
+def _record(run: Path, result: Result, plan: Plan, steps: int) -> None:
+    """Add to the record of the first draw, after all of its batches, what was found and reached."""
+    first = result.draws[0]
+    metrics = {
+        "val_loss": first.loss,
+        "val_accuracy": first.accuracy,
+        "val_mean_loss": result.loss,
+        "val_mean_accuracy": result.accuracy,
+    }
+    with Recorder(run) as recorder:
+        recorder.resume(steps)
+        recorder.log_epoch(0, step=steps, metrics=metrics)
+        recorder.save_finding(first.finding)
+        recorder.save_plan(plan)

@@ -33,9 +33,8 @@ def save_pictures(comparison: Comparison, folder: Path) -> None:
     """
     from layerwise import plots
 
-    [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
     steps = comparison.settings.steps
-    plots.save(folder / "finder.png", layerwise.findings[0].plot)
+    plots.save(folder / "finder.png", comparison.of(LAYERWISE).draws[0].finding.plot)
     plots.save(folder / "rates.png", lambda ax: plots.heat_map(comparison.plan, steps, ax=ax))
     found = comparison.found
     plots.save(folder / "found.png", found.plot)

@@ -126,7 +126,10 @@ class Framework(Protocol):
         """The plan: each weight's rate at the start and halfway."""
 
 
-def accuracy(framework: Framework, weights: Weights, digits: Digits) -> float:
-    """The share of digits that the network with these weights recognizes."""
-    scores = framework.scores(weights, digits.images)
-    return float(np.mean(scores.argmax(axis=-1) == digits.labels))
+def evaluated(framework: Framework, weights: Weights, digits: Digits) -> tuple[float, float]:
+    """The network's mean loss with these weights, and the share of digits that it recognizes."""
+    scores = framework.scores(weights, digits.images).astype(np.float64)
+    highest = scores.max(axis=-1, keepdims=True)
+    totals = highest[:, 0] + np.log(np.exp(scores - highest).sum(axis=-1))
+    loss = totals - scores[np.arange(len(digits)), digits.labels]
+    return float(np.mean(loss)), float(np.mean(scores.argmax(axis=-1) == digits.labels))

@@ -1,5 +1,6 @@
 """The progress while it runs, and the results as a table and a sentence."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, cast
@@ -7,10 +8,9 @@ from typing import TYPE_CHECKING, TextIO, cast
 import numpy as np
 
 from layerwise._numbers import counted, number_text
-from layerwise._rates_shown import tilt_text
 from layerwise.demo._compare import FEW, Advance, Comparison, Result, Settings
 from layerwise.demo._ways import LAYERWISE, SINGLE
-from layerwise.finder import ProgressLines
+from layerwise.finder import ProgressLines, RatesFinding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,29 +63,29 @@ def ways_table(comparison: Comparison) -> "Table":
         box=SIMPLE_HEAD,
         title=f"From MNIST to UCI digits with {FEW} labels of each class",
         caption=(
-            f"accuracy on {comparison.tested:,} images after {counted(settings.steps, 'step')} on "
-            f"{comparison.backend}: mean ± standard deviation over "
-            f"{counted(settings.seeds, 'draw')}; base rate: what the finder suggests from the "
-            f"few labels in {counted(settings.tried, 'draw')}, geometric mean; rates found: by a "
-            f"search of {counted(settings.budget, 'update')} in each of these, the one of the "
-            "middle tilt"
+            f"loss and accuracy on {comparison.tested:,} images after "
+            f"{counted(settings.steps, 'step')} on {comparison.backend}: mean over "
+            f"{counted(settings.seeds, 'draw')} of the few labels, accuracy ± standard deviation; "
+            "base rate: geometric mean of what is found in each draw; rates found: each tilt, and "
+            "in how many draws"
         ),
         show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
         title_justify="left",
         caption_justify="left",
     )
     for heading in ("  way", "rules"):
         shown.add_column(heading)
-    for heading in ("base rate", "accuracy", "beats single"):
+    for heading in ("base rate", "loss", "accuracy", "beats\nsingle"):
         shown.add_column(heading, justify="right")
-    best = comparison.ranking[0]
-    [single] = [result for result in comparison.results if result.way is SINGLE]
+    best, single = comparison.ranking[0], comparison.of(SINGLE)
     for result in comparison.results:
         shown.add_row(
             f"{'★' if result is best else ' '} {result.way.name}",
-            repr(result.rules) if result.found is None else tilt_text(result.found.tilt),
+            _rules(result),
             number_text(result.rate, 2),
+            f"{result.loss:.3f}",
             _accuracy(result),
             "" if result is single else f"{_wins(result, single)} of {settings.seeds}",
             style="bold" if result is best else None,
@@ -99,12 +99,11 @@ def finding_text(comparison: Comparison) -> str:
     Args:
         comparison: The results.
     """
-    [layerwise] = [result for result in comparison.results if result.way is LAYERWISE]
-    return f"The finder, for {layerwise.way.name}: {layerwise.findings[0].reason}"
+    return f"The finder, for {LAYERWISE.name}: {comparison.of(LAYERWISE).draws[0].finding.reason}"
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say which way came first, by how much, and whether that could be chance.
+    """Say which way came first, by how much, whether that could be chance, and what the loss says.
 
     Args:
         comparison: The results.
@@ -112,17 +111,39 @@ def verdict(comparison: Comparison) -> str:
     best, second = comparison.ranking[:2]
     lead = np.subtract(best.accuracies, second.accuracies)
     words = (
-        f"This time {best.way.name} came first with {best.mean:.3f}, ahead of {second.way.name} "
-        f"by {best.mean - second.mean:.3f}, and better in {_wins(best, second)} of "
-        f"{counted(len(lead), 'draw')}"
+        f"This time {best.way.name} came first with {best.accuracy:.3f} right, ahead of "
+        f"{second.way.name} by {best.accuracy - second.accuracy:.3f}, and better in "
+        f"{_wins(best, second)} of {counted(len(lead), 'draw')}"
     )
     if len(lead) == 1:
-        return f"{words}; one draw says little."
+        return f"{words}; one draw says little. {_lowest_loss(comparison)}"
     # All ways share their draws, so the lead is judged draw by draw.
     error = float(np.std(lead, ddof=1)) / np.sqrt(len(lead))
     clear = lead.mean() > 2 * error
     times = "more than twice" if clear else "too close to call, not even twice"
-    return f"{words}; the lead is {times} its standard error of {error:.3f}."
+    return (
+        f"{words}; the lead is {times} its standard error of {error:.3f}. "
+        f"{_lowest_loss(comparison)}"
+    )
+
+
+def _lowest_loss(comparison: Comparison) -> str:
+    lowest, second = sorted(comparison.results, key=lambda result: result.loss)[:2]
+    return (
+        f"The lowest loss has {lowest.way.name}, {lowest.loss:.3f}, before {second.way.name} with "
+        f"{second.loss:.3f}."
+    )
+
+
+def _rules(result: Result) -> str:
+    """The rules of a way, or the tilts that were found, and in how many draws."""
+    if result.way.rules is not None:
+        return repr(result.way.rules)
+    found = (draw.finding for draw in result.draws)
+    tilts = Counter(finding.tilt for finding in found if isinstance(finding, RatesFinding))
+    return ", ".join(
+        f"{'even' if tilt == 1 else f'{tilt:g}'} ({times})" for tilt, times in sorted(tilts.items())
+    )
 
 
 def _wins(result: Result, other: Result) -> int:
@@ -131,4 +152,4 @@ def _wins(result: Result, other: Result) -> int:
 
 def _accuracy(result: Result) -> str:
     spread = "" if result.spread is None else f" ± {result.spread:.3f}"
-    return f"{result.mean:.3f}{spread}"
+    return f"{result.accuracy:.3f}{spread}"
