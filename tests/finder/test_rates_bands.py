@@ -83,10 +83,31 @@ def test_only_numbers_can_be_kept(rules: object, message: str) -> None:
 
 
 def test_something_has_to_be_left_to_search() -> None:
-    with pytest.raises(FinderError, match=r"^There is nothing to search: every parameter"):
+    with pytest.raises(FinderError, match=r"^There is nothing to search for: every parameter"):
         bands_of(["stem/kernel", "head/kernel"], {"stem": 0.0, "head": 1.0})
 
 
 def test_an_optimizer_with_several_rates_is_refused() -> None:
     with pytest.raises(FinderError, match=r"rates of its own .*\(body: 0\.1, head: 1\)"):
         check_one_rate({"body": 0.1, "head": 1.0})
+
+
+def test_a_shared_parameter_gets_the_multiplier_of_its_band() -> None:
+    tied = Parameter("emb/weight", aliases=("out/weight",))
+    named = [tied, Parameter("mid/weight"), Parameter("out/bias")]
+    bands = Bands.of(resolve(named, rules_to_search(None)), most=5)
+    for multipliers in ([0.1, 0.3, 0.4], [1.0, 0.3, 0.1], [0.1, 0.3, 1.0]):
+        by_name = dict(zip(("emb/weight", "mid/weight", "out/bias"), multipliers, strict=True))
+        plan = resolve(named, bands.rules(multipliers))
+        assert {row.parameter.name: row.value for row in plan.rows} == by_name
+
+
+def test_what_the_optimizer_does_not_have_is_frozen_by_the_rules() -> None:
+    names = ["stem/0/w", "stem/1/w", "body/w", "head/w"]
+    plan = resolve([Parameter(name) for name in names], rules_to_search(None))
+    bands = Bands.of(plan, 5, held={"stem/0/w", "stem/1/w"})
+    assert bands.parameters == (("body/w",), ("head/w",))
+    assert bands.rules([0.5, 1.0]) == {"body/": 0.5, "stem/": 0.0}
+    assert bands.rules([1.0, 1.0]) == {"stem/": 0.0}
+    with pytest.raises(FinderError, match=r"isn't in the optimizer"):
+        Bands.of(plan, 5, held=names)

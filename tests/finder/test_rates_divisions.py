@@ -183,3 +183,64 @@ def test_something_is_left_to_train_on_however_much_is_held_out() -> None:
     division = divisions(range(2), None, **OPTIONS | {"share": 0.9})[0]
     assert len(division.held_out) == 1
     assert division.item(0) not in division.held_out
+
+
+def drawn_again(examples: int, batch: int = 8, batches: int = 30) -> list[tuple[Any, Any]]:
+    """Batches of examples that were drawn with replacement."""
+    random = np.random.default_rng(4)
+    places = [random.integers(examples, size=batch) for _ in range(batches)]
+    x = np.random.default_rng(5).normal(size=(examples, 3))
+    return [(np.column_stack([at, x[at]]), at % 3) for at in places]
+
+
+def test_no_copy_of_what_is_held_out_is_trained_on() -> None:
+    source = drawn_again(40)
+    for division in divisions(source, np.concatenate, **OPTIONS | {"needed": 30, "most": 30}):
+        held_out = [int(row[0]) for x, _ in division.held_out for row in x]
+        assert len(set(held_out)) == len(held_out)  # each counts once
+        trained = {int(row[0]) for n in range(40) for row in division.item(n)[0]}
+        assert trained.isdisjoint(held_out)
+        assert 8 <= len(held_out) <= 13  # of 40
+        assert division.batches == len(trained) / 8
+
+
+@pytest.mark.parametrize("width", [1, 3000])
+def test_examples_that_differ_at_one_place_are_two(width: int) -> None:
+    x = np.zeros((40, width))
+    x[:, 0] = np.arange(40)
+    division = divisions([(x, np.arange(40) % 2)], np.concatenate, **OPTIONS)[0]
+    assert division.batches == 28 / 28
+    assert sum(len(y) for _, y in division.held_out) == 12
+
+
+def test_the_same_examples_alone_leave_nothing_to_hold_out() -> None:
+    source = [(np.zeros((8, 2)), np.zeros(8))] * 5
+    with pytest.raises(FinderError, match=r"^The data has only 1 example, if each counts once"):
+        divisions(source, np.concatenate, **OPTIONS)
+
+
+def test_the_targets_may_be_at_another_place() -> None:
+    x, y = np.arange(60), np.arange(60) % 3
+    source = [(x, np.full(60, 7), y)]
+    for place in (2, -1):
+        division = divisions(source, np.concatenate, targets_at=place, **OPTIONS)[0]
+        held_out = np.concatenate([labels for *_, labels in division.held_out])
+        assert np.bincount(held_out).tolist() == [6, 6, 6]
+    with pytest.raises(FinderError, match="examples of one class only, 7"):
+        divisions(source, np.concatenate, targets_at=1, **OPTIONS)
+    assert divisions(source, np.concatenate, **OPTIONS)  # of three nobody knows which it is
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (-1.0, 1.0)])
+def test_two_whole_numbers_are_classes_also_as_floats(values: tuple[float, float]) -> None:
+    y = np.where(np.arange(60) < 8, values[1], values[0])[:, None]
+    source = [(np.arange(60), y)]
+    for division in divisions(source, np.concatenate, **OPTIONS):
+        rare = sum(int((labels == values[1]).sum()) for _, labels in division.held_out)
+        assert rare in (2, 3)
+
+
+def test_arrays_that_cannot_be_joined_are_divided_by_batches() -> None:
+    division = divisions(data(80), lambda _: None, **OPTIONS)[0]
+    assert len(division.held_out) == 3
+    assert division.batches == 7

@@ -344,12 +344,12 @@ def test_given_batches_are_scored_untrained_once() -> None:
 
     trainer.score = counted  # type: ignore[method-assign]
     search_rates(trainer, range(100), FIVE, held_out=range(200, 205), budget=300, **QUIET)
-    assert scored == [5]
+    assert scored == [5, 1]  # the second to see whether a rate of 0 moves anything
 
 
 def test_of_negative_losses_the_reason_tells_shares_of_the_gain() -> None:
     found = search_rates(Negative([1.0] * 5), range(100), FIVE, budget=600, **QUIET)
-    assert "of what was gained at most" in found.reason or "no other division" in found.reason
+    assert "of what was gained at most" in found.reason or "no other tilt" in found.reason
 
 
 @pytest.mark.parametrize(("share", "believed"), [(0.04, False), (0.15, True)])
@@ -433,3 +433,77 @@ def test_where_the_sweep_ends_too_low_the_search_goes_up(kind: Any, higher: bool
     assert (above == pytest.approx(wanted, rel=1e-5)) == higher
     if higher:
         assert min(probe.score for probe in found.probes) < 0.1  # without it, above 0.6
+
+
+@pytest.mark.parametrize("options", [{"divisions": 200}, {"divisions": 40, "budget": 120}])
+def test_a_budget_that_is_too_small_is_refused_before_any_training(options: Any) -> None:
+    trainer = Counting([1.0] * 5)
+    with pytest.raises(FinderError, match=r"^A budget of .* takes \d+ after the \d+ before it"):
+        search_rates(trainer, range(2000), FIVE, **options, **QUIET)
+    assert trainer.taken == 0
+
+
+def test_to_score_as_many_batches_as_an_update_takes_counts_as_one() -> None:
+    one = search_rates(QuadraticBands([1.0] * 5), range(2000), FIVE, **QUIET)
+    several = search_rates(QuadraticBands([1.0] * 5), range(2000), FIVE, accumulate=8, **QUIET)
+    assert abs(len(several.probes) - len(one.probes)) <= 1
+    assert several.updates <= 1500
+
+
+class Drifting(QuadraticBands):
+    """Its held-out loss falls with each update whatever the rate, as BatchNorm's may."""
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        drift = 20.0 * math.exp(-self.updates / 20)
+        return super().score(batches, stretch) + drift
+
+
+def test_what_a_rate_of_0_gains_too_is_no_gain() -> None:
+    still = {"low": 1e-12, "high": 1e-10}
+    found = search_rates(Drifting([1.0] * 5), range(500), FIVE, **still, **QUIET)
+    assert found.learning_rate is None
+    assert found.reason.startswith("Nothing to gain: ")
+    assert all(score < 25 for score in found.untrained)  # with the drift, above 40
+    found = search_rates(Drifting([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.learning_rate is not None
+
+
+class Below(QuadraticBands):
+    """A bowl whose losses are all below 0."""
+
+    def train(self, batch: Any, rates: Any) -> float:
+        return super().train(batch, rates) - 1000.0
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        return super().score(batches, stretch) - 1000.0
+
+
+def test_the_search_goes_up_also_where_losses_are_below_0() -> None:
+    found = search_rates(Below([1.0] * 5), range(500), FIVE, low=1e-5, high=1e-2, **QUIET)
+    middle = found.probes[0].rate
+    above = [probe.rate / middle for probe in found.probes[2:5]]
+    assert above == pytest.approx([10**0.5, 10, 10**1.5], rel=1e-5)
+
+
+def test_where_every_probe_broke_the_reason_says_so() -> None:
+    class Breaking(QuadraticBands):
+        def train(self, batch: Any, rates: Any) -> float:
+            loss = super().train(batch, rates)
+            return math.nan if self.updates > 30 else loss
+
+    found = search_rates(Breaking([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.learning_rate is None
+    assert found.reason.startswith("Training broke at every rate: ")
+
+
+def test_where_hardly_anything_happens_the_middle_moves_up() -> None:
+    class Idle(QuadraticBands):
+        """Gains nothing below a rate of 1e-3, and hardly loses."""
+
+        def score(self, batches: Any, stretch: Any = None) -> float:
+            found = super().score(batches, stretch)
+            return max(found, 22.5) + 0.001 * self.updates / 100 if found > 20 else found
+
+    found = search_rates(Idle([1.0] * 5), range(500), FIVE, low=1e-7, high=1e-4, **QUIET)
+    rates = [probe.rate for probe in found.probes[:2]]
+    assert rates[1] == pytest.approx(rates[0] * 10**0.5, rel=1e-5)

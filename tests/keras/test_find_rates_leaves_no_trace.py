@@ -148,7 +148,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "frozen": (
         make,
         {"rules": {"first": 0, "batch_normalization": 0, "last": 0}},
-        r"^There is nothing to search: every parameter is frozen",
+        r"^There is nothing to search for: every parameter is frozen",
     ),
     "moving": (make, {"rules": {"first": cosine(9)}}, r"^The multiplier of 'first' must be a num"),
     "unmatched": (make, {"rules": {"frist": 0.5}}, r"'frist'"),

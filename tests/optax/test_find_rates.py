@@ -275,7 +275,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "one class": ({"batches": one_class(make_batches())}, r"one class only"),
     "frozen": (
         {"rules": {"dense_0": 0, "dense_1": 0, "dense_2": 0}},
-        r"^There is nothing to search: every parameter is frozen",
+        r"^There is nothing to search for: every parameter is frozen",
     ),
     "moving": (
         {"rules": {"dense_0": lambda step: 1.0}},

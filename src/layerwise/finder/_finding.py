@@ -1,10 +1,9 @@
 """What a search found: the curve, the suggestion, and why."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from layerwise import _show
 from layerwise._checks import number, version
@@ -12,6 +11,8 @@ from layerwise.errors import ConfigError, FinderError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+V = TypeVar("V")
 
 Method = Literal["probe", "sweep"]
 Stopped = Literal["diverged", "reached the upper rate", "data ended", "stopped by the user"]
@@ -30,6 +31,23 @@ VERSION = 2
 _CURVES = ("rates", "losses", "smoothed")
 _ANSWER = ("stopped", "suggestion", "method", "reason", "updates", "schedule")
 _MAPPINGS = ("candidates", "group_factors")
+
+
+class ReadOnly(dict[str, V]):
+    """A dictionary that can't be changed; JSON, pickle and copies take it.
+
+    Raises:
+        TypeError: It is changed.
+    """
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("It is read-only; dict() makes a copy of it that can be changed.")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, V]]]:
+        return type(self), (dict(self),)
 
 
 @dataclass(frozen=True)
@@ -116,9 +134,12 @@ class LRFinding:
     def __post_init__(self) -> None:
         # Read-only copies: a change to the caller's mapping doesn't reach the finding.
         for name in _MAPPINGS:
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+            object.__setattr__(self, name, ReadOnly(getattr(self, name)))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "LRFinding"], tuple[dict[str, Any]]]:
+        return type(self).from_config, (self.to_config(),)
 
     @property
     def group_rates(self) -> dict[str, float]:
@@ -149,16 +170,7 @@ class LRFinding:
             >>> still.suggestion, still.rate_or(1e-3)
             (None, 0.001)
         """
-        if default is not None:
-            default = number(default, "default", FinderError, above=0.0)
-        if self.suggestion is not None:
-            return self.suggestion
-        if default is None:
-            raise FinderError(
-                f"The search suggests no rate: {self.reason} Give a rate of your own, "
-                "finding.rate_or(1e-3), or search again with other options."
-            )
-        return default
+        return rate_or(self.suggestion, default, self.reason)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the loss over the rate, with the suggestion and the classical ones.
@@ -222,6 +234,29 @@ class LRFinding:
             lines.append(f"Classical rules: {others}.")
         lines.append(f"The sweep {_ended(self.stopped)} after {len(self.rates)} points.")
         return "\n".join(lines)
+
+
+def rate_or(found: float | None, default: float | None, reason: str) -> float:
+    """A rate that was found, or a default.
+
+    Args:
+        found: The rate, or None.
+        default: The rate in its place, above 0, or None.
+        reason: Why there is none.
+
+    Raises:
+        FinderError: There is neither, or the default is no number above 0.
+    """
+    if default is not None:
+        default = number(default, "default", FinderError, above=0.0)
+    if found is not None:
+        return found
+    if default is None:
+        raise FinderError(
+            f"The search suggests no rate: {reason} Give a rate of your own, "
+            "finding.rate_or(1e-3), or search again with other options."
+        )
+    return default
 
 
 def _number(value: float) -> float | str:

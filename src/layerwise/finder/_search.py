@@ -8,7 +8,6 @@ from typing import Unpack
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
 from layerwise.finder._course import Course, course_text, known_course, training_length
-from layerwise.finder._curve import from_curve
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._probes.probe import most_held_out, probe
@@ -93,7 +92,7 @@ def search(
                     seen=seen,
                 )
             else:
-                suggestion = from_curve(points.rates, points.losses)
+                suggestion = points.suggested()
     finally:
         trainer.restore(start)
     return points.finding(

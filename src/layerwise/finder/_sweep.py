@@ -122,6 +122,10 @@ class SweepPoints:
         smoothed = self._average.add(loss)
         return broken(self.losses) or (math.isfinite(loss) and self._stop(smoothed))
 
+    def suggested(self) -> Suggestion:
+        """What the curve says so far."""
+        return from_curve(self.rates, self.losses, self._smoothing)
+
     def finding(
         self,
         stopped: Stopped,
@@ -140,8 +144,7 @@ class SweepPoints:
             group_factors: The factor of each group's rate on the base rate, by name.
             schedule: How the rate of the training goes that the answer is for.
         """
-        if suggestion is None:
-            suggestion = from_curve(self.rates, self.losses, self._smoothing)
+        suggestion = suggestion or self.suggested()
         smoothed = smooth(self.losses, self._smoothing)
         return LRFinding(
             rates=tuple(self.rates),

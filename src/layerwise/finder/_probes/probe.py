@@ -31,7 +31,7 @@ import numpy as np
 
 from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._course import Course, course_text, longer_factor, probe_factors
-from layerwise.finder._curve import Floats, RunningAverage, from_curve
+from layerwise.finder._curve import Floats, RunningAverage
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
 from layerwise.finder._sweep import SweepPoints, diverged
@@ -75,7 +75,7 @@ def probe(
     """
     if not any(map(math.isfinite, sweep.losses)):
         return Suggestion(None, "Every loss of the sweep was NaN or infinite.")
-    guess = from_curve(sweep.rates, sweep.losses)
+    guess = sweep.suggested()
     length = _length(batches, budget, horizon, len(held_out))
     if length < SHORTEST:
         return Suggestion(

@@ -49,11 +49,32 @@ class Searched:
     ended: Ended
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What was decided.
+
+    Attributes:
+        rate: The base rate of the probes to take, or None if there is no answer.
+        tilt: The tilt to train with.
+        as_good: The tilts that are as good within their error.
+        single: The best rate for all bands, or None.
+        gain: The share by which the best tilt is better than that.
+        error: The standard error of the gain.
+    """
+
+    rate: float | None
+    tilt: float
+    as_good: Sequence[float]
+    single: float | None = None
+    gain: float = 0.0
+    error: float = 0.0
+
+
 def answer(searched: Searched) -> RatesFinding:
     """Decide what the probes of a search say."""
     why_not = _nothing(searched)
     if why_not is not None:
-        return _finding(searched, (None, 1.0), why_not, (None, 0.0, 0.0), (1.0,))
+        return _finding(searched, _Decision(None, 1.0, (1.0,)), why_not)
     count = len(searched.bands.parameters)
     places = grid(searched.middle, count, searched.decades, _FINE)
     found = fit(searched.probes, searched.untrained, places, searched.middle)
@@ -72,39 +93,21 @@ def answer(searched: Searched) -> RatesFinding:
     else:
         of = " of what was gained at most"
     reason = _reason(searched, places[best][1], tilt, f"{gain:.1%}{of}", f"{error:.1%}")
-    return _finding(
-        searched, (rate, tilt), reason, (places[even][0], gain, error), [tilt, *as_good]
-    )
+    decision = _Decision(rate, tilt, [tilt, *as_good], places[even].rate, gain, error)
+    return _finding(searched, decision, reason)
 
 
 def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
     return min((n for n, (_, t) in enumerate(places) if t == tilt), key=mean.__getitem__)
 
 
-def _finding(
-    searched: Searched,
-    best: tuple[float | None, float],
-    reason: str,
-    single: tuple[float | None, float, float],
-    as_good: Sequence[float],
-) -> RatesFinding:
-    """The finding.
-
-    Args:
-        searched: What was done.
-        best: The rate and the tilt to train with.
-        reason: Why.
-        single: The best single rate, and the share by which the best is better, with its error.
-        as_good: The tilts that are as good within their error.
-    """
-    rate, tilt = best
-    lower = searched.longer
-    bands = searched.bands
+def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFinding:
+    lower, bands, tilt = searched.longer, searched.bands, decided.tilt
     count = len(bands.parameters)
     multipliers = tilts.multipliers(tilt, count)
-    ranges = np.array([tilts.multipliers(t, count) for t in as_good])
+    ranges = np.array([tilts.multipliers(t, count) for t in decided.as_good])
     return RatesFinding(
-        learning_rate=None if rate is None else rate * lower,
+        learning_rate=None if decided.rate is None else decided.rate * lower,
         rules=bands.rules(multipliers),
         reason=reason + searched.note,
         bands=tuple(
@@ -120,9 +123,9 @@ def _finding(
             )
         ),
         tilt=tilt,
-        single_rate=None if single[0] is None else single[0] * lower,
-        gain=single[1],
-        gain_error=single[2],
+        single_rate=None if decided.single is None else decided.single * lower,
+        gain=decided.gain,
+        gain_error=decided.error,
         probes=tuple(searched.probes),
         untrained=tuple(searched.untrained),
         training=searched.training,
@@ -154,7 +157,7 @@ def _reason(searched: Searched, best: float, tilt: float, share: str, error: str
         return f"There is one band, so one rate: of {probes}, the lowest held-out loss."
     if tilt == 1.0:
         if best == 1.0:
-            return f"One rate is as good: in {probes}, no other division of the rate was better."
+            return f"One rate is as good: in {probes}, no other tilt was better."
         return (
             f"One rate is as good: in {probes}, the best other way ({_in_words(best)}) had a "
             f"held-out loss lower by {share}, with a standard error of {error}."
@@ -181,9 +184,17 @@ def _nothing(searched: Searched) -> str | None:
     if max(gains) > TRACE * max(map(abs, searched.untrained)):
         return None
     rates = [rate for probe in searched.probes for rate in probe.rates if rate]
+    tried = (
+        f"{len(searched.probes)} probes of {searched.length} updates, at rates from "
+        f"{min(rates):.2g} to {max(rates):.2g},"
+    )
+    if not any(math.isfinite(probe.score) for probe in searched.probes):
+        return (
+            f"Training broke at every rate: {tried} were stopped, since the loss rose, or was NaN "
+            "or infinite. Look for what makes it so: the data, the loss, or a type such as float16."
+        )
     return (
-        f"Nothing to gain: {len(searched.probes)} probes of {searched.length} updates, at rates "
-        f"from {min(rates):.2g} to {max(rates):.2g}, ended with no lower held-out loss than "
-        "without training. The network may be trained already, or need more updates before it "
-        "learns: give a larger budget."
+        f"Nothing to gain: {tried} ended with no lower held-out loss than without training. The "
+        "network may be trained already, or need more updates before it learns: give a larger "
+        "budget."
     )

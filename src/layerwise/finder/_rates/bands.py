@@ -1,6 +1,6 @@
 """Bands: a model's levels, pooled to a few, each of which gets one multiplier."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -65,6 +65,9 @@ class Bands:
         fixed: The multipliers that are kept, by parameter name: those of rules and annotations.
         given: The rules that were given.
         others: The names of parameters that don't train.
+        held: The names of parameters that could train, but that the optimizer doesn't have; rules
+            freeze them, so that they stay as they are under another optimizer, too.
+        aliases: The other names of shared parameters, by parameter name.
         separator: What stands between the parts of a name.
 
     Examples:
@@ -77,39 +80,51 @@ class Bands:
     fixed: Mapping[str, float] = field(default_factory=dict)
     given: Mapping[str, float] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     separator: str = "/"
 
     def __post_init__(self) -> None:
-        for name in ("fixed", "given"):
+        for name in ("fixed", "given", "aliases"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @classmethod
-    def of(cls, plan: Plan, most: int, given: Mapping[str, float] | None = None) -> "Bands":
+    def of(
+        cls,
+        plan: Plan,
+        most: int,
+        given: Mapping[str, float] | None = None,
+        held: Collection[str] = (),
+    ) -> "Bands":
         """The bands of a plan that was made with ``rules_to_search``.
 
         Args:
             plan: The plan.
-            given: The rules that were given.
             most: How many bands there may be; levels that are neighbours are pooled.
+            given: The rules that were given.
+            held: The names of parameters that the optimizer doesn't have.
 
         Raises:
             FinderError: No parameter is left to search for.
         """
         levels: dict[int, list[str]] = {}
         fixed: dict[str, float] = {}
-        others = []
+        others, kept, aliases = [], [], {}
         for row in plan.rows:
             name = row.parameter.short or row.parameter.name
+            aliases[name] = row.parameter.aliases
             if not row.parameter.trainable:
                 others.append(name)
+            elif name in held and row.rule == repr(_Levels()):
+                kept.append(name)
             elif row.rule == repr(_Levels()):
                 levels.setdefault(int(row.value), []).append(name)  # type: ignore[arg-type]
             else:
                 fixed[name] = float(row.value)  # type: ignore[arg-type]
         if not levels:
             raise FinderError(
-                "There is nothing to search: every parameter is frozen or has a fixed rule. Let "
-                "some train, or leave rules out."
+                "There is nothing to search for: every parameter is frozen, has a fixed rule, or "
+                "isn't in the optimizer. Let some train, or leave rules out."
             )
         known = [levels[level] for level in sorted(levels)]
         return cls(
@@ -117,13 +132,15 @@ class Bands:
             fixed,
             given or {},
             tuple(others),
+            tuple(kept),
+            {name: others for name, others in aliases.items() if others},
             plan.separator,
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """A name for each band: what it consists of, in short."""
-        return tuple(", ".join(self._keys(number, "")) for number in range(len(self.parameters)))
+        return tuple(", ".join(self._keys(names, "")) for names in self.parameters)
 
     def rules(self, multipliers: Sequence[float]) -> dict[str, float]:
         """Rules that give each band its multiplier, with the fixed ones.
@@ -134,42 +151,43 @@ class Bands:
             multipliers: One for each band.
         """
         found: dict[str, float] = {}
-        for number, multiplier in enumerate(multipliers):
+        for names, multiplier in zip(self.parameters, multipliers, strict=True):
             if multiplier != 1.0:
-                found |= dict.fromkeys(self._keys(number, self.separator), multiplier)
+                found |= dict.fromkeys(self._keys(names, self.separator), multiplier)
+        found |= dict.fromkeys(self._keys(self.held, self.separator), 0.0)
         if not self._says(found, multipliers):
             found = self._each(multipliers)
         return found | dict(self.given)
 
-    def _keys(self, number: int, end: str) -> list[str]:
-        """The fewest starts of names that take in a band and nothing else.
+    def _keys(self, own: Sequence[str], end: str) -> list[str]:
+        """The fewest starts of names that take in some parameters and nothing else.
 
         Args:
-            number: The band.
+            own: The names of these parameters.
             end: What to write behind a start that is no whole name.
         """
-        own = set(self.parameters[number])
-        foreign = [n for n in (*self._all(), *self.others) if n not in own]
-        taken = {start for name in foreign for start in _starts(name, self.separator)}
+        foreign = [name for name in self._all() if name not in set(own)]
+        spellings = [s for name in foreign for s in (name, *self.aliases.get(name, ()))]
+        taken = {start for name in spellings for start in _starts(name, self.separator)}
         keys = []
-        for name in self.parameters[number]:
+        for name in own:
             starts = [start for start in _starts(name, self.separator) if start not in taken]
             keys.append(f"{starts[0]}{end}" if starts and starts[0] != name else name)
         return list(dict.fromkeys(keys))
 
     def _all(self) -> Iterable[str]:
-        for names in self.parameters:
+        for names in (*self.parameters, self.fixed, self.held, self.others):
             yield from names
-        yield from self.fixed
 
     def _each(self, multipliers: Sequence[float]) -> dict[str, float]:
-        pairs = zip(self.parameters, multipliers, strict=True)
+        pairs = zip((*self.parameters, self.held), (*multipliers, 0.0), strict=True)
         return {name: m for names, m in pairs for name in names}
 
     def _says(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
         """Whether rules give every parameter of the bands what it is to have."""
         wanted = self._each(multipliers)
-        plan = resolve(map(Parameter, wanted), rules, strict=False, separator=self.separator)
+        named = [Parameter(name, aliases=self.aliases.get(name, ())) for name in wanted]
+        plan = resolve(named, rules, strict=False, separator=self.separator)
         return list(wanted.values()) == [row.value for row in plan.rows]
 
 

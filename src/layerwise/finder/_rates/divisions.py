@@ -5,7 +5,9 @@ a matter of luck, so there are several, and each probe gets the next one. They h
 examples as long as there are any.
 
 Where the arrays of all batches can be joined, single examples are divided, each class alike, and
-drawn in a new order each time through. Otherwise whole batches are divided.
+drawn in a new order each time through. An example that comes several times, as from a sampler with
+replacement, counts as one, so that no copy of what is held out is trained on. Otherwise whole
+batches are divided.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,16 +18,18 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from layerwise._numbers import counted
 from layerwise.errors import FinderError
 
 Item = TypeVar("Item")
 Places = npt.NDArray[np.int64]
 
 Join = Callable[[Sequence[Any]], Any]
-"""Joins arrays of a framework along their first axis."""
+"""Joins arrays of a framework along their first axis; None where they can't be joined."""
 
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
+_LOOKS = 1024  # at most so many values of an array tell whether two examples are the same
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def divisions(
     seed: int,
     most: int,
     held_out: Iterable[Item] | None = None,
+    targets_at: int | None = None,
 ) -> list[Division[Item]]:
     """Divide data.
 
@@ -65,6 +70,8 @@ def divisions(
         seed: What is drawn, is drawn with this.
         most: The most batches to hold out.
         held_out: Batches to hold out instead.
+        targets_at: The place of the targets in a batch that is a tuple or list; None if it isn't
+            known, so that only of a pair the second counts as the targets.
 
     Raises:
         FinderError: There is no batch, nothing can be held out, or a part has a single class.
@@ -79,7 +86,7 @@ def divisions(
             "The data has no batch: pass a loader or an iterable that is not empty, and no "
             "iterator that has been used up elsewhere."
         )
-    table = _table(items, join)
+    table = _table(items, join, targets_at)
     parts: Iterator[Places] = repeat(_NOTHING)
     if given is None:
         parts = _parts(items, table, share, most, seed)
@@ -95,13 +102,26 @@ def divisions(
 
 @dataclass(frozen=True)
 class _Table(Generic[Item]):
-    """All examples, in arrays that are joined."""
+    """All examples, in arrays that are joined.
+
+    Attributes:
+        arrays: The arrays.
+        like: A batch, for its containers.
+        first: For each example the place of the first one that is the same.
+        batch: The examples of a batch.
+        classes: The class of each example, or None.
+    """
 
     arrays: Sequence[Any]
     like: Item
-    length: int
+    first: Places
     batch: int
     classes: npt.NDArray[np.generic] | None
+
+    @property
+    def distinct(self) -> Places:
+        """The places of examples that are not the same as an earlier one."""
+        return np.unique(self.first)
 
     def take(self, places: Places) -> Item:
         taken = iter([array[places] for array in self.arrays])
@@ -109,7 +129,7 @@ class _Table(Generic[Item]):
         return found
 
 
-def _table(items: Sequence[Item], join: Join | None) -> _Table[Item] | None:
+def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> _Table[Item] | None:
     """All examples of some batches; None where they can't be taken apart."""
     if join is None:
         return None
@@ -121,8 +141,28 @@ def _table(items: Sequence[Item], join: Join | None) -> _Table[Item] | None:
     if len(shapes) != 1:
         return None
     arrays = [join(parts) for parts in zip(*leaves, strict=True)]
-    classes = _classes(_rebuilt(items[0], iter(arrays)))
-    return _Table(arrays, items[0], len(arrays[0]), len(leaves[0][0]), classes)
+    if any(array is None for array in arrays):
+        return None
+    first = _first_same(arrays)
+    classes = _classes(_rebuilt(items[0], iter(arrays)), targets_at, np.unique(first))
+    return _Table(arrays, items[0], first, len(leaves[0][0]), classes)
+
+
+def _first_same(arrays: Sequence[Any]) -> Places:
+    """For each example the place of the first one that is the same."""
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    looks = [np.unique(np.linspace(0, a.shape[1] - 1, _LOOKS, dtype=int)) for a in flat]
+    seen = [_on_host(a[:, at]) for a, at in zip(flat, looks, strict=True) if a.shape[1]]
+    places: dict[bytes, int] = {}
+    keys = (b"".join(a[n].tobytes() for a in seen) for n in range(len(arrays[0])))
+    return np.array([places.setdefault(key, n) for n, key in enumerate(keys)], np.int64)
+
+
+def _on_host(array: Any) -> npt.NDArray[np.generic]:
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        array = array.float() if "bfloat16" in str(array.dtype) else array  # NumPy has none
+    return np.asarray(array)
 
 
 def _by_examples(
@@ -139,11 +179,13 @@ def _by_examples(
         apart: The examples to hold out otherwise.
         random: Draws the order of the others.
     """
-    trained = random.permutation(np.setdiff1d(np.arange(table.length), apart))
+    trained = random.permutation(np.flatnonzero(~np.isin(table.first, apart)))
     held_out = given
     if held_out is None:
         if not len(apart) or not len(trained):
-            raise _nothing_held_out(f"{table.length} examples")
+            raise _nothing_held_out(
+                f"{counted(len(table.distinct), 'example')}, if each counts once"
+            )
         _check_classes(table.classes, {"training": trained, "held-out": apart})
         parts = -(-len(apart) // table.batch)
         size = len(apart) // parts  # of one size, so that nothing is compiled twice
@@ -156,7 +198,7 @@ def _by_examples(
             order.extend(random.permutation(trained).tolist())
         return table.take(np.array(order[number * batch : (number + 1) * batch], np.int64))
 
-    return Division(item, held_out, len(trained) / batch)
+    return Division(item, held_out, len(np.unique(table.first[trained])) / batch)
 
 
 def _parts(
@@ -167,8 +209,10 @@ def _parts(
     if table is None:
         apart = min(max(round(share * len(items)), 1), most, len(items) - 1)
         return _apart(np.zeros(len(items)), apart / len(items), random)
-    classes = np.zeros(table.length) if table.classes is None else table.classes
-    return _apart(classes, min(share, most * table.batch / table.length), random)
+    distinct = table.distinct
+    classes = np.zeros(len(distinct)) if table.classes is None else table.classes[distinct]
+    share = min(share, most * table.batch / len(distinct))
+    return (distinct[places] for places in _apart(classes, share, random))
 
 
 def _apart(
@@ -210,7 +254,7 @@ def _by_batches(
 def _nothing_held_out(what: str) -> FinderError:
     return FinderError(
         f"The data has only {what}, so that nothing can be held out to compare rates on. Give more "
-        "data, or data to compare on as held_out=."
+        "data, a larger share=, or data to compare on as held_out=."
     )
 
 
@@ -226,27 +270,28 @@ def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, 
             )
 
 
-def _classes(item: Any) -> npt.NDArray[np.generic] | None:
+def _classes(
+    item: object, targets_at: int | None, distinct: Places
+) -> npt.NDArray[np.generic] | None:
     """The class of each example of a batch, or None if there are none to be seen."""
-    targets = None
+    targets: Any = None
     if isinstance(item, Mapping):
         targets = next((item[name] for name in _LABELS if name in item), None)
-    elif isinstance(item, Sequence) and len(item) > 1:
-        targets = item[1]
+    elif isinstance(item, Sequence) and (len(item) == 2 or (targets_at and len(item) > 2)):
+        targets = item[targets_at or 1]
     if targets is None or not hasattr(targets, "shape"):
         return None
-    if hasattr(targets, "detach"):
-        targets = targets.detach().cpu()
-    labels = np.asarray(targets)
+    labels = _on_host(targets)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
         return np.asarray(labels.argmax(axis=1))
-    whole = labels.dtype.kind in "iub"
-    if labels.ndim != 1 or not whole or 2 * len(np.unique(labels)) > len(labels) + 1:
+    if labels.ndim != 1:
         return None
-    classes: npt.NDArray[np.generic] = labels
-    return classes
+    values = np.unique(labels[distinct])
+    # Numbers to regress on are floats, too, but classes as floats are two, 0 and 1 or -1 and 1.
+    are_classes = labels.dtype.kind in "iub" or (len(values) == 2 and not (values % 1).any())
+    return labels if are_classes and 2 * len(values) <= len(distinct) + 1 else None
 
 
 def _length(leaf: Any) -> int | None:

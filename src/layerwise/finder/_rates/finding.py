@@ -3,15 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from layerwise import _show
 from layerwise._checks import version
 from layerwise.errors import ConfigError
+from layerwise.finder._finding import ReadOnly, rate_or
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from matplotlib.axes import Axes
     from rich.console import Console, ConsoleOptions
@@ -141,11 +141,13 @@ class RatesFinding:
     ended: Ended = "finished"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", MappingProxyType(dict(self.rules)))
+        object.__setattr__(self, "rules", ReadOnly(self.rules))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
 
-    def __reduce__(self) -> Any:
+    def __reduce__(
+        self,
+    ) -> tuple["Callable[[dict[str, Any]], RatesFinding]", tuple[dict[str, Any]]]:
         return type(self).from_config, (self.to_config(),)
 
     @property
@@ -154,6 +156,21 @@ class RatesFinding:
         if self.learning_rate is None:
             return {}
         return {band.name: self.learning_rate * band.multiplier for band in self.bands}
+
+    def rate_or(self, default: float | None = None) -> float:
+        """The base rate, or a rate of your own if there is no answer.
+
+        Args:
+            default: The rate to train with then, above 0. None: it is an error.
+
+        Returns:
+            A rate to give to an optimizer.
+
+        Raises:
+            FinderError: There is neither an answer nor a default; the message has the reason. Or
+                the default is no number above 0.
+        """
+        return rate_or(self.learning_rate, default, self.reason)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the multiplier of each band as a bar, with the range that is as good.

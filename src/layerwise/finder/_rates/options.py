@@ -1,12 +1,14 @@
 """The options of a search for rates: documented and checked here once, for all ``find_rates``."""
 
 from dataclasses import dataclass
-from typing import TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
 from layerwise._checks import choice, number, whole
 from layerwise.errors import FinderError
 from layerwise.finder._course import Course, check_course
 from layerwise.finder._options import Memory, check_range, keep_checked
+
+Divide = Literal["examples", "batches"]
 
 BUDGET = 1500  # updates, unless a third of the training is more
 
@@ -29,6 +31,7 @@ class RatesKeywords(TypedDict, total=False):
     high: float
     most_bands: int
     divisions: int
+    divide: Divide
     share: float
     seed: int
     memory: Memory
@@ -53,6 +56,9 @@ class RatesOptions:
         most_bands: The most bands that the levels of a model are pooled to, at least 1.
         divisions: In how many ways the data is divided into a part to train on and a part that is
             held out, at least 1.
+        divide: What is divided: ``"examples"``, where all arrays of a batch have an axis of
+            examples in front, or ``"batches"``, where that is another axis, or batches are made
+            so that their examples belong together.
         share: The share of the data that is held out, between 0 and 1.
         seed: What the divisions are drawn with, at least 0.
         memory: Where ``find_rates`` keeps the copy of model and optimizer: ``"device"``, beside
@@ -77,6 +83,7 @@ class RatesOptions:
     high: float = 10.0
     most_bands: int = 5
     divisions: int = 4
+    divide: Divide = "examples"
     share: float = 0.3
     seed: int = 0
     memory: Memory = "device"
@@ -89,6 +96,7 @@ class RatesOptions:
             "high": number(self.high, "high", FinderError, above=0.0),
             "most_bands": whole(self.most_bands, "most_bands", FinderError, at_least=1),
             "divisions": whole(self.divisions, "divisions", FinderError, at_least=1),
+            "divide": choice(self.divide, "divide", FinderError, get_args(Divide)),
             "share": number(self.share, "share", FinderError, above=0.0),
             "seed": whole(self.seed, "seed", FinderError),
             "memory": choice(self.memory, "memory", FinderError, get_args(Memory)),

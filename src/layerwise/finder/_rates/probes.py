@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Generic
 
+import numpy as np
+
 from layerwise.finder._curve import Floats, RunningAverage
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
+from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._sweep import diverged
 from layerwise.finder._trainer import Batch, State
 
 _SLOPES_SHARE = 4  # a probe takes at most its fourth part to measure slopes
-_EARLY = 5  # updates, whose losses a probe must be below by half its length
+_EARLY = 5  # updates, the highest of whose losses a probe must be below by half its length
+_MANY = 4  # probes that there must be updates for, to spend those of one on a probe at the rate 0
+_SAME = 1e-6  # of a score, by which it may differ where nothing has moved
 FURTHER = 1.1  # how far a band is moved along its way, to see what that does to the loss
 
 
@@ -31,19 +36,24 @@ class Probes(Generic[State, Batch]):
         trainer: What trains.
         start: The snapshot that every probe starts from.
         divisions: What they train on and are scored on.
+        bands: How many bands there are.
         factors: The share of the rate at each update of a probe.
-        budget: How many updates are left.
-        seen: Called after each update and each scored batch.
+        budget: How many updates there are in all.
+        seen: Called after each update; to score as many batches as an update takes counts as one.
+        accumulate: How many batches an update takes.
         done: The probes so far.
         untrained: The score of each division without training.
+        updates: How many updates were taken.
     """
 
     trainer: RatesTrainer[State, Batch]
     start: State
     divisions: Sequence[Division[Batch]]
+    bands: int
     factors: Floats
     budget: int
     seen: Callable[[], None]
+    accumulate: int = 1
     done: list[RatesProbe] = field(default_factory=list)
     untrained: list[float] = field(default_factory=list)
     updates: int = 0
@@ -51,7 +61,13 @@ class Probes(Generic[State, Batch]):
     @property
     def cost(self) -> int:
         """The updates of one probe with its score."""
-        return len(self.factors) + max(len(d.held_out) for d in self.divisions)
+        return len(self.factors) + max(self._counted(d.held_out) for d in self.divisions)
+
+    @property
+    def untrained_cost(self) -> int:
+        """The updates of scoring each division without training."""
+        each = {id(division.held_out): division.held_out for division in self.divisions}
+        return sum(map(self._counted, each.values()))
 
     def score_untrained(self) -> None:
         """Score each division without training, for what a probe is compared with."""
@@ -64,13 +80,37 @@ class Probes(Generic[State, Batch]):
             else:
                 self.untrained.append(self._score(division.held_out))
 
-    def run(self, tilt: float, rate: float, bands: int, number: int) -> RatesProbe:
+    def settle(self) -> None:
+        """Take for the scores without training those after a probe at the rate 0.
+
+        Such a probe moves what has no rate, as any probe does: the statistics of BatchNorm. It is
+        trained only if one update at 0 changes a score, and on one division; the scores of the
+        others are taken to change by as much. A small budget is left to the probes.
+        """
+        division, at_rest = self.divisions[0], [0.0] * self.bands
+        few = self.updates + _MANY * self.cost > self.budget
+        if few or not np.isfinite(self.untrained).all():
+            return
+        self.trainer.restore(self.start)
+        before = self._score(division.held_out[:1])
+        self._update(division.item(0), at_rest)
+        after = self._score(division.held_out[:1])
+        if abs(after - before) <= _SAME * abs(before):
+            return
+        self.trainer.restore(self.start)
+        for number in range(len(self.factors)):
+            self._update(division.item(number), at_rest)
+        settled, old = self._score(division.held_out), self.untrained[0]
+        if min(settled, *self.untrained) > 0:
+            self.untrained = [score * (settled / old) for score in self.untrained]
+        else:
+            self.untrained = [score + (settled - old) for score in self.untrained]
+
+    def run(self, place: Place, number: int) -> RatesProbe:
         """Train one probe.
 
         Args:
-            tilt: Its tilt.
-            rate: The base rate.
-            bands: How many bands there are.
+            place: Its base rate and tilt.
             number: The division.
 
         Raises:
@@ -78,11 +118,12 @@ class Probes(Generic[State, Batch]):
         """
         if self.updates + self.cost > self.budget:
             raise BudgetSpent
-        multipliers = tilts.multipliers(tilt, bands)
+        rate, tilt = place
+        multipliers = tilts.multipliers(tilt, self.bands)
         before = self.updates
         score, train_loss = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
-        affordable = self.updates + self._slopes_cost(bands) <= self.budget
+        affordable = self.updates + self._slopes_cost() <= self.budget
         if math.isfinite(score) and affordable and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
@@ -93,39 +134,48 @@ class Probes(Generic[State, Batch]):
     def _train(self, division: Division[Batch], rates: Sequence[float]) -> tuple[float, float]:
         """The score of one training, and the mean loss of the last tenth of its batches.
 
-        Both are infinite if it broke, or was above its start by half.
+        Both are infinite if it broke, or if its losses were above all of the first ones halfway.
         """
         self.trainer.restore(self.start)
         average, losses = RunningAverage(), list[float]()
         for number, factor in enumerate(self.factors.tolist()):
-            loss = self.trainer.train(division.item(number), [rate * factor for rate in rates])
-            self.updates += 1
-            self.seen()
+            loss = self._update(division.item(number), [rate * factor for rate in rates])
             losses.append(loss)
             smoothed = average.add(loss)
             if not math.isfinite(loss) or diverged(smoothed):
                 return math.inf, math.inf
-            if number == len(self.factors) // 2 and smoothed[-1] > fmean(losses[:_EARLY]):
+            if number == len(self.factors) // 2 and smoothed[-1] > max(losses[:_EARLY]):
                 return math.inf, math.inf  # it can't win any more
         score = self._score(division.held_out)
         if not math.isfinite(score):
             return math.inf, math.inf
         return score, fmean(losses[-max(len(losses) // 10, 1) :])
 
+    def _update(self, batch: Batch, rates: Sequence[float]) -> float:
+        loss = self.trainer.train(batch, rates)
+        self.updates += 1
+        self.seen()
+        return loss
+
     def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
         score = self.trainer.score(batches, stretch)
-        self.updates += len(batches)
-        for _ in batches:
+        count = self._counted(batches)
+        self.updates += count
+        for _ in range(count):
             self.seen()
         return score
 
-    def _few(self, bands: int) -> int:
-        """How many held-out batches slopes are measured on."""
-        return max(len(self.factors) // (_SLOPES_SHARE * (bands + 1)), 1)
+    def _counted(self, batches: Sequence[Batch]) -> int:
+        """How many updates it counts as to score some batches."""
+        return math.ceil(len(batches) / self.accumulate)
 
-    def _slopes_cost(self, bands: int) -> int:
-        """The most batches that are scored to measure slopes."""
-        return (bands + 1) * self._few(bands)
+    def _slopes_cost(self) -> int:
+        """The most updates that it takes to measure slopes."""
+        return (self.bands + 1) * self._few_updates()
+
+    def _few_updates(self) -> int:
+        """How many updates it may take to measure one slope."""
+        return max(len(self.factors) // (_SLOPES_SHARE * (self.bands + 1)), 1)
 
     def _is_best(self, score: float, division: int) -> bool:
         """Whether no other probe has gained as much."""
@@ -144,7 +194,7 @@ class Probes(Generic[State, Batch]):
 
         A band that stayed where it was has none.
         """
-        few = division.held_out[: self._few(len(multipliers))]
+        few = division.held_out[: self._few_updates() * self.accumulate]
         here = score if len(few) == len(division.held_out) else self._score(few)
         found: list[float | None] = []
         for band, multiplier in enumerate(multipliers):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,12 @@ HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not h
 OVERFITS = 0.4  # of its score, or less, is the training loss of a probe that overfits
 BEYOND = 0.3  # decades, from the rate at which probes begin to overfit to the usual best
 
-Place = tuple[float, float]
-"""A base rate and a tilt."""
+
+class Place(NamedTuple):
+    """Where a probe is: its base rate and its tilt."""
+
+    rate: float
+    tilt: float
 
 
 def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
@@ -33,7 +38,9 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
     known = tilts.TILTS if bands > 1 else (1.0,)
     reaches = [rate * bands * 10 ** (step * n) for n in range(-count, count + 1)]
     return [
-        (rounded(reach / tilts.spread(tilt, bands)), tilt) for tilt in known for reach in reaches
+        Place(rounded(reach / tilts.spread(tilt, bands)), tilt)
+        for tilt in known
+        for reach in reaches
     ]
 
 
@@ -66,7 +73,7 @@ def fit(
     scores = np.array([probe.score for probe in probes])
     start = float(np.mean(untrained))
     lowest = _lowest(probes, start)
-    failed = scores >= start
+    failed = scores >= np.array([untrained[probe.division] for probe in probes])
     if in_logarithms(probes, untrained):
         middle = usual_rate(probes) or middle
         floor = FLOOR * start
@@ -77,7 +84,7 @@ def fit(
         heights, start, lowest = scores / scale, start / scale, lowest / scale
     highest = max(start, lowest + HIGHEST)
     heights = np.where(failed, highest, np.minimum(heights, highest))
-    at = _places([(probe.rate, probe.tilt) for probe in probes], bands, middle)
+    at = _places([Place(probe.rate, probe.tilt) for probe in probes], bands, middle)
     divisions = [probe.division for probe in probes]
     return surface(at, heights.tolist(), divisions, _places(asked, bands, middle))
 

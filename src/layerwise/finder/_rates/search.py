@@ -2,14 +2,21 @@
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
 tell where to begin: below what they suggest, since far above the best rate scores are wild, and
-lower still where a few examples come again and again. The first probes have one rate for all: in
-the middle, lower while nothing is gained, on both sides of it, and higher while that is best and
-nothing is overfitted, as often with SGD, whose sweeps suggest rates that are too low. From then on
-each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest mean less
-its standard error. The probes take turns on the divisions of the data, which hold out other
-examples as long as there are any: on 30 examples the best rate is often off by a factor of three,
-and for each division by another one. The rate at which probes begin to overfit tells, too, where
-the best one is likely to be (``scored``).
+lower still where a few examples come again and again.
+
+The first probes have one rate for all. One is in the middle, which moves down while nothing is
+gained there. Two are on its sides. The middle moves up while the highest rate is the best and
+nothing is overfitted; that is frequent with SGD, whose sweeps suggest rates that are too low.
+What counts as gained is the difference to a probe at the rate 0, where that moves anything, such as
+the statistics of BatchNorm.
+
+From then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest
+mean less its standard error. The rate at which probes begin to overfit tells, too, where the best
+one is likely to be (``scored``).
+
+The probes take turns on the divisions of the data, which hold out other examples as long as there
+are any: on 30 examples the best rate is often off by a factor of three, and for each division by
+another one.
 
 Single bands are not searched: from the best tilt, a rate three times as high or as low for the best
 one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.
@@ -37,7 +44,6 @@ from layerwise.finder._course import (
     longer_factor,
     probe_factors,
 )
-from layerwise.finder._curve import from_curve
 from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
@@ -54,10 +60,11 @@ Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 SWEEPS = 2  # each on another division
-BEGIN = 0.5  # of the lowest rate that one of them suggests, at most
-REPEATED = 0.75  # or this power, below 1, of how often a probe goes through its data
+BEGIN = 0.5  # of the lowest rate that one of them suggests, or less:
+REPEATED = 0.75  # the share 1 / r**REPEATED where a probe goes through its data r times
 SIDE = 0.5  # decades from there to the next probes
-LEARNS = 0.9  # of its score, or more, is the training loss of a probe that may well learn faster
+OVERFITTED = 0.1  # of its score: how far below it the training loss of a probe is, if it overfits
+IDLE = 0.01  # of the score without training: a probe that is above it by less has hardly moved
 DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
 OPTIMISM = 1.0  # standard errors by which a place may be better than its mean
@@ -72,6 +79,7 @@ def search_rates(
     *,
     held_out: Iterable[Item] | None = None,
     join: Join | None = None,
+    targets_at: int | None = None,
     course: Course | None = None,
     **keywords: Unpack[RatesKeywords],
 ) -> RatesFinding:
@@ -86,6 +94,8 @@ def search_rates(
             Of many, as many are taken as an eighth of a probe has updates.
         join: Joins arrays of the batches along their first axis, so that single examples can be
             held out; without it whole batches are.
+        targets_at: The place of the targets in a batch that is a tuple, such as -1, so that each
+            class is divided alike; by default the second of a pair.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
             no ``schedule``.
         keywords: Single options, such as ``budget=3000``; see ``RatesOptions``.
@@ -110,7 +120,7 @@ def search_rates(
     start = trainer.snapshot()
     try:
         with progress_bar(options.updates, options.progress) as seen:
-            parts = _divided(data, options, held_out, join)
+            parts = _divided(data, options, held_out, join, targets_at)
             search = _Search(
                 trainer,
                 start,
@@ -145,18 +155,23 @@ class _Search(Generic[State, Item]):
         self.seen, self.count, self.middle = seen, len(bands.parameters), 1.0
         self.sweep, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
-        self.probes = Probes(trainer, start, parts, factors, options.updates, seen)
-        self.repeats = length * (options.accumulate or 1) / parts[0].batches
+        accumulate = options.accumulate or 1
+        self.probes = Probes(
+            trainer, start, parts, self.count, factors, options.updates, seen, accumulate
+        )
+        self.repeats = length * accumulate / parts[0].batches
         self.longer = longer_factor(course, length, options.horizon, repeats=self.repeats)
         self.training, self.note = _training(course, options.horizon), note
 
     def run(self) -> RatesFinding:
         ended: Ended = "finished"
+        self._check_budget()
         try:
             self.probes.score_untrained()
             if not np.isfinite(self.probes.untrained).all():
                 return self._answer(ended)
             self.middle = rounded(self._guess() * min(BEGIN, self.repeats**-REPEATED))
+            self.probes.settle()
             turns = cycle(range(len(self.probes.divisions)))
             self._look(turns)
             self._explore(grid(self.middle, self.count, DECADES, STEP), turns)
@@ -166,12 +181,20 @@ class _Search(Generic[State, Item]):
             if not self.probes.done:
                 raise
             ended = "stopped by the user"
-        if not self.probes.done:
+        return self._answer(ended)
+
+    def _check_budget(self) -> None:
+        """Raise unless there can be one probe.
+
+        Raises:
+            FinderError: There can't.
+        """
+        before = SWEEPS * self.sweep + self.probes.untrained_cost
+        if before + self.probes.cost > self.options.updates:
             raise FinderError(
                 f"A budget of {self.options.updates} updates is too small for one probe, which "
-                f"takes {self.probes.cost} after the {self.probes.updates} before it: give more."
+                f"takes {self.probes.cost} after the {before} before it: give more."
             )
-        return self._answer(ended)
 
     def _answer(self, ended: Ended) -> RatesFinding:
         return answer(
@@ -205,33 +228,38 @@ class _Search(Generic[State, Item]):
             self.seen()
             if points.add(rate, loss):
                 break
-        guess = from_curve(points.rates, points.losses).rate
+        guess = points.suggested().rate
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
 
     def _look(self, turns: Iterator[int]) -> None:
         """Train with one rate for all: in the middle, and on both sides of it.
 
-        The middle moves down for as long as nothing is gained there, and up for as long as the
-        highest rate is the best, and its training loss is hardly below its score.
+        The middle moves for as long as nothing is gained there: up where hardly anything happens,
+        and else down. It also moves up for as long as the highest rate is the best and overfits
+        nothing.
 
         Args:
             turns: The division of each next probe.
         """
         for _ in range(max(self._affordable() // 2, 1)):
-            probe = self.probes.run(1.0, self.middle, self.count, next(turns))
-            if probe.score < self.probes.untrained[probe.division]:
+            probe = self.probes.run(Place(self.middle, 1.0), next(turns))
+            if probe.score < (start := self.probes.untrained[probe.division]):
                 break
-            self.middle = rounded(self.middle / 10**SIDE)
+            idle = probe.score - start < IDLE * abs(start) and not _overfits(probe)
+            middle = rounded(self.middle * 10 ** (SIDE if idle else -SIDE))
+            if middle in {done.rate for done in self.probes.done}:
+                break
+            self.middle = middle
         for side in (-SIDE, SIDE):
-            place = (rounded(self.middle * 10**side), 1.0)
+            place = Place(rounded(self.middle * 10**side), 1.0)
             if self._untried([place], number := next(turns)):
-                self.probes.run(1.0, place[0], self.count, number)
+                self.probes.run(place, number)
         for _ in range(self._affordable() // 2):
             if not self._may_learn_faster():
                 break
             self.middle = rounded(self.middle * 10**SIDE)
-            self.probes.run(1.0, rounded(self.middle * 10**SIDE), self.count, next(turns))
+            self.probes.run(Place(rounded(self.middle * 10**SIDE), 1.0), next(turns))
 
     def _may_learn_faster(self) -> bool:
         """Whether the best probe is the one with the highest rate, and overfits nothing."""
@@ -242,7 +270,7 @@ class _Search(Generic[State, Item]):
             return (start - probe.score) / (abs(start) or 1.0)
 
         best, highest = max(done, key=gained), max(probe.rate for probe in done)
-        return best.rate == highest and best.train_loss > LEARNS * best.score
+        return best.rate == highest and not _overfits(best)
 
     def _explore(self, places: Sequence[Place], turns: Iterator[int]) -> None:
         """Train where the surface could be lowest, on one division after the other.
@@ -256,18 +284,22 @@ class _Search(Generic[State, Item]):
             if free := self._untried(places, number):
                 found = fit(self.probes.done, self.probes.untrained, places, self.middle)
                 hope = found.mean - OPTIMISM * found.error
-                rate, tilt = places[min(free, key=hope.__getitem__)]
-                self.probes.run(tilt, rate, self.count, number)
+                self.probes.run(places[min(free, key=hope.__getitem__)], number)
 
     def _affordable(self) -> int:
         """How many more probes there can be."""
         return (self.options.updates - self.probes.updates) // self.probes.cost
 
     def _untried(self, places: Sequence[Place], number: int) -> list[int]:
-        """The places that a division has not seen yet."""
+        """The numbers of the places that have no probe on a division yet."""
         done = self.probes.done
-        seen = {(probe.rate, probe.tilt) for probe in done if probe.division == number}
-        return [n for n, place in enumerate(places) if place not in seen]
+        tried = {Place(probe.rate, probe.tilt) for probe in done if probe.division == number}
+        return [n for n, place in enumerate(places) if place not in tried]
+
+
+def _overfits(probe: RatesProbe) -> bool:
+    """Whether the training loss of a probe is clearly below its score."""
+    return probe.score - probe.train_loss >= OVERFITTED * abs(probe.score)
 
 
 def _divided(
@@ -275,6 +307,7 @@ def _divided(
     options: RatesOptions,
     held_out: Iterable[Item] | None,
     join: Join | None,
+    targets_at: int | None,
 ) -> list[Division[tuple[Item, ...]]]:
     """The divisions of a search, whose batches are as many together as one update takes."""
     _, length = lengths(options)
@@ -288,6 +321,7 @@ def _divided(
         seed=options.seed,
         most=max(length // 8, 1) * number,
         held_out=held_out,
+        targets_at=targets_at,
     )
     # Batches that were given are the same for all divisions, and are scored untrained once.
     same = {id(each.held_out): tuple((one,) for one in each.held_out) for each in found}

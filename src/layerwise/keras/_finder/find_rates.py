@@ -123,6 +123,7 @@ def find_rates(
             ready_to_train(model, separate=True),
         ):
             factors = searched.factors.variable
+            joins = wanted.divide == "examples"
             trainer = trainer_for(model, wanted.memory == "host", generators, factors)
             return search_rates(
                 BandsTrainer(trainer, searched, untraced_test_function(model)),
@@ -131,7 +132,8 @@ def find_rates(
                 wanted,
                 course=course,
                 held_out=None if batches.held_out is None else _Single(batches.held_out),
-                join=joined if can_be_joined(model, first) else None,
+                join=joined if joins and can_be_joined(model, first) else None,
+                targets_at=1,
             )
 
 

@@ -142,7 +142,7 @@ def find_rates(
         bands,
         wanted,
         held_out=held_out,
-        join=_joined,
+        join=_joined if wanted.divide == "examples" else None,
     )
 
 

@@ -134,7 +134,7 @@ def find_lr(
         factors=list(factors.values()),
         also=also,
         stateful=stateful(*schedulers_with(scheduler, optimizers.optimizers), *also),
-        loader=loader,
+        loaders=(loader, held_out),
         ranks=ranks,
         memory=wanted.memory,
     )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar, Unpack
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
@@ -38,7 +40,7 @@ from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
-from layerwise.torch._parameters import named_tensors
+from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
@@ -74,9 +76,12 @@ def find_rates(
         model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
             this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have one rate and an ``lr``.
-        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
+        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. The loss
+            that is held out is measured in evaluation mode.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
+            The first axis of all arrays is taken to be that of the examples, which are drawn in
+            other batches; if it isn't (``batch_first=False``), give ``divide="batches"``.
         rules: Multipliers by name that are kept, numbers only; 0 freezes. The rest is searched.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
@@ -134,8 +139,11 @@ def find_rates(
     others = stateful(*also)
     schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
     tensors = named_tensors(model)
-    spec = RuleSpec(rules_to_search(rules), layers=layers)
-    bands = Bands.of(plan_of_rules(tensors, spec, model=model), wanted.most_bands, rules)
+    spec = RuleSpec(rules_to_search(rules), layers=layers or _only_layer(tensors))
+    known = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    held = {named.short for named in tensors if id(named.tensor) not in known}
+    plan = plan_of_rules(tensors, spec, model=model)
+    bands = Bands.of(plan, wanted.most_bands, rules, held)
     by_name = {named.short: named.tensor for named in tensors}
     members = [[by_name[name] for name in names] for names in bands.parameters]
     band_of = {id(by_name[name]): BandOf(None, m) for name, m in bands.fixed.items()}
@@ -158,7 +166,7 @@ def find_rates(
             factors=[1.0] * len(group_bands),
             also=also,
             stateful=others,
-            loader=loader,
+            loaders=(loader, held_out),
             ranks=ranks,
             memory=wanted.memory,
         )
@@ -179,15 +187,23 @@ def find_rates(
             held_out=None if held_out is None else ranks.together(from_workers(held_out)),
             course=course,
             # On several ranks only whole batches are divided, so that all have equally many.
-            join=_joined if ranks.size == 1 else None,
+            join=_joined if ranks.size == 1 and wanted.divide == "examples" else None,
+            targets_at=-1 if step is None else None,
         )
+
+
+def _only_layer(tensors: Sequence[NamedTensor]) -> list[list[str]] | None:
+    """The one level of a model with a single layer, whose names tell no depth; else None."""
+    names = [named.short for named in tensors if named.trains]
+    layers = {name.rpartition(SEPARATOR)[0] for name in names}
+    return [names] if len(layers) == 1 else None
 
 
 def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
     """The factor of each group's rate, which is 1 for all, or else an error.
 
     Raises:
-        FinderError: They can't, or have several.
+        FinderError: The optimizer is LBFGS, or its groups have several rates.
     """
     if isinstance(optimizer, LBFGS):
         raise FinderError(
@@ -199,5 +215,13 @@ def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
     return list(factors.values())
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(tensors))
+def _joined(
+    arrays: Sequence[Tensor | npt.NDArray[np.generic]],
+) -> Tensor | npt.NDArray[np.generic] | None:
+    """Arrays along their first axis; None if they are sparse, or of several kinds."""
+    tensors = [array for array in arrays if isinstance(array, Tensor)]
+    if tensors and len(tensors) == len(arrays):
+        strided = all(tensor.layout == torch.strided for tensor in tensors)
+        return torch.cat(tensors) if strided else None
+    found = [array for array in arrays if isinstance(array, np.ndarray)]
+    return np.concatenate(found) if len(found) == len(arrays) else None

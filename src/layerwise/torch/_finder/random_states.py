@@ -28,19 +28,19 @@ def state_of(generator: Generator) -> Callable[[], object]:
     return generator_state(generator)
 
 
-def random_states(devices: Iterable[torch.device], loader: object) -> Callable[[], None]:
-    """Remember the random states of Python, NumPy, PyTorch and a loader; the result sets them back.
+def random_states(devices: Iterable[torch.device], loaders: Iterable[object]) -> Callable[[], None]:
+    """Remember the random states of Python, NumPy, PyTorch and loaders; the result sets them back.
 
     Args:
         devices: The devices that are computed on.
-        loader: Where batches come from; the generators of its samplers and its data count.
+        loaders: Where batches come from; the generators of their samplers and their data count.
     """
     kinds = {device.type for device in devices} - {"cpu", "meta"}
     restores: list[Callable[[], object]] = [
         global_states(),
         partial(torch.set_rng_state, torch.get_rng_state()),
         *(_device_state(torch.get_device_module(kind)) for kind in kinds),
-        *(state_of(generator) for generator in _generators(loader)),
+        *(state_of(generator) for loader in loaders for generator in _generators(loader)),
     ]
 
     def restore() -> None:

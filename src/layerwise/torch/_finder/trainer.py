@@ -28,7 +28,7 @@ def trainer_of(
     factors: Sequence[float | None],
     also: Iterable[object],
     stateful: Sequence[Stateful],
-    loader: Iterable[object],
+    loaders: Sequence[object],
     ranks: Processes,
     memory: str,
 ) -> "TorchTrainer":
@@ -40,7 +40,7 @@ def trainer_of(
         factors: See ``TorchTrainer``.
         also: What else training may change; its modules are restored with the model and the loss.
         stateful: See ``TorchTrainer``.
-        loader: See ``TorchTrainer``.
+        loaders: See ``TorchTrainer``.
         ranks: See ``TorchTrainer``.
         memory: Where the snapshot is kept: ``"host"``, or where the model is.
     """
@@ -52,7 +52,7 @@ def trainer_of(
         factors=factors,
         modules=[thing for thing in things if isinstance(thing, nn.Module)],
         stateful=stateful,
-        loader=loader,
+        loaders=loaders,
         scaler=update.scaler,
         ranks=ranks,
         on_host=memory == "host",
@@ -69,7 +69,7 @@ class TorchTrainer:
         factors: The factor of each group's rate on the base rate; None for a rate that is held.
         modules: All modules that training may change, the model among them.
         stateful: What else training changes, and has a ``state_dict``.
-        loader: Where the batches come from, for its random generators.
+        loaders: Where batches come from, for their random generators.
         scaler: What may skip updates, or None.
         ranks: The processes that train together.
         on_host: Whether the snapshot is kept in the host's memory.
@@ -84,7 +84,7 @@ class TorchTrainer:
         factors: Sequence[float | None],
         modules: Sequence[nn.Module],
         stateful: Sequence[Stateful],
-        loader: Iterable[object],
+        loaders: Sequence[object],
         scaler: GradScaler | None,
         ranks: Processes,
         on_host: bool,
@@ -92,7 +92,7 @@ class TorchTrainer:
         self._model, self._update = model, update
         self._optimizers = OptimizerSet.of(optimizer)
         self._factors, self._modules, self._stateful = factors, modules, stateful
-        self._loader, self._scaler, self._ranks, self._on_host = loader, scaler, ranks, on_host
+        self._loaders, self._scaler, self._ranks, self._on_host = loaders, scaler, ranks, on_host
         self._begun = False
 
     def snapshot(self) -> Callable[[], None]:
@@ -110,7 +110,7 @@ class TorchTrainer:
         if self._scaler is not None:
             snapshot.contents(self._scaler)
         devices = {tensor.device for each in self._modules for tensor in each.parameters()}
-        restore_random = random_states(devices, self._loader)
+        restore_random = random_states(devices, self._loaders)
 
         def restore() -> None:
             snapshot.restore()

@@ -190,14 +190,14 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     found: object = batch
     if isinstance(batch, Tensor):
         found = batch.to(device, non_blocking=True)
+    elif hasattr(batch, "to"):  # a PackedSequence is a named tuple that moves itself
+        found = batch.to(device)
     elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
         found = type(batch)(*(moved(item, device) for item in batch))
     elif isinstance(batch, tuple | list):
         found = type(batch)(moved(item, device) for item in batch)
     elif isinstance(batch, Mapping):
         found = {key: moved(value, device) for key, value in batch.items()}
-    elif hasattr(batch, "to"):
-        found = batch.to(device)
     return cast(Batch, found)
 
 
