@@ -40,6 +40,7 @@ def use_instead(
         *,
         held_out: Any,
         join: Any,
+        targets_at: int | None = None,
         course: Any = None,
     ) -> object:
         start = trainer.snapshot()

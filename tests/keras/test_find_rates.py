@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from layerwise.keras import LRMultiplier, annotate, find_rates
+from layerwise.keras._finder._bands.trainer import BandsTrainer
 from tests._support.handed_over import HandedOver, use_instead
 from tests._support.keras.networks import loss, make_data, make_network
 
@@ -302,3 +303,38 @@ def test_several_steps_per_execution(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = drive(monkeypatch, use, make())
     several = drive(monkeypatch, use, make(steps_per_execution=3))
     assert several == pytest.approx(plain, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["fixed size", "asked"])
+def test_batches_that_must_stay_whole_do(how: str) -> None:
+    """A stateful layer takes batches of one size only; others may belong together."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(96, 6, 3)).astype("float32"), np.arange(96) % 2
+    inputs = keras.Input((6, 3))
+    if how == "fixed size":
+        inputs = keras.Input(batch_shape=(16, 6, 3))
+    model = keras.Sequential(
+        [inputs, keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(2)]
+    )
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    first = {x[n, 0, 0].tobytes(): n // 16 for n in range(96)}
+    sizes = []
+
+    def together(batches: Any) -> None:
+        for images, *_ in batches:
+            batch = keras.ops.convert_to_numpy(images)
+            sizes.append(len(batch))
+            assert len({first[one[0, 0].tobytes()] for one in batch}) == 1
+
+    used = BandsTrainer.score
+
+    def score(self: Any, batches: Any, stretch: Any = None) -> float:
+        together(one for batch in batches for one in batch)
+        return used(self, batches, stretch)
+
+    options = {"divide": "batches"} if how == "asked" else {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BandsTrainer, "score", score)
+        found = find_rates(model, x, y, batch_size=16, shuffle=False, **options, **QUIET)
+    assert found.probes
+    assert set(sizes) == {16}

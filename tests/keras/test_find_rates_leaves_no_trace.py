@@ -144,6 +144,12 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "one example": (make, {"x": X[:1], "y": Y[:1]}, r"nothing can be held out"),
     "one class": (make, {"y": np.zeros_like(Y)}, r"one class only"),
     "held out": (make, {"held_out": (X[:0], Y[:0])}, r"has no batch"),
+    "no targets": (make, {"held_out": X}, r"can't be tested on a held-out batch like"),
+    "other inputs": (
+        make,
+        {"held_out": (X[:, :4], Y)},
+        r"can't be tested on a held-out batch like \(float32\[",
+    ),
     "overlap": (make, {"layers": [["first", "last"], ["last"]]}, r"last"),
     "frozen": (
         make,
@@ -193,3 +199,14 @@ def test_a_test_step_of_the_users_own_is_used() -> None:
 
     with pytest.raises(FinderError, match=r"^The test_step\(\) of 'network' returns no 'loss'"):
         find_rates(make(model=Nothing), X, Y, **QUIET)
+
+
+def test_an_unknown_option_is_named_and_the_way_out() -> None:
+    with pytest.raises(
+        TypeError, match=r"^find_rates\(\) has no option 'validation_data'\. .*held_o"
+    ):
+        find_rates(make(), X, Y, validation_data=(X, Y))  # type: ignore[call-arg]
+    with pytest.raises(
+        TypeError, match=r"^find_rates\(\) has no option 'epochs'\. .*budget, horizon"
+    ):
+        find_rates(make(), X, Y, epochs=3)  # type: ignore[call-arg]

@@ -291,6 +291,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"^The optimizer has rates of its own for parts of the model",
     ),
     "no rate": ({"optimizer": optax.adam(0.1)}, r"^The rate of this optimizer is fixed inside it"),
+    "not around": (
+        {"optimizer": optax.contrib.schedule_free_adamw},
+        r"^Multipliers go inside of optax.contrib.schedule_free, not around it",
+    ),
     "integers": ({"params": {"dense_0": jnp.ones(3, int)}}, r"and no gradient"),
 }
 
@@ -306,3 +310,26 @@ def test_bad_input(name: str) -> None:
     }
     with pytest.raises(LayerwiseError, match=message):
         find_rates(**(given | QUIET | arguments))
+
+
+def test_pairs_stay_together_where_whole_batches_are_divided() -> None:
+    """The two halves of a batch are views of the same examples, as in contrastive learning."""
+    views = [np.concatenate([x, x + 100]) for x, _ in make_batches(12, 8)]
+    intact = []
+
+    def note(x: Any) -> None:
+        half = len(x) // 2
+        intact.append(bool(np.allclose(x[:half] + 100, x[half : 2 * half], atol=1e-4)))
+
+    def contrast(params: Any, x: Any) -> Any:
+        jax.debug.callback(note, x)
+        out = (x % 50) @ params["dense_0"]["kernel"] @ params["dense_1"]["kernel"]
+        half = len(x) // 2
+        apart = out[:half] - out[half : 2 * half]
+        return jnp.mean(apart**2) + 0.01 * jnp.mean((out - 1) ** 2)
+
+    for divide, whole in (("batches", True), ("examples", False)):
+        intact.clear()
+        find_rates(contrast, make_params(), views, optax.adam, divide=divide, **QUIET)
+        jax.effects_barrier()
+        assert all(intact) == whole

@@ -19,7 +19,7 @@ from layerwise.demo._network import (
 )
 from layerwise.demo._ways import LAYERWISE, WAYS, Way
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, RatesFinding
+from layerwise.finder import LRFinding, RatesFinding, SearchOptions
 from layerwise.multipliers import Plan, Rules
 from layerwise.recorder import Recorder
 
@@ -39,7 +39,7 @@ class Settings:
     Attributes:
         seeds: How many draws of few labels; each has a new head and a new order of batches.
         steps: Optimizer updates of each fine-tuning.
-        sweep: Optimizer updates of the finder's sweep; its probes take up to twice as many.
+        sweep: Optimizer updates of the finder's sweep; its probes take more.
         pretraining: Optimizer updates of the pretraining.
         budget: Optimizer updates of a search for the rates of all layers, at most.
     """
@@ -58,7 +58,9 @@ class Settings:
 
     def searched(self, way: Way) -> int:
         """Optimizer updates of one search for a way, at most."""
-        return self.budget if way.rules is None else 3 * self.sweep
+        if way.rules is None:
+            return self.budget
+        return self.sweep + SearchOptions(steps=self.sweep).probing(self.steps)
 
 
 @dataclass(frozen=True)

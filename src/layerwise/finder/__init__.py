@@ -5,7 +5,7 @@ from layerwise.finder._classical_rules import candidates, minimum_over_10, slide
 from layerwise.finder._course import Course, relative_course
 from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
-from layerwise.finder._options import SearchKeywords, SearchOptions
+from layerwise.finder._options import SearchKeywords, SearchOptions, options_from
 from layerwise.finder._progress import ProgressLines, tracked
 from layerwise.finder._rates.bands import Bands, check_one_rate, rules_to_search
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
@@ -53,6 +53,7 @@ __all__ = [
     "generator_state",
     "global_states",
     "minimum_over_10",
+    "options_from",
     "relative_course",
     "rules_to_search",
     "search",

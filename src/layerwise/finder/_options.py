@@ -1,15 +1,15 @@
 """The options of a search: documented and checked here, once, for ``search`` and every ``find_lr``.
 
 A ``find_lr`` takes them as keywords, ``**options: Unpack[SearchKeywords]``, and makes a
-``SearchOptions(**options)`` first. A value that can't be honoured raises ``FinderError`` before
-anything is touched, and an unknown keyword raises ``TypeError``. It passes the object on to
-``search(trainer, batches, options)``. ``search`` also takes keywords, for those who call it with
-a trainer of their own; they override the values of the object.
+``SearchOptions`` of them first (``options_from``). A value that can't be honoured raises
+``FinderError`` before anything is touched, and an unknown keyword raises ``TypeError``. It passes
+the object on to ``search(trainer, batches, options)``. ``search`` also takes keywords, for those
+who call it with a trainer of their own; they override the values of the object.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypedDict, get_args
+from dataclasses import dataclass, fields
+from typing import Literal, TypedDict, TypeVar, get_args
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from layerwise.finder._course import Course, check_course
 from layerwise.finder._curve import Floats
 from layerwise.finder._finding import Method
 from layerwise.finder._sweep import StopName, StopRule, stop_rule
+
+PROBING = 2  # times the sweep's updates, at most
+LONG_PROBING = 4  # the same, before a training that is known to be long
+SHARE = 4  # of a long training's updates, a quarter
 
 Spacing = Literal["geometric", "linear"]
 Memory = Literal["device", "host"]
@@ -65,7 +69,8 @@ class SearchOptions:
     Attributes:
         low: The sweep's first rate, above 0.
         high: The sweep's last rate, above ``low``.
-        steps: The number of updates of the sweep, at least 10. Probes take at most twice as many.
+        steps: The number of updates of the sweep, at least 10. Probes take at most twice as many,
+            and up to four times as many before a long training (``horizon``).
         spacing: ``"geometric"`` or ``"linear"``.
         method: ``"probe"`` to try a few rates in short trainings after the sweep, or ``"sweep"``
             to read the rate off the sweep's curve alone.
@@ -128,6 +133,19 @@ class SearchOptions:
                 )
         check_range(self.low, self.high)
 
+    def probing(self, training: int | None) -> int:
+        """The most updates of all probes: more before a long training, which is worth it.
+
+        Args:
+            training: The number of updates of the training, if it is known.
+
+        Examples:
+            >>> [SearchOptions().probing(training) for training in (None, 1200, 90_000)]
+            [200, 300, 400]
+        """
+        share = (training or 0) // SHARE
+        return min(max(PROBING * self.steps, share), LONG_PROBING * self.steps)
+
     @property
     def asks_optimizer(self) -> bool:
         """Whether the shape of the training is to be read from the optimizer."""
@@ -138,6 +156,36 @@ class SearchOptions:
         """The rates of the sweep, rising, shape ``(steps,)``."""
         make = np.geomspace if self.spacing == "geometric" else np.linspace
         return np.asarray(make(self.low, self.high, self.steps), np.float64)
+
+
+Options = TypeVar("Options")
+
+
+def options_from(kind: type[Options], keywords: Mapping[str, object], caller: str) -> Options:
+    """Options from keyword arguments.
+
+    Args:
+        kind: The class of the options.
+        keywords: The arguments.
+        caller: The function that got them.
+
+    Raises:
+        FinderError: A value can't be honoured.
+        TypeError: There is no such option.
+
+    Examples:
+        >>> options_from(SearchOptions, {"validation_data": None}, "find_lr")
+        Traceback (most recent call last):
+        ...
+        TypeError: find_lr() has no option 'validation_data'. Data to compare rates on is held_out=.
+    """
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in keywords:
+        if name not in known:
+            others = f"Its options are {', '.join(known)}."
+            meant = "Data to compare rates on is held_out=." if name.startswith("val") else others
+            raise TypeError(f"{caller}() has no option {name!r}. {meant}")
+    return kind(**keywords)
 
 
 def keep_checked(options: object, checked: Mapping[str, object], counts: Sequence[str]) -> None:

@@ -15,10 +15,6 @@ from layerwise.finder._progress import progress_bar
 from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import Batch, State, Trainer
 
-PROBING = 2  # times the sweep's updates, at most
-LONG_PROBING = 4  # the same, before a training that is known to be long
-SHARE = 4  # of a long training's updates, a quarter
-
 
 def search(
     trainer: Trainer[State, Batch],
@@ -66,7 +62,7 @@ def search(
     probing = options.method == "probe"
     read, note = known_course(course if options.asks_optimizer else None, options.horizon)
     shape = options.schedule or read or "falling"
-    budget = _budget(options.steps, training_length(shape, options.horizon)) if probing else 0
+    budget = options.probing(training_length(shape, options.horizon)) if probing else 0
     drawn = Batches(batches)
     points = SweepPoints(options.stop, options.smoothing)
     start = trainer.snapshot()
@@ -102,8 +98,3 @@ def search(
         group_factors=group_factors,
         schedule=course_text(shape),
     )
-
-
-def _budget(steps: int, training: int | None) -> int:
-    """How many updates all probes may take: more before a long training, which is worth it."""
-    return min(max(PROBING * steps, (training or 0) // SHARE), LONG_PROBING * steps)

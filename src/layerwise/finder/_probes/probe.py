@@ -113,12 +113,18 @@ def probe(
     if not any(_has_learned(untrained, ends[at]) for at in stable if math.isfinite(stable[at])):
         return Suggestion(None, _nothing(probes, length), tuple(probes), runs.updates)
 
-    rate = min(first * 10 ** lowest_offset(scores, worst), highest)
+    lowest = lowest_offset(scores, worst)
+    rate = min(first * 10**lowest, highest)
     reason = (
         f"Of {len(probes)} probes of {length} updates, the one at {first * 10**best:.3g} ended "
-        f"with the lowest loss, {stable[best]:.4g} (untrained: {worst:.4g}). A parabola through "
-        f"it and its neighbours is lowest at {rate:.3g}."
+        f"with the lowest loss, {stable[best]:.4g} (untrained: {worst:.4g}). "
     )
+    if first * 10**lowest > highest:
+        reason += f"That is above the highest rate of the sweep, so the suggestion is {rate:.3g}."
+    elif lowest in (min(stable), max(stable)):
+        reason += "There was no probe on its other side."
+    else:
+        reason += f"A parabola through it and its neighbours is lowest at {rate:.3g}."
     longer = longer_factor(course, length, horizon)
     reason += _which(course, horizon, longer)
     return Suggestion(rate * longer, reason, tuple(probes), runs.updates)

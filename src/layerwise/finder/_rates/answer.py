@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerwise._numbers import counted
 from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import Bands
@@ -76,14 +77,16 @@ def answer(searched: Searched) -> RatesFinding:
     if why_not is not None:
         return _finding(searched, _Decision(None, 1.0, (1.0,)), why_not)
     count = len(searched.bands.parameters)
-    places = grid(searched.middle, count, searched.decades, _FINE)
+    tried = {probe.tilt for probe in searched.probes} | {1.0}
+    every = grid(searched.middle, count, searched.decades, _FINE)
+    places = [place for place in every if place.tilt in tried]
     found = fit(searched.probes, searched.untrained, places, searched.middle)
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
     chosen = best if gain > max(BELIEVED * error, WORTH) else even
     as_good = []
-    for tilt in {tilt for _, tilt in places}:
+    for tilt in tried:
         above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)
         if above <= its_error:
             as_good.append(tilt)
@@ -152,8 +155,11 @@ def _slopes(
 
 def _reason(searched: Searched, best: float, tilt: float, share: str, error: str) -> str:
     """Why the answer is this tilt, in words; the shares are those of the best way."""
-    probes = f"{len(searched.probes)} probes of {searched.length} updates"
-    if len(searched.bands.parameters) == 1:
+    probes = f"{counted(len(searched.probes), 'probe')} of {searched.length} updates"
+    several = len(searched.bands.parameters) > 1
+    if several and all(probe.tilt == 1.0 for probe in searched.probes):
+        return f"One rate: in {probes}, nothing else was tried. A larger budget tries tilts, too."
+    if not several:
         return f"There is one band, so one rate: of {probes}, the lowest held-out loss."
     if tilt == 1.0:
         if best == 1.0:
@@ -185,7 +191,7 @@ def _nothing(searched: Searched) -> str | None:
         return None
     rates = [rate for probe in searched.probes for rate in probe.rates if rate]
     tried = (
-        f"{len(searched.probes)} probes of {searched.length} updates, at rates from "
+        f"{counted(len(searched.probes), 'probe')} of {searched.length} updates, at rates from "
         f"{min(rates):.2g} to {max(rates):.2g},"
     )
     if not any(math.isfinite(probe.score) for probe in searched.probes):

@@ -29,6 +29,7 @@ Join = Callable[[Sequence[Any]], Any]
 
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
+_FEW = 10  # whole numbers that are classes also where most of them come once
 _LOOKS = 1024  # at most so many values of an array tell whether two examples are the same
 
 
@@ -266,7 +267,7 @@ def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, 
             raise FinderError(
                 f"The {part} part of a division has examples of one class only, {found[0]}, on "
                 "which rates can't be compared. Shuffle the data, give more examples of each "
-                "class, or data to compare on as held_out=."
+                "class or larger batches, or data to compare on as held_out=."
             )
 
 
@@ -288,9 +289,11 @@ def _classes(
         return np.asarray(labels.argmax(axis=1))
     if labels.ndim != 1:
         return None
-    values = np.unique(labels[distinct])
-    # Numbers to regress on are floats, too, but classes as floats are two, 0 and 1 or -1 and 1.
-    are_classes = labels.dtype.kind in "iub" or (len(values) == 2 and not (values % 1).any())
+    values, counts = np.unique(labels[distinct], return_counts=True)
+    if labels.dtype.kind in "iub":  # of numbers to regress on, most come once
+        are_classes = len(values) <= _FEW or np.median(counts) > 1
+    else:  # numbers to regress on, unless there are two, such as 0 and 1
+        are_classes = len(values) == 2 and not (values % 1).any()
     return labels if are_classes and 2 * len(values) <= len(distinct) + 1 else None
 
 

@@ -49,7 +49,7 @@ class RatesTrainer(Protocol[State, Batch_contra]):
     def score(
         self, batches: Sequence[Batch_contra], stretch: Sequence[float] | None = None
     ) -> float:
-        """The mean loss of batches, as it is measured after training; nothing changes.
+        """The mean loss of batches, as it is measured after training; no weight changes.
 
         Args:
             batches: What to measure the loss on; all of it counts alike.

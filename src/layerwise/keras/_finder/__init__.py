@@ -1,1 +1,1 @@
-"""The search for a base rate on a compiled Keras model."""
+"""The searches for rates on a compiled Keras model: ``find_lr`` and ``find_rates``."""

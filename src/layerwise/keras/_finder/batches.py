@@ -33,17 +33,20 @@ _FORMS = (
 )
 
 
-def unfit_batch(model: keras.Model, batch: object, error: Exception) -> FinderError:
-    """The error for a batch that a model can't train on.
+def unfit_batch(
+    model: keras.Model, batch: object, error: Exception, does: str = "train on a batch"
+) -> FinderError:
+    """The error for a batch that a model can't take.
 
     Args:
         model: The model.
         batch: The batch.
         error: What Keras or the model raised.
+        does: What it can't do.
     """
     form = map_arrays(_Array, batch)
     return FinderError(
-        f"The model {model.name!r} can't train on a batch like {form}: {_in_short(error)} {_FORMS}"
+        f"The model {model.name!r} can't {does} like {form}: {_in_short(error)} {_FORMS}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Unpack
 
 import keras
 
-from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, search
+from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, options_from, search
 from layerwise.keras._finder.backend_trainers import trainer_for
 from layerwise.keras._finder.base_rate import (
     counts_more_than_updates,
@@ -86,7 +86,7 @@ def find_lr(
     Source: the range test of L. N. Smith, *Cyclical Learning Rates for Training Neural Networks*
     (2017); ``layerwise.finder.search`` says how the suggestion comes from it.
     """
-    wanted = SearchOptions(**options)
+    wanted = options_from(SearchOptions, options, "find_lr")
     check_model(model, "find_lr")
     per_update = accumulated_batches(model, wanted.accumulate)
     generators = generators_of(x, held_out)

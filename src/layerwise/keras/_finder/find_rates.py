@@ -7,7 +7,7 @@ from typing import Unpack
 import keras
 
 from layerwise.errors import FinderError
-from layerwise.finder import RatesFinding, RatesKeywords, RatesOptions, search_rates
+from layerwise.finder import RatesFinding, RatesKeywords, RatesOptions, options_from, search_rates
 from layerwise.keras._finder._bands.rates import check_one_base_rate, rates_by_band
 from layerwise.keras._finder._bands.trainer import BandsTrainer
 from layerwise.keras._finder.backend_trainers import trainer_for
@@ -95,7 +95,7 @@ def find_rates(
     Source: which layers to tune depends on the shift between tasks (Lee et al., "Surgical
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
-    wanted = RatesOptions(**options)
+    wanted = options_from(RatesOptions, options, "find_rates")
     check_model(model, "find_rates")
     check_one_base_rate(model.optimizer)
     wanted = replace(wanted, accumulate=accumulated_batches(model, wanted.accumulate))

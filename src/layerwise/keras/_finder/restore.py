@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from layerwise.keras._finder.attributes import AttributeSnapshot
 from layerwise.keras._internals.layer import layers_within
@@ -103,7 +104,7 @@ class VariableSnapshot:
             variable.assign(value)
 
 
-def host_value(variable: keras.Variable) -> keras.KerasTensor:
+def host_value(variable: keras.Variable) -> npt.NDArray[np.generic]:
     """A copy of the value, as a NumPy array."""
     return np.array(number_in(variable))
 

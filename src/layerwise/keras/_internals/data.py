@@ -87,9 +87,14 @@ def joined(arrays: Sequence[Any]) -> object:
 
 
 def can_be_joined(model: keras.Model, batch: object) -> bool:
-    """Whether single examples can be taken from such a batch: its arrays are dense and whole."""
+    """Whether single examples can be taken from such a batch, and put into smaller ones.
+
+    Its arrays are dense and whole, and the model takes batches of any size.
+    """
     leaves = [array for array in keras.tree.flatten(batch) if array is not None]
-    return not feeds_several_replicas(model) and all(map(_is_dense, leaves))
+    inputs = getattr(model, "inputs", None) or ()
+    any_size = all(tensor.shape[:1] in ((), (None,)) for tensor in inputs)
+    return any_size and not feeds_several_replicas(model) and all(map(_is_dense, leaves))
 
 
 def on_one_replica(batch: object) -> object:

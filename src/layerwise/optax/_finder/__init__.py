@@ -1,1 +1,1 @@
-"""The search for a base rate in Optax."""
+"""The searches for rates in Optax: ``find_lr`` and ``find_rates``."""

@@ -49,9 +49,13 @@ class OptimizerAtRate:
                 f"{name} made a {type(first).__name__} from a rate, and no optimizer: {_WAYS}."
             )
 
+    def made(self) -> optax.GradientTransformation:
+        """The optimizer at the base rate 1, or at its own rate if it is made already."""
+        return self._make(1.0)
+
     def init(self, params: optax.Params) -> optax.OptState:
         """The optimizer's state at the base rate 1, or at its own rate if it is made already."""
-        return self._make(1.0).init(params)
+        return self.made().init(params)
 
     def factors(self, state: optax.OptState) -> tuple[float, ...]:
         """The ratio of each rate in a state to the base rate, which is the highest of them.

@@ -7,7 +7,14 @@ import jax
 import optax
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
+from layerwise.finder import (
+    LRFinding,
+    SearchKeywords,
+    SearchOptions,
+    accumulated,
+    options_from,
+    search,
+)
 from layerwise.optax._finder.base_rate import OptimizerAtRate, OptimizerMaker
 from layerwise.optax._finder.checks import (
     check_accumulate,
@@ -97,7 +104,7 @@ def find_lr(
     Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), for the
     sweep; the suggestion is that of ``layerwise.finder.search``.
     """
-    wanted = SearchOptions(**options)
+    wanted = options_from(SearchOptions, options, "find_lr")
     _check_ways(loss_fn, optimizer, update)
     check_data(params, batches)
     if loss_fn is not None:

@@ -16,6 +16,7 @@ from layerwise.finder import (
     RatesKeywords,
     RatesOptions,
     check_one_rate,
+    options_from,
     rules_to_search,
     search_rates,
 )
@@ -37,6 +38,7 @@ from layerwise.optax._finder.trainer import (
     loss_step,
 )
 from layerwise.optax._plan import plan_of
+from layerwise.optax._transforms.nesting import check_nesting
 
 
 def find_rates(
@@ -72,7 +74,9 @@ def find_rates(
             batch)``, which returns the loss and the new extra.
         params: A tree of parameters.
         batches: The batches to train on, as many as there are, up to what a probe needs. Where all
-            arrays have an axis of examples in front, single examples are held out, else batches.
+            arrays have an axis of examples in front, single examples are held out, and the others
+            drawn in new batches; else whole batches are. Where that axis is another one, or the
+            examples of a batch belong together (pairs, triplets), give ``divide="batches"``.
         optimizer: A function from a rate to an optimizer (``optax.adamw``, or
             ``lambda rate: optax.chain(...)``), or an optimizer made with
             ``optax.inject_hyperparams``; without multipliers.
@@ -96,6 +100,7 @@ def find_rates(
         FinderError: An argument can't be used, nothing can be held out, the loss is not a scalar,
             or the budget is too small for one probe.
         MultiplierError: The rules or levels can't be used.
+        OptimizerError: Multipliers can't go around this optimizer.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -114,7 +119,7 @@ def find_rates(
     Source: which layers to tune depends on the shift between tasks (Lee et al., "Surgical
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
-    wanted = RatesOptions(**options)
+    wanted = options_from(RatesOptions, options, "find_rates")
     if not callable(loss_fn):
         raise FinderError(f"loss_fn={loss_fn!r} must be a function.")
     check_data(params, batches)
@@ -126,6 +131,8 @@ def find_rates(
     check_one_rate(group_factors(state, params))
     check_accumulate(wanted.accumulate or 1, state)
     found = plan_of(RuleSpec(rules_to_search(rules), layers=layers), params)
+    # The rates of a search scale each applied update, and are the same until the next one.
+    check_nesting(at_rate.made(), state, found, allowed={"MultiStepsState"})
     bands = Bands.of(found.plan, wanted.most_bands, rules)
     rows = RowBands.of(found, bands)
     step = loss_step(loss_fn, BandsUpdate(update_at, rows), has_aux)

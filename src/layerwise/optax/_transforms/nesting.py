@@ -7,7 +7,7 @@ found by the name of the Optax function that made them (tried with Optax 0.2.8).
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import FunctionType
 from typing import Any, Literal, NamedTuple
 
@@ -104,7 +104,10 @@ _LIMITS = {
 
 
 def check_nesting(
-    optimizer: optax.GradientTransformation, state: optax.OptState, found: TreePlan
+    optimizer: optax.GradientTransformation,
+    state: optax.OptState,
+    found: TreePlan,
+    allowed: Collection[str] = (),
 ) -> None:
     """Raise if multipliers are around something that they must be inside of.
 
@@ -112,6 +115,7 @@ def check_nesting(
         optimizer: What they are around.
         state: Its state.
         found: The plan.
+        allowed: Names of classes of state that the multipliers at hand may be around.
 
     Raises:
         OptimizerError: They are; the message says how to turn it around.
@@ -122,7 +126,8 @@ def check_nesting(
     applies = {"always": True, "rules": rules, "scaling": found.scales, "moving": moving}
 
     def is_one(node: object) -> bool:
-        refusal = _NOT_AROUND.get(type(node).__name__)
+        kind = type(node).__name__
+        refusal = None if kind in allowed else _NOT_AROUND.get(kind)
         opaque = getattr(node, "cache", ()) is None  # SAM that steps inside of one update
         return refusal is not None and applies[refusal.when] and not opaque
 

@@ -1,1 +1,1 @@
-"""The search for a base rate in PyTorch."""
+"""The searches for rates in PyTorch: ``find_lr`` and ``find_rates``."""

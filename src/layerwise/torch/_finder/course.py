@@ -31,7 +31,9 @@ from layerwise.torch._optimizer.other_schedulers import outermost_on, setting
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 MOST_STEPS = 50_000
-"""That a copy of a scheduler goes on, which takes a second or two."""
+"""For how many steps a copy of a scheduler goes on at most, which takes a second or two."""
+
+_EARLY = 2  # times as long as a scheduler, or more, is a training whose epochs it counts
 
 
 def course_of(
@@ -153,7 +155,7 @@ def _of_copies(
     if left is None:
         return from_function(lambda step: values[min(int(step), last)], name=name)
     length = max(last, 1)
-    if horizon is not None and length < horizon and values[last] < max(values):
+    if horizon is not None and _EARLY * length <= horizon and values[last] < max(values):
         # It arrives long before the training ends: it goes on once an epoch, not once an update.
         ratio = length / horizon
         return from_function(lambda step: values[int(step * ratio)], name=name, length=horizon)

@@ -11,7 +11,14 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from layerwise.errors import FinderError
-from layerwise.finder import LRFinding, SearchKeywords, SearchOptions, accumulated, search
+from layerwise.finder import (
+    LRFinding,
+    SearchKeywords,
+    SearchOptions,
+    accumulated,
+    options_from,
+    search,
+)
 from layerwise.torch._finder.checks import (
     check_parts,
     check_precision,
@@ -113,7 +120,7 @@ def find_lr(
     Source: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), for the
     sweep; the suggestion is that of ``layerwise.finder.search``.
     """
-    wanted, also = SearchOptions(**options), tuple(also)
+    wanted, also = options_from(SearchOptions, options, "find_lr"), tuple(also)
     optimizers = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, optimizers, loader)
     assert loader is not None

@@ -18,6 +18,7 @@ from layerwise.finder import (
     RatesKeywords,
     RatesOptions,
     check_one_rate,
+    options_from,
     rules_to_search,
     search_rates,
 )
@@ -127,7 +128,7 @@ def find_rates(
     Source: which layers to tune depends on the shift between tasks (Lee et al., "Surgical
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
-    wanted, also = RatesOptions(**options), tuple(also)
+    wanted, also = options_from(RatesOptions, options, "find_rates"), tuple(also)
     if not isinstance(optimizer, Optimizer):
         raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
     alone = OptimizerSet.of(optimizer, FinderError)

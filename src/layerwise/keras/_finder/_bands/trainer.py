@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from layerwise.errors import LayerwiseError
 from layerwise.keras._finder._bands.rates import SearchedBands
+from layerwise.keras._finder.batches import unfit_batch
 from layerwise.keras._finder.restore import host_value
 from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
-from layerwise.keras._internals.data import for_training
+from layerwise.keras._internals.data import for_training, on_one_replica
 from layerwise.keras._internals.train_function import TrainFunction
 from layerwise.keras._internals.values import Tensor
 
@@ -27,6 +29,7 @@ class BandsTrainer:
     def __init__(self, trainer: KerasTrainer, searched: SearchedBands, test: TrainFunction) -> None:
         self._trainer, self._searched, self._test = trainer, searched, test
         self._start: dict[int, npt.NDArray[np.generic]] = {}
+        self._scored = False  # once it has been, the model takes such batches
 
     def snapshot(self) -> Snapshot:
         """See ``layerwise.finder.RatesTrainer``."""
@@ -59,4 +62,14 @@ class BandsTrainer:
             return further
 
         given = [for_training(one) for batch in batches for one in batch]
-        return self._trainer.score(self._test, given, None if stretch is None else moved)
+        try:
+            found = self._trainer.score(self._test, given, None if stretch is None else moved)
+        except LayerwiseError:
+            raise
+        except Exception as error:
+            if self._scored:
+                raise
+            model, batch = self._trainer.model, on_one_replica(given[0])
+            raise unfit_batch(model, batch, error, "be tested on a held-out batch") from error
+        self._scored = True
+        return found
