@@ -123,8 +123,8 @@ def test_the_caption_says_how_it_was_measured():
 def test_the_sentence_names_a_clear_winner():
     assert verdict(measured()) == (
         "This time layer-wise rates came first with 0.937 right, ahead of rates found by 0.020, "
-        "and better in 3 of 3 draws; the lead is more than twice its standard error of 0.000. The "
-        "lowest loss has rates found, 0.167, before layer-wise rates with 0.300."
+        "and better in 3 of 3 draws; the lead is more than twice its standard error of 0.000. "
+        "Rates found had the lowest loss, 0.167; layer-wise rates came second with 0.300."
     )
 
 
@@ -137,7 +137,10 @@ def test_the_sentence_says_when_it_could_be_chance():
 def test_one_draw_has_no_spread():
     one = measured(spread=(1.0,))
     assert cells(ways_table(one))[2][4:] == ("0.930", "1 of 1")
-    assert "better in 1 of 1 draw; one draw says little. The lowest loss has" in verdict(one)
+    assert (
+        "better in 1 of 1 draw; one draw says little. Rates found had the lowest loss"
+        in verdict(one)
+    )
     assert one.to_dict()["ways"][0]["spread"] is None
 
 

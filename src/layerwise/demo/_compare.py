@@ -220,7 +220,7 @@ def compare(
         settings: How much to train.
         advance: Called with what is being trained, and how many more updates are done.
         runs: A folder for a run of each way: the record of its first draw, with the finding, the
-            plan, and the test loss and accuracy in this draw and in the mean of all.
+            plan, the test accuracy in this draw, and accuracy and loss in the mean of all.
 
     Returns:
         The results. The test has no image on which a rate was searched or a network trained.
@@ -317,10 +317,9 @@ def _record(run: Path, result: Result, plan: Plan, steps: int) -> None:
     """Add to the record of the first draw, after all of its batches, what was found and reached."""
     first = result.draws[0]
     metrics = {
-        "val_loss": first.loss,
         "val_accuracy": first.accuracy,
-        "val_mean_loss": result.loss,
         "val_mean_accuracy": result.accuracy,
+        "val_mean_loss": result.loss,
     }
     with Recorder(run) as recorder:
         recorder.resume(steps)

@@ -130,8 +130,8 @@ def verdict(comparison: Comparison) -> str:
 def _lowest_loss(comparison: Comparison) -> str:
     lowest, second = sorted(comparison.results, key=lambda result: result.loss)[:2]
     return (
-        f"The lowest loss has {lowest.way.name}, {lowest.loss:.3f}, before {second.way.name} with "
-        f"{second.loss:.3f}."
+        f"{lowest.way.name.capitalize()} had the lowest loss, {lowest.loss:.3f}; "
+        f"{second.way.name} came second with {second.loss:.3f}."
     )
 
 

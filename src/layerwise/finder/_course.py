@@ -52,14 +52,15 @@ SLOWEST = 6.0  # the highest exponent k
 AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
 JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
+LEAPT = 0.75  # of a training: where a schedule makes its last leap, if it goes on after that
 ROOT = 0.25  # the power of how many times longer a training is that holds its rate
 BY_HEART, LEARNT = 20, 0.5  # times through the data, and the power where there are so many
 LONGER = 8  # times as long as a probe: a training of unknown length
 END = 0.05  # of a training: its last part, over which its end is measured
 NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
-_LOOKS = 200  # at the values of a schedule
-_LATE = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training here comes to
-_SOMETHING = 0.02  # of the highest value: the mean of a schedule that doesn't only fade away
+_SAMPLES = 200  # of a schedule, at most: the steps at which its values are looked at
+_BEYOND = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training here comes to
+_FADED = 0.02  # of the highest value: with a mean below that a schedule only fades away
 
 Steps: TypeAlias = npt.NDArray[np.int64]
 
@@ -136,7 +137,7 @@ def longer_factor(
     if isinstance(course, str):
         end = 1.0 if course == "constant" else 0.0
     else:
-        values = _values(course, _looks(total))
+        values = _values(course, _sampled(total))
         end = float(values[-max(round(END * len(values)), 1) :].mean() / values.max())
         end = 0.0 if end < NOTHING else end
     power = max(ROOT * end, LEARNT * min(repeats / BY_HEART, 1.0))
@@ -184,7 +185,7 @@ def check_course(course: object, horizon: int | None = None) -> Course:
             f"schedule={shown(course)} is moved by {moved}, and a probe has only updates. Give one "
             "over updates, or 'falling' or 'constant'."
         )
-    _values(course, _looks(_total(course, horizon)))
+    _values(course, _sampled(_total(course, horizon)))
     return course
 
 
@@ -221,10 +222,10 @@ def end_of(course: Schedule) -> int | None:
     if course.length is not None:
         return course.length
     try:
-        late = values_over(course, np.array(_LATE))
+        late = values_over(course, np.array(_BEYOND))
         if not np.isfinite(late).all() or np.ptp(late) != 0:
             return None
-        low, high = -1, _LATE[0]  # it moves after `low`, and has arrived at `high`
+        low, high = -1, _BEYOND[0]  # it moves after `low`, and has arrived at `high`
         while high - low > 1:
             middle = (low + high) // 2
             if values_over(course, np.array([middle]))[0] == late[0]:
@@ -233,10 +234,10 @@ def end_of(course: Schedule) -> int | None:
                 low = middle
         if high == 0:
             return 0
-        values = values_over(course, _looks(high))
+        values = values_over(course, _sampled(high))
     except Exception:  # the caller's function may know only the steps of its training
         return None
-    return high if values.mean() > _SOMETHING * max(values.max(), late[0]) else None
+    return high if values.mean() > _FADED * max(values.max(), late[0]) else None
 
 
 def training_length(course: Course, horizon: int | None = None) -> int | None:
@@ -310,7 +311,7 @@ def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
     if rates.counters:
         return rates  # of updates it is no function; ``known_course`` says so
     total = training_length(rates, horizon) if horizon or end_of(rates) is not None else 0
-    highest = float(values_over(rates, _looks(total or 1)).max())
+    highest = float(values_over(rates, _sampled(total or 1)).max())
     if total == 0 or not 0 < highest < math.inf:
         return rates
     return from_function(lambda step: float(rates(step)) / highest, length=rates.length)
@@ -328,26 +329,26 @@ def _total(course: Schedule, horizon: int | None) -> int:
         )
     if end == 0:
         return 1  # it never moves
-    looked = _values(course, _looks(end))
+    looked = _values(course, _sampled(end))
     before, last, then = _values(course, np.array([max(end - 2, 0), end - 1, end]), learns=False)
     highest = max(looked.max(), then)
     if then >= highest and looked[0] < AT_PEAK * highest:
         return math.ceil(end / WARM_UP)  # nobody trains through a warm-up alone
     if before == last and abs(then - last) > JUMP * highest:
-        return math.ceil(end * 4 / 3)
+        return math.ceil(end / LEAPT)
     return end
 
 
 def _warm_up(course: Schedule, total: int) -> float:
     """The share of a training after which its rate is nearly at its highest."""
-    steps = _looks(total)
+    steps = _sampled(total)
     values = _values(course, steps)
     return float(steps[np.argmax(values >= AT_PEAK * values.max())]) / total
 
 
-def _looks(total: int) -> Steps:
+def _sampled(total: int) -> Steps:
     """Steps at which to look at a schedule, the first and the last among them."""
-    return np.unique(np.linspace(0, total - 1, min(total, _LOOKS)).round().astype(np.int64))
+    return np.unique(np.linspace(0, total - 1, min(total, _SAMPLES)).round().astype(np.int64))
 
 
 def _values(course: Schedule, steps: Steps, *, learns: bool = True) -> Floats:

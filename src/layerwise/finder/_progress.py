@@ -44,7 +44,7 @@ class ProgressLines:
         self._file, self._clock = file, clock
         self._began = clock()
         self._next = self._began + FIRST
-        self._done = 0
+        self._done, self._first = 0, True
 
     def advance(self, number: int = 1, what: str | None = None) -> None:
         """Note that so much more is done, and write a line if it is time for one."""
@@ -53,18 +53,20 @@ class ProgressLines:
         now = self._clock()
         if now < self._next or not self._done:
             return
-        first = self._next == self._began + FIRST
+        first, self._first = self._first, False
         self._next = now + EVERY
         left = (now - self._began) / self._done * max(self._total - self._done, 0)
         about = f"about {_seconds(left)} at most" if first else f"{_seconds(left)} left at most"
         if self._done >= self._total:
             about = f"done after {_seconds(now - self._began)}"
         line = f"{self._what}: {self._done:,} of {self._total:,}, {about}"
-        print(line, file=self._file or sys.stderr, flush=True)  # it is asked for
+        print(line, file=self._file or sys.stderr, flush=True)  # a user asks for it
 
 
 @contextmanager
-def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
+def progress_bar(
+    total: int, wanted: bool, what: str = "Finding a learning rate"
+) -> Iterator[Callable[[], None]]:
     """Show on standard error how far a search has come.
 
     A terminal or notebook gets a bar, if Rich is there; anything else gets a line with an estimate
@@ -73,6 +75,7 @@ def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
     Args:
         total: The most updates to come.
         wanted: Whether to show anything.
+        what: What is being done.
 
     Yields:
         A function to call after each update.
@@ -80,7 +83,7 @@ def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
     if not wanted:
         yield lambda: None
         return
-    lines = ProgressLines("Finding a learning rate", total)
+    lines = ProgressLines(what, total)
     if find_spec("rich") is None:
         yield lines.advance
         return
@@ -93,7 +96,7 @@ def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[], None]]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Finding a learning rate", total=total)
+        task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
 
 

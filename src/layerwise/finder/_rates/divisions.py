@@ -30,7 +30,7 @@ Join = Callable[[Sequence[Any]], Any]
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
 _FEW = 10  # whole numbers that are classes also where most of them come once
-_LOOKS = 1024  # at most so many values of an array tell whether two examples are the same
+_VALUES = 1024  # at most so many values of an array tell whether two examples are the same
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> 
 def _first_same(arrays: Sequence[Any]) -> Places:
     """For each example the place of the first one that is the same."""
     flat = [array.reshape(len(array), -1) for array in arrays]
-    looks = [np.unique(np.linspace(0, a.shape[1] - 1, _LOOKS, dtype=int)) for a in flat]
+    looks = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
     seen = [_on_host(a[:, at]) for a, at in zip(flat, looks, strict=True) if a.shape[1]]
     places: dict[bytes, int] = {}
     keys = (b"".join(a[n].tobytes() for a in seen) for n in range(len(arrays[0])))

@@ -101,6 +101,8 @@ class Probes(Generic[State, Batch]):
         for number in range(len(self.factors)):
             self._update(division.item(number), at_rest)
         settled, old = self._score(division.held_out), self.untrained[0]
+        if not math.isfinite(settled):
+            return
         if min(settled, *self.untrained) > 0:
             self.untrained = [score * (settled / old) for score in self.untrained]
         else:
@@ -177,10 +179,20 @@ class Probes(Generic[State, Batch]):
         """How many updates it may take to measure one slope."""
         return max(len(self.factors) // (_SLOPES_SHARE * (self.bands + 1)), 1)
 
+    def gain(self, score: float, division: int) -> float:
+        """What a score is below that without training, as a share of it.
+
+        Args:
+            score: The score.
+            division: The number of its division.
+        """
+        start = self.untrained[division]
+        return (start - score) / (abs(start) or 1.0)
+
     def _is_best(self, score: float, division: int) -> bool:
         """Whether no other probe has gained as much."""
-        gain = self.untrained[division] - score
-        return all(gain > self.untrained[p.division] - p.score for p in self.done)
+        gain = self.gain(score, division)
+        return all(gain > self.gain(p.score, p.division) for p in self.done)
 
     def _slopes(
         self, division: Division[Batch], score: float, multipliers: Sequence[float]

@@ -4,11 +4,11 @@
 tell where to begin: below what they suggest, since far above the best rate scores are wild, and
 lower still where a few examples come again and again.
 
-The first probes have one rate for all. One is in the middle, which moves down while nothing is
-gained there. Two are on its sides. The middle moves up while the highest rate is the best and
-nothing is overfitted; that is frequent with SGD, whose sweeps suggest rates that are too low.
-What counts as gained is the difference to a probe at the rate 0, where that moves anything, such as
-the statistics of BatchNorm.
+The first probes have one rate for all. One is in the middle, which moves while nothing is gained
+there: up where hardly anything happens, and else down. Two are on its sides. Then the middle moves
+up while the highest rate is the best and nothing is overfitted; that is frequent with SGD, whose
+sweeps suggest rates that are too low. What counts as gained is the difference to a probe at the
+rate 0, where that moves anything, such as the statistics of BatchNorm.
 
 From then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest
 mean less its standard error. The rate at which probes begin to overfit tells, too, where the best
@@ -119,7 +119,7 @@ def search_rates(
     shape: Course = options.schedule or read or "falling"
     start = trainer.snapshot()
     try:
-        with progress_bar(options.updates, options.progress) as seen:
+        with progress_bar(options.updates, options.progress, "Finding learning rates") as seen:
             parts = _divided(data, options, held_out, join, targets_at)
             search = _Search(
                 trainer,
@@ -263,13 +263,9 @@ class _Search(Generic[State, Item]):
 
     def _may_learn_faster(self) -> bool:
         """Whether the best probe is the one with the highest rate, and overfits nothing."""
-        done, untrained = self.probes.done, self.probes.untrained
-
-        def gained(probe: RatesProbe) -> float:
-            start = untrained[probe.division]
-            return (start - probe.score) / (abs(start) or 1.0)
-
-        best, highest = max(done, key=gained), max(probe.rate for probe in done)
+        done, gain = self.probes.done, self.probes.gain
+        best = max(done, key=lambda probe: gain(probe.score, probe.division))
+        highest = max(probe.rate for probe in done)
         return best.rate == highest and not _overfits(best)
 
     def _explore(self, places: Sequence[Place], turns: Iterator[int]) -> None:
