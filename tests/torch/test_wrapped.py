@@ -111,3 +111,29 @@ def test_flattened_parameters() -> None:
     model = Wrapper("_fsdp_wrapped_module", flat)
     with pytest.raises(OptimizerError, match=r"_flat_param'.*fully_shard.*use_orig_params=True"):
         param_groups(model, {"head": 0.5}, lr=1.0)
+
+
+class Named(nn.Module):
+    """A model of which a part is called as wrappers call theirs, beside one of the same name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.ModuleDict({"emb": nn.Linear(4, 4), "fc": nn.Linear(4, 4)})
+        self.fc = nn.Linear(4, 2)
+
+
+def test_a_part_that_is_called_as_a_wrapper_keeps_its_name() -> None:
+    plan = param_groups(Named(), layer_decay(0.5), lr=1.0).plan
+    multipliers = {row.parameter.name: row.value for row in plan.rows}
+    assert multipliers == {
+        "module.emb.weight": 0.25,
+        "module.emb.bias": 0.25,
+        "module.fc.weight": 0.5,
+        "module.fc.bias": 0.5,
+        "fc.weight": 1.0,
+        "fc.bias": 1.0,
+    }
+    wrapped = param_groups(parallel(make_network()), layer_decay(0.5), lr=1.0).plan
+    plain = param_groups(make_network(), layer_decay(0.5), lr=1.0).plan
+    assert [row.value for row in wrapped.rows] == [row.value for row in plain.rows]
+    assert all(row.parameter.short for row in wrapped.rows)

@@ -1,5 +1,6 @@
 """A PyTorch model's parameters as the parameters that rules are resolved against."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -31,11 +32,14 @@ class NamedTensor:
         tensor: The parameter.
         names: Its names, in the model's order.
         averaged: Whether it is an ``AveragedModel``'s, which writes it itself.
+        clashes: Whether another parameter has its name once wrappers are left out, as where a
+            module of the user's is called ``module``.
     """
 
     tensor: Tensor
     names: tuple[str, ...]
     averaged: bool = False
+    clashes: bool = False
 
     @property
     def name(self) -> str:
@@ -44,8 +48,8 @@ class NamedTensor:
 
     @property
     def short(self) -> str:
-        """The first name without what wrappers put into it."""
-        return unwrapped(self.name)
+        """The first name without what wrappers put into it, unless it then is another's."""
+        return self.name if self.clashes else unwrapped(self.name)
 
     @property
     def trains(self) -> bool:
@@ -55,7 +59,8 @@ class NamedTensor:
     def parameter(self, weight_decay: float | None = None) -> Parameter:
         """The parameter as rules see it."""
         # A rule may use either spelling of a shared parameter's other names.
-        aliases = [alias for name in self.names[1:] for alias in (name, unwrapped(name))]
+        spellings = [(n, n if self.clashes else unwrapped(n)) for n in self.names[1:]]
+        aliases = [alias for both in spellings for alias in both]
         return Parameter(
             self.name,
             tuple(self.tensor.shape),
@@ -109,11 +114,13 @@ def named_tensors(model: Named) -> list[NamedTensor]:
             "its first batch."
         )
     averages = _averages(model) if isinstance(model, nn.Module) else ()
+    shorts = Counter(unwrapped(all_names[0]) for all_names in names.values())
     return [
         NamedTensor(
             tensors[key],
             tuple(all_names),
             bool(averages) and all(name.startswith(averages) for name in all_names),
+            shorts[unwrapped(all_names[0])] > 1,
         )
         for key, all_names in names.items()
     ]
