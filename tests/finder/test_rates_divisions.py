@@ -215,7 +215,7 @@ def test_examples_that_differ_at_one_place_are_two(width: int) -> None:
 
 def test_the_same_examples_alone_leave_nothing_to_hold_out() -> None:
     source = [(np.zeros((8, 2)), np.zeros(8))] * 5
-    with pytest.raises(FinderError, match=r"^The data has only 1 example, if each counts once"):
+    with pytest.raises(FinderError, match=r"^The data has only 1 different example, so that"):
         divisions(source, np.concatenate, **OPTIONS)
 
 
@@ -244,3 +244,17 @@ def test_arrays_that_cannot_be_joined_are_divided_by_batches() -> None:
     division = divisions(data(80), lambda _: None, **OPTIONS)[0]
     assert len(division.held_out) == 3
     assert division.batches == 7
+
+
+def test_whole_numbers_to_regress_on_are_no_classes_either() -> None:
+    amounts = np.where(np.arange(200) < 180, 0, 1000 + np.arange(200))
+    for division in divisions([(np.arange(200), amounts)], np.concatenate, **OPTIONS):
+        assert sum(len(y) for _, y in division.held_out) == 60
+    words = np.array(["a", "b"] * 30)
+    assert divisions([(np.arange(60), words)], np.concatenate, **OPTIONS)
+
+
+@pytest.mark.parametrize("shape", [(40, 0), (40,), (40, 2, 0, 3)])
+def test_arrays_without_values_tell_nothing_and_do_no_harm(shape: tuple[int, ...]) -> None:
+    source = [(np.arange(40), np.zeros(shape), np.arange(40) % 2)]
+    assert divisions(source, np.concatenate, targets_at=-1, **OPTIONS)[0].batches == 28 / 28

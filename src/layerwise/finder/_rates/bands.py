@@ -166,7 +166,8 @@ class Bands:
             own: The names of these parameters.
             end: What to write behind a start that is no whole name.
         """
-        foreign = [name for name in self._all() if name not in set(own)]
+        mine = set(own)
+        foreign = [name for name in self._all() if name not in mine]
         spellings = [s for name in foreign for s in (name, *self.aliases.get(name, ()))]
         taken = {start for name in spellings for start in _starts(name, self.separator)}
         keys = []

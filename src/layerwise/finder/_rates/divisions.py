@@ -10,6 +10,7 @@ replacement, counts as one, so that no copy of what is held out is trained on. O
 batches are divided.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -151,7 +152,7 @@ def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> 
 
 def _first_same(arrays: Sequence[Any]) -> Places:
     """For each example the place of the first one that is the same."""
-    flat = [array.reshape(len(array), -1) for array in arrays]
+    flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
     looks = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
     seen = [_on_host(a[:, at]) for a, at in zip(flat, looks, strict=True) if a.shape[1]]
     places: dict[bytes, int] = {}
@@ -184,9 +185,7 @@ def _by_examples(
     held_out = given
     if held_out is None:
         if not len(apart) or not len(trained):
-            raise _nothing_held_out(
-                f"{counted(len(table.distinct), 'example')}, if each counts once"
-            )
+            raise _nothing_held_out(counted(len(table.distinct), "different example"))
         _check_classes(table.classes, {"training": trained, "held-out": apart})
         parts = -(-len(apart) // table.batch)
         size = len(apart) // parts  # of one size, so that nothing is compiled twice
@@ -291,9 +290,9 @@ def _classes(
         return None
     values, counts = np.unique(labels[distinct], return_counts=True)
     if labels.dtype.kind in "iub":  # of numbers to regress on, most come once
-        are_classes = len(values) <= _FEW or np.median(counts) > 1
+        are_classes = len(values) <= _FEW or bool(np.median(counts) > 1)
     else:  # numbers to regress on, unless there are two, such as 0 and 1
-        are_classes = len(values) == 2 and not (values % 1).any()
+        are_classes = labels.dtype.kind == "f" and len(values) == 2 and not (values % 1).any()
     return labels if are_classes and 2 * len(values) <= len(distinct) + 1 else None
 
 
