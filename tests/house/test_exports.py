@@ -137,6 +137,7 @@ NOT_ON_THE_FACADE = {
     "product",
     "relative_course",
     "repeat",
+    "options_from",
     "replace_by_metric",
     "resolve",
     "rules_from_config",

@@ -13,12 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from layerwise import layer_decay
 from layerwise.errors import FinderError, MultiplierError
-from layerwise.finder import Bands
 from layerwise.torch import find_lr, find_rates, param_groups
 from layerwise.torch._finder.bands_trainer import BandOf, BandsTrainer, groups_by_band
 from layerwise.torch._finder.processes import Processes
 from layerwise.torch._finder.trainer import TorchTrainer
-from layerwise.torch._finder.update import Update, moved
+from layerwise.torch._finder.update import Update
 from tests._support.torch.finding import (
     OPTIMIZERS,
     fingerprint,
@@ -418,149 +417,6 @@ def test_one_class_and_nothing_to_hold_out() -> None:
         tensor.requires_grad_(False)
     with pytest.raises(FinderError, match=r"^There is nothing to search for"):
         find_rates(model, optimizer, loss_function, make_loader(), **QUIET)
-
-
-class Tied(nn.Module):
-    """Tokens in and out of one embedding; the output's bias is its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.emb = nn.Embedding(20, 8)
-        self.mid = nn.Linear(8, 8)
-        self.out = nn.Linear(8, 20)
-        self.out.weight = self.emb.weight
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        found: Tensor = self.out(torch.tanh(self.mid(self.emb(tokens))) + self.emb(tokens))
-        return found
-
-
-def test_tied_weights_get_the_rate_that_the_table_tells() -> None:
-    torch.manual_seed(0)
-    model = Tied()
-    tokens = torch.randint(20, (96,))
-    batches = list(zip(tokens.split(16), (tokens + 1).remainder(20).split(16), strict=True))
-    optimizer = torch.optim.Adam(model.parameters())
-    loss = nn.functional.cross_entropy
-    found = find_rates(model, optimizer, loss, batches, budget=600, progress=False)
-    assert found.learning_rate is not None
-    told = {name: band.multiplier for band in found.bands for name in band.parameters}
-    for multipliers in (None, [0.1, 0.3, 0.4]):
-        rules = found.rules
-        if multipliers is not None:
-            parts = (("emb.weight",), ("mid.weight", "mid.bias"), ("out.bias",))
-            bands = Bands(parts, aliases={"emb.weight": ("out.weight",)}, separator=".")
-            rules = bands.rules(multipliers)
-            told = {n: m for ns, m in zip(parts, multipliers, strict=True) for n in ns}
-        plan = param_groups(model, rules, lr=1.0).plan
-        assert {row.parameter.name: row.value for row in plan.rows} == told
-
-
-@pytest.mark.parametrize("how", ["head only", "frozen by a rule"])
-def test_what_the_optimizer_does_not_train_stays_frozen(how: str) -> None:
-    torch.manual_seed(0)
-    model = make_network()
-    groups: Any = model.head.parameters()
-    if how == "frozen by a rule":
-        groups = param_groups(model, {"backbone": 0}, lr=1e-3)
-    found = find_rates(model, torch.optim.Adam(groups), loss_function, make_data(), **QUIET)
-    assert [band.name for band in found.bands] == ["head"]
-    assert dict(found.rules) == {"backbone.": 0.0}
-    plan = param_groups(model, found.rules, lr=1.0).plan
-    assert [row.frozen for row in plan.rows] == [
-        row.parameter.name.startswith("backbone") for row in plan.rows
-    ]
-
-
-@pytest.mark.parametrize("model", [nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 2))])
-def test_a_model_of_one_layer_has_one_band(model: nn.Module) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(60, 4)
-    batches = list(zip(x.split(10), x[:, :2].split(10), strict=True))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    found = find_rates(model, optimizer, nn.functional.mse_loss, batches, **QUIET)
-    assert found.reason.startswith("There is one band, so one rate")
-    assert found.learning_rate is not None
-
-
-@pytest.mark.parametrize("kind", ["numpy", "sparse"])
-def test_batches_that_are_no_plain_tensors(kind: str) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
-    optimizer = torch.optim.Adam(model.parameters())
-    x, y = torch.randn(96, 4), torch.arange(96) % 2
-    batches: list[Any] = list(zip(x.split(8), y.split(8), strict=True))
-    if kind == "numpy":
-        batches = [(one.numpy(), two.numpy()) for one, two in batches]
-    else:
-        batches = [(one.to_sparse(), two) for one, two in batches]
-
-    def step(batch: Any) -> Tensor:
-        one, two = batch
-        inputs = torch.as_tensor(one) if kind == "numpy" else one.to_dense()
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs), torch.as_tensor(two))
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    found = find_rates(model, optimizer, None, batches, step=step, **QUIET)
-    assert found.probes
-
-
-def test_the_generator_of_held_out_data_is_as_it_was() -> None:
-    model, optimizer = make_searched()
-    held_out = make_loader(generator=torch.Generator().manual_seed(4))
-    before = held_out.generator.get_state()
-    find_rates(model, optimizer, loss_function, make_loader(), held_out=held_out, **QUIET)
-    assert torch.equal(held_out.generator.get_state(), before)
-    find_lr(model, optimizer, loss_function, make_loader(), held_out=held_out, progress=False)
-    assert torch.equal(held_out.generator.get_state(), before)
-
-
-def test_time_first_batches_are_divided_whole() -> None:
-    """With another axis in front than that of the examples, each batch comes as it was."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
-    batches = [(torch.full((6, 5, 3), float(n)), torch.zeros(6, 5, 1)) for n in range(12)]
-    seen = []
-    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loss = nn.functional.mse_loss
-    find_rates(model, optimizer, loss, batches, divide="batches", **QUIET)
-    assert all(x.unique().numel() == 1 for x in seen)
-    seen.clear()
-    find_rates(model, optimizer, loss, batches, **QUIET)
-    assert any(x.unique().numel() > 1 for x in seen)
-
-
-def test_the_last_part_of_a_batch_has_the_targets() -> None:
-    torch.manual_seed(0)
-
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
-
-        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-            found: Tensor = self.head(torch.tanh(self.body(x)))
-            return found
-
-    model = Two()
-    x, y = torch.randn(96, 4), torch.arange(96) % 2
-    lengths = torch.full((96,), 6)
-    batches = list(zip(x.split(8), lengths.split(8), y.split(8), strict=True))
-    optimizer = torch.optim.Adam(model.parameters())
-    assert find_rates(model, optimizer, nn.functional.cross_entropy, batches, **QUIET).probes
-
-
-def test_a_packed_sequence_moves_itself() -> None:
-    from torch.nn.utils.rnn import pack_sequence
-
-    packed = pack_sequence([torch.ones(3, 2), torch.ones(2, 2)])
-    there, y = moved((packed, torch.ones(2)), torch.device("meta"))
-    assert there.data.device.type == y.device.type == "meta"
-    assert there.batch_sizes.device.type == "cpu"
 
 
 def test_what_is_found_can_be_saved() -> None:
