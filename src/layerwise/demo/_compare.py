@@ -24,7 +24,7 @@ from layerwise.multipliers import Plan, Rules
 from layerwise.recorder import Recorder
 
 FEW = 10  # labelled images of each class
-KEPT = 7  # of them train while base rates are searched; the other three score
+KEPT = 7  # of them train in a search for a base rate; the other three score
 POOL = 80  # images of each class to draw the few from; all others are the test
 
 Advance = Callable[[str, int], None]

@@ -11,7 +11,7 @@ class Way:
 
     Attributes:
         name: Its name in the table.
-        rules: Which weights learn how fast; None if that is searched, too.
+        rules: Which weights learn how fast; None if they are found, too.
         pretrained: Whether it starts from the pretrained backbone.
     """
 

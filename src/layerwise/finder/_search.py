@@ -26,7 +26,7 @@ def search(
     course: Course | None = None,
     **keywords: Unpack[SearchKeywords],
 ) -> LRFinding:
-    """Search a base rate to train with, and leave everything as it was.
+    """Search for a base rate to train with, and leave everything as it was.
 
     A sweep trains one update at each of many rising rates. From the same start, probes then train
     for a short while at a few rates that the sweep leaves possible. Sweep and probes see the same

@@ -83,7 +83,7 @@ def search_rates(
     course: Course | None = None,
     **keywords: Unpack[RatesKeywords],
 ) -> RatesFinding:
-    """Search the base rate and a multiplier for each band, and leave everything as it was.
+    """Search for the base rate and a multiplier for each band, and leave all as it was.
 
     Args:
         trainer: What trains, with the four methods of ``RatesTrainer``.

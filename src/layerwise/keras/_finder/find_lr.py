@@ -31,7 +31,7 @@ def find_lr(
     held_out: object = None,
     **options: Unpack[SearchKeywords],
 ) -> LRFinding:
-    """Search the base learning rate to train a compiled model with.
+    """Search for the base learning rate to train a compiled model with.
 
     The model trains by its train step for up to three times ``steps`` updates. Then everything is
     as it was: weights, other variables, optimizer, rates, metrics and random states, also after an

@@ -36,7 +36,7 @@ def find_rates(
     held_out: object = None,
     **options: Unpack[RatesKeywords],
 ) -> RatesFinding:
-    r"""Search a rate for every layer of a compiled model, and leave it as it was.
+    r"""Search for a rate for every layer of a compiled model, and leave it as it was.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
     held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
@@ -54,7 +54,7 @@ def find_rates(
         x: What to train on, as for ``model.fit``: arrays, a ``tf.data.Dataset``, a
             ``PyDataset``, a PyTorch ``DataLoader`` or a generator.
         y: Targets, as for ``model.fit``.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. The rest is searched.
+        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
         batch_size: Samples in a batch of arrays, at least 1; 32 by default.

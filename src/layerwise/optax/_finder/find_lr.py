@@ -47,7 +47,7 @@ def find_lr(
     held_out: Iterable[Tree] | None = None,
     **options: Unpack[SearchKeywords],
 ) -> LRFinding:
-    """Search a base learning rate for a loss function, its parameters and an optimizer.
+    """Search for a base learning rate for a loss function, its parameters and an optimizer.
 
     The step is compiled once, with the rate as an argument. Nothing of the caller's changes: a copy
     is trained, and no array of the caller's is donated. The random states of Python and NumPy,

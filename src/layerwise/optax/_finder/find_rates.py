@@ -56,7 +56,7 @@ def find_rates(
     held_out: Iterable[Tree] | None = None,
     **options: Unpack[RatesKeywords],
 ) -> RatesFinding:
-    r"""Search a rate for every layer of a parameter tree, and change nothing of the caller's.
+    r"""Search for a rate for every layer of a parameter tree, and change nothing of the caller's.
 
     The levels of the tree are pooled to a few bands. Short trainings, compared on data that was
     held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
@@ -80,7 +80,7 @@ def find_rates(
         optimizer: A function from a rate to an optimizer (``optax.adamw``, or
             ``lambda rate: optax.chain(...)``), or an optimizer made with
             ``optax.inject_hyperparams``; without multipliers.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. The rest is searched.
+        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(params)``.
         state: An optimizer state to start from; by default a new one.

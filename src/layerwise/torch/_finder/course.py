@@ -46,7 +46,7 @@ def course_of(
 
     Of several groups the highest rate counts. For a scheduler that sets its own rates, such as
     ``OneCycleLR``, the base rate is the highest of them. Of several optimizers it is the course of
-    the first one whose rate is searched, and of those that have one scheduler with it.
+    the first one whose rate is looked for, and of those that have one scheduler with it.
 
     Args:
         optimizer: The optimizer, or several.
@@ -89,7 +89,7 @@ def _searched(
     groups: Sequence[Mapping[str, object]],
     share_of: Mapping[int, float],
 ) -> tuple[list[Value | None], list[float]]:
-    """What those of some groups follow whose rates are searched, and their shares."""
+    """What those groups follow whose rates are looked for, and their shares."""
     pairs = [
         (value, share_of[id(group)])
         for value, group in zip(values, groups, strict=True)

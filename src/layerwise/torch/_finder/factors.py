@@ -23,7 +23,7 @@ def searched_factors(
     hold: Optimizer | Iterable[Optimizer] = (),
     scheduler: object = None,
 ) -> dict[str, float | None]:
-    """The factor of each group on the base rate of the first optimizer that is searched.
+    """The factor of each group on the base rate of the first optimizer that isn't held.
 
     Args:
         optimizers: The optimizers.

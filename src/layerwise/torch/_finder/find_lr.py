@@ -57,7 +57,7 @@ def find_lr(
     also: Iterable[nn.Module | Stateful] = (),
     **options: Unpack[SearchKeywords],
 ) -> LRFinding:
-    r"""Search a base learning rate for a model and its optimizer, and leave both as they were.
+    r"""Search for a base learning rate for a model and its optimizer, and leave both as they were.
 
     Every group $g$ keeps its ratio $f_g$ to the base rate: its updates have the rate
 

@@ -64,7 +64,7 @@ def find_rates(
     also: Iterable[nn.Module | Stateful] = (),
     **options: Unpack[RatesKeywords],
 ) -> RatesFinding:
-    r"""Search a rate for every layer of a model, and leave model and optimizer as they were.
+    r"""Search for a rate for every layer of a model, and leave model and optimizer as they were.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
     held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
@@ -83,7 +83,7 @@ def find_rates(
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
             The first axis of all arrays is taken to be that of the examples, which are drawn in
             other batches; if it isn't (``batch_first=False``), give ``divide="batches"``.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. The rest is searched.
+        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
