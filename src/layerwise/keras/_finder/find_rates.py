@@ -69,9 +69,11 @@ def find_rates(
             ``gradient_accumulation_steps`` of the optimizer, and no other number.
 
     Returns:
-        The base rate, rules for ``LRMultiplier``, and why.
+        The base rate, rules for ``LRMultiplier``, and why. Ctrl-C ends the search early, and the answer
+        rests on the probes that are done.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C before the first probe is done.
         FinderError: The model can't train, or not on such batches; an argument can't be used;
             nothing can be held out; the optimizer has rules; or the budget is too small for one
             probe. Nothing has changed.

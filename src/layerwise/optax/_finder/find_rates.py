@@ -94,9 +94,11 @@ def find_rates(
             ``optax.MultiSteps`` gathers for an update.
 
     Returns:
-        The base rate, rules for ``with_multipliers``, and why.
+        The base rate, rules for ``with_multipliers``, and why. Ctrl-C ends the search early, and the answer
+        rests on the probes that are done.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C before the first probe is done.
         FinderError: An argument can't be used, nothing can be held out, the loss is not a scalar,
             or the budget is too small for one probe.
         MultiplierError: The rules or levels can't be used.
