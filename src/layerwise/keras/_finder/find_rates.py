@@ -69,8 +69,8 @@ def find_rates(
             ``gradient_accumulation_steps`` of the optimizer, and no other number.
 
     Returns:
-        The base rate, rules for ``LRMultiplier``, and why. Ctrl-C ends the search early, and the answer
-        rests on the probes that are done.
+        The base rate, rules for ``LRMultiplier``, and why. Ctrl-C ends the search early; then
+        they rest on the probes that are done.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first probe is done.

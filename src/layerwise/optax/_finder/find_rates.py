@@ -94,8 +94,8 @@ def find_rates(
             ``optax.MultiSteps`` gathers for an update.
 
     Returns:
-        The base rate, rules for ``with_multipliers``, and why. Ctrl-C ends the search early, and the answer
-        rests on the probes that are done.
+        The base rate, rules for ``with_multipliers``, and why. Ctrl-C ends the search early; then
+        they rest on the probes that are done.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first probe is done.

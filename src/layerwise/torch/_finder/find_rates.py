@@ -103,8 +103,8 @@ def find_rates(
             ``layerwise.finder.RatesOptions``.
 
     Returns:
-        The base rate, rules for ``param_groups``, and why. Ctrl-C ends the search early, and the answer
-        rests on the probes that are done.
+        The base rate, rules for ``param_groups``, and why. Ctrl-C ends the search early; then
+        they rest on the probes that are done.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first probe is done.
