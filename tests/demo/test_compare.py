@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from layerwise.demo import WAYS, Backend, Digits, Settings, compare, use_backend
+from layerwise.demo._compare import _rates
 from layerwise.demo._network import evaluated, in_batches, new_weights, with_backbone
 from layerwise.demo._ways import LAYERWISE
+from layerwise.errors import FinderError
 from layerwise.finder import LRFinding, RatesFinding
 from layerwise.recorder import History
 
@@ -218,3 +220,13 @@ def test_equal_seeds_start_equally_and_others_do_not():
     first, again, other = (new_weights(seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_a_draw_without_an_answer_has_the_mean_of_the_others():
+    way = WAYS[0]
+    some = [
+        LRFinding((), (), (), "diverged", rate, "probe", "Nothing.") for rate in (0.1, None, 0.4)
+    ]
+    assert _rates(way, some) == pytest.approx([0.1, 0.2, 0.4])
+    with pytest.raises(FinderError, match=r"^No rate is found for single rate"):
+        _rates(way, some[1:2])

@@ -258,3 +258,39 @@ def test_whole_numbers_to_regress_on_are_no_classes_either() -> None:
 def test_arrays_without_values_tell_nothing_and_do_no_harm(shape: tuple[int, ...]) -> None:
     source = [(np.arange(40), np.zeros(shape), np.arange(40) % 2)]
     assert divisions(source, np.concatenate, targets_at=-1, **OPTIONS)[0].batches == 28 / 28
+
+
+def test_long_and_sparse_examples_that_differ_are_not_the_same() -> None:
+    random = np.random.default_rng(0)
+    words = np.zeros((100, 20_000), np.float32)
+    for row in words:
+        row[random.choice(20_000, 5, replace=False)] = 1.0
+    source = [(words, np.arange(100) % 2)]
+    division = divisions(source, np.concatenate, **OPTIONS)[0]
+    assert sum(len(y) for _, y in division.held_out) == 30
+    assert division.batches == 70 / 70
+
+
+def test_words_are_compared_as_words() -> None:
+    words = np.array([f"word {n % 20}" for n in range(40)], dtype=object)
+    for division in divisions([(words, np.arange(40) % 2)], np.concatenate, **OPTIONS):
+        held_out = {word for some, _ in division.held_out for word in some}
+        assert held_out.isdisjoint(division.item(0)[0])
+        assert len(held_out) == 6
+
+
+def test_a_rare_class_that_floats_tell_may_be_left_out() -> None:
+    y = np.zeros(848)
+    y[:4] = 1.0
+    source = [(np.arange(i, i + 8), y[i : i + 8]) for i in range(0, 848, 8)]
+    options = OPTIONS | {"needed": 95, "most": 11, "count": 4}
+    assert len(divisions(source, np.concatenate, **options)) == 4
+
+
+def test_batches_without_examples_are_left_out() -> None:
+    empty = (np.zeros((0, 2)), np.zeros(0))
+    with pytest.raises(FinderError, match=r"^The data has no batch"):
+        divisions([empty, empty], np.concatenate, **OPTIONS)
+    source = [empty, *data(40)]
+    source = [source[0][1:] * 2, *source[1:]]
+    assert divisions(source, np.concatenate, **OPTIONS)[0].batches == 28 / 8

@@ -344,7 +344,7 @@ def test_given_batches_are_scored_untrained_once() -> None:
 
     trainer.score = counted  # type: ignore[method-assign]
     search_rates(trainer, range(100), FIVE, held_out=range(200, 205), budget=300, **QUIET)
-    assert scored == [5, 1]  # the second to see whether a rate of 0 moves anything
+    assert scored == [5, 1, 1]  # the others to see whether a rate of 0 moves anything
 
 
 def test_of_negative_losses_the_reason_tells_shares_of_the_gain() -> None:
@@ -493,7 +493,9 @@ def test_where_every_probe_broke_the_reason_says_so() -> None:
 
     found = search_rates(Breaking([1.0] * 5), range(500), FIVE, **QUIET)
     assert found.learning_rate is None
-    assert found.reason.startswith("Training broke at every rate: ")
+    assert found.reason.startswith("Training broke at every rate: in ")
+    looks = [probe.rate for probe in found.probes if probe.tilt == 1.0]
+    assert max(looks) == looks[0] or len(looks) < 4  # it doesn't climb where all break
 
 
 def test_where_hardly_anything_happens_the_middle_moves_up() -> None:
@@ -507,3 +509,22 @@ def test_where_hardly_anything_happens_the_middle_moves_up() -> None:
     found = search_rates(Idle([1.0] * 5), range(500), FIVE, low=1e-7, high=1e-4, **QUIET)
     rates = [probe.rate for probe in found.probes[:2]]
     assert rates[1] == pytest.approx(rates[0] * 10**0.5, rel=1e-5)
+
+
+def test_noise_in_the_held_out_loss_is_no_drift() -> None:
+    class Noisy(Counting):
+        """Scores with noise, as dropout makes it."""
+
+        still = 0
+        random = np.random.default_rng(0)
+
+        def train(self, batch: Any, rates: Any) -> float:
+            self.still += not any(rates)
+            return super().train(batch, rates)
+
+        def score(self, batches: Any, stretch: Any = None) -> float:
+            return super().score(batches, stretch) * (1 + 0.01 * self.random.normal())
+
+    noisy = Noisy([1.0] * 5)
+    search_rates(noisy, range(500), FIVE, **QUIET)
+    assert noisy.still == 1

@@ -338,3 +338,20 @@ def test_batches_that_must_stay_whole_do(how: str) -> None:
         found = find_rates(model, x, y, batch_size=16, shuffle=False, **options, **QUIET)
     assert found.probes
     assert set(sizes) == {16}
+
+
+def test_a_model_may_call_something_else_its_inputs() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inputs = ["image", "mask"]
+            self.low, self.high = keras.layers.Dense(4), keras.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.high(self.low(x))
+
+    x, y = make_data()
+    model = Own()
+    model.compile("adam", loss())
+    model(x[:1])
+    assert find_rates(model, x, y, **QUIET).probes

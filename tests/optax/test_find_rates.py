@@ -333,3 +333,13 @@ def test_pairs_stay_together_where_whole_batches_are_divided() -> None:
         find_rates(contrast, make_params(), views, optax.adam, divide=divide, **QUIET)
         jax.effects_barrier()
         assert all(intact) == whole
+
+
+def test_random_keys_may_be_in_a_batch() -> None:
+    keys = jax.random.split(jax.random.key(0), 16)
+    batches = [{"x": x, "labels": y, "key": keys} for x, y in make_batches()]
+
+    def with_key(params: Any, batch: Any) -> Any:
+        return loss_fn(params, (batch["x"], batch["labels"]))
+
+    assert find_rates(with_key, make_params(), batches, optax.adam, **QUIET).probes

@@ -1,6 +1,7 @@
 """find_rates on PyTorch takes the batches that a training takes, and divides them as it may."""
 
-from typing import Any
+from collections import UserDict
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -91,3 +92,26 @@ def test_a_packed_sequence_moves_itself() -> None:
     there, y = moved((packed, torch.ones(2)), torch.device("meta"))
     assert there.data.device.type == y.device.type == "meta"
     assert there.batch_sizes.device.type == "cpu"
+
+
+class Fields(NamedTuple):
+    """A batch whose field has the name of a method of tensors."""
+
+    x: Tensor
+    to: Tensor
+
+
+class InPlace(UserDict[str, Tensor]):
+    """As the batches of Transformers, which move themselves."""
+
+    def to(self, device: torch.device) -> "InPlace":
+        self.data = {name: tensor.to(device) for name, tensor in self.data.items()}
+        return self
+
+
+def test_the_batches_of_the_user_stay_where_they_are() -> None:
+    meta = torch.device("meta")
+    fields, mapping = Fields(torch.ones(2), torch.ones(2)), InPlace(x=torch.ones(2))
+    there, also = moved(fields, meta), moved(mapping, meta)
+    assert there.x.device.type == there.to.device.type == also["x"].device.type == "meta"
+    assert fields.x.device.type == mapping["x"].device.type == "cpu"

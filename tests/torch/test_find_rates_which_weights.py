@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from layerwise.errors import MultiplierError
 from layerwise.finder import Bands
 from layerwise.torch import find_rates, param_groups
 from tests._support.torch.finding import loss_function
@@ -79,3 +80,16 @@ def test_a_model_of_one_layer_has_one_band(model: nn.Module) -> None:
     found = find_rates(model, optimizer, nn.functional.mse_loss, batches, **QUIET)
     assert found.reason.startswith("There is one band, so one rate")
     assert found.learning_rate is not None
+
+
+def test_a_parametrized_layer_alone_has_one_band_and_no_layers_are_an_error() -> None:
+    torch.manual_seed(0)
+    model = nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))
+    x = torch.randn(60, 4)
+    batches = list(zip(x.split(10), x[:, :2].split(10), strict=True))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss = nn.functional.mse_loss
+    found = find_rates(model, optimizer, loss, batches, **QUIET)
+    assert found.reason.startswith("There is one band, so one rate")
+    with pytest.raises(MultiplierError):
+        find_rates(model, optimizer, loss, batches, layers=[], **QUIET)

@@ -1,8 +1,9 @@
 """Trains every way in several draws of few labels, in each at the rates that are found in them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Reached:
         finding: What was found in the few labels: by ``find_rates`` if the way has no rules of its
             own, else by ``find_lr``.
         rules: Which weights learned how fast.
-        rate: The base rate that was found.
+        rate: The base rate that was found; in a draw without an answer, the mean of the others.
         loss: The test loss, after training on all of the few labels at that rate.
         accuracy: The test accuracy, likewise.
     """
@@ -103,7 +104,7 @@ class Result:
     @property
     def rate(self) -> float:
         """The geometric mean of the base rates."""
-        return float(np.exp(np.mean([np.log(draw.rate) for draw in self.draws])))
+        return geometric_mean(draw.rate for draw in self.draws)
 
     @property
     def loss(self) -> float:
@@ -165,7 +166,7 @@ class Comparison:
             {
                 "way": result.way.name,
                 "pretrained": result.way.pretrained,
-                "rules": [_rules_text(draw.rules) for draw in result.draws],
+                "rules": [repr(draw.rules) for draw in result.draws],
                 "rates": [draw.rate for draw in result.draws],
                 "losses": [draw.loss for draw in result.draws],
                 "accuracies": list(result.accuracies),
@@ -183,10 +184,6 @@ class Comparison:
             "ways": ways,
             "plan": self.plan.to_dict(),
         }
-
-
-def _rules_text(rules: Rules) -> str:
-    return repr(dict(rules) if isinstance(rules, Mapping) else rules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,10 +220,10 @@ def compare(
             plan, the test accuracy in this draw, and accuracy and loss in the mean of all.
 
     Returns:
-        The results. The test has no image on which a rate was searched or a network trained.
+        The results. The test has no image that a search or a training has seen.
 
     Raises:
-        FinderError: No rate is found for a way in a draw.
+        FinderError: No rate is found for a way in any draw.
     """
     advance("pretraining", 0)
     backbone = _pretrained(framework, settings.pretraining)
@@ -268,15 +265,17 @@ def _measured(
     advance(way.name, 0)
     trainer = None if way.rules is None else framework.trainer(way.rules, settings.steps)
     run = None if runs is None else runs / way.folder
-    reached = []
+    findings = []
     for draw in draws:
-        start = draw.start(way)
-        finding = _searched(framework, trainer, start, draw, settings)
+        findings.append(_searched(framework, trainer, draw.start(way), draw, settings))
         advance(way.name, settings.searched(way))
-        rules, rate = _found(way, finding)
+    rates, reached = _rates(way, findings), []
+    for draw, finding, rate in zip(draws, findings, rates, strict=True):
+        rules = finding.rules if isinstance(finding, RatesFinding) else way.rules or {}
         fine_tuner = trainer or framework.trainer(rules, settings.steps)
         seen = draw.seen(draw.few, settings.steps)
-        weights = fine_tuner.train(start, rate, seen, run if draw is draws[0] else None)
+        kept_in = run if draw is draws[0] else None
+        weights = fine_tuner.train(draw.start(way), rate, seen, kept_in)
         reached.append(Reached(finding, rules, rate, *evaluated(framework, weights, test)))
         advance(way.name, settings.steps)
     result = Result(way, tuple(reached))
@@ -301,16 +300,13 @@ def _searched(
     return trainer.find(start, seen, draw.held_out, settings.sweep)
 
 
-def _found(way: Way, finding: LRFinding | RatesFinding) -> tuple[Rules, float]:
-    """The rules and the base rate to train with."""
-    if isinstance(finding, RatesFinding):
-        rules: Rules = finding.rules
-        rate = finding.learning_rate
-    else:
-        rules, rate = way.rules or {}, finding.suggestion
-    if rate is None:
-        raise FinderError(f"No rate is found for {way.name}. {finding.reason}")
-    return rules, rate
+def _rates(way: Way, findings: Sequence[LRFinding | RatesFinding]) -> list[float]:
+    """The base rate of each draw; where none was found, the geometric mean of the others."""
+    found = [f.suggestion if isinstance(f, LRFinding) else f.learning_rate for f in findings]
+    known = [rate for rate in found if rate is not None]
+    if not known:
+        raise FinderError(f"No rate is found for {way.name}. {findings[0].reason}")
+    return [geometric_mean(known) if rate is None else rate for rate in found]
 
 
 def _record(run: Path, result: Result, plan: Plan, steps: int) -> None:

@@ -1,7 +1,7 @@
 """What a search found: the curve, the suggestion, and why."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
@@ -137,9 +137,6 @@ class LRFinding:
             object.__setattr__(self, name, ReadOnly(getattr(self, name)))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
-
-    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "LRFinding"], tuple[dict[str, Any]]]:
-        return type(self).from_config, (self.to_config(),)
 
     @property
     def group_rates(self) -> dict[str, float]:

@@ -83,7 +83,8 @@ class SearchOptions:
             they say nothing. An endless schedule needs ``horizon``.
         stop: When the sweep ends early: ``"diverged"``, ``"doubled"`` (above twice the first
             loss), ``"never"``, or a function that gets the smoothed losses so far.
-        smoothing: The width of the curve's smoothing in points, at least 0.
+        smoothing: The width of the curve's smoothing in points, at least 0. What the curve suggests
+            is where probes begin, and the answer of ``method="sweep"``.
         memory: Where ``find_lr`` keeps the copy of model and optimizer: ``"device"``, beside the
             original, or ``"host"``.
         accumulate: How many batches ``find_lr`` puts into one update, and so into one point of

@@ -120,7 +120,7 @@ def probe(
         f"with the lowest loss, {stable[best]:.4g} (untrained: {worst:.4g}). "
     )
     if first * 10**lowest > highest:
-        reason += f"That is above the highest rate of the sweep, so the suggestion is {rate:.3g}."
+        reason += f"The best may be above the highest rate of the sweep, {rate:.3g}, so it is that."
     elif lowest in (min(stable), max(stable)):
         reason += "There was no probe on its other side."
     else:

@@ -95,7 +95,7 @@ def answer(searched: Searched) -> RatesFinding:
         gain, error, of = -math.expm1(-gain), math.exp(-gain) * error, ""
     else:
         of = " of what was gained at most"
-    reason = _reason(searched, places[best][1], tilt, f"{gain:.1%}{of}", f"{error:.1%}")
+    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{of}", f"{error:.1%}")
     decision = _Decision(rate, tilt, [tilt, *as_good], places[even].rate, gain, error)
     return _finding(searched, decision, reason)
 
@@ -158,7 +158,8 @@ def _reason(searched: Searched, best: float, tilt: float, share: str, error: str
     probes = f"{counted(len(searched.probes), 'probe')} of {searched.length} updates"
     several = len(searched.bands.parameters) > 1
     if several and all(probe.tilt == 1.0 for probe in searched.probes):
-        return f"One rate: in {probes}, nothing else was tried. A larger budget tries tilts, too."
+        more = "A larger budget" if searched.ended == "finished" else "A whole search"
+        return f"One rate: in {probes}, nothing else was tried. {more} tries tilts, too."
     if not several:
         return f"There is one band, so one rate: of {probes}, the lowest held-out loss."
     if tilt == 1.0:
@@ -196,8 +197,8 @@ def _nothing(searched: Searched) -> str | None:
     )
     if not any(math.isfinite(probe.score) for probe in searched.probes):
         return (
-            f"Training broke at every rate: {tried} were stopped, since the loss rose, or was NaN "
-            "or infinite. Look for what makes it so: the data, the loss, or a type such as float16."
+            f"Training broke at every rate: in {tried} the loss rose, or was NaN or infinite. Look "
+            "for what makes it so: the data, the loss, or a type such as float16."
         )
     return (
         f"Nothing to gain: {tried} ended with no lower held-out loss than without training. The "

@@ -133,7 +133,7 @@ class Bands:
             given or {},
             tuple(others),
             tuple(kept),
-            {name: others for name, others in aliases.items() if others},
+            {name: more for name, more in aliases.items() if more},
             plan.separator,
         )
 

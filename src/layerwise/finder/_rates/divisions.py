@@ -10,7 +10,9 @@ replacement, counts as one, so that no copy of what is held out is trained on. O
 batches are divided.
 """
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -30,8 +32,8 @@ Join = Callable[[Sequence[Any]], Any]
 
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
-_FEW = 10  # whole numbers that are classes also where most of them come once
-_VALUES = 1024  # at most so many values of an array tell whether two examples are the same
+_FEW = 10  # up to so many different whole numbers are always classes
+_VALUES = 1024  # of an array, at most, are compared first
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def divisions(
     if given == ():
         raise FinderError("held_out has no batch: pass at least one, or None.")
     apart = 0 if given else max(round(needed * share), 1)
-    items = list(islice(source, needed + min(apart, most)))
+    items = [item for item in islice(source, needed + min(apart, most)) if not _is_empty(item)]
     if not items:
         raise FinderError(
             "The data has no batch: pass a loader or an iterable that is not empty, and no "
@@ -151,20 +153,52 @@ def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> 
 
 
 def _first_same(arrays: Sequence[Any]) -> Places:
-    """For each example the place of the first one that is the same."""
-    flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
-    looks = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
-    seen = [_on_host(a[:, at]) for a, at in zip(flat, looks, strict=True) if a.shape[1]]
+    """For each example the place of the first one that is the same.
+
+    Arrays that the host can't read, such as random keys, don't count.
+    """
+    count = len(arrays[0])
+    flat = [array.reshape(count, math.prod(array.shape[1:])) for array in arrays]
+    flat = [array for array in flat if array.shape[1]]
+    few = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
+    seen = [_on_host(array[:, at]) for array, at in zip(flat, few, strict=True)]
+    parts = [_rows(array) for array in seen if array is not None]
+    if not parts:
+        return np.arange(count)
+    keys = [b"".join(part[n] for part in parts) for n in range(count)]
+    times = Counter(keys)
+    # What is alike at a few values is compared at all of them.
     places: dict[bytes, int] = {}
-    keys = (b"".join(a[n].tobytes() for a in seen) for n in range(len(arrays[0])))
-    return np.array([places.setdefault(key, n) for n, key in enumerate(keys)], np.int64)
+    whole = (k if times[k] == 1 else _digest(flat, n) for n, k in enumerate(keys))
+    return np.array([places.setdefault(key, n) for n, key in enumerate(whole)], np.int64)
 
 
-def _on_host(array: Any) -> npt.NDArray[np.generic]:
-    if hasattr(array, "detach"):
-        array = array.detach().cpu()
-        array = array.float() if "bfloat16" in str(array.dtype) else array  # NumPy has none
-    return np.asarray(array)
+def _digest(flat: Sequence[Any], place: int) -> bytes:
+    """A short text that differs where any value of an example does."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in flat:
+        row = _on_host(array[place : place + 1])
+        if row is not None:
+            found.update(_rows(row)[0])
+    return found.digest()
+
+
+def _rows(array: npt.NDArray[np.generic]) -> list[bytes]:
+    """The values of each row, as bytes."""
+    if array.dtype.kind == "O":
+        return [repr(row.tolist()).encode() for row in array]
+    return [row.tobytes() for row in array]
+
+
+def _on_host(array: Any) -> npt.NDArray[np.generic] | None:
+    """An array of any framework as NumPy's, or None if NumPy has no such type."""
+    try:
+        if hasattr(array, "detach"):
+            array = array.detach().cpu()
+            array = array.float() if "bfloat16" in str(array.dtype) else array
+        return np.asarray(array)
+    except (TypeError, RuntimeError):
+        return None
 
 
 def _by_examples(
@@ -185,7 +219,8 @@ def _by_examples(
     held_out = given
     if held_out is None:
         if not len(apart) or not len(trained):
-            raise _nothing_held_out(counted(len(table.distinct), "different example"))
+            examples = counted(len(table.distinct), "different example")
+            raise _nothing_held_out(examples, "a larger share=, ")
         _check_classes(table.classes, {"training": trained, "held-out": apart})
         parts = -(-len(apart) // table.batch)
         size = len(apart) // parts  # of one size, so that nothing is compiled twice
@@ -251,17 +286,22 @@ def _by_batches(
     return Division(lambda number: items[order[number % len(order)]], held_out, len(order))
 
 
-def _nothing_held_out(what: str) -> FinderError:
+def _nothing_held_out(what: str, more: str = "") -> FinderError:
     return FinderError(
         f"The data has only {what}, so that nothing can be held out to compare rates on. Give more "
-        "data, a larger share=, or data to compare on as held_out=."
+        f"data, {more}or data to compare on as held_out=."
     )
 
 
 def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, Places]) -> None:
-    """Raise if a part of a division has examples of one class only."""
+    """Raise if a part of a division has examples of one class only.
+
+    Classes that are told by floats may be none, and a rare one of two may be left out.
+    """
+    if classes is None or classes.dtype.kind == "f":
+        return
     for part, places in parts.items():
-        found = [] if classes is None else np.unique(classes[places]).tolist()
+        found = np.unique(classes[places]).tolist()
         if len(found) == 1:
             raise FinderError(
                 f"The {part} part of a division has examples of one class only, {found[0]}, on "
@@ -282,6 +322,8 @@ def _classes(
     if targets is None or not hasattr(targets, "shape"):
         return None
     labels = _on_host(targets)
+    if labels is None:
+        return None
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
@@ -294,6 +336,12 @@ def _classes(
     else:  # numbers to regress on, unless there are two, such as 0 and 1
         are_classes = labels.dtype.kind == "f" and len(values) == 2 and not (values % 1).any()
     return labels if are_classes and 2 * len(values) <= len(distinct) + 1 else None
+
+
+def _is_empty(item: object) -> bool:
+    """Whether a batch has arrays, and no example in any of them."""
+    lengths = [_length(leaf) for leaf in _leaves(item)]
+    return bool(lengths) and all(length == 0 for length in lengths)
 
 
 def _length(leaf: Any) -> int | None:

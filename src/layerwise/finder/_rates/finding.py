@@ -11,7 +11,7 @@ from layerwise.errors import ConfigError
 from layerwise.finder._finding import ReadOnly, rate_or
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from matplotlib.axes import Axes
     from rich.console import Console, ConsoleOptions
@@ -113,9 +113,11 @@ class RatesFinding:
             is a share of what was gained at most.
         gain_error: The standard error of the gain.
         probes: The short trainings that the answer rests on.
-        untrained: The held-out loss of each division before training.
+        untrained: The held-out loss of each division before training; after a probe at the rate 0
+            where that moves anything, as the statistics of BatchNorm, measured on one division.
         training: Which training the rates are for, in words.
-        updates: The number of updates of the whole search; a scored batch counts as one.
+        updates: The number of updates of the whole search; to score as many batches as an update
+            takes counts as one.
         ended: ``"finished"``, or ``"stopped by the user"``.
 
     Examples:
@@ -144,11 +146,6 @@ class RatesFinding:
         object.__setattr__(self, "rules", ReadOnly(self.rules))
 
     __hash__ = None  # type: ignore[assignment]  # a mapping has no hash
-
-    def __reduce__(
-        self,
-    ) -> tuple["Callable[[dict[str, Any]], RatesFinding]", tuple[dict[str, Any]]]:
-        return type(self).from_config, (self.to_config(),)
 
     @property
     def rates(self) -> dict[str, float]:

@@ -42,7 +42,7 @@ class Probes(Generic[State, Batch]):
         seen: Called after each update; to score as many batches as an update takes counts as one.
         accumulate: How many batches an update takes.
         done: The probes so far.
-        untrained: The score of each division without training.
+        untrained: The score of each division without training; see ``settle``.
         updates: How many updates were taken.
     """
 
@@ -84,18 +84,21 @@ class Probes(Generic[State, Batch]):
         """Take for the scores without training those after a probe at the rate 0.
 
         Such a probe moves what has no rate, as any probe does: the statistics of BatchNorm. It is
-        trained only if one update at 0 changes a score, and on one division; the scores of the
-        others are taken to change by as much. A small budget is left to the probes.
+        trained only if one update at 0 changes a score that is the same when it is taken twice, and
+        on one division; the scores of the others are taken to change by as much. A small budget is
+        left to the probes.
         """
         division, at_rest = self.divisions[0], [0.0] * self.bands
         few = self.updates + _MANY * self.cost > self.budget
         if few or not np.isfinite(self.untrained).all():
             return
         self.trainer.restore(self.start)
-        before = self._score(division.held_out[:1])
+        one = division.held_out[:1]
+        before, again = self._score(one), self._score(one)
         self._update(division.item(0), at_rest)
-        after = self._score(division.held_out[:1])
-        if abs(after - before) <= _SAME * abs(before):
+        after = self._score(one)
+        noisy = abs(again - before) > _SAME * abs(before)
+        if noisy or abs(after - before) <= _SAME * abs(before):
             return
         self.trainer.restore(self.start)
         for number in range(len(self.factors)):

@@ -266,7 +266,7 @@ class _Search(Generic[State, Item]):
         done, gain = self.probes.done, self.probes.gain
         best = max(done, key=lambda probe: gain(probe.score, probe.division))
         highest = max(probe.rate for probe in done)
-        return best.rate == highest and not _overfits(best)
+        return best.rate == highest and math.isfinite(best.score) and not _overfits(best)
 
     def _explore(self, places: Sequence[Place], turns: Iterator[int]) -> None:
         """Train where the surface could be lowest, on one division after the other.

@@ -33,11 +33,11 @@ def find_lr(
 ) -> LRFinding:
     """Search for the base learning rate to train a compiled model with.
 
-    The model trains by its train step for up to three times ``steps`` updates. Then everything is
-    as it was: weights, other variables, optimizer, rates, metrics and random states, also after an
-    exception or Ctrl-C. Training afterwards equals training without the search. Two things can't
-    be restored: the batches drawn from a generator, and what a ``PyDataset`` or loader changes in
-    itself when it is asked for a batch.
+    The model trains by its train step for up to three times ``steps`` updates, or five times before
+    a long training. Then everything is as it was: weights, other variables, optimizer, rates,
+    metrics and random states, also after an exception or Ctrl-C. Training afterwards equals
+    training without the search. Two things can't be restored: the batches drawn from a generator,
+    and what a ``PyDataset`` or loader changes in itself when it is asked for a batch.
 
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
     the optimizer, also one that is its learning rate, does not act during the sweep, and the probes

@@ -92,8 +92,9 @@ def can_be_joined(model: keras.Model, batch: object) -> bool:
     Its arrays are dense and whole, and the model takes batches of any size.
     """
     leaves = [array for array in keras.tree.flatten(batch) if array is not None]
-    inputs = getattr(model, "inputs", None) or ()
-    any_size = all(tensor.shape[:1] in ((), (None,)) for tensor in inputs)
+    inputs = getattr(model, "inputs", None)  # a model may call something of its own that
+    given = inputs if isinstance(inputs, list | tuple) else ()
+    any_size = all(getattr(tensor, "shape", ())[:1] in ((), (None,)) for tensor in given)
     return any_size and not feeds_several_replicas(model) and all(map(_is_dense, leaves))
 
 

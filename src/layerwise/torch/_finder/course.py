@@ -33,7 +33,7 @@ from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 MOST_STEPS = 50_000
 """For how many steps a copy of a scheduler goes on at most, which takes a second or two."""
 
-_EARLY = 2  # times as long as a scheduler, or more, is a training whose epochs it counts
+_EARLY = 2  # if a training is at least so many times as long as a scheduler, that counts epochs
 
 
 def course_of(

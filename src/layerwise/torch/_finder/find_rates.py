@@ -41,7 +41,7 @@ from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
-from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors
+from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors, plain
 from layerwise.torch._scheduler.frozen_gradients import only
 
 Batch = TypeVar("Batch")
@@ -77,8 +77,8 @@ def find_rates(
         model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
             this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have one rate and an ``lr``.
-        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. The loss
-            that is held out is measured in evaluation mode.
+        loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. On
+            held-out data it is measured in evaluation mode.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
             The first axis of all arrays is taken to be that of the examples, which are drawn in
@@ -142,7 +142,8 @@ def find_rates(
     others = stateful(*also)
     schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
     tensors = named_tensors(model)
-    spec = RuleSpec(rules_to_search(rules), layers=layers or _only_layer(tensors))
+    layers = _only_layer(tensors) if layers is None else layers
+    spec = RuleSpec(rules_to_search(rules), layers=layers)
     known = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
     held = {named.short for named in tensors if id(named.tensor) not in known}
     plan = plan_of_rules(tensors, spec, model=model)
@@ -198,7 +199,7 @@ def find_rates(
 def _only_layer(tensors: Sequence[NamedTensor]) -> list[list[str]] | None:
     """The one level of a model with a single layer, whose names tell no depth; else None."""
     names = [named.short for named in tensors if named.trains]
-    layers = {name.rpartition(SEPARATOR)[0] for name in names}
+    layers = {plain(name).rpartition(SEPARATOR)[0] for name in names}
     return [names] if len(layers) == 1 else None
 
 

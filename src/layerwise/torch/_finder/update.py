@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.nn.utils.rnn import PackedSequence
 
 from layerwise.errors import FinderError, LayerwiseError
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
@@ -190,14 +191,16 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     found: object = batch
     if isinstance(batch, Tensor):
         found = batch.to(device, non_blocking=True)
-    elif hasattr(batch, "to"):  # a PackedSequence is a named tuple that moves itself
-        found = batch.to(device)
+    elif isinstance(batch, PackedSequence):  # a named tuple, of which a part stays on the host
+        found = batch.to(device)  # type: ignore[arg-type]  # so it is documented
     elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
         found = type(batch)(*(moved(item, device) for item in batch))
     elif isinstance(batch, tuple | list):
         found = type(batch)(moved(item, device) for item in batch)
     elif isinstance(batch, Mapping):
         found = {key: moved(value, device) for key, value in batch.items()}
+    elif hasattr(batch, "to"):
+        found = batch.to(device)
     return cast(Batch, found)
 
 

@@ -14,6 +14,7 @@ from layerwise.keras._finder.restore import host_value
 from layerwise.keras._finder.trainer import KerasTrainer, Snapshot
 from layerwise.keras._internals.data import for_training, on_one_replica
 from layerwise.keras._internals.train_function import TrainFunction
+from layerwise.keras._internals.trainer import has_own_train_step
 from layerwise.keras._internals.values import Tensor
 
 
@@ -67,9 +68,10 @@ class BandsTrainer:
         except LayerwiseError:
             raise
         except Exception as error:
-            if self._scored:
-                raise
             model, batch = self._trainer.model, on_one_replica(given[0])
+            own = type(model).test_step is not keras.Model.test_step
+            if self._scored or own or has_own_train_step(model):
+                raise
             raise unfit_batch(model, batch, error, "be tested on a held-out batch") from error
         self._scored = True
         return found
