@@ -494,8 +494,9 @@ def test_where_every_probe_broke_the_reason_says_so() -> None:
     found = search_rates(Breaking([1.0] * 5), range(500), FIVE, **QUIET)
     assert found.learning_rate is None
     assert found.reason.startswith("Training broke at every rate: in ")
-    looks = [probe.rate for probe in found.probes if probe.tilt == 1.0]
-    assert max(looks) == looks[0] or len(looks) < 4  # it doesn't climb where all break
+    first = [probe.rate for probe in found.probes[:8]]
+    assert first[:6] == sorted(first[:6], reverse=True)  # down, down, and to both sides
+    assert found.probes[8].tilt != 1.0  # and not up again, where all break
 
 
 def test_where_hardly_anything_happens_the_middle_moves_up() -> None:
@@ -528,3 +529,28 @@ def test_noise_in_the_held_out_loss_is_no_drift() -> None:
     noisy = Noisy([1.0] * 5)
     search_rates(noisy, range(500), FIVE, **QUIET)
     assert noisy.still == 1
+
+
+@pytest.mark.parametrize("budget", [100, 200, 300, 1500])
+def test_only_tilts_that_were_tried_are_spoken_of(budget: int) -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, budget=budget, **QUIET)
+    tried = {tilts.multipliers(probe.tilt, 5) for probe in found.probes}
+    known = [set(of_band) for of_band in zip(*tried, strict=True)]
+    for band, multipliers in zip(found.bands, known, strict=True):
+        assert {band.low, band.high, band.multiplier} <= multipliers
+    if budget == 100:
+        assert found.reason.startswith(
+            "One rate: in 3 probes of 14 updates, nothing else was tried"
+        )
+
+
+def test_a_better_tilt_that_was_not_tried_is_not_the_answer() -> None:
+    probes = [
+        RatesProbe(0.1 * 10**at, tilt, tilts.multipliers(tilt, 5), 0, score, 1.0, (), 100)
+        for tilt, scores in ((1.0, (1.2, 1.0, 1.2)), (1.7, (0.7, 0.5, 0.7)))
+        for at, score in zip((-0.5, 0.0, 0.5), scores, strict=True)
+    ]
+    searched = Searched(
+        *(FIVE, probes, [4.0] * 4, 0.1, 1.5, 100, "a training", "", 1.0, 600, "finished")
+    )
+    assert answer(searched).tilt in (1.0, 1.7)
