@@ -53,7 +53,7 @@ def test_the_installed_command_runs_the_demo(tmp_path):
     lines = done.stdout.splitlines()
     for way in data["ways"]:
         [line] = [line for line in lines if line[2:].startswith(way["way"])]
-        numbers = re.fullmatch(r".* (\S+) +(\S+) +(\S+)(?: +\d of \d)? *", line)
+        numbers = re.fullmatch(r".*? ([\d.e-]+) +([\d.]+) +([\d.]+)(?: +\d of \d)? *", line)
         assert numbers is not None
         rate, loss, accuracy = map(float, numbers.groups())
         assert rate == float(f"{way['rate']:.2g}")  # 0.012, or 8.5e-3
