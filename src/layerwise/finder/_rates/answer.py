@@ -26,7 +26,7 @@ class Searched:
     Attributes:
         bands: The bands of the model.
         probes: The probes, at least one.
-        untrained: The score of each division without training.
+        untrained: The score of each division without training; see ``Probes.settle``.
         middle: The rate for all bands around which was searched.
         decades: How far to each side of it.
         length: The updates of a probe.

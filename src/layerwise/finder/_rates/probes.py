@@ -95,14 +95,14 @@ class Probes(Generic[State, Batch]):
         self.trainer.restore(self.start)
         one = division.held_out[:1]
         before, again = self._score(one), self._score(one)
-        self._update(division.item(0), at_rest)
+        self.update(division.item(0), at_rest)
         after = self._score(one)
         noisy = abs(again - before) > _SAME * abs(before)
         if noisy or abs(after - before) <= _SAME * abs(before):
             return
         self.trainer.restore(self.start)
         for number in range(len(self.factors)):
-            self._update(division.item(number), at_rest)
+            self.update(division.item(number), at_rest)
         settled, old = self._score(division.held_out), self.untrained[0]
         if not math.isfinite(settled):
             return
@@ -144,7 +144,7 @@ class Probes(Generic[State, Batch]):
         self.trainer.restore(self.start)
         average, losses = RunningAverage(), list[float]()
         for number, factor in enumerate(self.factors.tolist()):
-            loss = self._update(division.item(number), [rate * factor for rate in rates])
+            loss = self.update(division.item(number), [rate * factor for rate in rates])
             losses.append(loss)
             smoothed = average.add(loss)
             if not math.isfinite(loss) or diverged(smoothed):
@@ -156,7 +156,8 @@ class Probes(Generic[State, Batch]):
             return math.inf, math.inf
         return score, fmean(losses[-max(len(losses) // 10, 1) :])
 
-    def _update(self, batch: Batch, rates: Sequence[float]) -> float:
+    def update(self, batch: Batch, rates: Sequence[float]) -> float:
+        """Train on one batch at a rate for each band, and count it; returns its loss."""
         loss = self.trainer.train(batch, rates)
         self.updates += 1
         self.seen()

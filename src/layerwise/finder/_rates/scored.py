@@ -65,7 +65,7 @@ def fit(
 
     Args:
         probes: At least one.
-        untrained: The score of each division without training.
+        untrained: The score of each division without training; see ``Probes.settle``.
         asked: Where to tell the height.
         middle: The rate that is usually best, if training losses don't tell it.
     """

@@ -152,7 +152,7 @@ class _Search(Generic[State, Item]):
         seen: Callable[[], None],
     ) -> None:
         self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
-        self.seen, self.count, self.middle = seen, len(bands.parameters), 1.0
+        self.count, self.middle = len(bands.parameters), 1.0
         self.sweep, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
         accumulate = options.accumulate or 1
@@ -223,9 +223,7 @@ class _Search(Generic[State, Item]):
         self.trainer.restore(self.start)
         rates = np.geomspace(self.options.low, self.options.high, self.sweep)
         for number, rate in enumerate(rates.tolist()):
-            loss = self.trainer.train(division.item(number), [rate] * self.count)
-            self.probes.updates += 1
-            self.seen()
+            loss = self.probes.update(division.item(number), [rate] * self.count)
             if points.add(rate, loss):
                 break
         guess = points.suggested().rate
