@@ -1,0 +1,186 @@
+"""search_rates: what it answers where the answer is known, and what it says."""
+
+import math
+from typing import Any
+
+import pytest
+
+from layerwise.finder import Bands, QuadraticBands, RatesProbe, search_rates
+from layerwise.finder._rates import tilts
+from layerwise.finder._rates.answer import Searched, answer
+from layerwise.schedules import from_function
+from tests._support.bowls import FIVE, TWO, Misled, Negative
+
+QUIET: dict[str, Any] = {"progress": False}
+
+
+def test_only_the_head_where_the_body_is_misled() -> None:
+    found = search_rates(Misled(5, {0, 1, 2, 3}), range(500), FIVE, **QUIET)
+    assert found.tilt == 0.0
+    assert dict(found.rules) == {f"layer{n}": 0.0 for n in range(4)}
+    assert found.reason.startswith("Only the head, nothing below gains: ")
+    assert found.gain > 2 * found.gain_error > 0
+
+
+def test_early_layers_faster_where_later_ones_are_misled() -> None:
+    found = search_rates(Misled(5, {2, 3, 4}), range(500), FIVE, budget=6000, **QUIET)
+    assert found.tilt > 1
+    multipliers = [band.multiplier for band in found.bands]
+    assert multipliers == sorted(multipliers, reverse=True)
+    assert "early layers" in found.reason
+
+
+def test_one_rate_where_nothing_differs() -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.tilt == 1.0
+    assert dict(found.rules) == {}
+    assert found.reason.startswith("One rate is as good: ")
+    assert 0.05 < (found.learning_rate or 0) < 1.5
+    assert found.single_rate == found.learning_rate
+
+
+def test_one_band_has_one_rate() -> None:
+    found = search_rates(QuadraticBands([1.0]), range(500), Bands((("all",),)), **QUIET)
+    assert {probe.tilt for probe in found.probes} == {1.0}
+    assert dict(found.rules) == {}
+    assert found.reason.startswith("There is one band, so one rate")
+
+
+class Broken(QuadraticBands):
+    """Gives losses of one kind only."""
+
+    def __init__(self, loss: float) -> None:
+        super().__init__([1.0] * 5)
+        self.loss = loss
+
+    def train(self, batch: Any, rates: Any) -> float:
+        super().train(batch, rates)
+        return self.loss
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        return self.loss
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1.0, 0.0, -3.0])
+def test_without_an_answer_it_says_so(loss: float) -> None:
+    found = search_rates(Broken(loss), range(100), FIVE, budget=300, **QUIET)
+    assert found.learning_rate is None
+    assert dict(found.rules) == {}
+    assert found.rates == {}
+    if math.isfinite(loss):
+        assert found.reason.startswith("Nothing to gain: ")
+    else:
+        assert "NaN or infinite" in found.reason
+
+
+def test_where_every_probe_broke_the_reason_says_so() -> None:
+    class Breaking(QuadraticBands):
+        def train(self, batch: Any, rates: Any) -> float:
+            loss = super().train(batch, rates)
+            return math.nan if self.updates > 30 else loss
+
+    found = search_rates(Breaking([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.learning_rate is None
+    assert found.reason.startswith("Training broke at every rate: in ")
+    first = [probe.rate for probe in found.probes[:8]]
+    assert first[:6] == sorted(first[:6], reverse=True)  # down, down, and to both sides
+    assert found.probes[8].tilt != 1.0  # and not up again, where all break
+
+
+class Drifting(QuadraticBands):
+    """Its held-out loss falls with each update whatever the rate, as BatchNorm's may."""
+
+    def score(self, batches: Any, stretch: Any = None) -> float:
+        drift = 20.0 * math.exp(-self.updates / 20)
+        return super().score(batches, stretch) + drift
+
+
+def test_what_a_rate_of_0_gains_too_is_no_gain() -> None:
+    still = {"low": 1e-12, "high": 1e-10}
+    found = search_rates(Drifting([1.0] * 5), range(500), FIVE, **still, **QUIET)
+    assert found.learning_rate is None
+    assert found.reason.startswith("Nothing to gain: ")
+    assert all(score < 25 for score in found.untrained)  # with the drift, above 40
+    found = search_rates(Drifting([1.0] * 5), range(500), FIVE, **QUIET)
+    assert found.learning_rate is not None
+
+
+def test_of_negative_losses_the_reason_tells_shares_of_the_gain() -> None:
+    found = search_rates(Negative([1.0] * 5), range(100), FIVE, budget=600, **QUIET)
+    assert "of what was gained at most" in found.reason or "no other tilt" in found.reason
+
+
+def test_a_schedule_that_is_left_out_is_told() -> None:
+    course = from_function(lambda step: 0.9**step, name="ExponentialLR")
+    trainer = QuadraticBands([1.0] * 5)
+    found = search_rates(trainer, range(100), FIVE, course=course, budget=300, **QUIET)
+    note = "ExponentialLR has no end that could be read: pass horizon= to search for it."
+    assert found.reason.endswith(note)
+    assert found.training == "a training whose rate goes to 0"
+    told = search_rates(trainer, range(100), FIVE, course=course, budget=300, horizon=50, **QUIET)
+    assert "no end" not in told.reason
+    assert "ExponentialLR" in told.training
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0.04, False), (0.15, True)])
+def test_a_division_has_to_be_worth_it(share: float, believed: bool) -> None:
+    # Exact scores: even the smaller difference is many times its error.
+    probes = [
+        RatesProbe(
+            rate=10**place / tilts.spread(tilt, 2) * 2,
+            tilt=tilt,
+            multipliers=tilts.multipliers(tilt, 2),
+            division=division,
+            score=math.exp(0.55 * place**2) * (1 - share if tilt == 3.0 else 1.0),
+            train_loss=1.0,
+            slopes=(),
+            updates=100,
+        )
+        for division in range(4)
+        for place in (-0.5, -0.25, 0.0, 0.25, 0.5)
+        for tilt in (1.0, 3.0)
+    ]
+    found = answer(
+        Searched(
+            bands=TWO,
+            probes=probes,
+            untrained=[4.0] * 4,
+            middle=1.0,
+            decades=1.5,
+            length=100,
+            training="a training",
+            note="",
+            longer=1.0,
+            updates=4000,
+            ended="finished",
+        )
+    )
+    assert found.gain == pytest.approx(share, abs=0.02)
+    assert found.gain > found.gain_error
+    assert found.tilt == (3.0 if believed else 1.0)
+    assert found.reason.startswith("One rate is as good") != believed
+
+
+@pytest.mark.parametrize("budget", [100, 200, 300, 1500])
+def test_only_tilts_that_were_tried_are_spoken_of(budget: int) -> None:
+    found = search_rates(QuadraticBands([1.0] * 5), range(500), FIVE, budget=budget, **QUIET)
+    tried = {tilts.multipliers(probe.tilt, 5) for probe in found.probes}
+    known = [set(of_band) for of_band in zip(*tried, strict=True)]
+    for band, multipliers in zip(found.bands, known, strict=True):
+        assert {band.low, band.high, band.multiplier} <= multipliers
+    if budget == 100:
+        assert found.reason.startswith(
+            "One rate: in 3 probes of 14 updates, nothing else was tried"
+        )
+
+
+def test_a_better_tilt_that_was_not_tried_is_not_the_answer() -> None:
+    probes = [
+        RatesProbe(0.1 * 10**at, tilt, tilts.multipliers(tilt, 5), 0, score, 1.0, (), 100)
+        for tilt, scores in ((1.0, (1.2, 1.0, 1.2)), (1.7, (0.7, 0.5, 0.7)))
+        for at, score in zip((-0.5, 0.0, 0.5), scores, strict=True)
+    ]
+    searched = Searched(
+        *(FIVE, probes, [4.0] * 4, 0.1, 1.5, 100, "a training", "", 1.0, 600, "finished")
+    )
+    assert answer(searched).tilt in (1.0, 1.7)
