@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from layerwise.finder import Bands, QuadraticBands, RatesProbe, search_rates
+from layerwise.finder import Bands, QuadraticBands, RatesFinding, RatesProbe, search_rates
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.schedules import from_function
@@ -122,27 +123,11 @@ def test_a_schedule_that_is_left_out_is_told() -> None:
     assert "ExponentialLR" in told.training
 
 
-@pytest.mark.parametrize(("share", "believed"), [(0.04, False), (0.15, True)])
-def test_a_division_has_to_be_worth_it(share: float, believed: bool) -> None:
-    # Exact scores: even the smaller difference is many times its error.
-    probes = [
-        RatesProbe(
-            rate=10**place / tilts.spread(tilt, 2) * 2,
-            tilt=tilt,
-            multipliers=tilts.multipliers(tilt, 2),
-            division=division,
-            score=math.exp(0.55 * place**2) * (1 - share if tilt == 3.0 else 1.0),
-            train_loss=1.0,
-            slopes=(),
-            updates=100,
-        )
-        for division in range(4)
-        for place in (-0.5, -0.25, 0.0, 0.25, 0.5)
-        for tilt in (1.0, 3.0)
-    ]
-    found = answer(
+def decided(probes: list[RatesProbe], bands: Bands, repeats: float = 10.0) -> RatesFinding:
+    """The answer to some probes of a search."""
+    return answer(
         Searched(
-            bands=TWO,
+            bands=bands,
             probes=probes,
             untrained=[4.0] * 4,
             middle=1.0,
@@ -151,14 +136,52 @@ def test_a_division_has_to_be_worth_it(share: float, believed: bool) -> None:
             training="a training",
             note="",
             longer=1.0,
+            repeats=repeats,
             updates=4000,
             ended="finished",
         )
     )
+
+
+def two_tilts(share: float, spread: float = 0.0) -> list[RatesProbe]:
+    """Probes at two tilts, of which faster early layers is better by a share, with some noise."""
+    random = np.random.default_rng(0)
+    return [
+        RatesProbe(
+            rate=10**place / tilts.spread(tilt, 2) * 2,
+            tilt=tilt,
+            multipliers=tilts.multipliers(tilt, 2),
+            division=division,
+            score=math.exp(0.55 * place**2 + spread * random.normal())
+            * (1 - share if tilt == 3.0 else 1.0),
+            train_loss=1.0,
+            slopes=(),
+            updates=100,
+        )
+        for division in range(4)
+        for place in (-0.5, -0.25, 0.0, 0.25, 0.5)
+        for tilt in (1.0, 3.0)
+    ]
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0.04, False), (0.15, True)])
+def test_a_tilt_has_to_be_worth_it(share: float, believed: bool) -> None:
+    # Exact scores: even the smaller difference is many times its error.
+    found = decided(two_tilts(share), TWO)
     assert found.gain == pytest.approx(share, abs=0.02)
     assert found.gain > found.gain_error
     assert found.tilt == (3.0 if believed else 1.0)
     assert found.reason.startswith("One rate is as good") != believed
+
+
+@pytest.mark.parametrize(("repeats", "believed"), [(0.5, False), (1.9, False), (2.0, True)])
+def test_with_much_data_a_tilt_has_to_be_better_for_sure(repeats: float, believed: bool) -> None:
+    found = decided(two_tilts(0.15, spread=0.2), TWO, repeats)
+    assert 1.1 < found.gain / found.gain_error < 1.9
+    assert found.tilt == (3.0 if believed else 1.0)
+    sure = decided(two_tilts(0.3), TWO, repeats)
+    assert sure.gain > 2.1 * sure.gain_error
+    assert sure.tilt == 3.0
 
 
 @pytest.mark.parametrize("budget", [100, 200, 300, 1500])
@@ -176,11 +199,8 @@ def test_only_tilts_that_were_tried_are_spoken_of(budget: int) -> None:
 
 def test_a_better_tilt_that_was_not_tried_is_not_the_answer() -> None:
     probes = [
-        RatesProbe(0.1 * 10**at, tilt, tilts.multipliers(tilt, 5), 0, score, 1.0, (), 100)
+        RatesProbe(10**at, tilt, tilts.multipliers(tilt, 5), 0, score, 1.0, (), 100)
         for tilt, scores in ((1.0, (1.2, 1.0, 1.2)), (1.7, (0.7, 0.5, 0.7)))
         for at, score in zip((-0.5, 0.0, 0.5), scores, strict=True)
     ]
-    searched = Searched(
-        *(FIVE, probes, [4.0] * 4, 0.1, 1.5, 100, "a training", "", 1.0, 600, "finished")
-    )
-    assert answer(searched).tilt in (1.0, 1.7)
+    assert decided(probes, FIVE).tilt in (1.0, 1.7)

@@ -14,6 +14,8 @@ from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProb
 from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
 BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
+SURELY = 2.0  # the same where there is much data: one rate is rarely far from the best there
+MUCH = 2.0  # there is much, if a probe goes through its data less often than this
 WORTH = 0.06  # of the score, or of what was gained, that a tilt must be better by
 TRACE = 1e-3  # of the loss without training, that a probe must be below it by
 _FINE = 0.05  # decades, in which the base rate is told
@@ -33,6 +35,7 @@ class Searched:
         training: Which training the rates are for.
         note: What is to be said of a schedule that was left out.
         longer: How much lower the best rate of that training is than that of a probe.
+        repeats: How often a probe goes through its data.
         updates: How many updates it all took.
         ended: Why it ended.
     """
@@ -46,6 +49,7 @@ class Searched:
     training: str
     note: str
     longer: float
+    repeats: float
     updates: int
     ended: Ended
 
@@ -84,7 +88,8 @@ def answer(searched: Searched) -> RatesFinding:
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
-    chosen = best if gain > max(BELIEVED * error, WORTH) else even
+    errors = SURELY if searched.repeats < MUCH else BELIEVED
+    chosen = best if gain > max(errors * error, WORTH) else even
     as_good = []
     for tilt in tried:
         above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)
