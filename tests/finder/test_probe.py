@@ -50,7 +50,7 @@ def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
     start = trainer.snapshot()
     recorded.restore(start)
     rates = SearchOptions(high=high, steps=steps).rates
-    stopped = run_sweep(recorded, batches, rates, points)
+    stopped = run_sweep(rates, points, lambda n, rate: recorded.train(batches[n], rate))
     recorded.runs.clear()
     answer = probe(
         recorded,

@@ -1,11 +1,15 @@
 """Bands: levels pooled to a few, and rules that say their multipliers."""
 
+import json
+
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
 from layerwise.finder import Bands, check_one_rate, rules_to_search
+from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import pooled
 from layerwise.multipliers import Parameter, layer_decay, resolve
 from layerwise.schedules import linear
@@ -26,15 +30,16 @@ def test_rules_give_each_parameter_its_multiplier(names: list[str], data: st.Dat
     cut = data.draw(st.lists(st.integers(0, 3), min_size=len(names), max_size=len(names)))
     kept = data.draw(st.integers(0, 2))
     members = [[n for n, place in zip(names, cut, strict=True) if place == band] for band in (0, 1)]
+    assume(all(members))
     others = [n for n, place in zip(names, cut, strict=True) if place > 1]
     bands = Bands(tuple(map(tuple, members)), fixed=dict.fromkeys(others[:kept], 0.5))
     rules = bands.rules([0.25, 3.0])
     plan = resolve([Parameter(n) for n in names if n not in others], rules, strict=False)
     wanted = {n: m for ns, m in zip(members, (0.25, 3.0), strict=True) for n in ns}
     assert {row.parameter.name: row.value for row in plan.rows} == wanted
-    # A rule says nothing of what is not in a band.
+    # A rule says nothing of what is not in a band, unless it is a whole name that begins another.
     rest = resolve([Parameter(n) for n in others[:kept]], rules, strict=False)
-    assert all(row.value == 1.0 for row in rest.rows) or bool(set(rules) & set(names))
+    assert all(row.rule is None or row.rule in names for row in rest.rows)
 
 
 def test_few_keys_say_it() -> None:
@@ -111,3 +116,54 @@ def test_what_the_optimizer_does_not_have_is_frozen_by_the_rules() -> None:
     assert bands.rules([1.0, 1.0]) == {"stem/": 0.0}
     with pytest.raises(FinderError, match=r"isn't in the optimizer"):
         Bands.of(plan, 5, held=names)
+
+
+@pytest.mark.parametrize("multipliers", [[0.3, 1.0], [1.0, 0.3]])
+def test_what_no_rule_can_name_is_refused(multipliers: list[float]) -> None:
+    named = [
+        Parameter("v/pos"),
+        Parameter("v/pos_mlp/kernel", annotation=0.1),
+        Parameter("v/head/kernel"),
+    ]
+    plan = resolve(named, rules_to_search(None))
+    with pytest.raises(
+        FinderError, match=r"without naming .* too: 'v/pos_mlp/kernel' has the annotation 0\.1"
+    ):
+        Bands.of(plan, most=5)
+    # The way out: the same as a rule.
+    plain = [Parameter(one.name) for one in named]
+    kept = {"v/pos_mlp": 0.1}
+    bands = Bands.of(resolve(plain, rules_to_search(kept)), most=5, given=kept)
+    rows = resolve(plain, bands.rules(multipliers)).rows
+    assert [row.value for row in rows] == [multipliers[0], 0.1, multipliers[1]]
+
+
+def test_an_annotation_that_moves_is_refused() -> None:
+    named = [Parameter("stem/w", annotation=linear(1, 0, 10)), Parameter("head/w")]
+    plan = resolve(named, rules_to_search(None))
+    with pytest.raises(FinderError, match=r"^The multiplier of 'stem/w' moves \(linear.*Search"):
+        Bands.of(plan, most=5)
+
+
+def test_numbers_of_other_libraries_are_kept() -> None:
+    kept = {"stem": np.float32(0.5), "body": np.int64(0)}
+    bands = bands_of(["stem/w", "body/w", "head/w"], kept)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(bands.rules([1.0]))) == {"stem": 0.5, "body": 0.0}
+
+
+@pytest.mark.parametrize("parameters", [(), ((), ("a",))])
+def test_no_band_is_empty(parameters: tuple[tuple[str, ...], ...]) -> None:
+    with pytest.raises(FinderError, match=r"^There must be at least one band, each of at least"):
+        Bands(parameters)
+
+
+def test_rates_that_are_equal_but_for_rounding_are_one() -> None:
+    check_one_rate({"group 0": 1.0, "group 1": 0.3 / (0.1 * 3)})
+    with pytest.raises(FinderError, match=r"rates of its own"):
+        check_one_rate({"group 0": 1.0, "group 1": 1.001})
+
+
+def test_many_bands_have_multipliers_too() -> None:
+    assert tilts.multipliers(3.0, 700)[:2] == (1.0, 0.333)
+    assert tilts.multipliers(0.3, 700)[-2:] == (0.3, 1.0)
+    assert tilts.multipliers(3.0, 700)[-1] == tilts.multipliers(0.3, 700)[0] == 0.0

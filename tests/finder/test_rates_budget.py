@@ -81,7 +81,7 @@ def test_given_batches_are_scored_untrained_once() -> None:
 @pytest.mark.parametrize("options", [{"divisions": 200}, {"divisions": 40, "budget": 120}])
 def test_a_budget_that_is_too_small_is_refused_before_any_training(options: Any) -> None:
     trainer = Counting([1.0] * 5)
-    with pytest.raises(FinderError, match=r"^A budget of .* takes \d+ after the \d+ before it"):
+    with pytest.raises(FinderError, match=r"^A budget of .* takes \d+ updates after the \d+ that"):
         search_rates(trainer, range(2000), FIVE, **options, **QUIET)
     assert trainer.taken == 0
 

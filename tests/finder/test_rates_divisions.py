@@ -1,5 +1,7 @@
 """Divisions: what is held out is never trained on, and classes are divided alike."""
 
+from collections import OrderedDict, UserDict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -294,3 +296,119 @@ def test_batches_without_examples_are_left_out() -> None:
     source = [empty, *data(40)]
     source = [source[0][1:] * 2, *source[1:]]
     assert divisions(source, np.concatenate, **OPTIONS)[0].batches == 28 / 8
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        lambda x, y: {"y": y, "x": x},
+        lambda x, y: {"x": x, "mask": y},
+        lambda x, y: {"x": x, "y": y, "more": None},
+    ],
+    ids=["other order", "other names", "one more"],
+)
+def test_batches_of_several_forms_are_not_mixed(others: Any) -> None:
+    source = [
+        others(x, y) if number % 2 else {"x": x, "y": y} for number, (x, y) in enumerate(data(80))
+    ]
+    for division in divisions(source, np.concatenate, **OPTIONS):
+        for batch in (*division.held_out, *map(division.item, range(20))):
+            assert any(batch is one for one in source)
+
+
+def test_of_none_at_several_places_arrays_are_not_mixed() -> None:
+    source = [(x, None, y) if x[0] % 16 else (None, x, y) for x, y in data(80)]
+    made = divisions(source, np.concatenate, **OPTIONS)[0]
+    assert all(any(batch is one for one in source) for batch in map(made.item, range(20)))
+
+
+class Unreadable:
+    """An array whose type NumPy doesn't have, as random keys of JAX."""
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers = np.asarray(numbers)
+        self.shape = self.numbers.shape
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, at: Any) -> "Unreadable":
+        return Unreadable(self.numbers[at])
+
+    def reshape(self, *shape: int) -> "Unreadable":
+        return Unreadable(self.numbers.reshape(*shape))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("no such type")
+
+
+def test_examples_that_cannot_be_read_are_all_different() -> None:
+    def joined(arrays: Any) -> Any:
+        if isinstance(arrays[0], np.ndarray):
+            return np.concatenate(arrays)
+        return Unreadable(np.concatenate([array.numbers for array in arrays]))
+
+    source = [(Unreadable(x), y) for x, y in data(60)]
+    division = divisions(source, joined, **OPTIONS)[0]
+    held_out = {int(n) for x, _ in division.held_out for n in x.numbers}
+    trained = {int(n) for item in map(division.item, range(20)) for n in item[0].numbers}
+    assert len(held_out) == 18
+    assert len(trained) == 42
+    assert trained.isdisjoint(held_out)
+
+
+def test_long_rows_of_objects_are_compared_whole() -> None:
+    rows = np.array([[str(n if place == 2500 else 0) for place in range(3000)] for n in range(24)])
+    made = np.empty(24, object)
+    made[:] = list(rows)
+    source = [(made[i : i + 8], np.arange(8.0)) for i in range(0, 24, 8)]
+    division = divisions(source, np.concatenate, **OPTIONS)[0]
+    assert sum(len(x) for x, _ in division.held_out) == 7
+
+
+def test_targets_that_cannot_be_ordered_are_no_classes() -> None:
+    source = [(x, np.array([None, *y[1:].tolist()], object)) for x, y in data(40)]
+    assert numbers_in(divisions(source, np.concatenate, **OPTIONS)[0].held_out)
+
+
+class Fields(UserDict[str, Any]):
+    """A batch with a method of its own, as those of Transformers are."""
+
+    @property
+    def x(self) -> Any:
+        return self["x"]
+
+
+class Frozen(Mapping[str, Any]):
+    """A mapping that can't be changed, as those of Flax are."""
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@pytest.mark.parametrize("kind", [Fields, Frozen, OrderedDict])
+def test_batches_keep_their_class(kind: Any) -> None:
+    source = [kind({"x": x, "labels": y}) for x, y in data(40)]
+    before = [one["x"].tolist() for one in source]
+    for division in divisions(source, np.concatenate, **OPTIONS):
+        batches = (*division.held_out, *map(division.item, range(10)))
+        assert {type(batch) for batch in batches} == {kind}
+        assert all((batch["x"] % 3 == batch["labels"]).all() for batch in batches)
+    assert [one["x"].tolist() for one in source] == before
+
+
+def test_empty_batches_are_not_held_out() -> None:
+    given = [(np.arange(0), np.arange(0)), (np.arange(5), np.arange(5))]
+    division = divisions(data(40), np.concatenate, held_out=given, **OPTIONS)[0]
+    assert division.held_out == (given[1],)
+    with pytest.raises(FinderError, match=r"^held_out has no batch"):
+        divisions(data(40), np.concatenate, held_out=given[:1], **OPTIONS)

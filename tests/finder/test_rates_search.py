@@ -1,5 +1,6 @@
 """search_rates: where it looks, its options, and how it ends."""
 
+import json
 import math
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from layerwise.errors import FinderError
-from layerwise.finder import QuadraticBands, search_rates
+from layerwise.finder import QuadraticBands, RatesFinding, search_rates
+from layerwise.schedules import cosine
 from tests._support.bowls import FIVE, TWO, Counting, Misled, Negative
 
 QUIET: dict[str, Any] = {"progress": False}
@@ -247,3 +249,35 @@ def test_noise_in_the_held_out_loss_is_no_drift() -> None:
     noisy = Noisy([1.0] * 5)
     search_rates(noisy, range(500), FIVE, **QUIET)
     assert noisy.still == 1
+
+
+@pytest.mark.parametrize("peak", [1e-5, 1e-2, 30.0])
+def test_a_schedule_may_be_the_rates_themselves(peak: float) -> None:
+    one, other = (
+        search_rates(
+            QuadraticBands([1.0] * 5), range(500), FIVE, schedule=cosine(400) * highest, **QUIET
+        )
+        for highest in (1.0, peak)
+    )
+    assert (one.learning_rate or 0) == pytest.approx((other.learning_rate or 0) * peak, rel=1e-4)
+    assert min(p.score for p in other.probes) < 0.1
+
+
+@pytest.mark.parametrize("curvature", np.geomspace(0.01, 30, 12).tolist())
+def test_one_place_is_one_place(curvature: float) -> None:
+    options: dict[str, Any] = {"low": 1e-5, "high": 1e-2} if curvature > 1 else {}
+    found = search_rates(QuadraticBands([curvature] * 5), range(500), FIVE, **options, **QUIET)
+    places = {(probe.rate, probe.tilt) for probe in found.probes}
+    assert len(places) == len({(round(np.log10(rate), 3), tilt) for rate, tilt in places})
+
+
+def test_a_trainer_may_have_losses_of_other_types() -> None:
+    class Small(QuadraticBands):
+        def train(self, batch: Any, rates: Any) -> Any:
+            return np.float32(super().train(batch, rates))
+
+        def score(self, batches: Any, stretch: Any = None) -> Any:
+            return np.float32(super().score(batches, stretch))
+
+    found = search_rates(Small([1.0, 1.0]), range(100), TWO, **QUIET)
+    assert RatesFinding.from_config(json.loads(json.dumps(found.to_config()))) == found

@@ -135,6 +135,7 @@ NOT_ON_THE_FACADE = {
     "place_of",
     "plateaus_in",
     "product",
+    "relative",
     "relative_course",
     "repeat",
     "options_from",

@@ -11,7 +11,7 @@ from layerwise.finder._rates.bands import Bands, check_one_rate, rules_to_search
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.search import search_rates
-from layerwise.finder._rates.trainer import QuadraticBands, RatesTrainer
+from layerwise.finder._rates.trainer import QuadraticBands, RatesTrainer, relative
 from layerwise.finder._restore import (
     Container,
     HostGenerator,
@@ -54,6 +54,7 @@ __all__ = [
     "global_states",
     "minimum_over_10",
     "options_from",
+    "relative",
     "relative_course",
     "rules_to_search",
     "search",

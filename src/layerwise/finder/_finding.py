@@ -198,9 +198,7 @@ class LRFinding:
         Raises:
             ConfigError: It describes no finding, or one of another version.
         """
-        if dict(config).get("layerwise") != "finding":
-            raise ConfigError(f"This is not the config of a finding: {str(config)[:80]}")
-        version(config.get("version"), "The config of this finding", ConfigError, VERSION)
+        check_config(config, "finding", VERSION)
         try:
             curves: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
             others = {name: config[name] for name in (*_ANSWER, *_MAPPINGS)}
@@ -262,3 +260,19 @@ def _number(value: float) -> float | str:
 
 def _ended(stopped: Stopped) -> str:
     return stopped if stopped in ("diverged", "reached the upper rate") else f"ended ({stopped})"
+
+
+def check_config(config: object, kind: str, known: int) -> None:
+    """Raise unless a config is that of a finding, of this kind and version.
+
+    Args:
+        config: The config.
+        kind: What its ``"layerwise"`` has to be.
+        known: The version that can be read.
+
+    Raises:
+        ConfigError: It isn't.
+    """
+    if not isinstance(config, Mapping) or config.get("layerwise") != kind:
+        raise ConfigError(f"This is not the config of a finding ({kind!r}): {str(config)[:80]}")
+    version(config.get("version"), "The config of this finding", ConfigError, known)

@@ -74,7 +74,13 @@ def search(
                 "batch, or None."
             )
         with progress_bar(options.steps + budget, options.progress) as seen:
-            stopped = run_sweep(trainer, drawn, options.rates, points, seen)
+
+            def train(number: int, rate: float) -> float:
+                loss = float(trainer.train(drawn[number], rate))
+                seen()
+                return loss
+
+            stopped = run_sweep(options.rates, points, train)
             if probing:
                 suggestion = probe(
                     trainer,

@@ -7,11 +7,10 @@ from typing import Literal
 import numpy as np
 
 from layerwise.errors import FinderError
-from layerwise.finder._batches import Batches, DataEnded
+from layerwise.finder._batches import DataEnded
 from layerwise.finder._classical_rules import candidates
 from layerwise.finder._curve import Floats, RunningAverage, from_curve, smooth
 from layerwise.finder._finding import LRFinding, Method, Stopped, Suggestion
-from layerwise.finder._trainer import Batch, State, Trainer
 
 StopName = Literal["diverged", "doubled", "never"]
 StopRule = Callable[[Floats], bool]
@@ -162,32 +161,44 @@ class SweepPoints:
         )
 
 
-def run_sweep(
-    trainer: Trainer[State, Batch],
-    batches: Batches[Batch],
-    rates: Floats,
-    points: SweepPoints,
-    seen: Callable[[], None] = lambda: None,
-) -> Stopped:
+def run_sweep(rates: Floats, points: SweepPoints, train: Callable[[int, float], float]) -> Stopped:
     """Train one update at each rate until training diverges.
 
     Args:
-        trainer: What trains.
-        batches: What to train on.
         rates: The rates, rising.
         points: Takes the points, up to and with the one that ends the sweep.
-        seen: Called after each update.
+        train: Applies the update of a number at a rate, and returns its loss. ``DataEnded`` ends
+            the sweep.
 
     Returns:
         Why the sweep ended.
     """
     for number, rate in enumerate(rates.tolist()):
         try:
-            batch = batches[number]
+            loss = train(number, rate)
         except DataEnded:
             return "data ended"
-        stops = points.add(rate, float(trainer.train(batch, rate)))
-        seen()
-        if stops:
+        if points.add(rate, loss):
             return "diverged"
     return "reached the upper rate"
+
+
+def short_training(
+    factors: Floats,
+    train: Callable[[int, float], float],
+    gives_up: Callable[[Sequence[float], Floats], bool] = lambda losses, smoothed: False,
+) -> list[float] | None:
+    """The losses of a training that is as long as ``factors``; None if it broke or was given up.
+
+    Args:
+        factors: The factor on the rate at each update.
+        train: Applies the update of a number at a factor, and returns its loss.
+        gives_up: Whether to end early, given the losses so far and their running average.
+    """
+    average, losses = RunningAverage(), list[float]()
+    for number, factor in enumerate(factors.tolist()):
+        losses.append(train(number, factor))
+        smoothed = average.add(losses[-1])
+        if not math.isfinite(losses[-1]) or diverged(smoothed) or gives_up(losses, smoothed):
+            return None
+    return losses

@@ -31,10 +31,10 @@ import numpy as np
 
 from layerwise.finder._batches import Batches, DataEnded
 from layerwise.finder._course import Course, course_text, longer_factor, probe_factors
-from layerwise.finder._curve import Floats, RunningAverage
+from layerwise.finder._curve import Floats
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
-from layerwise.finder._sweep import SweepPoints, diverged
+from layerwise.finder._sweep import SweepPoints, short_training
 from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBES = 4  # that the budget is enough for
@@ -180,14 +180,10 @@ class _Runs(Generic[State, Batch]):
     def run(self, rate: float) -> Floats | None:
         """The losses at the end of a probe. None if training broke; it then ended early."""
         self.trainer.restore(self.start)
-        losses: list[float] = []
-        average = RunningAverage()
-        for number, factor in enumerate(self.factors.tolist()):
-            losses.append(self._train(self.batches[number], rate * factor))
-            smoothed = average.add(losses[-1])
-            if not math.isfinite(losses[-1]) or diverged(smoothed):
-                break
-        if len(losses) < self.length:
+        losses = short_training(
+            self.factors, lambda number, factor: self._train(self.batches[number], rate * factor)
+        )
+        if losses is None:
             return None
         ended = self._at_rest(self.held_out) if self.held_out else np.array(losses[self.tail :])
         return ended if np.isfinite(ended).all() else None

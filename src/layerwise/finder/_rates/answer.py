@@ -18,6 +18,7 @@ SURELY = 2.0  # the same where there is much data: one rate is rarely far from t
 MUCH = 2.0  # there is much, if a probe goes through its data less often than this
 WORTH = 0.06  # of the score, or of what was gained, that a tilt must be better by
 TRACE = 1e-3  # of the loss without training, that a probe must be below it by
+_SEEN = 1e-6  # of that loss: what float32 shows
 _FINE = 0.05  # decades, in which the base rate is told
 
 
@@ -117,7 +118,7 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
     return RatesFinding(
         learning_rate=None if decided.rate is None else decided.rate * lower,
         rules=bands.rules(multipliers),
-        reason=reason + searched.note,
+        reason=reason + (_lowered(lower) if decided.rate else "") + searched.note,
         bands=tuple(
             Band(name, names, multiplier, float(low), float(high), *slope)
             for name, names, multiplier, low, high, slope in zip(
@@ -142,12 +143,18 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
     )
 
 
+def _lowered(lower: float) -> str:
+    """That the rates are lower than those of the probes, as a sentence; empty if they aren't."""
+    if lower == 1:
+        return ""
+    return f" Rates are {lower:.2g} of those of the probes, since the training is longer than one."
+
+
 def _slopes(
     probes: Sequence[RatesProbe], tilt: float, bands: int
 ) -> list[tuple[float | None, float | None]]:
-    """The mean slope of each band and its standard error, at this tilt if it was measured there."""
-    measured = [probe for probe in probes if probe.slopes]
-    used = [probe for probe in measured if probe.tilt == tilt] or measured
+    """The mean slope of each band and its standard error, where they were measured at this tilt."""
+    used = [probe for probe in probes if probe.slopes and probe.tilt == tilt]
     found: list[tuple[float | None, float | None]] = []
     for band in range(bands):
         known = [slope for probe in used if (slope := probe.slopes[band]) is not None]
@@ -193,7 +200,8 @@ def _nothing(searched: Searched) -> str | None:
     if not np.isfinite(searched.untrained).all():
         return "Held-out losses are NaN or infinite before any training."
     gains = [searched.untrained[p.division] - p.score for p in searched.probes]
-    if max(gains) > TRACE * max(map(abs, searched.untrained)):
+    most, start = max(gains), max(map(abs, searched.untrained))
+    if most > TRACE * start:
         return None
     rates = [rate for probe in searched.probes for rate in probe.rates if rate]
     tried = (
@@ -204,6 +212,12 @@ def _nothing(searched: Searched) -> str | None:
         return (
             f"Training broke at every rate: in {tried} the loss rose, or was NaN or infinite. Look "
             "for what makes it so: the data, the loss, or a type such as float16."
+        )
+    if most > _SEEN * start:
+        return (
+            f"Hardly anything to gain: {tried} ended with a held-out loss that is lower by "
+            f"{most:.2g} at most, of {start:.4g} without training. Give a larger budget, or leave "
+            "large constants out of the loss."
         )
     return (
         f"Nothing to gain: {tried} ended with no lower held-out loss than without training. The "

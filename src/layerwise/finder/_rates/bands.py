@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
+from layerwise._checks import as_number
 from layerwise._text import shown
-from layerwise.errors import FinderError
+from layerwise.errors import AmbiguousRuleError, FinderError
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
+
+_SAME = 1e-6  # by which share two rates may differ, and still be one
 
 
 class _Levels(Strategy):
@@ -48,7 +52,7 @@ def rules_to_search(fixed: Mapping[str, float] | None) -> Rules:
                 f"The key {shown(key)} of rules= must be a string, part of a name: the rules that "
                 "are found are saved. Use the path of the layer or parameter."
             )
-        if moves(value):
+        if moves(value) and as_number(value) is None:
             raise FinderError(
                 f"The multiplier of {key!r} must be a number, which the search keeps, got "
                 f"{value!r}. Search without it, and add it to the rules that are found."
@@ -85,6 +89,11 @@ class Bands:
     separator: str = "/"
 
     def __post_init__(self) -> None:
+        if not all(self.parameters) or not self.parameters:
+            raise FinderError(
+                f"There must be at least one band, each of at least one parameter, got "
+                f"{shown(self.parameters)}."
+            )
         for name in ("fixed", "given", "aliases"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -111,7 +120,7 @@ class Bands:
         fixed: dict[str, float] = {}
         others, kept, aliases = [], [], {}
         for row in plan.rows:
-            name = row.parameter.short or row.parameter.name
+            name = _name(row.parameter)
             aliases[name] = row.parameter.aliases
             if not row.parameter.trainable:
                 others.append(name)
@@ -119,23 +128,59 @@ class Bands:
                 kept.append(name)
             elif row.rule == repr(_Levels()):
                 levels.setdefault(int(row.value), []).append(name)  # type: ignore[arg-type]
+            elif moves(row.value):
+                raise FinderError(
+                    f"The multiplier of {name!r} moves ({shown(row.value)}), and the search keeps "
+                    "numbers only. Search without it, and give it back afterwards."
+                )
             else:
-                fixed[name] = float(row.value)  # type: ignore[arg-type]
+                fixed[name] = float(row.value)  # type: ignore[arg-type]  # it moves otherwise
         if not levels:
             raise FinderError(
                 "There is nothing to search for: every parameter is frozen, has a fixed rule, or "
                 "isn't in the optimizer. Let some train, or leave rules out."
             )
         known = [levels[level] for level in sorted(levels)]
-        return cls(
+        bands = cls(
             tuple(map(tuple, pooled(known, most))),
             fixed,
-            given or {},
+            {key: float(value) for key, value in (given or {}).items()},
             tuple(others),
             tuple(kept),
             {name: more for name, more in aliases.items() if more},
             plan.separator,
         )
+        bands._check_nameable(plan)
+        return bands
+
+    def _check_nameable(self, plan: Plan) -> None:
+        """Raise unless rules can say the multipliers of the bands, whatever these are.
+
+        Raises:
+            FinderError: A key that names a weight begins the name of an annotated layer, too.
+        """
+        named = [row.parameter for row in plan.rows]
+        rules = self.rules([2.0 + n for n in range(len(self.parameters))])
+        try:
+            resolve(named, rules, strict=False, separator=self.separator)
+        except AmbiguousRuleError as error:
+            raise FinderError(
+                "No rule can name one weight of the search without naming a layer that carries a "
+                f"multiplier of its own, too: {str(error).partition(':')[0]}. Rename one of them, "
+                "or take the multiplier off the layer and give it as rules=."
+            ) from error
+
+    def number_of(self, parameter: Parameter) -> int | None:
+        """The number of the band that a parameter is in, or None if it is in none."""
+        return self._numbers.get(_name(parameter))
+
+    def fixed_of(self, parameter: Parameter) -> float:
+        """The multiplier that is kept of a parameter that is in no band."""
+        return self.fixed.get(_name(parameter), 1.0)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: n for n, names in enumerate(self.parameters) for name in names}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,6 +237,11 @@ class Bands:
         return list(wanted.values()) == [row.value for row in plan.rows]
 
 
+def _name(parameter: Parameter) -> str:
+    """The name by which rules call a parameter: the short one, if it has one."""
+    return parameter.short or parameter.name
+
+
 def pooled(levels: Sequence[Sequence[str]], most: int) -> list[list[str]]:
     """Levels in at most so many bands of neighbours, as equal in size as possible.
 
@@ -201,8 +251,10 @@ def pooled(levels: Sequence[Sequence[str]], most: int) -> list[list[str]]:
         >>> pooled([["a"], ["b"], ["c"], ["d"], ["head"]], 3)
         [['a', 'b'], ['c', 'd'], ['head']]
     """
-    if len(levels) <= most or most == 1:
-        return [list(level) for level in levels] if most > 1 else [[n for lv in levels for n in lv]]
+    if most == 1:
+        return [[name for level in levels for name in level]]
+    if len(levels) <= most:
+        return [list(level) for level in levels]
     *body, head = levels
     bands: list[list[str]] = [[] for _ in range(most - 1)]
     for number, level in enumerate(body):
@@ -223,15 +275,15 @@ def check_one_rate(factors: Mapping[str, float]) -> None:
         factors: The factor of each group's rate on the base rate, by name.
 
     Raises:
-        FinderError: It has.
+        FinderError: Its groups have several rates.
 
     Examples:
         >>> check_one_rate({"body": 1.0, "head": 1.0})
     """
-    if len(set(factors.values())) > 1:
+    if factors and max(factors.values()) > (1 + _SAME) * min(factors.values()):
         shown = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
         raise FinderError(
             f"The optimizer has rates of its own for parts of the model ({shown}), which the "
-            "search would replace. Give an optimizer with one rate; what is to keep its ratio is "
-            "given as rules=."
+            "search would replace. Give an optimizer with one rate, and as rules= what must keep "
+            "its ratio."
         )

@@ -12,6 +12,7 @@ batches are divided.
 
 import hashlib
 import math
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from layerwise._numbers import counted
 from layerwise.errors import FinderError
+from layerwise.finder._arrays import arrays_in, form_of, is_empty, length_of, refilled
 
 Item = TypeVar("Item")
 Places = npt.NDArray[np.int64]
@@ -80,11 +82,13 @@ def divisions(
     Raises:
         FinderError: There is no batch, nothing can be held out, or a part has a single class.
     """
-    given = None if held_out is None else tuple(islice(held_out, most))
+    given = None
+    if held_out is not None:
+        given = tuple(islice((item for item in held_out if not is_empty(item)), most))
     if given == ():
         raise FinderError("held_out has no batch: pass at least one, or None.")
     apart = 0 if given else max(round(needed * share), 1)
-    items = [item for item in islice(source, needed + min(apart, most)) if not _is_empty(item)]
+    items = [item for item in islice(source, needed + min(apart, most)) if not is_empty(item)]
     if not items:
         raise FinderError(
             "The data has no batch: pass a loader or an iterable that is not empty, and no "
@@ -129,7 +133,7 @@ class _Table(Generic[Item]):
 
     def take(self, places: Places) -> Item:
         taken = iter([array[places] for array in self.arrays])
-        found: Item = _rebuilt(self.like, taken)
+        found: Item = refilled(self.like, taken)
         return found
 
 
@@ -137,25 +141,24 @@ def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> 
     """All examples of some batches; None where they can't be taken apart."""
     if join is None:
         return None
-    leaves = [list(_leaves(item)) for item in items]
-    sizes = [{_length(leaf) for leaf in each} for each in leaves]
+    parts = [list(arrays_in(item)) for item in items]
+    sizes = [{length_of(array) for array in each} for each in parts]
     if any(len(size) != 1 or None in size for size in sizes):
         return None
-    shapes = {tuple(tuple(leaf.shape[1:]) for leaf in each) for each in leaves}
-    if len(shapes) != 1:
+    if any(form_of(item) != form_of(items[0]) for item in items):
         return None
-    arrays = [join(parts) for parts in zip(*leaves, strict=True)]
+    arrays = [join(each) for each in zip(*parts, strict=True)]
     if any(array is None for array in arrays):
         return None
     first = _first_same(arrays)
-    classes = _classes(_rebuilt(items[0], iter(arrays)), targets_at, np.unique(first))
-    return _Table(arrays, items[0], first, len(leaves[0][0]), classes)
+    classes = _classes(refilled(items[0], iter(arrays)), targets_at, np.unique(first))
+    return _Table(arrays, items[0], first, len(parts[0][0]), classes)
 
 
 def _first_same(arrays: Sequence[Any]) -> Places:
     """For each example the place of the first one that is the same.
 
-    Arrays that the host can't read, such as random keys, don't count.
+    Where the host can't read an array, such as random keys, no two examples are the same.
     """
     count = len(arrays[0])
     flat = [array.reshape(count, math.prod(array.shape[1:])) for array in arrays]
@@ -163,7 +166,7 @@ def _first_same(arrays: Sequence[Any]) -> Places:
     few = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
     seen = [_on_host(array[:, at]) for array, at in zip(flat, few, strict=True)]
     parts = [_rows(array) for array in seen if array is not None]
-    if not parts:
+    if not parts or len(parts) < len(seen):
         return np.arange(count)
     keys = [b"".join(part[n] for part in parts) for n in range(count)]
     times = Counter(keys)
@@ -186,7 +189,7 @@ def _digest(flat: Sequence[Any], place: int) -> bytes:
 def _rows(array: npt.NDArray[np.generic]) -> list[bytes]:
     """The values of each row, as bytes."""
     if array.dtype.kind == "O":
-        return [repr(row.tolist()).encode() for row in array]
+        return [pickle.dumps(row.tolist()) for row in array]
     return [row.tobytes() for row in array]
 
 
@@ -322,7 +325,7 @@ def _classes(
     if targets is None or not hasattr(targets, "shape"):
         return None
     labels = _on_host(targets)
-    if labels is None:
+    if labels is None or labels.dtype.kind == "O":
         return None
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -336,37 +339,3 @@ def _classes(
     else:  # numbers to regress on, unless there are two, such as 0 and 1
         are_classes = labels.dtype.kind == "f" and len(values) == 2 and not (values % 1).any()
     return labels if are_classes and 2 * len(values) <= len(distinct) + 1 else None
-
-
-def _is_empty(item: object) -> bool:
-    """Whether a batch has arrays, and no example in any of them."""
-    lengths = [_length(leaf) for leaf in _leaves(item)]
-    return bool(lengths) and all(length == 0 for length in lengths)
-
-
-def _length(leaf: Any) -> int | None:
-    shape: tuple[int, ...] = getattr(leaf, "shape", ())
-    return int(shape[0]) if len(shape) else None
-
-
-def _leaves(item: Any) -> Iterator[Any]:
-    """The arrays of a batch; what is no container is one."""
-    if isinstance(item, Mapping):
-        for part in item.values():
-            yield from _leaves(part)
-    elif isinstance(item, tuple | list):
-        for part in item:
-            yield from _leaves(part)
-    elif item is not None:
-        yield item
-
-
-def _rebuilt(like: Any, leaves: Iterator[Any]) -> Any:
-    """A batch as another one, with other arrays."""
-    if isinstance(like, Mapping):
-        return {key: _rebuilt(value, leaves) for key, value in like.items()}
-    if isinstance(like, tuple) and hasattr(like, "_fields"):
-        return type(like)(*(_rebuilt(part, leaves) for part in like))
-    if isinstance(like, tuple | list):
-        return type(like)(_rebuilt(part, leaves) for part in like)
-    return None if like is None else next(leaves)

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from layerwise import _show
-from layerwise._checks import version
+from layerwise._checks import choice, whole
 from layerwise.errors import ConfigError
-from layerwise.finder._finding import ReadOnly, rate_or
+from layerwise.finder._finding import ReadOnly, check_config, rate_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,8 @@ class Band:
         low: The lowest multiplier among the tilts that are as good within the error.
         high: The highest of these.
         slope: By how much the held-out loss changes with the logarithm of its rate, as the mean
-            over the probes for which it was measured; below 0, it would rather go further. None
-            where it was not measured.
+            over the probes at this tilt for which it was measured; below 0, it would rather go
+            further. None where it was not measured.
         slope_error: The standard error of that, or None.
 
     Examples:
@@ -108,13 +108,14 @@ class RatesFinding:
         tilt: The multiplier from one band to the one below it; 1 for one rate, 0 for the head
             alone.
         single_rate: The best rate for all bands together, or None.
-        gain: By which share the held-out loss of the best tilt is lower than with that; where one
-            rate is the answer, that gain was not believed. Of losses that are not all above 0, it
-            is a share of what was gained at most.
+        gain: The share by which the held-out loss of the best tilt is below that of the best single
+            rate, after smoothing. Where the answer is one rate, it was too small, or not sure. If
+            some losses are not above 0, it is a share of the largest gain.
         gain_error: The standard error of the gain.
         probes: The short trainings that the answer rests on.
-        untrained: The held-out loss of each division before training; after a probe at the rate 0
-            where that moves anything, as the statistics of BatchNorm, measured on one division.
+        untrained: The held-out loss of each division without training. If training at the rate 0
+            changes it, too, as BatchNorm's statistics do, that change is in it, as it was measured
+            on the first division.
         training: Which training the rates are for, in words.
         updates: The number of updates of the whole search; to score as many batches as an update
             takes counts as one.
@@ -177,6 +178,9 @@ class RatesFinding:
 
         Returns:
             The axes.
+
+        Raises:
+            LayerwiseError: The finding has no bands.
         """
         return _show.rates_bars(self, ax)
 
@@ -188,6 +192,9 @@ class RatesFinding:
 
         Returns:
             The axes.
+
+        Raises:
+            LayerwiseError: The finding has no probes.
         """
         return _show.rates_heat_map(self, ax)
 
@@ -204,18 +211,20 @@ class RatesFinding:
         Raises:
             ConfigError: It describes no such finding, or one of another version.
         """
-        if dict(config).get("layerwise") != "rates":
-            raise ConfigError(f"This is not the config of a finding of rates: {str(config)[:80]}")
-        version(config.get("version"), "The config of this finding", ConfigError, VERSION)
+        check_config(config, "rates", VERSION)
         try:
             values = {f.name: config[f.name] for f in fields(cls)}
             values["bands"] = tuple(
-                Band(**{**band, "parameters": tuple(band["parameters"])})
+                Band(**{**band, "parameters": _names(band["parameters"])})
                 for band in config["bands"]
             )
             values["probes"] = tuple(_probe(probe) for probe in config["probes"])
             values["untrained"] = tuple(map(float, config["untrained"]))
             values |= {name: float(config[name]) for name in ("gain", "gain_error", "tilt")}
+            for name in ("learning_rate", "single_rate"):
+                values[name] = None if config[name] is None else float(config[name])
+            values["updates"] = whole(config["updates"], "updates", ConfigError)
+            values["ended"] = choice(config["ended"], "ended", ConfigError, get_args(Ended))
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
@@ -236,6 +245,12 @@ class RatesFinding:
             f"RatesFinding(learning_rate={rate}, rules={dict(self.rules)!r}, "
             f"{len(self.probes)} probes, {self.updates} updates)"
         )
+
+
+def _names(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
+        raise TypeError(f"names must be a list of texts, got {values!r}")
+    return tuple(values)
 
 
 def _probe(values: Mapping[str, Any]) -> RatesProbe:

@@ -11,6 +11,7 @@ from layerwise.finder._options import Memory, check_range, keep_checked
 Divide = Literal["examples", "batches"]
 
 BUDGET = 1500  # updates, unless a third of the training is more
+SHORTEST = 10  # updates of a probe
 
 
 class RatesKeywords(TypedDict, total=False):
@@ -107,6 +108,11 @@ class RatesOptions:
         if not self.share < 1:
             raise FinderError(
                 f"share must be below 1, got {self.share!r}: the rest of the data is trained on."
+            )
+        if self.horizon is not None and self.horizon < SHORTEST:
+            raise FinderError(
+                f"horizon must be at least {SHORTEST} updates, which is the shortest probe, got "
+                f"{self.horizon}. Leave it out, or train for longer."
             )
         check_range(self.low, self.high)
 

@@ -8,17 +8,17 @@ from typing import Generic
 
 import numpy as np
 
-from layerwise.finder._curve import Floats, RunningAverage
+from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer
-from layerwise.finder._sweep import diverged
+from layerwise.finder._sweep import short_training
 from layerwise.finder._trainer import Batch, State
 
 _SLOPES_SHARE = 4  # a probe takes at most its fourth part to measure slopes
-_EARLY = 5  # updates, the highest of whose losses a probe must be below by half its length
+_EARLY = 5  # a probe is given up if halfway its loss is above those of so many first updates
 _MANY = 4  # probes that there must be updates for, to spend those of one on a probe at the rate 0
 _SAME = 1e-6  # of a score, by which it may differ where nothing has moved
 FURTHER = 1.1  # how far a band is moved along its way, to see what that does to the loss
@@ -39,7 +39,8 @@ class Probes(Generic[State, Batch]):
         bands: How many bands there are.
         factors: The share of the rate at each update of a probe.
         budget: How many updates there are in all.
-        seen: Called after each update; to score as many batches as an update takes counts as one.
+        seen: Called once for each update that is counted; scoring as many batches as an update
+            takes counts as one.
         accumulate: How many batches an update takes.
         done: The probes so far.
         untrained: The score of each division without training; see ``settle``.
@@ -71,14 +72,16 @@ class Probes(Generic[State, Batch]):
 
     def score_untrained(self) -> None:
         """Score each division without training, for what a probe is compared with."""
+        self.restart()
+        scores = dict[int, float]()  # of each part that is held out, which divisions may share
+        for division in self.divisions:
+            if (part := id(division.held_out)) not in scores:
+                scores[part] = self._score(division.held_out)
+        self.untrained = [scores[id(division.held_out)] for division in self.divisions]
+
+    def restart(self) -> None:
+        """Go back to the start."""
         self.trainer.restore(self.start)
-        for division in self.divisions[len(self.untrained) :]:
-            same = [d for d in self.divisions if d.held_out is division.held_out]
-            place = self.divisions.index(same[0])
-            if place < len(self.untrained):
-                self.untrained.append(self.untrained[place])
-            else:
-                self.untrained.append(self._score(division.held_out))
 
     def settle(self) -> None:
         """Take for the scores without training those after a probe at the rate 0.
@@ -92,7 +95,7 @@ class Probes(Generic[State, Batch]):
         few = self.updates + _MANY * self.cost > self.budget
         if few or not np.isfinite(self.untrained).all():
             return
-        self.trainer.restore(self.start)
+        self.restart()
         one = division.held_out[:1]
         before, again = self._score(one), self._score(one)
         self.update(division.item(0), at_rest)
@@ -100,7 +103,7 @@ class Probes(Generic[State, Batch]):
         noisy = abs(again - before) > _SAME * abs(before)
         if noisy or abs(after - before) <= _SAME * abs(before):
             return
-        self.trainer.restore(self.start)
+        self.restart()
         for number in range(len(self.factors)):
             self.update(division.item(number), at_rest)
         settled, old = self._score(division.held_out), self.untrained[0]
@@ -128,7 +131,8 @@ class Probes(Generic[State, Batch]):
         before = self.updates
         score, train_loss = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
-        affordable = self.updates + self._slopes_cost() <= self.budget
+        cost = (self.bands + 1) * self._few_updates()  # at most
+        affordable = cost <= min(self.budget - self.updates, len(self.factors) / _SLOPES_SHARE)
         if math.isfinite(score) and affordable and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
@@ -141,30 +145,31 @@ class Probes(Generic[State, Batch]):
 
         Both are infinite if it broke, or if its losses were above all of the first ones halfway.
         """
-        self.trainer.restore(self.start)
-        average, losses = RunningAverage(), list[float]()
-        for number, factor in enumerate(self.factors.tolist()):
-            loss = self.update(division.item(number), [rate * factor for rate in rates])
-            losses.append(loss)
-            smoothed = average.add(loss)
-            if not math.isfinite(loss) or diverged(smoothed):
-                return math.inf, math.inf
-            if number == len(self.factors) // 2 and smoothed[-1] > max(losses[:_EARLY]):
-                return math.inf, math.inf  # it can't win any more
-        score = self._score(division.held_out)
-        if not math.isfinite(score):
+        self.restart()
+
+        def train(number: int, factor: float) -> float:
+            return self.update(division.item(number), [rate * factor for rate in rates])
+
+        losses = short_training(self.factors, train, self._cannot_win)
+        score = math.inf if losses is None else self._score(division.held_out)
+        if losses is None or not math.isfinite(score):
             return math.inf, math.inf
         return score, fmean(losses[-max(len(losses) // 10, 1) :])
 
+    def _cannot_win(self, losses: Sequence[float], smoothed: Floats) -> bool:
+        """Whether halfway the losses are above all of the first ones."""
+        halfway = len(losses) == len(self.factors) // 2 + 1
+        return halfway and float(smoothed[-1]) > max(losses[:_EARLY])
+
     def update(self, batch: Batch, rates: Sequence[float]) -> float:
         """Train on one batch at a rate for each band, and count it; returns its loss."""
-        loss = self.trainer.train(batch, rates)
+        loss = float(self.trainer.train(batch, rates))
         self.updates += 1
         self.seen()
         return loss
 
     def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
-        score = self.trainer.score(batches, stretch)
+        score = float(self.trainer.score(batches, stretch))
         count = self._counted(batches)
         self.updates += count
         for _ in range(count):
@@ -174,10 +179,6 @@ class Probes(Generic[State, Batch]):
     def _counted(self, batches: Sequence[Batch]) -> int:
         """How many updates it counts as to score some batches."""
         return math.ceil(len(batches) / self.accumulate)
-
-    def _slopes_cost(self) -> int:
-        """The most updates that it takes to measure slopes."""
-        return (self.bands + 1) * self._few_updates()
 
     def _few_updates(self) -> int:
         """How many updates it may take to measure one slope."""

@@ -13,8 +13,8 @@ from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.surface import Surface, surface
 
 FLOOR = 0.005  # of the score without training
-HIGHEST = 1.0  # above the lowest score, as a logarithm, if no training is not higher
-OVERFITS = 0.4  # of its score, or less, is the training loss of a probe that overfits
+HIGHEST = 1.0  # logarithm by which a failed probe is above the lowest, if no training isn't more
+OVERFITS = 0.4  # a probe overfits if its training loss is at most this share of its score
 BEYOND = 0.3  # decades, from the rate at which probes begin to overfit to the usual best
 
 

@@ -49,26 +49,25 @@ from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding, RatesProbe
-from layerwise.finder._rates.options import RatesKeywords, RatesOptions
+from layerwise.finder._rates.options import SHORTEST, RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
 from layerwise.finder._rates.scored import Place, fit, grid, rounded
 from layerwise.finder._rates.trainer import RatesTrainer
-from layerwise.finder._sweep import SweepPoints
+from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import State
 
 Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 SWEEPS = 2  # each on another division
-BEGIN = 0.5  # of the lowest rate that one of them suggests, or less:
-REPEATED = 0.75  # the share 1 / r**REPEATED where a probe goes through its data r times
+BEGIN = 0.5  # the search begins at this share of the lowest rate that they suggest,
+REPEATED = 0.75  # or at 1 / r**REPEATED of it, if less; a probe goes r times through its data
 SIDE = 0.5  # decades from there to the next probes
-OVERFITTED = 0.1  # of its score: how far below it the training loss of a probe is, if it overfits
-IDLE = 0.01  # of the score without training: a probe that is above it by less has hardly moved
+GAP = 0.1  # a training loss that is below the score by this share of it shows overfitting
+IDLE = 0.01  # a probe that ends above the score without training by less has hardly moved
 DECADES = 1.5  # to each side of where it begins
 STEP = 0.25  # decades
 OPTIMISM = 1.0  # standard errors by which a place may be better than its mean
-SHORTEST = 10  # updates of a probe
 
 
 def search_rates(
@@ -151,10 +150,11 @@ class _Search(Generic[State, Item]):
         note: str,
         seen: Callable[[], None],
     ) -> None:
-        self.options, self.bands, self.trainer, self.start = options, bands, trainer, start
+        self.options, self.bands = options, bands
         self.count, self.middle = len(bands.parameters), 1.0
         self.sweep, length = lengths(options)
         factors = probe_factors(course, length, options.horizon)
+        self.peak = float(factors.max())
         accumulate = options.accumulate or 1
         self.probes = Probes(
             trainer, start, parts, self.count, factors, options.updates, seen, accumulate
@@ -170,7 +170,7 @@ class _Search(Generic[State, Item]):
             self.probes.score_untrained()
             if not np.isfinite(self.probes.untrained).all():
                 return self._answer(ended)
-            self.middle = rounded(self._guess() * min(BEGIN, self.repeats**-REPEATED))
+            self.middle = self._guess() / self.peak * min(BEGIN, self.repeats**-REPEATED)
             self.probes.settle()
             turns = cycle(range(len(self.probes.divisions)))
             self._look(turns)
@@ -187,13 +187,14 @@ class _Search(Generic[State, Item]):
         """Raise unless there can be one probe.
 
         Raises:
-            FinderError: There can't.
+            FinderError: The budget is too small for it.
         """
         before = SWEEPS * self.sweep + self.probes.untrained_cost
         if before + self.probes.cost > self.options.updates:
             raise FinderError(
                 f"A budget of {self.options.updates} updates is too small for one probe, which "
-                f"takes {self.probes.cost} after the {before} before it: give more."
+                f"takes {self.probes.cost} updates after the {before} that come first. Give a "
+                "larger budget=."
             )
 
     def _answer(self, ended: Ended) -> RatesFinding:
@@ -221,12 +222,11 @@ class _Search(Generic[State, Item]):
     def _sweep(self, division: Division[tuple[Item, ...]]) -> float:
         """The rate that a sweep suggests on a division."""
         points = SweepPoints()
-        self.trainer.restore(self.start)
+        self.probes.restart()
         rates = np.geomspace(self.options.low, self.options.high, self.sweep)
-        for number, rate in enumerate(rates.tolist()):
-            loss = self.probes.update(division.item(number), [rate] * self.count)
-            if points.add(rate, loss):
-                break
+        run_sweep(
+            rates, points, lambda n, rate: self.probes.update(division.item(n), [rate] * self.count)
+        )
         guess = points.suggested().rate
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
@@ -242,12 +242,12 @@ class _Search(Generic[State, Item]):
             turns: The division of each next probe.
         """
         for _ in range(max(self._affordable() // 2, 1)):
-            probe = self.probes.run(Place(self.middle, 1.0), next(turns))
+            probe = self.probes.run(Place(rounded(self.middle), 1.0), next(turns))
             if probe.score < (start := self.probes.untrained[probe.division]):
                 break
             idle = probe.score - start < IDLE * abs(start) and not _overfits(probe)
-            middle = rounded(self.middle * 10 ** (SIDE if idle else -SIDE))
-            if middle in {done.rate for done in self.probes.done}:
+            middle = self.middle * 10 ** (SIDE if idle else -SIDE)
+            if rounded(middle) in {done.rate for done in self.probes.done}:
                 break
             self.middle = middle
         for side in (-SIDE, SIDE):
@@ -257,7 +257,7 @@ class _Search(Generic[State, Item]):
         for _ in range(self._affordable() // 2):
             if not self._may_learn_faster():
                 break
-            self.middle = rounded(self.middle * 10**SIDE)
+            self.middle *= 10**SIDE
             self.probes.run(Place(rounded(self.middle * 10**SIDE), 1.0), next(turns))
 
     def _may_learn_faster(self) -> bool:
@@ -294,7 +294,7 @@ class _Search(Generic[State, Item]):
 
 def _overfits(probe: RatesProbe) -> bool:
     """Whether the training loss of a probe is clearly below its score."""
-    return probe.score - probe.train_loss >= OVERFITTED * abs(probe.score)
+    return probe.score - probe.train_loss >= GAP * abs(probe.score)
 
 
 def _divided(
@@ -338,11 +338,6 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
     length = int(0.95 * (budget - SWEEPS * sweep) / count)
     if options.horizon is not None:
         length = min(length, options.horizon)
-    if options.horizon is not None and options.horizon < SHORTEST:
-        raise FinderError(
-            f"horizon must be at least {SHORTEST} updates, which is the shortest probe, got "
-            f"{options.horizon}. Leave it out, or train for longer."
-        )
     if length < SHORTEST:
         raise FinderError(
             f"A budget of {budget} updates is too small for one probe: give a few hundred, or "

@@ -21,8 +21,9 @@ def multipliers(tilt: float, bands: int) -> tuple[float, ...]:
         >>> multipliers(0.5, 3), multipliers(3, 3), multipliers(0, 3)
         ((0.25, 0.5, 1.0), (1.0, 0.333, 0.111), (0.0, 0.0, 1.0))
     """
-    powers = [tilt**depth for depth in range(bands - 1, -1, -1)]
-    return tuple(float(f"{power / max(powers):.3g}") for power in powers)
+    fastest = bands - 1 if tilt > 1 else 0  # counted from the head
+    powers = [tilt ** (depth - fastest) for depth in range(bands - 1, -1, -1)]
+    return tuple(float(f"{power:.3g}") for power in powers)
 
 
 def place(tilt: float) -> float:

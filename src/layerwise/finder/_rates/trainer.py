@@ -52,13 +52,24 @@ class RatesTrainer(Protocol[State, Batch_contra]):
         """The mean loss of batches, as it is measured after training; no weight changes.
 
         Args:
-            batches: What to measure the loss on; all of it counts alike.
+            batches: What to measure the loss on; each batch counts alike.
             stretch: For each band, how far along its way to measure: weights are taken to be
                 ``start + stretch * (now - start)``. None is 1 for all: the weights as they are.
 
         Returns:
             The loss. It may be NaN or infinite.
         """
+
+
+def relative(rates: Sequence[float]) -> tuple[float, list[float]]:
+    """The highest of some rates, and each as a share of it; all are 0 if that is 0.
+
+    Examples:
+        >>> relative([0.5, 2.0])
+        (2.0, [0.25, 1.0])
+    """
+    base = max(rates)
+    return base, [rate / base if base else 0.0 for rate in rates]
 
 
 class QuadraticBands:

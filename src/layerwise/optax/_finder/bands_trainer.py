@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from layerwise.finder import Bands
+from layerwise.finder import Bands, relative
 from layerwise.optax._finder.base_rate import UpdateAtRate
 from layerwise.optax._finder.trainer import Evaluated, OptaxTrainer, Tree
 from layerwise.optax._parameters import flatten, is_hidden
@@ -49,12 +49,12 @@ class RowBands:
     @classmethod
     def of(cls, found: TreePlan, bands: Bands) -> "RowBands":
         """The rows of a plan that the bands were made from."""
-        numbers = {name: n for n, names in enumerate(bands.parameters) for name in names}
-        names = [row.parameter.short or row.parameter.name for row in found.plan.rows]
+        parameters = [row.parameter for row in found.plan.rows]
+        numbers = map(bands.number_of, parameters)
         return cls(
             found,
-            np.array([numbers.get(name, -1) for name in names]),
-            np.array([bands.fixed.get(name, 1.0) for name in names]),
+            np.array([-1 if number is None else number for number in numbers]),
+            np.array(list(map(bands.fixed_of, parameters))),
         )
 
     def spread(self, of_band: Sequence[float], others: float) -> Floats:
@@ -145,8 +145,7 @@ class BandsTrainer:
 
     def train(self, batch: Sequence[Tree], rates: Sequence[float]) -> float:
         """See ``layerwise.finder.RatesTrainer``."""
-        base = max(rates)
-        shares = [rate / base if base else 0.0 for rate in rates]
+        base, shares = relative(rates)
         factors = self._rows.spread(shares, others=1.0) * self._rows.fixed
         return self._trainer.train(batch, BandRates(base, factors))
 

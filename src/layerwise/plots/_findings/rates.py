@@ -137,9 +137,8 @@ def rates_heat_map(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
     """Draw each place that was tried, over base rate and tilt, coloured by its held-out loss.
 
     The colour says by which share the mean loss is above that of the best place, or how many times
-    as high it is where losses are far apart. Losses are taken
-    relative to those without training, since some held-out data is harder. A training that broke
-    or was stopped counts as none.
+    as high it is where losses are far apart. Losses are taken relative to those without training,
+    since some held-out data is harder. A training that broke or was stopped counts as none.
 
     Args:
         finding: The result of a search for rates.
@@ -149,7 +148,7 @@ def rates_heat_map(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
         The axes.
 
     Raises:
-        LayerwiseError: The finding has no probe with a tilt.
+        LayerwiseError: The finding has no probes.
 
     Examples:
         >>> from layerwise import plots

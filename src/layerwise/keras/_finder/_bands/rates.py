@@ -118,13 +118,12 @@ def rates_by_band(
         plan = _with_distinct_names(made.plan())
         bands = Bands.of(plan, most_bands, rules)
         factors = BandFactors(len(bands.parameters))
-        names = [row.parameter.short or row.parameter.name for row in plan.rows]
-        numbers = {name: n for n, names in enumerate(bands.parameters) for name in names}
+        numbers = [bands.number_of(row.parameter) for row in plan.rows]
         made.use_factors(
             Factors(
                 [
-                    factors.of_band(numbers[name]) if name in numbers else bands.fixed[name]
-                    for name in names
+                    bands.fixed_of(row.parameter) if band is None else factors.of_band(band)
+                    for row, band in zip(plan.rows, numbers, strict=True)
                 ],
                 decays=[row.decay for row in plan.rows] if plan.has_decay_rules else [],
             )
@@ -132,9 +131,7 @@ def rates_by_band(
         factors.add_to(made)
         outer = made if inner is own else _loss_scaled(own, made)
     variables = trained_variables(made)
-    band_of = {
-        id(v): numbers[name] for v, name in zip(variables, names, strict=True) if name in numbers
-    }
+    band_of = {id(v): n for v, n in zip(variables, numbers, strict=True) if n is not None}
     object.__setattr__(model, "optimizer", outer)  # Keras would track it
     try:
         yield SearchedBands(bands, factors, band_of)
@@ -146,7 +143,7 @@ def check_one_base_rate(optimizer: Optimizer) -> None:
     """Raise if an optimizer has rates of its own for parts of the model, or no base rate.
 
     Raises:
-        FinderError: It does.
+        FinderError: It has several rates, or no base rate.
     """
     check_base_rate(optimizer)
     inner = inner_optimizer(optimizer)
@@ -155,8 +152,8 @@ def check_one_base_rate(optimizer: Optimizer) -> None:
         if rules:
             raise FinderError(
                 f"The optimizer has rules of its own, {rules[0]!r}, which the search would "
-                "replace. Compile the model with the plain optimizer; what is to keep its ratio is "
-                "given as rules=."
+                "replace. Compile the model with the plain optimizer, and give as rules= what must "
+                "keep its ratio."
             )
 
 

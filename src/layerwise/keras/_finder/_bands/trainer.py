@@ -8,6 +8,7 @@ import numpy.typing as npt
 from keras import ops
 
 from layerwise.errors import LayerwiseError
+from layerwise.finder import relative
 from layerwise.keras._finder._bands.rates import SearchedBands
 from layerwise.keras._finder.batches import unfit_batch
 from layerwise.keras._finder.restore import host_value
@@ -44,8 +45,7 @@ class BandsTrainer:
 
     def train(self, batch: Sequence[object], rates: Sequence[float]) -> float:
         """See ``layerwise.finder.RatesTrainer``."""
-        base = max(rates)
-        factors = [rate / base if base else 0.0 for rate in rates]
+        base, factors = relative(rates)
         self._searched.factors.on_host[:] = factors
         return self._trainer.train(list(map(for_training, batch)), base, factors)
 
