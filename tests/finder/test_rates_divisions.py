@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
-from layerwise.finder._rates.divisions import divisions
+from layerwise.finder._rates._divisions.divisions import divisions
 
 OPTIONS: dict[str, Any] = {"needed": 20, "count": 3, "share": 0.3, "seed": 0, "most": 10}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from layerwise.finder import QuadraticBands
-from layerwise.finder._rates.divisions import Division
+from layerwise.finder._rates._divisions.divisions import Division
 from layerwise.finder._rates.probes import Probes
 from layerwise.finder._rates.scored import Place
 from tests._support.bowls import Counting

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
-from layerwise.finder._rates.divisions import Division
+from layerwise.finder._rates._divisions.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer

@@ -45,9 +45,9 @@ from layerwise.finder._course import (
     probe_factors,
 )
 from layerwise.finder._progress import progress_bar
+from layerwise.finder._rates._divisions.divisions import Division, Join, divisions
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
-from layerwise.finder._rates.divisions import Division, Join, divisions
 from layerwise.finder._rates.finding import Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import SHORTEST, RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes

@@ -10,10 +10,6 @@ replacement, counts as one, so that no copy of what is held out is trained on. O
 batches are divided.
 """
 
-import hashlib
-import math
-import pickle
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -24,10 +20,16 @@ import numpy.typing as npt
 
 from layerwise._numbers import counted
 from layerwise.errors import FinderError
-from layerwise.finder._arrays import arrays_in, form_of, is_empty, length_of, refilled
+from layerwise.finder._rates._divisions.batch_arrays import (
+    arrays_in,
+    form_of,
+    is_empty,
+    length_of,
+    refilled,
+)
+from layerwise.finder._rates._divisions.same_examples import Places, first_same, on_host
 
 Item = TypeVar("Item")
-Places = npt.NDArray[np.int64]
 
 Join = Callable[[Sequence[Any]], Any]
 """Joins arrays of a framework along their first axis; None where they can't be joined."""
@@ -35,7 +37,6 @@ Join = Callable[[Sequence[Any]], Any]
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
 _FEW = 10  # up to so many different whole numbers are always classes
-_VALUES = 1024  # of an array, at most, are compared first
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,7 @@ class _Table(Generic[Item]):
 
     def take(self, places: Places) -> Item:
         taken = iter([array[places] for array in self.arrays])
-        found: Item = refilled(self.like, taken)
-        return found
+        return refilled(self.like, taken)
 
 
 def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> _Table[Item] | None:
@@ -150,58 +150,9 @@ def _table(items: Sequence[Item], join: Join | None, targets_at: int | None) -> 
     arrays = [join(each) for each in zip(*parts, strict=True)]
     if any(array is None for array in arrays):
         return None
-    first = _first_same(arrays)
+    first = first_same(arrays)
     classes = _classes(refilled(items[0], iter(arrays)), targets_at, np.unique(first))
     return _Table(arrays, items[0], first, len(parts[0][0]), classes)
-
-
-def _first_same(arrays: Sequence[Any]) -> Places:
-    """For each example the place of the first one that is the same.
-
-    Where the host can't read an array, such as random keys, no two examples are the same.
-    """
-    count = len(arrays[0])
-    flat = [array.reshape(count, math.prod(array.shape[1:])) for array in arrays]
-    flat = [array for array in flat if array.shape[1]]
-    few = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
-    seen = [_on_host(array[:, at]) for array, at in zip(flat, few, strict=True)]
-    parts = [_rows(array) for array in seen if array is not None]
-    if not parts or len(parts) < len(seen):
-        return np.arange(count)
-    keys = [b"".join(part[n] for part in parts) for n in range(count)]
-    times = Counter(keys)
-    # What is alike at a few values is compared at all of them.
-    places: dict[bytes, int] = {}
-    whole = (k if times[k] == 1 else _digest(flat, n) for n, k in enumerate(keys))
-    return np.array([places.setdefault(key, n) for n, key in enumerate(whole)], np.int64)
-
-
-def _digest(flat: Sequence[Any], place: int) -> bytes:
-    """A short text that differs where any value of an example does."""
-    found = hashlib.blake2b(digest_size=16)
-    for array in flat:
-        row = _on_host(array[place : place + 1])
-        if row is not None:
-            found.update(_rows(row)[0])
-    return found.digest()
-
-
-def _rows(array: npt.NDArray[np.generic]) -> list[bytes]:
-    """The values of each row, as bytes."""
-    if array.dtype.kind == "O":
-        return [pickle.dumps(row.tolist()) for row in array]
-    return [row.tobytes() for row in array]
-
-
-def _on_host(array: Any) -> npt.NDArray[np.generic] | None:
-    """An array of any framework as NumPy's, or None if NumPy has no such type."""
-    try:
-        if hasattr(array, "detach"):
-            array = array.detach().cpu()
-            array = array.float() if "bfloat16" in str(array.dtype) else array
-        return np.asarray(array)
-    except (TypeError, RuntimeError):
-        return None
 
 
 def _by_examples(
@@ -324,7 +275,7 @@ def _classes(
         targets = item[targets_at or 1]
     if targets is None or not hasattr(targets, "shape"):
         return None
-    labels = _on_host(targets)
+    labels = on_host(targets)
     if labels is None or labels.dtype.kind == "O":
         return None
     if labels.ndim == 2 and labels.shape[1] == 1:

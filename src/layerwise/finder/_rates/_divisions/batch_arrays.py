@@ -3,7 +3,9 @@
 import copy
 from collections import UserDict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 def is_empty(item: object) -> bool:
@@ -33,7 +35,7 @@ def arrays_in(item: Any) -> Iterator[Any]:
         yield item
 
 
-def form_of(item: Any) -> Any:
+def form_of(item: Any) -> object:
     """The containers of a batch in their order, with the shape of an example for each array."""
     if isinstance(item, Mapping):
         return [(key, form_of(part)) for key, part in item.items()]
@@ -42,14 +44,19 @@ def form_of(item: Any) -> Any:
     return None if item is None else tuple(item.shape[1:])
 
 
-def refilled(like: Any, arrays: Iterator[Any]) -> Any:
+def refilled(like: Item, arrays: Iterator[Any]) -> Item:
     """A batch as another one, with other arrays."""
+    made: Item = _refilled(like, arrays)
+    return made
+
+
+def _refilled(like: Any, arrays: Iterator[Any]) -> Any:
     if isinstance(like, Mapping):
-        return _mapping_like(like, {key: refilled(value, arrays) for key, value in like.items()})
+        return _mapping_like(like, {key: _refilled(part, arrays) for key, part in like.items()})
     if isinstance(like, tuple) and hasattr(like, "_fields"):
-        return type(like)(*(refilled(part, arrays) for part in like))
+        return type(like)(*(_refilled(part, arrays) for part in like))
     if isinstance(like, tuple | list):
-        return type(like)(refilled(part, arrays) for part in like)
+        return type(like)(_refilled(part, arrays) for part in like)
     return None if like is None else next(arrays)
 
 
