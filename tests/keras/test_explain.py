@@ -129,6 +129,15 @@ def test_the_models_own_name_may_be_left_out(key: str) -> None:
     assert sum(row.value == 0.5 for row in rows) == 8
 
 
+@pytest.mark.parametrize("key", ["token", "subclassed/token"])
+def test_also_of_a_weight_of_the_model_itself(key: str) -> None:
+    rows = explain(subclassed(), {key: 0.5}).rows
+    assert [row.parameter.name for row in rows if row.value == 0.5] == ["subclassed/token"]
+    levels = [[key], ["attention"], ["a", "b"], ["head"]]
+    found = explain(subclassed(), layer_decay(0.5), layers=levels).rows
+    assert [row.value for row in found if row.parameter.name == "subclassed/token"] == [0.125]
+
+
 def test_it_shows_what_training_does_and_changes_nothing() -> None:
     model = make_network()
     before = bits(model.weights)

@@ -96,6 +96,16 @@ def test_scale_steps():
     assert values(stairs, 9, 10, 19, 20) == [1.0, 0.5, 0.5, 0.1]
 
 
+@pytest.mark.parametrize("factor", [1 / 3, 0.1, 0.5, 2 / 3, 2, 2.5, 7])
+@pytest.mark.parametrize("step", [0.25, 1.5, 2.125])
+def test_scaled_steps_have_values_in_between(factor, step):
+    schedule = linear(50).scale_steps(factor)
+    wanted = max(1 - step / factor / 50, 0)
+    assert schedule(step) == pytest.approx(wanted, rel=1e-12)
+    assert schedule(np.array([step]))[0] == pytest.approx(wanted, rel=1e-12)
+    assert schedule.by("epochs")(epochs=step) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_scaling_and_scaling_back_is_exact():
     schedule = cyclic(10, low=0.125).scale_steps(3).scale_steps(1 / 3)
     assert values(schedule, *range(100)) == values(cyclic(10, low=0.125), *range(100))

@@ -222,6 +222,34 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
             "classifier",
         ],
     ),
+    "Mamba": (
+        lambda: transformers.MambaForCausalLM(
+            transformers.MambaConfig(hidden_size=8, state_size=2, num_hidden_layers=2, vocab_size=5)
+        ),
+        [
+            "backbone.embeddings",
+            "backbone.layers.0",
+            "backbone.layers.1 backbone.norm_f",
+        ],
+    ),
+    "Qwen2-MoE": (
+        lambda: transformers.Qwen2MoeForCausalLM(
+            small(
+                transformers.Qwen2MoeConfig,
+                num_key_value_heads=1,
+                num_experts=2,
+                moe_intermediate_size=4,
+                shared_expert_intermediate_size=4,
+            )
+        ),
+        [
+            "model.embed_tokens",
+            "model.layers.0",
+            "model.layers.1",
+            "model.layers.2 model.norm",
+            "lm_head",
+        ],
+    ),
     "DeiT, two heads": (
         lambda: transformers.DeiTForImageClassificationWithTeacher(
             small(transformers.DeiTConfig, image_size=8, patch_size=4)

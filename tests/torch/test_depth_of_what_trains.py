@@ -238,6 +238,19 @@ def test_a_list_that_is_no_chain_lies_side_by_side() -> None:
     assert rates(Pair(body=body, head=sequence)) == [0.25, 0.5, 1.0]
 
 
+def test_blocks_are_a_chain_whatever_they_register_last() -> None:
+    def block() -> nn.Module:
+        return Pair(up=nn.Linear(4, 8), down=nn.Linear(8, 4), gate=nn.Linear(4, 1))
+
+    blocks = nn.ModuleList([block() for _ in range(3)])
+    model = Pair(embed=nn.Embedding(5, 4), layers=blocks, head=nn.Linear(4, 2))
+    assert rates(model) == [0.0625, 0.125, 0.25, 0.5, 1.0]
+    wrapped = nn.ModuleList([nn.Sequential(block()) for _ in range(3)])
+    assert rates(Pair(stem=nn.Linear(4, 4), layers=wrapped, head=nn.Linear(4, 2))) == [
+        *(0.0625, 0.125, 0.25, 0.5, 1.0)
+    ]
+
+
 def test_heads_beside_each_other_by_name() -> None:
     model = Pair(body=nn.Linear(4, 4), head=nn.Linear(4, 2), head_dist=nn.Linear(4, 2))
     assert rates(model) == [0.5, 1.0]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.optim import lr_scheduler as peer
+from torch.optim.swa_utils import SWALR
 
 from layerwise import constant, cosine, exponential, gradual_unfreezing, linear, piecewise_constant
 from layerwise.errors import OptimizerError
@@ -247,6 +248,7 @@ UNDOING: dict[str, Any] = {
     "CosineAnnealingWarmRestarts": lambda optimizer: peer.CosineAnnealingWarmRestarts(optimizer, 5),
     "OneCycleLR": lambda optimizer: peer.OneCycleLR(optimizer, max_lr=0.1, total_steps=30),
     "CosineAnnealingLR": lambda optimizer: peer.CosineAnnealingLR(optimizer, 5, eta_min=0.01),
+    "SWALR": lambda optimizer: SWALR(optimizer, swa_lr=0.1, anneal_epochs=1),
 }
 
 
@@ -278,6 +280,17 @@ def test_one_that_would_undo_it_is_named_once_and_does_not(name: str, first: boo
     for step, (backbone, head) in enumerate(used[: 4 if name == "CosineAnnealingLR" else None]):
         assert backbone == pytest.approx(base * schedule(step) * (0.5 if step >= 4 else 0.0))
         assert name == "CosineAnnealingLR" or head == pytest.approx(base * schedule(step))
+
+
+@pytest.mark.parametrize("name", ["CosineAnnealingWarmRestarts", "OneCycleLR", "SWALR"])
+def test_one_that_would_undo_fixed_multipliers_is_told_too(name: str) -> None:
+    model, optimizer = make({"backbone": 0.1})
+    scheduler, other = ScheduleLR(optimizer, constant(1.0)), UNDOING[name](optimizer)
+    with pytest.warns(UserWarning, match=rf"{name}.* each undoes the other"):
+        for step in range(5):
+            update(model, optimizer, step)
+            scheduler.step()
+            other.step()
 
 
 def test_rates_that_a_loop_sets_by_hand_do_not_undo_a_multiplier() -> None:

@@ -23,7 +23,8 @@ def parameters_of(
     Keras puts the model's name in front of every path in ``Sequential`` and subclassed models
     (``sequential/conv/kernel``) and not in functional ones, and nested models keep the paths that
     they were built with. A variable does not know its model, so any path of three parts or more
-    may also be written without its first.
+    may also be written without its first, and so may other paths that begin alike: a weight of the
+    model itself (``net/pos``) is beside those of its layers (``net/mid/kernel``).
 
     Args:
         variables: Keras variables.
@@ -34,17 +35,18 @@ def parameters_of(
         UnmatchedRuleError: The multipliers of a layer name a weight that it does not have.
     """
     check_names(variables)
+    paths = list(map(full_name, variables))
+    models = {path.split("/")[0] for path in paths if path.count("/") >= 2}
     return [
         Parameter(
             name=path,
             shape=tuple(variable.shape),
-            short=path.split("/", 1)[1] if path.count("/") >= 2 else None,
+            short=path.partition("/")[2] or None if path.split("/")[0] in models else None,
             annotation=_annotation(variable),
             weight_decay=weight_decay_of(optimizer, variable),
             trainable=variable.trainable,
         )
-        for variable in variables
-        for path in [full_name(variable)]
+        for variable, path in zip(variables, paths, strict=True)
     ]
 
 

@@ -171,7 +171,7 @@ class Clock(Generic[A]):
         else:
             a = self.xp.minimum(a, LARGEST_FLOAT / p)
         whole = a * p + (b * p) // q
-        if q == 1 and self.part is None:
+        if q == 1 and self.part is None and self.xp.largest is not None:
             return Clock(self.xp, whole)
         part = self.xp.real((b * p) % q) / q
         if self.part is not None:

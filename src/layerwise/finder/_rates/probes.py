@@ -163,7 +163,7 @@ class Probes(Generic[State, Batch]):
 
     def update(self, batch: Batch, rates: Sequence[float]) -> float:
         """Train on one batch at a rate for each band, and count it; returns its loss."""
-        loss = float(self.trainer.train(batch, rates))
+        loss = self.trainer.train(batch, rates)
         self.updates += 1
         self.seen()
         return loss

@@ -77,12 +77,24 @@ def _are_heads(name: str) -> bool:
 
 
 def _no_chain(members: nn.ModuleList) -> bool:
+    if not all(map(_in_order, members.children())):
+        return False
     sizes = [list(_sizes(member)) for member in members.children()]
     if not all(sizes):
         return False
     taken = {inside[0][0] for inside in sizes}
     given = [inside[-1][1] for inside in sizes[:-1]]
     return len(taken) == 1 and not taken.issuperset(given)
+
+
+def _in_order(member: nn.Module) -> bool:
+    """Whether what was registered first takes the inputs, and what was last gives the outputs.
+
+    A block of one's own may have its gate or its convolution anywhere.
+    """
+    if isinstance(member, nn.Sequential):
+        return all(map(_in_order, member.children()))
+    return not any(True for _ in member.children())
 
 
 def _sizes(member: nn.Module) -> Iterator[tuple[object, object]]:

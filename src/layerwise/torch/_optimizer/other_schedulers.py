@@ -7,6 +7,7 @@ from weakref import ref
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as peer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import SWALR
 
 from layerwise.torch._optimizer.inner_optimizer import hookable
 
@@ -28,6 +29,7 @@ _SETTING = (
     peer.CyclicLR,
     peer.OneCycleLR,
     peer.CosineAnnealingWarmRestarts,
+    SWALR,
 )
 MARK = "_knows_multipliers"
 """An attribute of the schedulers that apply multipliers themselves."""
