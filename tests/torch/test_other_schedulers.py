@@ -286,11 +286,15 @@ def test_one_that_would_undo_it_is_named_once_and_does_not(name: str, first: boo
 def test_one_that_would_undo_fixed_multipliers_is_told_too(name: str) -> None:
     model, optimizer = make({"backbone": 0.1})
     scheduler, other = ScheduleLR(optimizer, constant(1.0)), UNDOING[name](optimizer)
-    with pytest.warns(UserWarning, match=rf"{name}.* each undoes the other"):
+
+    def train() -> None:
         for step in range(5):
             update(model, optimizer, step)
             scheduler.step()
             other.step()
+
+    with pytest.warns(UserWarning, match=rf"{name}.* each undoes the other"):
+        train()
 
 
 def test_rates_that_a_loop_sets_by_hand_do_not_undo_a_multiplier() -> None:
