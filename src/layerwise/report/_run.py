@@ -15,6 +15,7 @@ ROWS = 200_000
 """How many rows of a record are read at most; a longer one is thinned, and its extremes stay."""
 
 VALIDATION = "val_"
+RATES = "rates/"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Run:
         if "step" in self.batch:
             return as_floats(self.batch["step"])
         return np.arange(len(next(iter(self.batch.values()), ())), dtype=np.float64)
+
+    @cached_property
+    def rates(self) -> tuple[Floats, dict[str, Floats]]:
+        """The steps and the rates of the groups by name; those of epochs if batches have none."""
+        groups = {name: as_floats(rates) for name, rates in self.history.rates.items()}
+        steps = self.steps
+        if not _any_known(groups):
+            found = {name: self.by_epoch(name) for name in self.epoch if name.startswith(RATES)}
+            steps = next((steps for steps, _ in found.values()), np.empty(0))
+            groups = {name.removeprefix(RATES): rates for name, (_, rates) in found.items()}
+        return steps, groups if _any_known(groups) else {}
 
     def by_batch(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values of a column of the batches; both are empty if there is none."""
@@ -87,6 +99,10 @@ class Run:
 def as_floats(values: npt.ArrayLike) -> Floats:
     """Any column as floats."""
     return np.asarray(values, np.float64)
+
+
+def _any_known(columns: Mapping[str, Floats]) -> bool:
+    return any(np.isfinite(values).any() for values in columns.values())
 
 
 def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tuple[Run, ...]:
