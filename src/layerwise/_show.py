@@ -34,11 +34,11 @@ def plan_heat_map(
     return plots.heat_map(plan, steps, ax=ax, schedule=schedule)
 
 
-def plan_table(plan: "Plan", width: int) -> "Table":
-    """A plan as a Rich table of at most ``width`` characters a line."""
+def plan_tables(plan: "Plan", width: int) -> "Sequence[Table]":
+    """A plan as Rich tables of at most ``width`` characters a line."""
     from layerwise import _plan_table
 
-    return _plan_table.plan_table(plan, width)
+    return _plan_table.plan_tables(plan, width)
 
 
 def plan_text(plan: "Plan") -> str:

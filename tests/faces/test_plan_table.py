@@ -6,6 +6,7 @@ import textwrap
 import pytest
 from rich.console import Console
 
+from layerwise._numbers import number_text
 from layerwise._plan_table import SCREEN, fold, plan_text
 from layerwise.multipliers import Parameter, gradual_unfreezing, layer_decay, resolve
 from layerwise.schedules import cosine, piecewise_constant
@@ -132,6 +133,28 @@ def test_it_keeps_within_the_width_and_loses_no_number(width):
     assert max(map(len, text.splitlines())) <= width
     for part in ("0.02376", "2.376e-5", "0.05", "frozen"):
         assert part in text
+
+
+@pytest.mark.parametrize("width", [10, 30, 40, 60, 80, 120])
+@pytest.mark.parametrize("name", ["backbone/block_1/kernel", "sequential/" + "encoder/" * 6])
+def test_many_steps_stand_in_blocks_and_no_number_loses_a_digit(width, name):
+    steps = tuple(range(0, 9001, 1000))
+    plan = resolve(
+        [Parameter(name, (8, 4)), Parameter("head/kernel", (4, 2))],
+        {name[:8]: 0.1},
+        learning_rate=1e-3,
+        schedule=cosine(10_000),
+        steps=steps,
+    )
+    text = plan_text(plan, width)
+    words = text.split()
+    columns = plan.to_dict()
+    for step in steps:
+        assert f"rate @ {step}" in text
+        assert all(number_text(rate) in words for rate in columns[f"rate @ {step}"])
+    starts = [line.split()[0] for line in text.splitlines()]
+    assert starts.count("parameter") == starts.count("head/kernel") > (width < 120)
+    assert max(map(len, text.splitlines())) <= max(width, 45)
 
 
 def test_str_follows_the_terminal_and_rich_prints_the_same(monkeypatch):
