@@ -1,9 +1,11 @@
 """A run on the page: its history under a name that no other run has."""
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,13 @@ ROWS = 200_000
 
 VALIDATION = "val_"
 RATES = "rates/"
+
+_EVALUATED = re.compile(r"^eval_(?=.)")
+_SPEED = re.compile(
+    r"(eval|train|test|predict)_(\w+_)?(runtime|(samples|steps|tokens)_per_second|"
+    r"model_preparation_time|jit_compilation_time)"
+)
+"""How fast an evaluation of Transformers was. That is no metric of the model."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +121,34 @@ def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tu
         RecorderError: A folder has no record, or one that can't be read.
     """
     given = [runs] if isinstance(runs, str | Path | History) else list(runs)
-    histories = [run if isinstance(run, History) else History.load(run, rows=ROWS) for run in given]
+    histories = [
+        _with_validation(run if isinstance(run, History) else History.load(run, rows=ROWS))
+        for run in given
+    ]
     return tuple(
         Run(number, name, history, _above(given[number]))
         for number, (name, history) in enumerate(
             zip(_names(given, histories), histories, strict=True)
         )
     )
+
+
+def _with_validation(history: History) -> History:
+    """The history with what Transformers calls ``eval_loss`` as ``val_loss``."""
+    kinds = [history.batch, history.epoch]
+    if not any(map(_EVALUATED.match, (*history.batch, *history.epoch))):
+        return history
+
+    def renamed(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name, values in columns.items():
+            new = _EVALUATED.sub(VALIDATION, name, count=1)
+            taken = any(new in kind for kind in kinds)
+            if not _SPEED.fullmatch(name):
+                found[name if taken else new] = values
+        return found
+
+    return replace(history, batch=renamed(history.batch), epoch=renamed(history.epoch))
 
 
 def _above(run: str | Path | History) -> str:
