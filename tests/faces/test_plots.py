@@ -468,3 +468,22 @@ def test_without_matplotlib_the_extra_is_named():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'Pictures need matplotlib: pip install "layerwise[plot]".' in done.stderr
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: plots.compare([run()], ax),
+        lambda ax: plots.history(run(), ax),
+        lambda ax: plots.finding(found(), ax),
+        lambda ax: plots.rates(FINDINGS["one rate"], ax),
+        lambda ax: plots.rates_heat_map(FINDINGS["one rate"], ax),
+        lambda ax: plots.schedule(SCHEDULE, 10, ax),
+        lambda ax: plots.plan(plan(), 10, ax),
+        lambda ax: plots.heat_map(plan(), 10, ax),
+    ],
+)
+@pytest.mark.parametrize("ax", ["acc", 3, False, ()])
+def test_what_are_no_axes_is_said(draw, ax):
+    with pytest.raises(LayerwiseError, match="must be Axes of Matplotlib"):
+        draw(ax)
