@@ -205,3 +205,22 @@ def test_without_rich_it_says_how_to_get_it():
         "<Plan: 1 parameter, 1 multiplier, 0 frozen>",
         'To see it as a table: pip install "layerwise[cli]"',
     ]
+
+
+@pytest.mark.parametrize(
+    "show", ["str(plan)", "plan._repr_html_()", "list(plan.__rich_console__(0, options))"]
+)
+def test_the_first_table_leaves_the_random_numbers_as_they_are(show):
+    code = f"""
+        import random
+        from types import SimpleNamespace
+        from layerwise.multipliers import Parameter, resolve
+        plan, options = resolve([Parameter("a")]), SimpleNamespace(max_width=80)
+        before = random.getstate()
+        {show}
+        print(random.getstate() == before)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "True"
