@@ -487,3 +487,28 @@ def test_without_matplotlib_the_extra_is_named():
 def test_what_are_no_axes_is_said(draw, ax):
     with pytest.raises(LayerwiseError, match="must be Axes of Matplotlib"):
         draw(ax)
+
+
+def test_a_validation_among_the_batches_is_drawn():
+    step = np.arange(100)
+    every = np.where(step % 25 == 24, 1.0, np.nan)
+    history = History({"step": step, "loss": 1 + 0 * step, "val_loss": every, "val_f1": every})
+    ax = plots.history(history)
+    drawn = {str(line.get_label()): line.get_xdata() for line in ax.lines}
+    assert {"val_loss", "val_f1"} <= set(drawn)
+    assert drawn["val_loss"].tolist() == drawn["val_f1"].tolist() == [24, 49, 74, 99]
+
+
+@pytest.mark.parametrize("kind", ["batch", "epoch"])
+def test_a_lone_point_is_a_marker(kind):
+    columns = {"step": [0], "epoch": [0], "loss": [2.0], "f1": [1.0], "rate": [0.1]}
+    history = History(**{kind: columns})
+    drawn = [
+        line
+        for ax in (plots.history(history), plots.compare([history]))
+        for each in ax.figure.axes
+        for line in each.lines
+        if line.get_label() != "each batch"
+    ]
+    assert len(drawn) == 4
+    assert all(line.get_marker() == "o" for line in drawn)

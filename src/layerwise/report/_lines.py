@@ -51,7 +51,8 @@ def line(
     drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
     return {
         "type": "scatter",
-        "mode": "lines",
+        # A lone point has no line.
+        "mode": "lines+markers" if np.isfinite(values).sum() == 1 else "lines",
         "name": name,
         "x": numbers(steps[kept]),
         "y": numbers(drawn[kept]),
