@@ -25,6 +25,8 @@ def grid_of_rates(run: Run) -> Grid | None:
     plan = planned(run)
     if not groups:
         return plan
+    if not np.isfinite(steps).any():
+        return None  # nobody knows at which steps the rates were such
     found = None if plan is None else _of_parameters(run, plan, steps, groups)
     if found is None and len(groups) > MOST_LINES:
         found = recorded(steps, groups, RATE)

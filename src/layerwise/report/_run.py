@@ -91,6 +91,14 @@ class Run:
         epochs = self.epoch.get("epoch", np.arange(len(values)))
         return as_floats([ends.get(number, np.nan) for number in epochs]), values
 
+    @cached_property
+    def epochs_alone(self) -> Floats | None:
+        """The number of each epoch, if nothing in the record says at which step one was."""
+        if self.batch or "step" in self.epoch or not self.epoch:
+            return None
+        rows = np.arange(len(next(iter(self.epoch.values()))))
+        return as_floats(self.epoch.get("epoch", rows))
+
     def shown(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values that stand for a column, in pictures and in the facts.
 
