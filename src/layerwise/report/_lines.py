@@ -103,7 +103,8 @@ def axes(title: str, logarithmic: bool = False, along: str = STEP) -> dict[str, 
     """The axes of a layout for something drawn over the step, or over the epoch."""
     y: dict[str, Any] = {"title": {"text": shorten(title, 40)}}
     return {
-        "xaxis": {"title": {"text": along}},
+        # Plotly would write half an epoch as 500m.
+        "xaxis": {"title": {"text": along}} | ({"tickformat": "~g"} if along == EPOCH else {}),
         "yaxis": y | ({"type": "log"} if logarithmic else {}),
     }
 

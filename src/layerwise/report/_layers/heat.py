@@ -7,8 +7,8 @@ import numpy as np
 
 from layerwise._numbers import NOTHING, counted, number_text, whole_text
 from layerwise._series import Floats, evenly, thin_columns
-from layerwise.report._grid import RATIO, Grid, recorded
-from layerwise.report._layer_rates import grid_of_rates
+from layerwise.report._layers.grid import RATIO, Grid, recorded
+from layerwise.report._layers.rates import grid_of_rates
 from layerwise.report._lines import STEP, numbers
 from layerwise.report._picture import Picture, Table
 from layerwise.report._run import Run

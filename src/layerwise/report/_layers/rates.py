@@ -6,7 +6,7 @@ import numpy as np
 
 from layerwise._series import Floats, evenly, places_of_extremes
 from layerwise.multipliers import Parameter, Plan, PlanRow, distinct, group_labels
-from layerwise.report._grid import MULTIPLIER, RATE, Grid, recorded
+from layerwise.report._layers.grid import MULTIPLIER, RATE, Grid, recorded
 from layerwise.report._lines import FEWEST_POINTS, POINTS
 from layerwise.report._rates import MOST_LINES
 from layerwise.report._run import Run, as_floats
