@@ -18,9 +18,10 @@ from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
 SCREEN = 40
-"""The lines that a plan takes at most."""
+"""The lines that a plan takes at most, side by side with all of its columns."""
 
 _GAP = 2
+_LEAST = 24  # characters of a cell that stay together: a name may take two lines, a number never
 _UNKNOWN = "?"
 
 
@@ -41,42 +42,77 @@ class Column:
     numeric: bool = False
 
     @property
+    def widest(self) -> int:
+        """The characters of its longest line."""
+        return max(len(text) for text in (*self.title.split("\n"), *self.cells))
+
+    @property
     def width(self) -> int:
         """The characters that it needs, gap included; a long rule may take two lines."""
-        widest = max(len(text) for text in (*self.title.split("\n"), *self.cells))
-        return _GAP + (min(widest, 24) if self.title.endswith("rule") else widest)
+        return _GAP + (min(self.widest, _LEAST) if self.title.endswith("rule") else self.widest)
+
+    @property
+    def least(self) -> int:
+        """The characters below which it would lose digits, or parts of a name, gap excluded."""
+        return min(self.widest, _LEAST)
 
 
-def plan_table(plan: Plan, width: int) -> Table:
-    """The plan as a Rich table of at most ``width`` characters a line."""
+def plan_tables(plan: Plan, width: int) -> list[Table]:
+    """The plan as Rich tables of at most ``width`` characters a line.
+
+    Columns that find no room stand in a further table below, after the parameters once more: a
+    number is never cut.
+    """
     lines = fold(plan)
     columns = _columns(plan, lines[:SCREEN])
-    if sum(column.width for column in columns) > width:
+    if sum(column.width for column in columns) >= width:
         columns.pop(1)  # shapes are missed least, and to_dict() has them
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        caption=Text(_caption(plan)),
-        caption_justify="left",
-    )
+    tables = [_table(plan, lines[:SCREEN], block) for block in _blocks(columns, width)]
+    hidden = sum(len(line.rows) for line in lines[SCREEN:])
+    if hidden:
+        tables[-1].add_row(f"… {hidden} more parameters: see to_dict()")
+    tables[-1].caption = Text(_caption(plan))
+    return tables
+
+
+def _blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
+    """The columns in blocks that fit a line, each with the parameters first."""
+    names = columns[0]
+    blocks = [[names]]
+    for column in columns[1:]:
+        needed = sum(each.least + _GAP for each in (*blocks[-1], column))
+        if needed >= width and len(blocks[-1]) > 1:
+            blocks.append([names])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _table(plan: Plan, lines: Sequence[Line], columns: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
-        table.add_column(column.title, overflow="fold", justify=justify, no_wrap=column.numeric)
-    for i, line in enumerate(lines[:SCREEN]):
+        table.add_column(
+            column.title,
+            overflow="fold",
+            justify=justify,
+            no_wrap=column.numeric,
+            min_width=column.least,
+        )
+    for i, line in enumerate(lines):
         frozen = plan.rows[line.rows[0]].frozen
         # Rich would read [brackets] in a plain string as markup.
         cells = (Text(column.cells[i]) for column in columns)
         table.add_row(*cells, style="dim" if frozen else None)
-    hidden = sum(len(line.rows) for line in lines[SCREEN:])
-    if hidden:
-        table.add_row(f"… {hidden} more parameters: see to_dict()")
     return table
 
 
 def plan_text(plan: Plan, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
-    return table_text(plan_table(plan, columns), columns)
+    tables = plan_tables(plan, columns)
+    # What is narrower than a name and a number is too narrow: a terminal breaks the line there.
+    least = max(sum((c.min_width or 0) + _GAP for c in table.columns) for table in tables) + 1
+    return "\n".join(table_text(table, max(columns, least)) for table in tables)
 
 
 def plan_html(plan: Plan) -> str:

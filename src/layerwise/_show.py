@@ -8,6 +8,8 @@ It is the only module that imports from the floors above the nouns.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layerwise._text import load_rich
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
@@ -34,16 +36,18 @@ def plan_heat_map(
     return plots.heat_map(plan, steps, ax=ax, schedule=schedule)
 
 
-def plan_table(plan: "Plan", width: int) -> "Table":
-    """A plan as a Rich table of at most ``width`` characters a line."""
+def plan_tables(plan: "Plan", width: int) -> "Sequence[Table]":
+    """A plan as Rich tables of at most ``width`` characters a line."""
+    load_rich()
     from layerwise import _plan_table
 
-    return _plan_table.plan_table(plan, width)
+    return _plan_table.plan_tables(plan, width)
 
 
 def plan_text(plan: "Plan") -> str:
     """The table as text, or one line that says how to get it where Rich is not installed."""
     try:
+        load_rich()
         from layerwise import _plan_table
     except ModuleNotFoundError as error:
         if error.name != "rich":
@@ -75,6 +79,7 @@ def rates_heat_map(finding: "RatesFinding", ax: "Axes | None") -> "Axes":
 
 def rates_table(finding: "RatesFinding") -> "Table":
     """A finding of rates as a Rich table."""
+    load_rich()
     from layerwise import _rates_table
 
     return _rates_table.rates_table(finding)
@@ -83,6 +88,7 @@ def rates_table(finding: "RatesFinding") -> "Table":
 def rates_text(finding: "RatesFinding") -> str:
     """The table as text with the reason, or the reason alone where Rich is not installed."""
     try:
+        load_rich()
         from layerwise import _rates_table
     except ModuleNotFoundError as error:
         if error.name != "rich":
@@ -101,6 +107,7 @@ def width_check_lines(check: "WidthCheck", ax: "Axes | None") -> "Axes":
 def plan_html(plan: "Plan") -> str:
     """A plan as a table for notebooks, or as its text where Rich is not installed."""
     try:
+        load_rich()
         from layerwise import _plan_table
     except ModuleNotFoundError as error:
         if error.name != "rich":

@@ -5,6 +5,7 @@ turns the direction of writing, or halves of characters that no encoding writes.
 """
 
 import io
+import random
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,19 @@ def first_few(values: Sequence[object], most: int = 8) -> str:
     return texts + (f", … ({len(values)} in all)" if len(values) > most else "")
 
 
+def load_rich() -> None:
+    """Import Rich and leave Python's random numbers as they are: its styles draw some as it loads.
+
+    Raises:
+        ModuleNotFoundError: Rich is not installed.
+    """
+    state = random.getstate()
+    try:
+        import rich.text  # noqa: F401
+    finally:
+        random.setstate(state)
+
+
 def table_text(table: object, width: int | None = None) -> str:
     """A table of Rich as plain text, without spaces at the ends of its lines, or empty lines.
 
@@ -110,6 +124,7 @@ def table_text(table: object, width: int | None = None) -> str:
         table: What Rich is to print.
         width: The most characters of a line; by default as many as the terminal has.
     """
+    load_rich()
     from rich.console import Console
 
     page = io.StringIO()

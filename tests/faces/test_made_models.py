@@ -31,6 +31,10 @@ def broken():
 def ends():
     raise SystemExit(0)
 
+def talks():
+    print("making it")
+    return module()
+
 three = 3
 """
 NAMES = ["0.weight", "0.bias", "2.weight", "2.bias"]
@@ -50,12 +54,12 @@ def folder(tmp_path, monkeypatch):
     sys.modules.pop("own_nets", None)
 
 
-@pytest.mark.parametrize("name", ["module", "all_three", "Zoo.ready"])
+@pytest.mark.parametrize("name", ["module", "all_three", "Zoo.ready", "talks"])
 def test_a_module_is_explained(folder, name):
     path = list(sys.path)
     done = invoke("explain", f"own_nets:{name}", "rules.json", "--json")
     assert done.exit_code == 0, done.output
-    table = json.loads(done.output)
+    table = json.loads(done.stdout)
     assert table["parameter"] == NAMES
     assert table["multiplier"] == [0.5, 0.5, 1.0, 1.0]
     assert sys.path == path

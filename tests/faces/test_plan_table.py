@@ -6,6 +6,7 @@ import textwrap
 import pytest
 from rich.console import Console
 
+from layerwise._numbers import number_text
 from layerwise._plan_table import SCREEN, fold, plan_text
 from layerwise.multipliers import Parameter, gradual_unfreezing, layer_decay, resolve
 from layerwise.schedules import cosine, piecewise_constant
@@ -134,6 +135,28 @@ def test_it_keeps_within_the_width_and_loses_no_number(width):
         assert part in text
 
 
+@pytest.mark.parametrize("width", [10, 30, 40, 60, 80, 120])
+@pytest.mark.parametrize("name", ["backbone/block_1/kernel", "sequential/" + "encoder/" * 6])
+def test_many_steps_stand_in_blocks_and_no_number_loses_a_digit(width, name):
+    steps = tuple(range(0, 9001, 1000))
+    plan = resolve(
+        [Parameter(name, (8, 4)), Parameter("head/kernel", (4, 2))],
+        {name[:8]: 0.1},
+        learning_rate=1e-3,
+        schedule=cosine(10_000),
+        steps=steps,
+    )
+    text = plan_text(plan, width)
+    words = text.split()
+    columns = plan.to_dict()
+    for step in steps:
+        assert f"rate @ {step}" in text
+        assert all(number_text(rate) in words for rate in columns[f"rate @ {step}"])
+    starts = [line.split()[0] for line in text.splitlines()]
+    assert starts.count("parameter") == starts.count("head/kernel") > (width < 120)
+    assert max(map(len, text.splitlines())) <= max(width, 45)
+
+
 def test_str_follows_the_terminal_and_rich_prints_the_same(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     plan = resolve(SMALL, {"conv": 0.5}, learning_rate=1e-3)
@@ -182,3 +205,22 @@ def test_without_rich_it_says_how_to_get_it():
         "<Plan: 1 parameter, 1 multiplier, 0 frozen>",
         'To see it as a table: pip install "layerwise[cli]"',
     ]
+
+
+@pytest.mark.parametrize(
+    "show", ["str(plan)", "plan._repr_html_()", "list(plan.__rich_console__(0, options))"]
+)
+def test_the_first_table_leaves_the_random_numbers_as_they_are(show):
+    code = f"""
+        import random
+        from types import SimpleNamespace
+        from layerwise.multipliers import Parameter, resolve
+        plan, options = resolve([Parameter("a")]), SimpleNamespace(max_width=80)
+        before = random.getstate()
+        {show}
+        print(random.getstate() == before)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "True"

@@ -320,3 +320,11 @@ def test_a_number_of_the_model_itself_is_the_heads() -> None:
     levels = layers_of(model)
     assert levels[0] == ("subclassed/token",)
     assert "subclassed/temperature" in levels[-1]
+
+
+def test_a_schedule_of_keras_is_called_by_its_name():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    decay = keras.optimizers.schedules.CosineDecay(0.01, 10)
+    text = str(explain(model, {}, optimizer=keras.optimizers.SGD(decay)))
+    assert "CosineDecay" in text
+    assert "lambda" not in text

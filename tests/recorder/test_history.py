@@ -224,3 +224,11 @@ def test_metrics_are_what_else_was_measured():
         {"epoch": [0], "val_loss": [1.0], "val_f1": [0.5], "val_accuracy": [0.5], "top/5": [0.5]},
     )
     assert history.metrics == ("accuracy", "f1", "top/5")
+
+
+def test_the_mark_at_the_start_of_excels_csv_is_no_name(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_text("step,loss\r\n0,2.0\r\n1,1.5\r\n", encoding="utf-8-sig", newline="")
+    history = History.from_csv(path)
+    assert list(history.batch) == ["step", "loss"]
+    assert history.batch["step"].tolist() == [0, 1]

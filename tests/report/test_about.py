@@ -68,6 +68,46 @@ def test_without_a_validation_loss_a_metric_of_the_validation_compares():
     assert comparison(two("error", 0.1, 0.2)) == wrong
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last", "words"),
+    [
+        ("wer", 0.95, 0.1, "Best val_wer: 0.1 at step 60."),
+        ("ppl", 90.0, 8.0, "Best val_ppl: 8 at step 60."),
+        ("WordErrorRate", 0.95, 0.1, "Best val_WordErrorRate: 0.1 at step 60."),
+        ("fid50", 9.0, 3.0, "Best val_fid50: 3 at step 60."),
+        ("f1", 0.2, 0.9, "Best val_f1: 0.9 at step 60."),
+        ("mapping", 3.0, 1.0, "Highest val_mapping: 3 at step 30."),  # no "map", and no "ping"
+        ("power", 3.0, 1.0, "Highest val_power: 3 at step 30."),  # no "wer"
+    ],
+)
+def test_the_best_value_is_by_the_words_of_the_name(tmp_path, name, first, last, words):
+    epochs = {"epoch": [0, 1], "step": [30, 60], f"val_{name}": [first, last]}
+    one = run(FALLS, epochs)
+    assert verdict(one).endswith(words)
+    page = read(write_report(one.history, tmp_path / "page.html"))
+    assert any(f"{words[:4].lower()}" in cell for cell in page.texts["td"])
+    lower = run(FALLS, epochs | {f"val_{name}": [first, 0.01]}, "lower", 1)
+    text = comparison([one, lower])
+    assert text.startswith("lower" if words.startswith("Best") and last < first else "a"), text
+
+
+def test_an_evaluation_of_transformers_is_the_validation(tmp_path):
+    speed = ["runtime", "samples_per_second", "steps_per_second", "de_runtime"]
+    measured = {"eval_loss": [2.0, 1.0], "eval_wer": [0.9, 0.2], "eval_de_wer": [0.9, 0.3]}
+    epochs = {"epoch": [0, 1], "step": [30, 60], **measured}
+    epochs |= {f"eval_{each}": [1.0, 2.0] for each in speed}
+    both = [
+        History({"step": STEPS, "loss": FALLS}, epochs, name="one"),
+        History({"step": STEPS, "loss": FALLS}, epochs | {"eval_loss": [2.0, 0.5]}, name="two"),
+    ]
+    page = read(write_report(both, tmp_path / "page.html"))
+    told = " ".join(page.texts["p"])
+    assert "two ended with the lowest validation loss, 0.5; one with the highest, 1." in told
+    assert "Best val_wer: 0.2 at step 60" in told
+    assert drawn(page) == {"picture-loss", "picture-metric-0", "picture-metric-1"}
+    assert not any(each in told + "".join(page.texts["th"]) for each in speed)
+
+
 def test_the_title_is_that_of_the_folders(tmp_path):
     folders = [tmp_path / "night" / name for name in ("one", "two")]
     for folder in folders:

@@ -261,6 +261,29 @@ def test_a_part_of_the_columns_is_enough(tmp_path, batch, epoch, pictures):
     assert drawn(page) == pictures
 
 
+def test_epochs_without_a_step_are_drawn_over_the_epoch(tmp_path):
+    with Recorder(tmp_path / "epochs") as recorder:
+        for epoch, loss in enumerate([1.0, 0.5, 0.2]):
+            recorder.log_epoch(epoch, loss=loss, metrics={"auc": 0.9, "val_auc": 0.8})
+    page = read(write_report(tmp_path / "epochs", tmp_path / "page.html"))
+    for figure in figures(page):
+        assert figure["layout"]["xaxis"]["title"]["text"] == "epoch"
+        assert all(trace["x"] == [0, 1, 2] for trace in figure["data"])
+        assert all("at epoch" in trace["hovertemplate"] for trace in figure["data"])
+    assert {"epoch", "auc"} <= set(page.texts["th"])
+    # Beside a run with steps they have no place, and the page says so.
+    other = History({"step": [0, 1], "loss": [2.0, 1.0]}, name="other")
+    page = read(write_report([tmp_path / "epochs", other], tmp_path / "both.html"))
+    assert any("at which step loss was measured" in text for text in page.texts["li"])
+
+
+def test_a_lone_point_has_a_marker(tmp_path):
+    columns = {"step": [0], "loss": [2.0], "m": [1.0], "rates/a": [0.1], "rates/b": [0.2]}
+    page = read(write_report(History(columns), tmp_path / "lone.html"))
+    modes = [trace["mode"] for figure in figures(page) for trace in figure["data"]]
+    assert modes == ["lines+markers"] * 4
+
+
 def test_many_groups_are_a_heat_map(tmp_path):
     columns = {f"rates/layer {i}": np.full(50, 10.0**-i) for i in range(9)}
     history = History({"step": np.arange(50), **columns}, name="many")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TextIO, TypeVar
 
+from layerwise._text import load_rich
+
 T = TypeVar("T")
 
 FIRST, EVERY = 2.0, 10.0
@@ -87,6 +89,7 @@ def progress_bar(
     if find_spec("rich") is None:
         yield lines.advance
         return
+    load_rich()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -113,6 +116,7 @@ def tracked(items: Collection[T], what: str) -> Iterator[T]:
         [0, 1, 4, 9]
     """
     if sys.stderr.isatty() and find_spec("rich") is not None:
+        load_rich()
         from rich.console import Console
         from rich.progress import track
 

@@ -402,7 +402,7 @@ class Plan:
         return _show.plan_heat_map(self, steps, ax, schedule)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        yield _show.plan_table(self, options.max_width)
+        yield from _show.plan_tables(self, options.max_width)
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""

@@ -10,7 +10,7 @@ from layerwise._series import falls_by_decades, moving_average
 from layerwise._text import name_text, shown
 from layerwise.errors import RecorderError
 from layerwise.plots._curves import thin
-from layerwise.plots._history import VALIDATION, along_of
+from layerwise.plots._history import VALIDATION, along_of, lone_marker
 from layerwise.plots._style import axes, dress, legend, style
 from layerwise.plots._ticks import over_steps
 
@@ -64,7 +64,11 @@ def compare(
         values = np.asarray(columns[column], np.float64)
         average = moving_average(values) if columns is run.batch else values
         handles += ax.plot(
-            *thin(x, average), label=name_text(run.name), linewidth=2.2, **style(place)
+            *thin(x, average),
+            label=name_text(run.name),
+            linewidth=2.2,
+            marker=lone_marker(average),
+            **style(place),
         )
         validated = np.asarray(run.epoch.get(VALIDATION + column, []), np.float64)
         if len(validated):

@@ -162,7 +162,8 @@ def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
     looks = _RATE_LOOKS[:: len(_RATE_LOOKS) // _FEW] if len(rates) <= _FEW else _RATE_LOOKS
     for (name, values), (color, dashes) in zip(rates.items(), looks, strict=False):
         points = thin(x, values)
-        ax.plot(*points, color=color, linestyle=dashes, linewidth=1.3, label=name_text(name))
+        ax.plot(*points, color=color, linestyle=dashes, linewidth=1.3, label=name_text(name),
+                marker=lone_marker(values))  # fmt: skip
     if "lowest" in rates:
         high, low = rates.values()
         ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
@@ -184,32 +185,43 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
     batch, epoch = history.batch, history.epoch
     color, dashes = look
     label = name_text(name)
-    validated = epoch.get(VALIDATION + name)
+    validation = VALIDATION + name
     if name in batch:
         x, along = along_of(batch)
         values = np.asarray(batch[name], np.float64)
         if raw:
             ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label=_EACH)
         average = moving_average(values)
-        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=label)
+        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=label,
+                marker=lone_marker(average))  # fmt: skip
     else:
         x, along = along_of(epoch)
         if name in epoch:
-            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, label=label)
-    if validated is not None:
-        x, _ = along_of(epoch)
-        known = np.isfinite(np.asarray(validated, np.float64))
+            marker = lone_marker(np.asarray(epoch[name], np.float64))
+            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, marker=marker,
+                    label=label)  # fmt: skip
+    if validation in epoch or validation in batch:
+        # Without rows of epochs it was measured in the middle of them, every few batches.
+        columns = epoch if validation in epoch else batch
+        x, along_validation = along_of(columns)
+        validated = np.asarray(columns[validation], np.float64)
+        known = np.isfinite(validated)
         ax.plot(
-            x[known],
-            np.asarray(validated)[known],
+            *thin(x[known], validated[known]),
             color=color,
             linestyle=_DOTTED,
             linewidth=1.2,
             marker="o",
             markersize=4.5,
-            label=name_text(f"{VALIDATION}{name}"),
+            label=name_text(validation),
         )
+        along = along if name in batch or name in epoch else along_validation
     return along
+
+
+def lone_marker(values: Floats) -> str | None:
+    """A marker for a lone point, which no line draws; None where there are more."""
+    return "o" if np.isfinite(values).sum() == 1 else None
 
 
 def along_of(columns: Columns) -> tuple[Floats, str]:

@@ -69,9 +69,17 @@ def axes(ax: Axes | None, height: float = _SIZE[1]) -> Axes:
     Args:
         ax: Axes, or None.
         height: The height of a new figure, in inches.
+
+    Raises:
+        LayerwiseError: ``ax`` is something else.
     """
-    if ax is not None:
+    if isinstance(ax, Axes):
         return ax
+    if ax is not None:
+        raise LayerwiseError(
+            f"ax={shown(ax)} must be Axes of Matplotlib, such as those of plt.subplots(), or None "
+            "for a new figure. Name what else you give, such as column=."
+        )
     from matplotlib import pyplot
 
     figure, made = pyplot.subplots(figsize=(_SIZE[0], height), layout="constrained")

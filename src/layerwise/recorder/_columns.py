@@ -87,7 +87,8 @@ def read_csv(path: Path) -> dict[str, Column]:
     columns = Columns()
     line = 1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # Excel's "CSV UTF-8" begins with a mark, which is no part of the first name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             names = tuple(next(reader, []))
             if len(set(names)) < len(names):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from layerwise._numbers import counted, number_text, whole_text
-from layerwise._series import Floats, evenly
+from layerwise._series import evenly
 from layerwise._text import shorten
-from layerwise.report._facts import less_is_better
+from layerwise.report._direction import best_place, best_word, less_is_better
 from layerwise.report._run import VALIDATION, Run, as_floats
 
 MOST_RULES = 6
@@ -86,18 +86,15 @@ def _validated(run: Run) -> str:
         steps, values = run.shown(f"{VALIDATION}{metric}")
         known = np.flatnonzero(np.isfinite(values))
         if len(known):
-            best = known[_best(metric, values[known])]
+            best = known[best_place(metric, values[known])]
             name = f"{VALIDATION}{metric}"
-            said.append(f"Best {name}: {number_text(values[best], 4)}{_at(steps[best])}.")
+            word = best_word(name).capitalize()
+            said.append(f"{word} {name}: {number_text(values[best], 4)}{_at(steps[best])}.")
     return " ".join(said)
 
 
 def _at(step: float) -> str:
     return f" at step {whole_text(step)}" if np.isfinite(step) else ""
-
-
-def _best(name: str, values: Floats) -> int:
-    return int(np.argmin(values) if less_is_better(name) else np.argmax(values))
 
 
 def comparison(runs: Sequence[Run]) -> str:

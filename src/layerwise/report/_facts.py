@@ -7,23 +7,17 @@ import numpy as np
 
 from layerwise._numbers import NOTHING, counted, duration, number_text, whole_text
 from layerwise._series import Floats
+from layerwise.report._direction import best_place, best_word
 from layerwise.report._findings.finder import finding_of
 from layerwise.report._findings.rates import rates_finding_of
 from layerwise.report._rates import constant_rate
 from layerwise.report._run import VALIDATION, Run, as_floats
-
-_LESS_IS_BETTER = ("loss", "error", "mae", "mse", "mape", "perplexity", "divergence", "nll")
 
 MOST_METRICS = 6
 """How many metrics stand in the table; the section of the metrics has all of them."""
 
 _JUMP = 1.0
 """A clock that is set right goes back by less than so many seconds, all the time."""
-
-
-def less_is_better(name: str) -> bool:
-    """Whether a metric of this name is better if it is lower."""
-    return any(word in name.lower() for word in _LESS_IS_BETTER)
 
 
 @dataclass(frozen=True)
@@ -156,6 +150,7 @@ def _summary(run: Run, column: str) -> Fact:
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return Fact(NOTHING)
-    best = known[(np.argmin if less_is_better(column) else np.argmax)(values[known])]
+    best = known[best_place(column, values[known])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
-    return Fact(number_text(values[known[-1]]), f"best {number_text(values[best], 3)}{where}")
+    detail = f"{best_word(column)} {number_text(values[best], 3)}{where}"
+    return Fact(number_text(values[known[-1]]), detail)

@@ -12,6 +12,7 @@ from layerwise.report._picture import Kind, Table, line_style
 from layerwise.report._run import Run
 
 STEP = "step (updates applied)"
+EPOCH = "epoch"
 
 POINTS = 1_600
 """How many points all lines of one kind in a picture have together."""
@@ -51,7 +52,8 @@ def line(
     drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
     return {
         "type": "scatter",
-        "mode": "lines",
+        # A lone point has no line.
+        "mode": "lines+markers" if np.isfinite(values).sum() == 1 else "lines",
         "name": name,
         "x": numbers(steps[kept]),
         "y": numbers(drawn[kept]),
@@ -97,11 +99,12 @@ class Rows:
         return Table(headings, tuple(self._rows), note, tuple(self._runs))
 
 
-def axes(title: str, logarithmic: bool = False) -> dict[str, Any]:
-    """The axes of a layout for something drawn over the step."""
+def axes(title: str, logarithmic: bool = False, along: str = STEP) -> dict[str, Any]:
+    """The axes of a layout for something drawn over the step, or over the epoch."""
     y: dict[str, Any] = {"title": {"text": shorten(title, 40)}}
     return {
-        "xaxis": {"title": {"text": STEP}},
+        # Plotly would write half an epoch as 500m.
+        "xaxis": {"title": {"text": along}} | ({"tickformat": "~g"} if along == EPOCH else {}),
         "yaxis": y | ({"type": "log"} if logarithmic else {}),
     }
 

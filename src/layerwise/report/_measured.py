@@ -8,6 +8,8 @@ from layerwise._numbers import NOTHING, number_text, whole_text
 from layerwise._series import Floats, falls_by_decades, window_of
 from layerwise.report._facts import metrics_of
 from layerwise.report._lines import (
+    EPOCH,
+    STEP,
     Rows,
     Trace,
     axes,
@@ -58,6 +60,8 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
     recorded = [run for run in runs if column in run.batch or _of_epochs(run, column)]
     data: list[Trace] = []
     rows = Rows()
+    along = EPOCH if all(run.epochs_alone is not None for run in recorded) else STEP
+    notes: list[str] = []
     words: list[str] = []
     looks: dict[str, None] = {}
     curves: list[Floats] = []
@@ -75,7 +79,12 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
             curves.append(averages)
         for kind in _of_epochs(run, column):
             steps, values = run.shown(kind)
-            data.append(_epochs(run, kind, steps, values))
+            if along == EPOCH and run.epochs_alone is not None:
+                steps = run.epochs_alone
+            data.append(_epochs(run, kind, steps, values, along))
+            if np.isfinite(values).any() and not np.isfinite(steps[np.isfinite(values)]).any():
+                notes.append(f"{run.name}: nobody knows at which step {kind} was measured, so that "
+                             "the table alone has it.")  # fmt: skip
             seen += len(values)
             name_of_row = f"{run.name}, {kind}"
             rows.add(
@@ -96,9 +105,12 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
         title,
         f"{listed(words)} {_sentence(looks)}".strip(),
         tuple(data),
-        axes(column, falls_by_decades(curves)),
-        rows.table(("run", "step", column, "moving average"), table_note(seen, len(rows))),
+        axes(column, falls_by_decades(curves), along),
+        rows.table(
+            ("run", along.partition(" ")[0], column, "moving average"), table_note(seen, len(rows))
+        ),
         height=height,
+        notes=tuple(notes),
     )
     return [picture]
 
@@ -124,8 +136,10 @@ def _batches(run: Run, values: Floats, averages: Floats, shared: int) -> list[Tr
     return [raw, run_line(run, run.steps, averages, shared=shared, width=2.4)]
 
 
-def _epochs(run: Run, kind: str, steps: Floats, values: Floats) -> Trace:
+def _epochs(run: Run, kind: str, steps: Floats, values: Floats, along: str) -> Trace:
     trace = run_line(run, steps, values, shared=1, width=1.4)
+    if along == EPOCH:
+        trace["hovertemplate"] = trace["hovertemplate"].replace("at step", "at epoch")
     colour = trace["line"]["color"]
     trace["line"]["dash"] = "dot"
     circles = {"size": 7, "color": "@surface", "line": {"color": colour, "width": 1.8}}

@@ -15,10 +15,11 @@ import numpy as np
 from layerwise._numbers import counted
 from layerwise._text import shorten
 from layerwise.errors import RecorderError
-from layerwise.report import _heat, _measured, _rates
+from layerwise.report import _measured, _rates
 from layerwise.report._about import about, clocks, comparison, title_of
 from layerwise.report._facts import MOST_METRICS, facts, headings, metrics_of, remarks
 from layerwise.report._findings import finder, rates
+from layerwise.report._layers import heat
 from layerwise.report._picture import Line, Picture, Section
 from layerwise.report._run import Run
 
@@ -94,14 +95,14 @@ def sections(runs: Sequence[Run]) -> tuple[list[Section], list[str]]:
 
 
 _SUBJECTS: tuple[tuple[str, str, Callable[[Sequence[Run]], list[Picture]]], ...] = (
-    ("layers", "Rates of the layers", _heat.rates),
+    ("layers", "Rates of the layers", heat.rates),
     ("loss", "Loss", _measured.loss),
     ("metrics", "Metrics", _measured.metrics),
     ("finder", "Learning-rate finder", finder.finder),
     ("rates-found", "A rate for every band", rates.rates_found),
     ("base-rate", "Base rate", _rates.base_rates),
     ("groups", "Rates of the groups", _rates.group_rates),
-    ("ratios", "Update-to-weight ratios", _heat.ratios),
+    ("ratios", "Update-to-weight ratios", heat.ratios),
 )
 
 

@@ -1,9 +1,11 @@
 """A run on the page: its history under a name that no other run has."""
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,14 @@ ROWS = 200_000
 """How many rows of a record are read at most; a longer one is thinned, and its extremes stay."""
 
 VALIDATION = "val_"
+RATES = "rates/"
+
+_EVALUATED = re.compile(r"^eval_(?=.)")
+_SPEED = re.compile(
+    r"(eval|train|test|predict)_(\w+_)?(runtime|(samples|steps|tokens)_per_second|"
+    r"model_preparation_time|jit_compilation_time)"
+)
+"""How fast an evaluation of Transformers was. That is no metric of the model."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,17 @@ class Run:
             return as_floats(self.batch["step"])
         return np.arange(len(next(iter(self.batch.values()), ())), dtype=np.float64)
 
+    @cached_property
+    def rates(self) -> tuple[Floats, dict[str, Floats]]:
+        """The steps and the rates of the groups by name; those of epochs if batches have none."""
+        groups = {name: as_floats(rates) for name, rates in self.history.rates.items()}
+        steps = self.steps
+        if not _any_known(groups):
+            found = {name: self.by_epoch(name) for name in self.epoch if name.startswith(RATES)}
+            steps = next((steps for steps, _ in found.values()), np.empty(0))
+            groups = {name.removeprefix(RATES): rates for name, (_, rates) in found.items()}
+        return steps, groups if _any_known(groups) else {}
+
     def by_batch(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values of a column of the batches; both are empty if there is none."""
         if name not in self.batch:
@@ -70,6 +91,14 @@ class Run:
         epochs = self.epoch.get("epoch", np.arange(len(values)))
         return as_floats([ends.get(number, np.nan) for number in epochs]), values
 
+    @cached_property
+    def epochs_alone(self) -> Floats | None:
+        """The number of each epoch, if nothing in the record says at which step one was."""
+        if self.batch or "step" in self.epoch or not self.epoch:
+            return None
+        rows = np.arange(len(next(iter(self.epoch.values()))))
+        return as_floats(self.epoch.get("epoch", rows))
+
     def shown(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values that stand for a column, in pictures and in the facts.
 
@@ -89,6 +118,10 @@ def as_floats(values: npt.ArrayLike) -> Floats:
     return np.asarray(values, np.float64)
 
 
+def _any_known(columns: Mapping[str, Floats]) -> bool:
+    return any(np.isfinite(values).any() for values in columns.values())
+
+
 def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tuple[Run, ...]:
     """Load the runs to show.
 
@@ -96,13 +129,34 @@ def load_runs(runs: str | Path | History | Iterable[str | Path | History]) -> tu
         RecorderError: A folder has no record, or one that can't be read.
     """
     given = [runs] if isinstance(runs, str | Path | History) else list(runs)
-    histories = [run if isinstance(run, History) else History.load(run, rows=ROWS) for run in given]
+    histories = [
+        _with_validation(run if isinstance(run, History) else History.load(run, rows=ROWS))
+        for run in given
+    ]
     return tuple(
         Run(number, name, history, _above(given[number]))
         for number, (name, history) in enumerate(
             zip(_names(given, histories), histories, strict=True)
         )
     )
+
+
+def _with_validation(history: History) -> History:
+    """The history with what Transformers calls ``eval_loss`` as ``val_loss``."""
+    kinds = [history.batch, history.epoch]
+    if not any(map(_EVALUATED.match, (*history.batch, *history.epoch))):
+        return history
+
+    def renamed(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name, values in columns.items():
+            new = _EVALUATED.sub(VALIDATION, name, count=1)
+            taken = any(new in kind for kind in kinds)
+            if not _SPEED.fullmatch(name):
+                found[name if taken else new] = values
+        return found
+
+    return replace(history, batch=renamed(history.batch), epoch=renamed(history.epoch))
 
 
 def _above(run: str | Path | History) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -76,7 +76,8 @@ def model_of(path: Path, weights: bool) -> MadeModel:
     Raises:
         LayerwiseError: There is no such model, or making it raised an error.
     """
-    return _from_folder(path, weights) if path.is_dir() else _from_factory(str(path))
+    with redirect_stdout(sys.stderr):  # what it prints is no part of the answer
+        return _from_folder(path, weights) if path.is_dir() else _from_factory(str(path))
 
 
 def _from_factory(text: str) -> MadeModel:

@@ -100,5 +100,10 @@ def _moving_base(optimizer: Optimizer) -> Schedule | None:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         # Keras counts batches here, this many for each update.
         batches = optimizer.gradient_accumulation_steps or 1
-        return from_function(lambda step: evaluate_on_host(rate, int(step) * batches))
+
+        def decay(step: int) -> float:
+            return evaluate_on_host(rate, int(step) * batches)
+
+        decay.__qualname__ = decay.__name__ = type(rate).__name__  # what a caption calls it
+        return from_function(decay)
     return None

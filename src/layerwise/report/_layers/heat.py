@@ -1,50 +1,31 @@
-"""Heat maps of layers over steps: the rates of a plan or a record, and update-to-weight ratios."""
+"""Heat maps of layers over steps: their rates, and update-to-weight ratios."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from layerwise._numbers import NOTHING, counted, number_text, whole_text
 from layerwise._series import Floats, evenly, thin_columns
+from layerwise.report._layers.grid import RATIO, Grid, recorded
+from layerwise.report._layers.rates import grid_of_rates
 from layerwise.report._lines import STEP, numbers
 from layerwise.report._picture import Picture, Table
-from layerwise.report._rates import MOST_LINES
-from layerwise.report._run import Run, as_floats
+from layerwise.report._run import Run
 
 CELLS = 120_000
 """How many cells all heat maps of a section have together."""
 
-RATE, MULTIPLIER, RATIO = "learning rate", "multiplier", "update ÷ weights (ratio of norms)"
 MOST_ROWS = 400
+PLANNED = "as planned before the training, which recorded none"
 TABLE_STEPS = 6
 SAMPLE = 500
 DECADES = 6
 """The colours reach so many powers of ten down; anything lower has the lowest colour."""
 
 
-LASTING = 60
-"""In so many columns something that never changes is drawn: of two, half would lie outside."""
-
 HIGHEST = 308.25
 """The highest power of ten that a float holds."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The values of each layer at each step.
-
-    Attributes:
-        names: The layers, each once.
-        steps: Shape ``(n,)``, rising.
-        values: Shape ``(layers, n)``.
-        unit: What the values are, for captions.
-    """
-
-    names: tuple[str, ...]
-    steps: Floats
-    values: Floats
-    unit: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +34,8 @@ class Subject:
 
     Attributes:
         name: The part of their ids that says so.
-        words: The caption, with the places ``{unit}``, ``{layers}``, ``{range}`` and ``{grey}``.
+        words: The caption, with the places ``{unit}``, ``{layers}``, ``{course}``, ``{range}`` and
+            ``{grey}``.
         grey: What the caption says about grey cells, if there are any.
     """
 
@@ -63,60 +45,20 @@ class Subject:
 
 
 def rates(runs: Sequence[Run]) -> list[Picture]:
-    """The rate of every layer over time, from the plan, else from the recorded groups."""
-    grids = [(run, planned(run) or _rates_of_groups(run)) for run in runs]
-    words = "The {unit} of {layers} over the training, {range}. Lighter is higher{grey}."
+    """The rate of every layer over time, as recorded; as planned where nothing was recorded."""
+    grids = [(run, grid_of_rates(run)) for run in runs]
+    words = "The {unit} of {layers} {course}, {range}. Lighter is higher{grey}."
     return _pictures(grids, Subject("rates", words, "; grey is 0"))
 
 
 def ratios(runs: Sequence[Run]) -> list[Picture]:
     """The size of each layer's updates relative to its weights."""
-    grids = [(run, recorded(run, run.history.ratios, RATIO)) for run in runs]
+    grids = [(run, recorded(run.steps, run.history.ratios, RATIO)) for run in runs]
     words = (
         "The size of each update of {layers} relative to the weights, {range}. Lighter is "
         "higher; around 1e-3 is usual{grey}."
     )
     return _pictures(grids, Subject("ratios", words, "; grey is 0, no update"))
-
-
-def planned(run: Run) -> Grid | None:
-    """The rates of the run's plan."""
-    plan = run.history.plan
-    if not plan:
-        return None
-    try:
-        names = tuple(map(str, plan["table"]["parameter"]))
-        values = as_floats(plan["rates"])[np.asarray(plan["of"], np.intp)]
-        steps = as_floats(plan["steps"])
-        unit = MULTIPLIER if plan["shows"] == "multiplier" else RATE
-    except (KeyError, TypeError, ValueError, IndexError):
-        return None
-    if not names or values.shape != (len(names), len(steps)):
-        return None
-    last = as_floats(run.batch.get("step", np.empty(0))).max(initial=0.0)
-    if len(steps) == 1 and last > steps[0]:
-        # A plan in which nothing changes was saved at its first step only.
-        steps = steps[0] + evenly(int(last - steps[0]) + 1, LASTING)
-        values = np.repeat(values, len(steps), axis=1)
-    return Grid(names, steps, values, unit)
-
-
-def _rates_of_groups(run: Run) -> Grid | None:
-    """The recorded rates, if there are too many groups for lines."""
-    groups = run.history.rates
-    return recorded(run, groups, RATE) if len(groups) > MOST_LINES else None
-
-
-def recorded(run: Run, columns: Mapping[str, Floats], unit: str) -> Grid | None:
-    """Recorded columns as a grid, if they have any value."""
-    if not columns:
-        return None
-    values = np.stack([as_floats(column) for column in columns.values()])
-    # Ratios are recorded every few steps only.
-    there = np.isfinite(values).any(axis=0)
-    if not there.any():
-        return None
-    return Grid(tuple(columns), run.steps[there], values[:, there], unit)
 
 
 def _pictures(found: Sequence[tuple[Run, Grid | None]], subject: Subject) -> list[Picture]:
@@ -141,6 +83,7 @@ def _picture(
     caption = subject.words.format(
         unit=grid.unit,
         layers=counted(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
+        course=PLANNED if grid.planned else "over the training",
         range=_range(grid.values),
         grey=subject.grey if (grid.values == 0).any() else "",
     )
@@ -225,7 +168,7 @@ def _merged(grid: Grid) -> Grid:
         else:
             names += [grid.names[place] for place in places]
             kept += places
-    return Grid(tuple(names), grid.steps, grid.values[kept], grid.unit)
+    return replace(grid, names=tuple(names), values=grid.values[kept])
 
 
 def _folded(grid: Grid) -> Grid:
@@ -242,7 +185,7 @@ def _folded(grid: Grid) -> Grid:
         grid.names[start] + (f" … ({size} layers)" if size > 1 else "")
         for start, size in zip(starts, sizes, strict=True)
     )
-    return Grid(names, grid.steps, grid.values[starts], grid.unit)
+    return replace(grid, names=names, values=grid.values[starts])
 
 
 def _table(grid: Grid) -> Table:
