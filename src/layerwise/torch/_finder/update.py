@@ -47,7 +47,7 @@ class Update:
         self.model, self.loss = model, loss
         self.optimizers = OptimizerSet.of(optimizer)
         self.device, self.scaler = device, scaler
-        self._autocast, self._tried = autocast, False
+        self._autocast, self._tried, self._differentiates = autocast, False, False
         self._parameters = parameters_of(model, self.optimizers)
 
     def __call__(self, micro_batches: Sequence[object]) -> float:
@@ -85,13 +85,22 @@ class Update:
             self.scaler.update()
         return sum(map(scalar, losses)) / number
 
-    def loss_without_update(self, batch: object) -> Tensor:
-        """The loss of one batch.
+    def loss_without_update(self, batch: object) -> float:
+        """The loss of one batch, without gradients unless it takes some itself.
 
         Raises:
             FinderError: As for an update.
         """
-        return self._loss(batch)
+        if not self._differentiates:
+            try:
+                with torch.no_grad():
+                    return scalar(self._loss(batch))
+            except (FinderError, RuntimeError) as error:
+                if not _wants_gradients(error):
+                    raise
+            self._differentiates = True
+        with torch.enable_grad(), _keeping_gradients(self._parameters):
+            return scalar(self._loss(batch))
 
     def _loss(self, batch: object) -> Tensor:
         with self._casting(), nullcontext() if self._tried else _first(batch):
@@ -145,6 +154,27 @@ def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: obje
     return cast(Tensor, found)
 
 
+def _wants_gradients(error: BaseException | None) -> bool:
+    """Whether it is PyTorch's error where a loss differentiates inside, but nothing is recorded."""
+    while error is not None and not isinstance(error, RuntimeError):
+        error = error.__cause__
+    text = str(error)
+    return "require grad" in text or "requires_grad" in text or "grad_fn" in text
+
+
+@contextmanager
+def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """After the block, parameters have the gradients from before it, which nothing is added to."""
+    before = [tensor.grad for tensor in parameters]
+    for tensor in parameters:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for tensor, gradient in zip(parameters, before, strict=True):
+            tensor.grad = gradient
+
+
 @contextmanager
 def _first(batch: object) -> Iterator[None]:
     """Say what to do if a model or a loss can't take the batches at all."""
@@ -192,6 +222,8 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     found: object = batch
     if isinstance(batch, Tensor):
         found = batch.to(device, non_blocking=True)
+        # A model that differentiates with respect to its inputs marks them, and not the user's.
+        found = batch.detach() if found is batch and not batch.requires_grad else found
     elif isinstance(batch, PackedSequence):  # a named tuple, of which a part stays on the host
         found = batch.to(device)  # type: ignore[arg-type]  # so it is documented
     elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
