@@ -241,13 +241,14 @@ def test_it_says_how_the_first_batch_was_called(held_out: bool) -> None:
     data = [(x[:, :1], y) for x, y in make_data()]
     options: dict[str, Any] = QUIET | ({"held_out": data[:2]} if held_out else {})
     message = r"(?s)can't take the first batch.*model\(batch\[0\]\) and loss.*step=train_step"
-    with pytest.raises(FinderError, match=message):
+    scored = r"can't take a held-out batch in evaluation mode, .*step=train_step"
+    with pytest.raises(FinderError, match=f"(?s){scored}"):
         find_rates(model, optimizer, loss_function, data, **options)
     with pytest.raises(FinderError, match=r"have no loss\. Give loss=, a function"):
         find_rates(model, optimizer, loader=make_data(), **options | {"held_out": None})
     update = Update(model, optimizer, loss_function, device=torch.device("cpu"))
     with pytest.raises(FinderError, match=message):
-        update.loss_without_update(data[0])
+        update([data[0]])
 
 
 class Keyword(nn.Module):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from layerwise.errors import FinderError
 from layerwise.torch import find_lr, find_rates
 from layerwise.torch._finder.update import Update
 from tests._support.torch.finding import QUIET as QUIET_SWEEP
@@ -97,3 +98,56 @@ def test_no_gradient_is_recorded_that_nobody_asks_for() -> None:
         update.loss_without_update((torch.zeros(2, 5), torch.zeros(2)))
     update.loss_without_update(make_batch(0))
     assert recorded == [False, False]
+
+
+class Auxiliary(nn.Module):
+    """Has a second head while it trains, as Inception does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return {"out": self.first(x), "aux": self.second(x)} if self.training else self.first(x)
+
+
+def auxiliary_loss(outputs: Any, y: Tensor) -> Tensor:
+    return loss_function(outputs["out"], y) + 0.4 * loss_function(outputs["aux"], y)
+
+
+def test_a_model_with_other_outputs_in_evaluation_mode_is_told_apart() -> None:
+    model, data = Auxiliary(), make_data()
+    optimizer = torch.optim.Adam(model.parameters())
+    message = (
+        r"(?s)can't take a held-out batch in evaluation mode, .*model\(batch\[0\]\) and "
+        r"loss\(outputs, batch\[-1\]\), in evaluation mode.*model\.training.*A step= is scored in "
+        r"training mode"
+    )
+    with pytest.raises(FinderError, match=message):
+        find_rates(model, optimizer, auxiliary_loss, data, **QUIET)
+    assert find_lr(model, optimizer, auxiliary_loss, data, **QUIET_SWEEP).losses
+
+    update = Update(model, optimizer, auxiliary_loss, device=torch.device("cpu"))
+    update(data[:1])
+    model.eval()  # an update that worked says nothing about a score
+    with pytest.raises(FinderError, match="in evaluation mode"):
+        update.loss_without_update(data[0])
+
+
+def test_both_ways_out_of_other_outputs_work() -> None:
+    model, data = Auxiliary(), make_data()
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def loss(outputs: Any, y: Tensor) -> Tensor:
+        return auxiliary_loss(outputs, y) if model.training else loss_function(outputs, y)
+
+    def step(batch: Any) -> Tensor:
+        optimizer.zero_grad()
+        found = auxiliary_loss(model(batch[0]), batch[1])
+        found.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return found
+
+    assert find_rates(model, optimizer, loss, data, **QUIET).probes
+    assert find_rates(model, optimizer, None, data, step=step, **QUIET).probes

@@ -47,7 +47,8 @@ class Update:
         self.model, self.loss = model, loss
         self.optimizers = OptimizerSet.of(optimizer)
         self.device, self.scaler = device, scaler
-        self._autocast, self._tried, self._differentiates = autocast, False, False
+        self._autocast, self._differentiates = autocast, False
+        self._tried: set[bool] = set()  # updates, and scores
         self._parameters = parameters_of(model, self.optimizers)
 
     def __call__(self, micro_batches: Sequence[object]) -> float:
@@ -66,7 +67,7 @@ class Update:
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
             with self._no_sync() if place < number else nullcontext():
-                loss = self._loss(batch)
+                loss = self._loss(batch, held_out=False)
                 if not getattr(loss, "requires_grad", False):
                     raise FinderError(
                         "The loss has no gradient: nothing that it was computed from is trained. "
@@ -86,7 +87,7 @@ class Update:
         return sum(map(scalar, losses)) / number
 
     def loss_without_update(self, batch: object) -> float:
-        """The loss of one batch, without gradients unless it takes some itself.
+        """The loss of one held-out batch, without gradients unless it takes some itself.
 
         Raises:
             FinderError: As for an update.
@@ -94,18 +95,18 @@ class Update:
         if not self._differentiates:
             try:
                 with torch.no_grad():
-                    return scalar(self._loss(batch))
+                    return scalar(self._loss(batch, held_out=True))
             except (FinderError, RuntimeError) as error:
                 if not _wants_gradients(error):
                     raise
             self._differentiates = True
         with torch.enable_grad(), _keeping_gradients(self._parameters):
-            return scalar(self._loss(batch))
+            return scalar(self._loss(batch, held_out=True))
 
-    def _loss(self, batch: object) -> Tensor:
-        with self._casting(), nullcontext() if self._tried else _first(batch):
+    def _loss(self, batch: object, *, held_out: bool) -> Tensor:
+        with self._casting(), nullcontext() if held_out in self._tried else _first(batch, held_out):
             loss = loss_of(self.model, self.loss, moved(batch, self.device))
-        self._tried = True
+        self._tried.add(held_out)
         return loss
 
     def _casting(self) -> AbstractContextManager[object]:
@@ -176,7 +177,7 @@ def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def _first(batch: object) -> Iterator[None]:
+def _first(batch: object, held_out: bool) -> Iterator[None]:
     """Say what to do if a model or a loss can't take the batches at all."""
     try:
         yield
@@ -197,9 +198,17 @@ def _first(batch: object) -> Iterator[None]:
             calls = f"model({inputs}) and loss(outputs, batch[-1])"
         else:
             calls = "model(batch) and loss(outputs, batch)"
+        where, mode = "the first batch", ""
+        if held_out:
+            where = "a held-out batch in evaluation mode"
+            mode = (
+                ", in evaluation mode. If what the model returns differs there, let loss= take "
+                "both: model.training tells them apart. A step= is scored in training mode, as "
+                "it trains"
+            )
         raise FinderError(
-            f"The model or its loss can't take the first batch, {_shown(batch)}: {error}\n"
-            f"It was called as {calls}. For another call give the "
+            f"The model or its loss can't take {where}, {_shown(batch)}: {error}\n"
+            f"It was called as {calls}{mode}. For another call give the "
             "whole training step, step=train_step, which takes a batch, updates, and returns the "
             "loss; for another place of the batches, device=."
         ) from error
