@@ -293,7 +293,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no rate": ({"optimizer": optax.adam(0.1)}, r"^The rate of this optimizer is fixed inside it"),
     "not around": (
         {"optimizer": optax.contrib.schedule_free_adamw},
-        r"^Multipliers go inside of optax.contrib.schedule_free, not around it",
+        r"around optax.contrib.schedule_free: .*Search with the optimizer that is inside of it",
     ),
     "integers": ({"params": {"dense_0": jnp.ones(3, int)}}, r"and no gradient"),
 }

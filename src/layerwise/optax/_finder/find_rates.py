@@ -133,8 +133,7 @@ def find_rates(
     check_one_rate(group_factors(state, params))
     check_accumulate(wanted.accumulate or 1, state)
     found = plan_of(RuleSpec(rules_to_search(rules), layers=layers), params)
-    # The rates of a search scale each applied update, and are the same until the next one.
-    check_nesting(at_rate.made(), state, found, allowed={"MultiStepsState"})
+    check_nesting(at_rate.made(), state, found, searching=True)
     bands = Bands.of(found.plan, wanted.most_bands, rules)
     rows = RowBands.of(found, bands)
     step = loss_step(loss_fn, BandsUpdate(update_at, rows), has_aux)
