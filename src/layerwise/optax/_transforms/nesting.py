@@ -148,7 +148,8 @@ def check_nesting(
                 else "Search with one without it"
             )
             raise OptimizerError(
-                f"Layers can't be searched at rates of their own around {name}: {reason}. {way}."
+                f"Layers can't be searched at rates of their own around {name}: {reason}. "
+                f"{way.format(name=name)}."
             )
         raise OptimizerError(
             f"Multipliers go inside of {name}, not around it: {reason}. "
