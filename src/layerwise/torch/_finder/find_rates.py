@@ -132,13 +132,16 @@ def find_rates(
     """
     wanted, also = options_from(RatesOptions, options, "find_rates"), tuple(also)
     if not isinstance(optimizer, Optimizer):
-        raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
+        raise FinderError(
+            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
+            "optimizer. Of several give one after the other: what it doesn't have stays as it is."
+        )
     alone = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, alone, loader)
     assert loader is not None
+    factors = _check_groups(optimizer, scheduler)
     check_training(alone, loss, step, wanted.accumulate, autocast)
     check_precision(autocast, scaler)
-    factors = _check_groups(optimizer, scheduler)
     others = stateful(*also)
     schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
     tensors = named_tensors(model)

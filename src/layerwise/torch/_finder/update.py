@@ -289,6 +289,8 @@ def check_scalar(loss: object) -> None:
     if isinstance(loss, float | int) and not isinstance(loss, bool):
         return
     shape, hint = "", "Take its mean."
+    if isinstance(loss, Mapping | tuple | list):
+        hint = "Return the one entry to minimise."
     if isinstance(loss, Tensor):
         shape = f" of shape {tuple(loss.shape)}"
         if loss.is_complex():
