@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.experimental import sparse
 
 from layerwise.errors import FinderError, LayerwiseError
 from layerwise.optax import find_rates, with_multipliers
@@ -286,6 +287,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "overlap": ({"layers": [["dense_0", "dense_1"], ["dense_1", "dense_2"]]}, r"dense_1"),
     "budget": ({"budget": 40}, r"^A budget of 40 updates is too small for one probe"),
     "loss": ({"loss_fn": lambda params, batch: params["dense_0"]["bias"]}, r"must be one number"),
+    "dictionary": ({"loss_fn": lambda params, batch: {"loss": 1.0}}, r"Return the one entry"),
     "several rates": (
         {"optimizer": lambda rate: with_multipliers(optax.adam(rate), {"dense_0": 0.1})},
         r"^The optimizer has rates of its own for parts of the model",
@@ -293,7 +295,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no rate": ({"optimizer": optax.adam(0.1)}, r"^The rate of this optimizer is fixed inside it"),
     "not around": (
         {"optimizer": optax.contrib.schedule_free_adamw},
-        r"^Multipliers go inside of optax.contrib.schedule_free, not around it",
+        r"around optax.contrib.schedule_free: .*Search with the optimizer that is inside of it",
     ),
     "integers": ({"params": {"dense_0": jnp.ones(3, int)}}, r"and no gradient"),
 }
@@ -343,3 +345,20 @@ def test_random_keys_may_be_in_a_batch() -> None:
         return loss_fn(params, (batch["x"], batch["labels"]))
 
     assert find_rates(with_key, make_params(), batches, optax.adam, **QUIET).probes
+
+
+@pytest.mark.parametrize("kind", ["tensors", "sparse"])
+def test_batches_that_are_no_plain_arrays_are_divided_whole(kind: str) -> None:
+    batches: list[Any] = make_batches()
+    if kind == "tensors":
+        torch = pytest.importorskip("torch")
+        batches = [(torch.as_tensor(x), torch.as_tensor(y)) for x, y in batches]
+    else:
+        batches = [(sparse.BCOO.fromdense(x), jnp.asarray(y)) for x, y in batches]
+
+    def loss(params: Any, batch: Any) -> Any:
+        x, y = batch
+        return loss_fn(params, (x.numpy(), y.numpy()) if kind == "tensors" else (x.todense(), y))
+
+    options: dict[str, Any] = {"jit": kind == "sparse", **QUIET}
+    assert find_rates(loss, make_params(), batches, optax.adam, **options).probes

@@ -108,6 +108,8 @@ class NoRate(torch.optim.Optimizer):
         ("needs a closure", {"optimizer": lambda m: torch.optim.LBFGS(m.parameters())}),
         ("shape .8,.*Take its mean", {"loss": nn.CrossEntropyLoss(reduction="none")}),
         ("a NoneType; it must", {"loss": lambda outputs, targets: None}),
+        ("a dict; .*Return the one entry", {"loss": lambda outputs, y: {"loss": outputs.sum()}}),
+        ("a tuple; .*Return the one entry", {"loss": lambda outputs, y: (outputs.sum(), y)}),
         ("have no loss", {"loss": None}),
         ("Make one first", {"loss": nn.CrossEntropyLoss}),
         ("can't be called", {"loss": "cross entropy"}),

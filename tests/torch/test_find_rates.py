@@ -241,13 +241,14 @@ def test_it_says_how_the_first_batch_was_called(held_out: bool) -> None:
     data = [(x[:, :1], y) for x, y in make_data()]
     options: dict[str, Any] = QUIET | ({"held_out": data[:2]} if held_out else {})
     message = r"(?s)can't take the first batch.*model\(batch\[0\]\) and loss.*step=train_step"
-    with pytest.raises(FinderError, match=message):
+    scored = r"can't take a held-out batch in evaluation mode, .*step=train_step"
+    with pytest.raises(FinderError, match=f"(?s){scored}"):
         find_rates(model, optimizer, loss_function, data, **options)
     with pytest.raises(FinderError, match=r"have no loss\. Give loss=, a function"):
         find_rates(model, optimizer, loader=make_data(), **options | {"held_out": None})
     update = Update(model, optimizer, loss_function, device=torch.device("cpu"))
     with pytest.raises(FinderError, match=message):
-        update.loss_without_update(data[0])
+        update([data[0]])
 
 
 class Keyword(nn.Module):
@@ -400,7 +401,11 @@ def test_what_a_step_does_itself_is_refused(options: dict[str, Any]) -> None:
 def test_optimizers_that_cannot_have_several_rates() -> None:
     model = make_network()
     with pytest.raises(FinderError, match=r"^LBFGS has one group and one rate"):
-        find_rates(model, torch.optim.LBFGS(model.parameters()), None, make_data(), step=len)
+        find_rates(model, torch.optim.LBFGS(model.parameters()), loss_function, make_data())
+    several: Any = [torch.optim.SGD(layer.parameters()) for layer in model.children()]
+    with pytest.raises(FinderError, match=r"^list is not .* takes one optimizer\. Of several"):
+        find_rates(model, several, loss_function, make_data(), **QUIET)
+    assert find_rates(model, several[0], loss_function, make_data(), **QUIET).probes
     groups = param_groups(model, layer_decay(0.5), lr=0.1)
     with pytest.raises(FinderError, match=r"rates of its own for parts of the model"):
         find_rates(model, torch.optim.SGD(groups), loss_function, make_data(), **QUIET)

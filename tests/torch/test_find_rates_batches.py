@@ -1,6 +1,8 @@
 """find_rates on PyTorch takes the batches that a training takes, and divides them as it may."""
 
-from collections import UserDict
+from collections import UserDict, defaultdict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -115,3 +117,79 @@ def test_the_batches_of_the_user_stay_where_they_are() -> None:
     there, also = moved(fields, meta), moved(mapping, meta)
     assert there.x.device.type == there.to.device.type == also["x"].device.type == "meta"
     assert fields.x.device.type == mapping["x"].device.type == "cpu"
+
+
+class Attributes(dict[str, Tensor]):
+    """Whose items are its attributes."""
+
+    def __init__(self, *given: Any, **items: Tensor) -> None:
+        super().__init__(*given, **items)
+        self.__dict__ = self
+
+
+class ReadOnly(Mapping[str, Tensor]):
+    """A mapping that nothing can be written to."""
+
+    def __init__(self, items: dict[str, Tensor]) -> None:
+        self._items = items
+
+    def __getitem__(self, key: str) -> Tensor:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Encoded(InPlace):
+    """As the batches of Transformers, which have more than their items."""
+
+    def __init__(self, length: int, **items: Tensor) -> None:
+        super().__init__(**items)
+        self.length = length
+
+    @property
+    def x(self) -> Tensor:
+        return self["x"]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Attributes(x=torch.ones(2)),
+        ReadOnly({"x": torch.ones(2)}),
+        Encoded(3, x=torch.ones(2)),
+        MappingProxyType({"x": torch.ones(2)}),
+        defaultdict(list, x=torch.ones(2)),
+    ],
+    ids=lambda batch: type(batch).__name__,
+)
+def test_a_mapping_keeps_its_class(batch: Any) -> None:
+    there = moved(batch, torch.device("meta"))
+    assert type(there) is type(batch)
+    assert there["x"].device.type == "meta"
+    assert batch["x"].device.type == "cpu"
+    assert getattr(there, "x", there["x"]) is there["x"]
+    assert getattr(there, "length", None) == getattr(batch, "length", None)
+
+
+def test_a_loss_finds_the_targets_as_an_attribute() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            found: Tensor = self.head(x)
+            return found
+
+    torch.manual_seed(0)
+    model = Named()
+    optimizer = torch.optim.Adam(model.parameters())
+    batches = [Attributes(x=x, y=y) for x, y in make_loader()]
+    found = find_lr(
+        model, optimizer, lambda out, batch: loss_function(out, batch.y), batches, progress=False
+    )
+    assert found.losses

@@ -1,6 +1,7 @@
 """What find_lr and find_rates ask of parameters, data and optimizer."""
 
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import optax
 from layerwise.errors import FinderError, OptimizerError
 from layerwise.optax._finder.trainer import accumulates
 from layerwise.optax._parameters import is_network_state, is_variable, leaves_of, name_of
-from layerwise.optax._transforms.learning_rates import learning_rates
+from layerwise.optax._transforms.learning_rates import learning_rates, nodes
 
 
 def check_data(params: optax.Params, batches: object) -> None:
@@ -60,6 +61,23 @@ def check_accumulate(number: int, state: optax.OptState) -> None:
             f"accumulate={number}: this optimizer applies an update after every batch. Put it "
             "into optax.MultiSteps."
         )
+
+
+def check_one_copy(state: optax.OptState) -> None:
+    """Raise if an optimizer trains two copies of the parameters, of which a search has one.
+
+    Raises:
+        FinderError: It does.
+    """
+    for _ in nodes(state, _is_lookahead):
+        raise FinderError(
+            "optax.lookahead trains two copies of the parameters, and a search one. Search with "
+            "the optimizer that is inside of it, or give a whole update as update=."
+        )
+
+
+def _is_lookahead(node: object) -> TypeGuard[optax.LookaheadState]:
+    return isinstance(node, optax.LookaheadState)
 
 
 def group_factors(state: optax.OptState, params: optax.Params) -> dict[str, float]:

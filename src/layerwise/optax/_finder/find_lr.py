@@ -19,6 +19,7 @@ from layerwise.optax._finder.base_rate import OptimizerAtRate, OptimizerMaker
 from layerwise.optax._finder.checks import (
     check_accumulate,
     check_data,
+    check_one_copy,
     check_trainable,
     group_factors,
 )
@@ -115,6 +116,7 @@ def find_lr(
     else:
         at_rate = OptimizerAtRate(optimizer)
         state = at_rate.init(params) if state is None else state
+        check_one_copy(state)
         assert loss_fn is not None
         step = loss_step(loss_fn, at_rate.updating(state), has_aux)
     check_accumulate(number, state)

@@ -6,7 +6,6 @@ from typing import Unpack
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 import optax
 
 from layerwise.errors import FinderError
@@ -91,7 +90,8 @@ def find_rates(
             ``batches``, in several divisions. Of many, the first few are taken.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``. ``accumulate`` is how many batches
-            ``optax.MultiSteps`` gathers for an update.
+            ``optax.MultiSteps`` gathers for an update, which is not read from the optimizer, and
+            neither is a schedule.
 
     Returns:
         The base rate, rules for ``with_multipliers``, and why. Ctrl-C ends the search early; then
@@ -133,8 +133,7 @@ def find_rates(
     check_one_rate(group_factors(state, params))
     check_accumulate(wanted.accumulate or 1, state)
     found = plan_of(RuleSpec(rules_to_search(rules), layers=layers), params)
-    # The rates of a search scale each applied update, and are the same until the next one.
-    check_nesting(at_rate.made(), state, found, allowed={"MultiStepsState"})
+    check_nesting(at_rate.made(), state, found, searching=True)
     bands = Bands.of(found.plan, wanted.most_bands, rules)
     rows = RowBands.of(found, bands)
     step = loss_step(loss_fn, BandsUpdate(update_at, rows), has_aux)
@@ -155,7 +154,13 @@ def find_rates(
     )
 
 
-def _joined(arrays: Sequence[jax.Array | npt.NDArray[np.generic]]) -> Tree:
-    """Arrays along their first axis, on the host if all of them are there."""
-    on_host = all(isinstance(array, np.ndarray) for array in arrays)
-    return np.concatenate(arrays) if on_host else jnp.concatenate(arrays)
+def _joined(arrays: Sequence[object]) -> Tree | None:
+    """Arrays along their first axis, on the host if all are there; None if one is no plain array.
+
+    Such as a sparse one, or a tensor of another framework, which the loss takes.
+    """
+    on_host = [array for array in arrays if isinstance(array, np.ndarray)]
+    if len(on_host) == len(arrays):
+        return np.concatenate(on_host)
+    plain = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]
+    return jnp.concatenate(plain) if len(plain) == len(arrays) else None

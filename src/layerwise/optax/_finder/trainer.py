@@ -1,6 +1,7 @@
 """The finder's protocol on Optax: arrays never change, so a snapshot only remembers them."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeGuard, TypeVar
@@ -49,6 +50,9 @@ Rate_contra = TypeVar("Rate_contra", contravariant=True)
 Stepped: TypeAlias = tuple[optax.Params, optax.OptState, Tree, jax.Array]
 Step: TypeAlias = Callable[[optax.Params, optax.OptState, Tree, Tree, Rate], Stepped]
 """``(params, state, extra, batch, rate) -> (params, state, extra, loss)``"""
+
+Updated: TypeAlias = tuple[optax.Updates, optax.OptState]
+"""Updates, and the optimizer's new state."""
 
 Evaluated: TypeAlias = Callable[[optax.Params, Tree, Tree], tuple[jax.Array, Tree]]
 """``(params, extra, batch) -> (loss, extra)``"""
@@ -164,12 +168,42 @@ def loss_step(loss_fn: LossFunction, optimizer: Updating[Rate], has_aux: bool) -
     ) -> Stepped:
         differentiated = jax.value_and_grad(evaluated, has_aux=True)
         (loss, new), gradients = differentiated(params, extra, batch)
-        updates, state = optimizer.update(
-            rate, gradients, state, params, value=loss, grad=gradients
+
+        def value(other: optax.Params, *_: object) -> jax.Array:
+            return evaluated(other, extra, batch)[0]
+
+        # What line searches, Polyak's rate and SAM ask for.
+        known = {"value": loss, "grad": gradients, "value_fn": value, "grad_fn": jax.grad(value)}
+        updates, state = _updated(
+            lambda wanted: optimizer.update(rate, gradients, state, params, **wanted), known
         )
         return optax.apply_updates(params, updates), state, new, loss
 
     return step
+
+
+def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree]) -> Updated:
+    """What an optimizer makes of an update, told all that it takes of what is known.
+
+    Only its error says what an optimizer inside of a chain doesn't take.
+
+    Raises:
+        FinderError: It wants something else.
+    """
+    try:
+        return update(known)
+    except TypeError as error:
+        refused = re.search(r"(?is)unexpected keyword argument.*?'(\w+)'", str(error))
+        if refused and refused[1] in known:
+            fewer = {name: one for name, one in known.items() if name != refused[1]}
+        elif "required keyword-only argument" in str(error):
+            raise FinderError(
+                f"The optimizer's update wants more than a search has: {error}. find_lr takes a "
+                "whole update of yours, update=, in place of loss function and optimizer."
+            ) from error
+        else:
+            raise
+    return _updated(update, fewer)
 
 
 def update_step(update: Update) -> Step[float]:
@@ -239,8 +273,8 @@ def check_scalar(loss: object) -> None:
     shape = getattr(loss, "shape", None if not isinstance(loss, int | float) else ())
     if shape is None:
         raise FinderError(
-            f"The loss is a {type(loss).__name__}, and must be one number. A loss function that "
-            "returns (loss, aux) needs has_aux=True."
+            f"The loss is a {type(loss).__name__}, and must be one number. Return the one entry to "
+            "minimise; a loss function that returns (loss, aux) needs has_aux=True."
         )
     if shape != ():
         raise FinderError(

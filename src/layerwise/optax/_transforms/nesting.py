@@ -7,7 +7,7 @@ found by the name of the Optax function that made them (tried with Optax 0.2.8).
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import FunctionType
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,11 @@ from layerwise.optax._plan import TreePlan
 _APPLIED = "it must know the updates that are really applied"
 _LEFT_OUT = "it leaves updates out, which a schedule around it can't know"
 _INSIDE = "Turn it around: {name}(with_multipliers(optimizer, ...), ...)"
+_TRAIN_WITH = (
+    "Search with the optimizer that is inside of it, and then train with "
+    "{name}(with_multipliers(optimizer, found.rules), ...)"
+)
+_GATHERS = "MultiStepsState"
 _SEARCH = (
     "Write optax.chain(optax.scale_by_lbfgs(), optax.scale(-1.0), scale_by_multipliers(...), "
     "{name}(...))"
@@ -41,7 +46,7 @@ class _Refusal(NamedTuple):
 
 
 _NOT_AROUND = {
-    "MultiStepsState": _Refusal("optax.MultiSteps", "it applies an update only every few calls"),
+    _GATHERS: _Refusal("optax.MultiSteps", "it applies an update only every few calls"),
     "LookaheadState": _Refusal("optax.lookahead", _APPLIED),
     "ScheduleFreeState": _Refusal("optax.contrib.schedule_free", _APPLIED),
     "SAMState": _Refusal(
@@ -107,7 +112,8 @@ def check_nesting(
     optimizer: optax.GradientTransformation,
     state: optax.OptState,
     found: TreePlan,
-    allowed: Collection[str] = (),
+    *,
+    searching: bool = False,
 ) -> None:
     """Raise if multipliers are around something that they must be inside of.
 
@@ -115,10 +121,12 @@ def check_nesting(
         optimizer: What they are around.
         state: Its state.
         found: The plan.
-        allowed: Names of classes of state that the multipliers at hand may be around.
+        searching: Whether the multipliers are those of a search. They are the same until the next
+            update is applied, so that ``optax.MultiSteps`` may be inside, and it takes no
+            optimizer that they are in already.
 
     Raises:
-        OptimizerError: They are; the message says how to turn it around.
+        OptimizerError: They are; the message says how to turn it around, or what to search with.
     """
     plan = found.plan
     moving = plan.schedule is not None or any(moves(value) for value, _ in plan.groups)
@@ -127,21 +135,38 @@ def check_nesting(
 
     def is_one(node: object) -> bool:
         kind = type(node).__name__
-        refusal = None if kind in allowed else _NOT_AROUND.get(kind)
+        refusal = None if searching and kind == _GATHERS else _NOT_AROUND.get(kind)
         opaque = getattr(node, "cache", ()) is None  # SAM that steps inside of one update
         return refusal is not None and applies[refusal.when] and not opaque
 
     for node in filter(is_one, jax.tree.leaves(state, is_leaf=is_one)):
         name, reason, _, instead = _NOT_AROUND[type(node).__name__]
+        if searching:
+            way = (
+                _TRAIN_WITH.format(name=name)
+                if instead == _INSIDE
+                else "Search with one without it"
+            )
+            raise OptimizerError(
+                f"Layers can't be searched at rates of their own around {name}: {reason}. "
+                f"{way.format(name=name)}."
+            )
         raise OptimizerError(
             f"Multipliers go inside of {name}, not around it: {reason}. "
             f"{instead.format(name=name)}."
         )
     if found.scales and (limit := _limit_after_rate(optimizer)):
+        behind = f"optax.chain(with_multipliers(optimizer, ...), optax.{limit}(...))"
+        if searching:
+            raise OptimizerError(
+                f"Layers can't be searched at rates of their own around optax.{limit}, which "
+                "limits what the learning rate has scaled. Search without it, and then train with "
+                f"{behind}."
+            )
         raise OptimizerError(
             f"Multipliers go before optax.{limit}, not around it: it limits what the learning rate "
             "has scaled, and the multiplier would scale its result. Put it behind: "
-            f"optax.chain(with_multipliers(optimizer, ...), optax.{limit}(...))."
+            f"{behind}."
         )
 
 

@@ -11,9 +11,8 @@ from torch.optim import Optimizer
 
 from layerwise.torch._finder.snapshot import copied
 from layerwise.torch._finder.trainer import TorchTrainer
-from layerwise.torch._finder.update import scalar
 
-Loss = Callable[[Any], Tensor]
+Loss = Callable[[Any], float]
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ class BandsTrainer:
             if self._loss is None:
                 zeros = [0.0] * len(self._bands)
                 return sum(self._update(batch, zeros) for batch in batches) / len(batches)
-            with _evaluating(self._model), torch.no_grad():
-                losses = [scalar(self._loss(one)) for batch in batches for one in batch]
+            with _evaluating(self._model):
+                losses = [self._loss(one) for batch in batches for one in batch]
         return self._mean(sum(losses) / len(losses))
 
     def _update(self, batch: Sequence[object], rates: Sequence[float]) -> float:

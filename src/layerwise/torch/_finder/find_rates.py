@@ -78,7 +78,7 @@ def find_rates(
             this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have one rate and an ``lr``.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. On
-            held-out data it is measured in evaluation mode.
+            held-out data it is measured in evaluation mode, where it must take the outputs too.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
             The first axis of all arrays is taken to be that of the examples, which are drawn in
@@ -88,7 +88,7 @@ def find_rates(
             default ``layers_of(model)``.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
-            Held-out batches are then given to it at the rate 0.
+            Held-out batches are then given to it at the rate 0, in training mode.
         held_out: Batches to compare rates on, where there is much data; by default a part of the
             loader's, in several divisions. Of many, the first few are taken.
         device: Where batches are moved to; by default where the model's first parameter is.
@@ -132,13 +132,16 @@ def find_rates(
     """
     wanted, also = options_from(RatesOptions, options, "find_rates"), tuple(also)
     if not isinstance(optimizer, Optimizer):
-        raise FinderError(f"{type(optimizer).__name__} is not a torch.optim.Optimizer.")
+        raise FinderError(
+            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
+            "optimizer. Of several give one after the other: what it doesn't have stays as it is."
+        )
     alone = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, alone, loader)
     assert loader is not None
+    factors = _check_groups(optimizer, scheduler)
     check_training(alone, loss, step, wanted.accumulate, autocast)
     check_precision(autocast, scaler)
-    factors = _check_groups(optimizer, scheduler)
     others = stateful(*also)
     schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
     tensors = named_tensors(model)

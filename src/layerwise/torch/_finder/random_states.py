@@ -6,14 +6,17 @@ from types import ModuleType
 from typing import TypeAlias, TypeGuard
 
 import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from layerwise.finder import HostGenerator, generator_state, global_states
 
 Generator: TypeAlias = torch.Generator | HostGenerator
 """A random generator of PyTorch, NumPy or Python."""
 
-_PARTS = ("sampler", "batch_sampler", "dataset", "transform")
-_DEPTH = 4
+_TRANSFORMS = ("transform", "target_transform", "transforms")
+_PARTS = ("sampler", "batch_sampler", "dataset", "collate_fn", *_TRANSFORMS)
+"""The attributes of what yields batches that may draw random numbers, of any class."""
 
 
 def is_generator(value: object) -> TypeGuard[Generator]:
@@ -56,10 +59,39 @@ def _device_state(module: ModuleType) -> Callable[[], object]:
     return partial(module.set_rng_state, module.get_rng_state())
 
 
-def _generators(thing: object, depth: int = 0) -> Iterator[Generator]:
-    inside = getattr(thing, "__dict__", {})
-    yield from filter(is_generator, inside.values())
-    if depth < _DEPTH:
-        for name in _PARTS:
-            if name in inside:
-                yield from _generators(inside[name], depth + 1)
+def _generators(loader: object) -> Iterator[Generator]:
+    """The generators of a loader and of all that it draws from, also inside a wrapper."""
+    seen, waiting = dict[int, object](), [loader]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        for name, value in getattr(thing, "__dict__", {}).items():
+            if is_generator(value):
+                yield value
+            else:
+                waiting.extend(_inside(value, name in _PARTS))
+
+
+def _inside(value: object, is_part: bool) -> Iterable[object]:
+    """What to look into at an attribute: itself, or what is in it."""
+    members: Iterable[object] = ()
+    if isinstance(value, list | tuple):
+        members = value
+    elif isinstance(value, dict):
+        members = value.values()
+    elif is_part or _yields_data(value):
+        return (value,)
+    # A list is of one kind of things. Most are long, and of no such kind.
+    first = next(iter(members), None)
+    return members if _yields_data(first) or (is_part and hasattr(first, "__dict__")) else ()
+
+
+def _yields_data(value: object) -> bool:
+    """Whether it is a part of PyTorch's data pipeline, or an object around one."""
+    if isinstance(value, DataLoader | Sampler | Dataset):
+        return True
+    if isinstance(value, Tensor | nn.Module | type):
+        return False
+    return hasattr(value, "__iter__") and hasattr(value, "__dict__")

@@ -1,6 +1,7 @@
 """One update on what a loader yields: forward, backward and the optimizer's step."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -46,7 +47,8 @@ class Update:
         self.model, self.loss = model, loss
         self.optimizers = OptimizerSet.of(optimizer)
         self.device, self.scaler = device, scaler
-        self._autocast, self._tried = autocast, False
+        self._autocast, self._differentiates = autocast, False
+        self._tried: set[bool] = set()  # updates, and scores
         self._parameters = parameters_of(model, self.optimizers)
 
     def __call__(self, micro_batches: Sequence[object]) -> float:
@@ -65,7 +67,7 @@ class Update:
         losses = []
         for place, batch in enumerate(micro_batches, start=1):
             with self._no_sync() if place < number else nullcontext():
-                loss = self._loss(batch)
+                loss = self._loss(batch, held_out=False)
                 if not getattr(loss, "requires_grad", False):
                     raise FinderError(
                         "The loss has no gradient: nothing that it was computed from is trained. "
@@ -84,18 +86,27 @@ class Update:
             self.scaler.update()
         return sum(map(scalar, losses)) / number
 
-    def loss_without_update(self, batch: object) -> Tensor:
-        """The loss of one batch.
+    def loss_without_update(self, batch: object) -> float:
+        """The loss of one held-out batch, without gradients unless it takes some itself.
 
         Raises:
             FinderError: As for an update.
         """
-        return self._loss(batch)
+        if not self._differentiates:
+            try:
+                with torch.no_grad():
+                    return scalar(self._loss(batch, held_out=True))
+            except (FinderError, RuntimeError) as error:
+                if not _wants_gradients(error):
+                    raise
+            self._differentiates = True
+        with torch.enable_grad(), _keeping_gradients(self._parameters):
+            return scalar(self._loss(batch, held_out=True))
 
-    def _loss(self, batch: object) -> Tensor:
-        with self._casting(), nullcontext() if self._tried else _first(batch):
+    def _loss(self, batch: object, *, held_out: bool) -> Tensor:
+        with self._casting(), nullcontext() if held_out in self._tried else _first(batch, held_out):
             loss = loss_of(self.model, self.loss, moved(batch, self.device))
-        self._tried = True
+        self._tried.add(held_out)
         return loss
 
     def _casting(self) -> AbstractContextManager[object]:
@@ -144,8 +155,29 @@ def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: obje
     return cast(Tensor, found)
 
 
+def _wants_gradients(error: BaseException | None) -> bool:
+    """Whether it is PyTorch's error where a loss differentiates inside, but nothing is recorded."""
+    while error is not None and not isinstance(error, RuntimeError):
+        error = error.__cause__
+    text = str(error)
+    return "require grad" in text or "requires_grad" in text or "grad_fn" in text
+
+
 @contextmanager
-def _first(batch: object) -> Iterator[None]:
+def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """After the block, parameters have the gradients from before it, which nothing is added to."""
+    before = [tensor.grad for tensor in parameters]
+    for tensor in parameters:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for tensor, gradient in zip(parameters, before, strict=True):
+            tensor.grad = gradient
+
+
+@contextmanager
+def _first(batch: object, held_out: bool) -> Iterator[None]:
     """Say what to do if a model or a loss can't take the batches at all."""
     try:
         yield
@@ -166,9 +198,17 @@ def _first(batch: object) -> Iterator[None]:
             calls = f"model({inputs}) and loss(outputs, batch[-1])"
         else:
             calls = "model(batch) and loss(outputs, batch)"
+        where, mode = "the first batch", ""
+        if held_out:
+            where = "a held-out batch in evaluation mode"
+            mode = (
+                ", in evaluation mode. If what the model returns differs there, let loss= take "
+                "both: model.training tells them apart. A step= is scored in training mode, as "
+                "it trains"
+            )
         raise FinderError(
-            f"The model or its loss can't take the first batch, {_shown(batch)}: {error}\n"
-            f"It was called as {calls}. For another call give the "
+            f"The model or its loss can't take {where}, {_shown(batch)}: {error}\n"
+            f"It was called as {calls}{mode}. For another call give the "
             "whole training step, step=train_step, which takes a batch, updates, and returns the "
             "loss; for another place of the batches, device=."
         ) from error
@@ -191,6 +231,8 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     found: object = batch
     if isinstance(batch, Tensor):
         found = batch.to(device, non_blocking=True)
+        # A model that differentiates with respect to its inputs marks them, and not the user's.
+        found = batch.detach() if found is batch and not batch.requires_grad else found
     elif isinstance(batch, PackedSequence):  # a named tuple, of which a part stays on the host
         found = batch.to(device)  # type: ignore[arg-type]  # so it is documented
     elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
@@ -198,10 +240,25 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     elif isinstance(batch, tuple | list):
         found = type(batch)(moved(item, device) for item in batch)
     elif isinstance(batch, Mapping):
-        found = {key: moved(value, device) for key, value in batch.items()}
+        found = _with_items(batch, {key: moved(value, device) for key, value in batch.items()})
     elif hasattr(batch, "to"):
         found = batch.to(device)
     return cast(Batch, found)
+
+
+def _with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[Any, object]:
+    """A mapping as another one, of its class, with other values at its keys."""
+    kind: Callable[[dict[Any, object]], Mapping[Any, object]] = type(like)
+    # Only such a class makes a copy that shares no items with what it is copied from.
+    copies = isinstance(like, dict) or hasattr(kind, "__copy__")
+    if isinstance(like, MutableMapping) and copies and getattr(like, "__dict__", None) is not like:
+        found = copy.copy(like)
+        found.update(items)
+        return found
+    try:
+        return kind(items)
+    except TypeError:  # it is made from something else
+        return items
 
 
 def parameters_of(model: nn.Module, optimizer: Optimizers | OptimizerSet) -> list[Tensor]:
@@ -232,6 +289,8 @@ def check_scalar(loss: object) -> None:
     if isinstance(loss, float | int) and not isinstance(loss, bool):
         return
     shape, hint = "", "Take its mean."
+    if isinstance(loss, Mapping | tuple | list):
+        hint = "Return the one entry to minimise."
     if isinstance(loss, Tensor):
         shape = f" of shape {tuple(loss.shape)}"
         if loss.is_complex():
