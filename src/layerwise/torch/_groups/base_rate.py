@@ -138,7 +138,7 @@ def base_rate(
 
     Args:
         optimizer: The optimizer.
-        rates: The rate that each group has.
+        rates: The rate that each group had. Groups that were added since are left out.
     """
     if any(isinstance(rate, Tensor) and rate.device.type != "cpu" for rate in rates):
         return None  # comparing them would make the host wait for the device
@@ -150,7 +150,7 @@ def base_rate(
     factors = _factors_of(optimizer)
     return _common(
         float(rate) / factor
-        for rate, group, factor in zip(known, optimizer.param_groups, factors, strict=True)
+        for rate, group, factor in zip(known, optimizer.param_groups, factors, strict=False)
         if MULTIPLIER not in group and factor > 0
     )
 

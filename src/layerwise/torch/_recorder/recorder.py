@@ -17,7 +17,7 @@ from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
-from layerwise.torch._recorder.step_watch import StepWatcher
+from layerwise.torch._recorder.step_watch import StepWatcher, known_rates
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -125,7 +125,7 @@ class Recorder(recorder.Recorder):
         ratios: Mapping[str, SupportsFloat] | None = None,
         time: float | None = None,
     ) -> None:
-        """Record one batch after its update, or before it with the rates that it will have.
+        """Record one batch, after its ``optimizer.step()``.
 
         Args:
             step: Optimizer updates applied before this batch, if not as counted here.
@@ -147,9 +147,9 @@ class Recorder(recorder.Recorder):
         if not self.wants(at):
             return
         if rates is None:
-            rates = self._watcher.by_name(used.rates)
+            rates = known_rates(used.rates)
             if rate is None:
-                rate = self._watcher.base_rate(used.rates)
+                rate = self._watcher.base_rate(used.of_first)
         row = detached(
             BatchRow(
                 step=at,
@@ -205,8 +205,7 @@ class Recorder(recorder.Recorder):
         self.flush()
         self._note_decisions(self._watcher.present_step())
         if "rates" not in values:
-            now = [group["lr"] for group in self._watcher.optimizers.groups()]
-            values["rates"] = self._watcher.by_name(now)
+            values["rates"] = known_rates(self._watcher.present_rates())
         super().log_epoch(epoch, **values)
 
     def close(self) -> None:
