@@ -126,13 +126,15 @@ class Recorder:
         given = Given(step, epoch, loss, metrics, rate, rates, ratios, time)
         self._put([make_row("batch", self._file.started, given)])
 
-    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def log_many(self, rows: Iterable[Mapping[str, Any]], *, span: int = 1) -> None:
         """Record several batches at once.
 
         All rows are checked before the first is written, and they are written in one go.
 
         Args:
             rows: A mapping of the arguments of ``log`` for each batch; see ``BatchRow``.
+            span: How many steps a row stands for at most, its own the last of them; a row is kept
+                if any of them is a multiple of ``every``.
 
         Raises:
             RecorderError: As in ``log``; none of the rows is written.
@@ -146,7 +148,8 @@ class Recorder:
             >>> History.load(run).batch["loss"].tolist()
             [1.0, 0.5, 0.3333333333333333, 0.25]
         """
-        self._put([row_from_mapping(row, self._file.started) for row in rows], late=True)
+        made = [row_from_mapping(row, self._file.started) for row in rows]
+        self._put(made, whole(span, "span", RecorderError, at_least=1), late=True)
 
     def log_epoch(
         self,
@@ -324,7 +327,7 @@ class Recorder:
         every = "" if self.every == 1 else f", every={self.every}"
         return f"Recorder({str(self.run)!r}{every})"
 
-    def _put(self, rows: list[Row], late: bool = False) -> None:
+    def _put(self, rows: list[Row], span: int = 1, late: bool = False) -> None:
         if self._closed:
             self._check_open()
         if os.getpid() != self._process:
@@ -334,7 +337,7 @@ class Recorder:
         with self._lock:
             if self._file.look(self._lines.owns):
                 self._lines.join()
-            draft = self._lines.draft(rows, self.every)
+            draft = self._lines.draft(rows, self.every, span)
             if draft.back:
                 self._check_thread(from_sink)
             self._thread = threading.get_ident()

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from functools import partial
+from math import lcm
 from pathlib import Path
 from typing import Self, SupportsIndex
 
@@ -66,8 +67,9 @@ class Recorder(BatchCallback):
 
     Args:
         run: The run's folder, made if need be. Its last part is the run's name.
-        every: Keep the batches whose step is a multiple of this, at least 1.
-        ratios: Every so many steps, at least 1, record the size of the update over the size of the
+        every: Keep the batches whose step is a multiple of this, at least 1; with
+            ``steps_per_execution``, the executions that have such a step.
+        ratios: Every so many steps, at least 1, if the batch is kept, record the size of the update over the size of the
             weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, for each layer. It is
             computed on the device; such a step holds a second copy of the weights. None: never.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
@@ -115,7 +117,10 @@ class Recorder(BatchCallback):
         self._ratios, self._wait = check_ratios(ratios), check_wait(wait)
         self._open = partial(recorder.Recorder, self.run, every=every, sinks=tuple(sinks))
         self._record: recorder.Recorder | None = self._open()
+        if self._ratios is not None:
+            self._ratios = lcm(self._ratios, self._record.every)
         self._last = BatchRow()
+        self._span = 1
         self._begun = False
         self._fired: dict[plateau, int] = {}
 
@@ -124,6 +129,9 @@ class Recorder(BatchCallback):
         if self._record is None:
             self._record = self._open()
         self._begun = False
+        # How many steps an execution has. Inside a step on JAX, the model can't be asked.
+        batches = self.model.steps_per_execution
+        self._span = max(1, batches // batches_per_update(self.model.optimizer))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -182,17 +190,20 @@ class Recorder(BatchCallback):
         return step + updates
 
     def wants_ratios(self, step: int) -> bool:
-        """Whether to measure the update-to-weight ratios of this step."""
-        return self._ratios is not None and step % self._ratios == 0
+        """Whether to measure the update-to-weight ratios from this step on, if it is kept."""
+        return self._has_ratios(step + self._span - 1)
+
+    def _has_ratios(self, last: int) -> bool:
+        """Whether a multiple of both ``every`` and ``ratios`` is in what ends with this step."""
+        return self._ratios is not None and last % self._ratios < self._span
 
     def receive(self, rows: list[BatchRow]) -> None:
         """Write the rows."""
         assert self._record is not None
         self._last = rows[-1]
         # Another recorder of this training may have wanted ratios.
-        self._record.log_many(
-            row if self.wants_ratios(row["step"]) else {**row, "ratios": None} for row in rows
-        )
+        made = (row if self._has_ratios(row["step"]) else {**row, "ratios": None} for row in rows)
+        self._record.log_many(made, span=self._span)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_end(epoch, logs)

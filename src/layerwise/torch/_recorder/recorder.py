@@ -1,5 +1,6 @@
 """Recorder: the rows of a plain training loop, with the rates that each update used."""
 
+import math
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Recorder(recorder.Recorder):
             as one: all rates are in a row, and step and base rate are those of the first.
         model: With it, the plan of its groups is saved as ``plan.json``. Needed for ``ratios``.
         every: Keep the batches whose step is a multiple of this.
-        ratios: Every so many steps, record how far the update moved each layer,
+        ratios: Every so many steps, if the batch is kept, record how far the update moved each layer,
             $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, computed on the device. Such
             a step holds a second copy of the weights. None: never.
         start: Updates applied before, if no ``ScheduleLR`` knows them.
@@ -101,7 +102,7 @@ class Recorder(recorder.Recorder):
         self._pending: PendingRows[BatchRow] = PendingRows(fetched, super().log_many)
         measure = None
         if every_ratio is not None and model is not None:
-            measure = UpdateRatios(model, every_ratio)
+            measure = UpdateRatios(model, math.lcm(every_ratio, self.every))
         self._watcher = StepWatcher(
             optimizers, schedule, start, measure, steps_of_an_update(optimizer)
         )
@@ -195,10 +196,10 @@ class Recorder(recorder.Recorder):
         """Fetch what waits on the device, and write it."""
         self._pending.flush()
 
-    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def log_many(self, rows: Iterable[Mapping[str, Any]], *, span: int = 1) -> None:
         """See ``layerwise.recorder.Recorder.log_many``."""
         self.flush()
-        super().log_many(rows)
+        super().log_many(rows, span=span)
 
     def log_epoch(self, epoch: SupportsIndex, **values: Any) -> None:
         """See ``layerwise.recorder.Recorder.log_epoch``; without ``rates``, the present ones."""
