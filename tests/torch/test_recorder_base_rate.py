@@ -10,7 +10,7 @@ from torch.optim import lr_scheduler as peer
 from layerwise import linear
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, find_lr, param_groups
-from tests._support.torch.networks import loss_of, make_batch, make_network, through_a_file, update
+from tests._support.torch.networks import make_batch, make_network, through_a_file, update
 
 STEPS = 6
 RULES = {"backbone": 0.1}

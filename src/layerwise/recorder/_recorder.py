@@ -87,6 +87,11 @@ class Recorder:
             self.close()
             raise
 
+    @property
+    def continues(self) -> bool:
+        """Whether the run had a record before."""
+        return self._file.reopened
+
     def wants(self, step: int) -> bool:
         """Say whether the batch at this step is kept; ask before you fetch its values."""
         self._step, self._asked = step, True

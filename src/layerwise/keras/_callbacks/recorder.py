@@ -1,6 +1,7 @@
 """Recorder: a callback that writes down every batch and epoch of a training."""
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from math import lcm
@@ -15,8 +16,14 @@ from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, plain_class
-from layerwise.recorder import BatchRow, check_ratios, check_wait
+from layerwise.recorder import BatchRow, RecorderWarning, check_ratios, check_wait, metric_columns
 from layerwise.schedules import plateau
+
+_BEGINS_AGAIN = (
+    "This training begins at epoch {epoch}, but its optimizer at step 0, as a new one does after "
+    "compile(). Its rows replace all rows before in {run}. Give this training a Recorder with "
+    "another folder to keep both."
+)
 
 _SETTINGS = (
     "momentum",
@@ -140,6 +147,9 @@ class Recorder(BatchCallback):
         if self._begun or self._record is None:
             return
         self._begun = True
+        if epoch and self._record.continues and not number_in(self.model.optimizer.iterations):
+            text = _BEGINS_AGAIN.format(epoch=epoch, run=self.run)
+            warnings.warn(text, RecorderWarning, stacklevel=2)
         if optimizer is not None:
             settings = {name: getattr(optimizer, name, None) for name in _SETTINGS}
             self._record.save_setup(plain_class(type(optimizer)).__name__, settings)
@@ -202,7 +212,14 @@ class Recorder(BatchCallback):
         assert self._record is not None
         self._last = rows[-1]
         # Another recorder of this training may have wanted ratios.
-        made = (row if self._has_ratios(row["step"]) else {**row, "ratios": None} for row in rows)
+        made = [
+            {
+                **row,
+                "metrics": metric_columns(row.get("metrics") or {}),
+                "ratios": row.get("ratios") if self._has_ratios(row["step"]) else None,
+            }
+            for row in rows
+        ]
         self._record.log_many(made, span=self._span)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
@@ -215,7 +232,7 @@ class Recorder(BatchCallback):
         self._record.log_epoch(
             epoch,
             loss=numbers.pop("loss", None),
-            metrics=numbers,
+            metrics=metric_columns(numbers),
             rate=self._last.get("rate"),
             rates=self._last.get("rates"),
         )

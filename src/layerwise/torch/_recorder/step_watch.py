@@ -16,7 +16,6 @@ from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
-
 GroupRates: TypeAlias = dict[str, float | Tensor | None]
 """Rates by the names that the groups had when they were used; None of one that keeps its own."""
 
