@@ -45,8 +45,8 @@ class Recorder(recorder.Recorder):
             as one: all rates are in a row, and step and base rate are those of the first.
         model: With it, the plan of its groups is saved as ``plan.json``. Needed for ``ratios``.
         every: Keep the batches whose step is a multiple of this.
-        ratios: Every so many steps, if the batch is kept, record how far the update moved each layer,
-            $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, computed on the device. Such
+        ratios: Every so many steps, if the batch is kept, record how far the update moved each
+            layer, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, computed on the device. Such
             a step holds a second copy of the weights. None: never.
         start: Updates applied before, if no ``ScheduleLR`` knows them.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.

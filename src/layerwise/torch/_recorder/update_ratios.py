@@ -11,7 +11,8 @@ class UpdateRatios:
 
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
-    over all parameters of the layer that train at this step; of complex ones, over both of their parts.
+    over all parameters of the layer that train at this step; of complex ones, over both of their
+    parts.
 
     Args:
         model: A module, or its named parameters.
