@@ -77,8 +77,8 @@ class Recorder(BatchCallback):
         every: Keep the batches whose step is a multiple of this, at least 1; with
             ``steps_per_execution``, the executions that have such a step.
         ratios: Every so many steps, at least 1, if the batch is kept, record the size of the update
-            over the size of the weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, for each
-            layer. It is computed on the device; such a step holds a second copy of the weights.
+            over the size of the weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, each
+            layer's. It is computed on the device; such a step holds a second copy of the weights.
             None: never.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
         wait: Seconds that a row may wait on the device, at least 0. With 0 each row is written
