@@ -103,6 +103,7 @@ NOT_ON_THE_FACADE = {
     "check_stacked",
     "check_value",
     "check_wait",
+    "metric_columns",
     "check_widths",
     "clamp",
     "common_start",

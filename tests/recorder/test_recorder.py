@@ -101,6 +101,26 @@ def test_only_every_kth_batch_and_every_epoch(tmp_path):
     assert history.epoch["step"].tolist() == list(range(1, 11))
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["", "late"])
+def test_an_epoch_counts_batches_that_were_only_asked_for(tmp_path, late):
+    with Recorder(tmp_path, every=10) as recorder:
+        for epoch in range(2):
+            rows = []
+            for step in range(25 * epoch, 25 * epoch + 25):
+                if recorder.wants(step):
+                    rows.append({"step": step})
+                    if not late:
+                        recorder.log_many(rows[-1:])
+            if late:
+                recorder.log_many(rows)
+            recorder.log_epoch(epoch)
+            assert History.load(tmp_path).epoch["step"][-1] == 25 * (epoch + 1)
+        recorder.resume(23)
+        recorder.log(step=23)
+        recorder.log_epoch(0)
+    assert History.load(tmp_path).epoch["step"].tolist() == [24]
+
+
 def test_an_epoch_knows_its_step_after_a_resume(tmp_path):
     with Recorder(tmp_path) as recorder:
         recorder.resume(40)

@@ -15,7 +15,7 @@ from layerwise.errors import RecorderError
 from layerwise.recorder import History
 from layerwise.torch import Recorder, ScheduleLR, param_groups
 from layerwise.torch._recorder.device_rows import fetched
-from tests._support.torch.networks import bits, loss_of, make_network
+from tests._support.torch.networks import bits, loss_of, make_network, update
 
 STEPS = 12
 RULES = {"backbone": 0.5, "backbone.1": piecewise_constant([5], [0.0, 1.0])}
@@ -129,6 +129,18 @@ def test_a_plain_optimizer_counts_its_own_updates(tmp_path: Path) -> None:
     assert history.batch["rate"].tolist() == rates
     assert history.epoch["rates/group 0"].tolist() == pytest.approx([0.01 / 8])
     assert history.epoch["accuracy"].tolist() == [0.5]
+
+
+def test_an_epoch_ends_after_its_last_batch_whether_that_is_kept_or_not(tmp_path: Path) -> None:
+    model = make_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with Recorder(tmp_path, optimizer, every=10) as recorder:
+        for epoch in range(2):
+            for step in range(25):
+                update(model, optimizer, step)
+                recorder.log(loss=1.0)
+            recorder.log_epoch(epoch)
+    assert History.load(tmp_path).epoch["step"].tolist() == [25, 50]
 
 
 def test_an_update_that_a_scaler_leaves_out_is_no_step(tmp_path: Path) -> None:

@@ -101,6 +101,22 @@ def test_rows_of_batches_and_epochs(tmp_path: Path) -> None:
     assert bits(model.parameters()) == bits(fit(None).parameters())
 
 
+class Named(Classifier):
+    """Logs metrics that have names of the record's own columns."""
+
+    def training_step(self, batch: Any, number: int) -> Any:
+        self.log("step", 7.0)
+        return super().training_step(batch, number) | {"rate": 5.0}
+
+
+def test_a_metric_may_have_the_name_of_a_column(tmp_path: Path) -> None:
+    fit(tmp_path, module=Named)
+    history = History.load(tmp_path)
+    assert history.epoch["step"].tolist() == [4, 8]
+    assert history.epoch["metric/step"].tolist() == [7.0, 7.0]
+    assert history.batch["metric/rate"].tolist() == [5.0] * 8
+
+
 def test_accumulated_batches_have_their_own_losses(tmp_path: Path) -> None:
     model = fit(tmp_path, epochs=1, accumulate_grad_batches=2)
     batch = History.load(tmp_path).batch

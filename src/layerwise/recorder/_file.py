@@ -333,4 +333,7 @@ class RecordFile:
                 self.say("trouble", f"{self.path} could not be closed: {error.strerror}.")
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except TypeError:
+            return  # Python is ending, os.close is None by now, and the system closes the file

@@ -120,8 +120,10 @@ class Lines:
             found = self._tables[shape] = Table(number, columns, row_template(number, columns))
         return found
 
-    def draft(self, rows: Sequence[Row], every: int) -> Draft:
+    def draft(self, rows: Sequence[Row], every: int, span: int = 1) -> Draft:
         """The lines of these rows, as far as they are kept, and what has to stand before them.
+
+        A row of a batch stands for up to ``span`` steps, of which its own is the last.
 
         Raises:
             RecorderError: As in ``table``.
@@ -134,6 +136,7 @@ class Lines:
             table = self._tables.get(row.shape) or self.table(row.shape)
             step = row.values[0]
             batch = row.shape.kind == "batch"
+            previous = place.step
             if batch and place.step_known and (place.step is None or step >= place.step):
                 # Nearly all rows go on, and cost no more than this.
                 place = Place(int(step), place.epoch_end, True, place.epoch_known)
@@ -144,7 +147,10 @@ class Lines:
                     text.append(before)
                     back = back or known
             if batch and step % every:
-                continue
+                alone = span == 1 or (previous is not None and previous == step)
+                own = span if previous is None or previous > step else step - previous
+                if alone or step % every >= min(span, own):
+                    continue
             if table.number not in self._declared and table.number not in declared:
                 declared = (*declared, table.number)
                 text.append(columns_line(table.number, row.shape.kind, table.columns))

@@ -75,6 +75,7 @@ class Recorder:
         self._file = RecordFile(self.run)
         self._lines = Lines(self._file.reopened, self._file.fresh)
         self._step: int | None = None  # of the last batch, recorded or not
+        self._asked = False  # a loop that asks first logs only some batches, and maybe later
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._thread = threading.get_ident()
@@ -86,8 +87,14 @@ class Recorder:
             self.close()
             raise
 
+    @property
+    def continues(self) -> bool:
+        """Whether the run had a record before."""
+        return self._file.reopened
+
     def wants(self, step: int) -> bool:
         """Say whether the batch at this step is kept; ask before you fetch its values."""
+        self._step, self._asked = step, True
         return step % self.every == 0
 
     def log(
@@ -124,13 +131,15 @@ class Recorder:
         given = Given(step, epoch, loss, metrics, rate, rates, ratios, time)
         self._put([make_row("batch", self._file.started, given)])
 
-    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def log_many(self, rows: Iterable[Mapping[str, Any]], *, span: int = 1) -> None:
         """Record several batches at once.
 
         All rows are checked before the first is written, and they are written in one go.
 
         Args:
             rows: A mapping of the arguments of ``log`` for each batch; see ``BatchRow``.
+            span: How many steps a row stands for at most, its own the last of them; a row is kept
+                if any of them is a multiple of ``every``.
 
         Raises:
             RecorderError: As in ``log``; none of the rows is written.
@@ -144,7 +153,8 @@ class Recorder:
             >>> History.load(run).batch["loss"].tolist()
             [1.0, 0.5, 0.3333333333333333, 0.25]
         """
-        self._put([row_from_mapping(row, self._file.started) for row in rows])
+        made = [row_from_mapping(row, self._file.started) for row in rows]
+        self._put(made, whole(span, "span", RecorderError, at_least=1), late=True)
 
     def log_epoch(
         self,
@@ -161,7 +171,8 @@ class Recorder:
 
         Args:
             epoch: The epoch, from 0.
-            step: Optimizer updates applied by now; by default one more than the last batch's step.
+            step: Optimizer updates applied by now; by default one more than the step of the last
+                batch that was recorded or asked for with ``wants``.
             loss: The epoch's loss.
             metrics: The epoch's metrics by name, those of the validation among them.
             rate: The base learning rate at the end.
@@ -206,7 +217,9 @@ class Recorder:
         self._check_open()
         with self._lock:
             self._file.look(self._lines.owns)
-            self._write(self._lines.resumed(number))
+            draft = self._lines.resumed(number)
+            self._write(draft)
+            self._step = draft.place.step
         self._say()
 
     def log_event(self, text: str, *, step: SupportsIndex) -> None:
@@ -319,7 +332,7 @@ class Recorder:
         every = "" if self.every == 1 else f", every={self.every}"
         return f"Recorder({str(self.run)!r}{every})"
 
-    def _put(self, rows: list[Row]) -> None:
+    def _put(self, rows: list[Row], span: int = 1, late: bool = False) -> None:
         if self._closed:
             self._check_open()
         if os.getpid() != self._process:
@@ -329,11 +342,15 @@ class Recorder:
         with self._lock:
             if self._file.look(self._lines.owns):
                 self._lines.join()
-            draft = self._lines.draft(rows, self.every)
+            draft = self._lines.draft(rows, self.every, span)
             if draft.back:
                 self._check_thread(from_sink)
             self._thread = threading.get_ident()
             self._write(draft)
+            batches = [int(row.values[0]) for row in rows if row.shape.kind == "batch"]
+            if batches:
+                asked = self._step if late and self._asked and self._step is not None else 0
+                self._step = max(asked, batches[-1])
         # What a sink records is in the file alone; passed on, it would never end.
         if sinks is not None and not from_sink:
             for table, row in draft.kept:
@@ -345,7 +362,6 @@ class Recorder:
         """Write lines, and only then believe that they are there."""
         if not draft.text or self._file.append(draft.text):
             self._lines.commit(draft)
-        self._step = draft.place.step
 
     def _check_thread(self, from_sink: bool) -> None:
         """Training goes back to a step: no sink can, nor two threads by turns."""

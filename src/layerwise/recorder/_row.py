@@ -48,6 +48,28 @@ class Shape(NamedTuple):
         return names
 
 
+def metric_columns(metrics: Numbers) -> dict[str, SupportsFloat]:
+    """Name metrics that somebody else has named, so that none takes a column of the record's own.
+
+    Args:
+        metrics: Metrics by name, as a trainer logs them.
+
+    Returns:
+        The same with ``metric/`` before such a name.
+
+    Examples:
+        >>> from layerwise.recorder import metric_columns
+        >>> metric_columns({"accuracy": 0.5, "step": 3.0})
+        {'accuracy': 0.5, 'metric/step': 3.0}
+    """
+    return {_free(name): value for name, value in metrics.items()}
+
+
+def _free(name: str) -> str:
+    own = name in NO_METRICS or name.startswith((RATES, RATIOS))
+    return f"metric/{name}" if own else name
+
+
 class Row(NamedTuple):
     """A row's shape, and its numbers in the order of the columns."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layerwise._checks import choice
 from layerwise.errors import ScheduleError
+from layerwise.recorder import metric_columns
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -103,7 +104,7 @@ class Recorder(TrainerRecorder, Callback):
         if loss is not None and pl_module.automatic_optimization:
             loss = loss * trainer.accumulate_grad_batches  # Lightning has divided it by that
         epoch = trainer.current_epoch
-        self._record.log(step=self._step, epoch=epoch, loss=loss, metrics=values)
+        self._record.log(step=self._step, epoch=epoch, loss=loss, metrics=metric_columns(values))
         self._reached = {"global_step": trainer.global_step, "updates": self._record.updates}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,7 +113,10 @@ class Recorder(TrainerRecorder, Callback):
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             loss = metrics.pop("loss", None)
             self._record.log_epoch(
-                trainer.current_epoch, step=self._record.updates, loss=loss, metrics=metrics
+                trainer.current_epoch,
+                step=self._record.updates,
+                loss=loss,
+                metrics=metric_columns(metrics),
             )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import TrainerCallback, TrainerState
 
-from layerwise.recorder import RecorderWarning
+from layerwise.recorder import RecorderWarning, metric_columns
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
@@ -127,7 +127,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
         found = {k: float(v) for k, v in metrics.items() if isinstance(v, Real)}
         found.pop("epoch", None)
         row = self._epoch or {"epoch": self._at, "step": state.global_step}
-        self._epoch = row | {"metrics": found}
+        self._epoch = row | {"metrics": metric_columns(found)}
         self._write_epoch()
 
     def on_train_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:

@@ -1,8 +1,10 @@
 """Recorder: a callback that writes down every batch and epoch of a training."""
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
+from math import lcm
 from pathlib import Path
 from typing import Self, SupportsIndex
 
@@ -14,8 +16,14 @@ from layerwise.keras._callbacks.batch_callback import BatchCallback
 from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, plain_class
-from layerwise.recorder import BatchRow, check_ratios, check_wait
+from layerwise.recorder import BatchRow, RecorderWarning, check_ratios, check_wait, metric_columns
 from layerwise.schedules import plateau
+
+_BEGINS_AGAIN = (
+    "This training begins at epoch {epoch}, but its optimizer at step 0, as a new one does after "
+    "compile(). Its rows replace all rows before in {run}. Give this training a Recorder with "
+    "another folder to keep both."
+)
 
 _SETTINGS = (
     "momentum",
@@ -66,10 +74,12 @@ class Recorder(BatchCallback):
 
     Args:
         run: The run's folder, made if need be. Its last part is the run's name.
-        every: Keep the batches whose step is a multiple of this, at least 1.
-        ratios: Every so many steps, at least 1, record the size of the update over the size of the
-            weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, for each layer. It is
-            computed on the device; such a step holds a second copy of the weights. None: never.
+        every: Keep the batches whose step is a multiple of this, at least 1; with
+            ``steps_per_execution``, the executions that have such a step.
+        ratios: Every so many steps, at least 1, if the batch is kept, record the size of the update
+            over the size of the weights, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, each
+            layer's. It is computed on the device; such a step holds a second copy of the weights.
+            None: never.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
         wait: Seconds that a row may wait on the device, at least 0. With 0 each row is written
             before the next batch begins, and every batch waits for the device.
@@ -115,7 +125,10 @@ class Recorder(BatchCallback):
         self._ratios, self._wait = check_ratios(ratios), check_wait(wait)
         self._open = partial(recorder.Recorder, self.run, every=every, sinks=tuple(sinks))
         self._record: recorder.Recorder | None = self._open()
+        if self._ratios is not None:
+            self._ratios = lcm(self._ratios, self._record.every)
         self._last = BatchRow()
+        self._span = 1
         self._begun = False
         self._fired: dict[plateau, int] = {}
 
@@ -124,6 +137,9 @@ class Recorder(BatchCallback):
         if self._record is None:
             self._record = self._open()
         self._begun = False
+        # How many steps an execution has. Inside a step on JAX, the model can't be asked.
+        batches = self.model.steps_per_execution
+        self._span = max(1, batches // batches_per_update(self.model.optimizer))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -132,6 +148,9 @@ class Recorder(BatchCallback):
         if self._begun or self._record is None:
             return
         self._begun = True
+        if epoch and self._record.continues and not number_in(self.model.optimizer.iterations):
+            text = _BEGINS_AGAIN.format(epoch=epoch, run=self.run)
+            warnings.warn(text, RecorderWarning, stacklevel=2)
         if optimizer is not None:
             settings = {name: getattr(optimizer, name, None) for name in _SETTINGS}
             self._record.save_setup(plain_class(type(optimizer)).__name__, settings)
@@ -182,17 +201,27 @@ class Recorder(BatchCallback):
         return step + updates
 
     def wants_ratios(self, step: int) -> bool:
-        """Whether to measure the update-to-weight ratios of this step."""
-        return self._ratios is not None and step % self._ratios == 0
+        """Whether to measure the update-to-weight ratios from this step on, if it is kept."""
+        return self._has_ratios(step + self._span - 1)
+
+    def _has_ratios(self, last: int) -> bool:
+        """Whether a multiple of both ``every`` and ``ratios`` is in what ends with this step."""
+        return self._ratios is not None and last % self._ratios < self._span
 
     def receive(self, rows: list[BatchRow]) -> None:
         """Write the rows."""
         assert self._record is not None
         self._last = rows[-1]
         # Another recorder of this training may have wanted ratios.
-        self._record.log_many(
-            row if self.wants_ratios(row["step"]) else {**row, "ratios": None} for row in rows
-        )
+        made = [
+            {
+                **row,
+                "metrics": metric_columns(row.get("metrics") or {}),
+                "ratios": row.get("ratios") if self._has_ratios(row["step"]) else None,
+            }
+            for row in rows
+        ]
+        self._record.log_many(made, span=self._span)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
@@ -204,7 +233,7 @@ class Recorder(BatchCallback):
         self._record.log_epoch(
             epoch,
             loss=numbers.pop("loss", None),
-            metrics=numbers,
+            metrics=metric_columns(numbers),
             rate=self._last.get("rate"),
             rates=self._last.get("rates"),
         )

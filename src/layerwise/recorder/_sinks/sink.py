@@ -71,6 +71,7 @@ class Sinks:
         self._lock = threading.RLock()
         self._at_exit = partial(_close_at_exit, weakref.ref(self))
         self._process = os.getpid()
+        self._is_open = True
         for sink in sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
                 self.feeds = []
@@ -83,6 +84,7 @@ class Sinks:
             # After the exit of a client there would be nobody to finish with; the last
             # function that is registered is called first.
             atexit.register(self._at_exit)
+        self._is_open = bool(self.feeds)
 
     def is_served_by_this_thread(self) -> bool:
         """Whether it is a sink that asks."""
@@ -109,7 +111,7 @@ class Sinks:
         """Let the sinks write what is left, and close them."""
         atexit.unregister(self._at_exit)
         if os.getpid() != self._process:
-            self.feeds = []
+            self.feeds, self._is_open = [], False
             return
         with self._lock:
             for feed in self.feeds:
@@ -121,6 +123,7 @@ class Sinks:
                     self._drop(feed)
                 else:
                     self.feeds.remove(feed)
+        self._is_open = False
 
     def _drop(self, feed: Feed) -> None:
         # Before anything else, so that an interruption can't bring it back.
@@ -137,6 +140,8 @@ class Sinks:
     def __del__(self) -> None:
         # A recorder that nobody closed, and nobody can reach any more.
         made = vars(self)  # not all of it, where the constructor was interrupted
+        if not made.get("_is_open"):
+            return  # nor are there modules to finish with, where Python itself is ending
         atexit.unregister(made.get("_at_exit", _close_at_exit))
         if os.getpid() == made.get("_process"):
             for feed in self.feeds:

@@ -1,6 +1,6 @@
 """The rates of an optimizer's groups, and the base rate that they are multiples of."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -14,6 +14,9 @@ from layerwise.torch._groups.stored_multiplier import read_multiplier
 
 BASE = "base_lr"
 """Where a group of ``param_groups`` keeps the rate that its multiplier is a factor on."""
+
+FACTOR = "lr_factor"
+"""Where it keeps that factor, which no scheduler rewrites; 1 where the multiplier moves."""
 
 BASE_DECAY = "initial_weight_decay"
 """Where a group keeps the weight decay that a factor is applied to."""
@@ -86,8 +89,9 @@ def group_factors(
     """By what each group's rate is the base rate multiplied, by group name, without a schedule.
 
     A group's rate is its ``initial_lr`` if a scheduler has given it one, else its ``lr``. The
-    base is the ``lr`` that ``param_groups`` was given. For other groups it is the optimizer's
-    default ``lr`` if a group has that, and else the highest rate.
+    base is the ``lr`` that ``param_groups`` was given, or what a scheduler or a hand has made of
+    it for all groups alike. For other groups it is the optimizer's default ``lr`` if a group has
+    that, and else the highest rate.
 
     Args:
         optimizer: The optimizer.
@@ -134,7 +138,7 @@ def base_rate(
 
     Args:
         optimizer: The optimizer.
-        rates: The rate that each group has.
+        rates: The rate that each group had. Groups that were added since are left out.
     """
     if any(isinstance(rate, Tensor) and rate.device.type != "cpu" for rate in rates):
         return None  # comparing them would make the host wait for the device
@@ -143,20 +147,22 @@ def base_rate(
         return None  # the optimizer makes its own
     if len(rates) == 1 and BASE not in optimizer.param_groups[0]:
         return known[0]
-    base = base_of_optimizer(optimizer)
-    found = [
-        float(rate) * base / base_of(group)
-        for rate, group in zip(known, optimizer.param_groups, strict=True)
-        if MULTIPLIER not in group and base_of(group) > 0
-    ]
-    if not found or max(found) - min(found) > 1e-6 * max(found):
-        return None
-    return found[0]
+    factors = _factors_of(optimizer)
+    return _common(
+        float(rate) / factor
+        for rate, group, factor in zip(known, optimizer.param_groups, factors, strict=False)
+        if MULTIPLIER not in group and factor > 0
+    )
 
 
 def base_of_optimizer(optimizer: Optimizer) -> float:
     """The base rate of an optimizer: that of ``param_groups``, its default, or its highest."""
     groups = optimizer.param_groups
+    if groups and all(FACTOR in group for group in groups):
+        # OneCycleLR rewrites initial_lr, and a hand may have halved every rate.
+        rewritten = _common(base_of(group) / group[FACTOR] for group in groups if group[FACTOR])
+        if rewritten:
+            return rewritten
     known = {float(group[BASE]) for group in groups if BASE in group}
     if len(known) == 1 and all(BASE in group for group in groups):
         return known.pop()
@@ -165,3 +171,18 @@ def base_of_optimizer(optimizer: Optimizer) -> float:
     if default is not None and float(default) in rates:
         return float(default)
     return max(rates, default=0.0)
+
+
+def _factors_of(optimizer: Optimizer) -> list[float]:
+    """Each group's factor on the base rate: the one that it keeps, or that of its base rate."""
+    groups = optimizer.param_groups
+    if all(FACTOR in group for group in groups):
+        return [float(group[FACTOR]) for group in groups]
+    base = base_of_optimizer(optimizer)
+    return [base_of(group) / base if base else 0.0 for group in groups]
+
+
+def _common(found: Iterable[float]) -> float | None:
+    """The number that all of these are but for rounding, or None."""
+    each = list(found)
+    return each[0] if each and max(each) - min(each) <= 1e-6 * max(each) else None

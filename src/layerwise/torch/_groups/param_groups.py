@@ -23,7 +23,7 @@ from layerwise.multipliers import (
 )
 from layerwise.schedules import Schedule, counts_of_start
 from layerwise.torch._depth.layers_of import layers_in
-from layerwise.torch._groups.base_rate import BASE, BASE_DECAY
+from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, FACTOR
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
@@ -186,7 +186,9 @@ def param_groups(
             ),
             NAMES: [each.short for each in members_of_it],
         }
-        group |= {"name": name, "lr": _scaled(lr, float(first[places[0]])), BASE: float(lr)}
+        factor = float(first[places[0]])
+        group |= {"name": name, "lr": _scaled(lr, factor), BASE: float(lr)}
+        group[FACTOR] = 1.0 if rate_moves else factor
         if decay.base is not None:
             group["weight_decay"] = decay.base
         if decay.base is not None and decay.moves is not None:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from layerwise._text import first_few
 from layerwise.errors import OptimizerError
-from layerwise.torch._groups.base_rate import BASE, base_of, group_names
+from layerwise.torch._groups.base_rate import BASE, FACTOR, base_of, group_names
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, parameter_names
 from layerwise.torch._groups.stored_multiplier import KEY, KEYS, data_in, with_function
 
@@ -23,8 +23,8 @@ _BY_NAME = "layerwise.torch.load_optimizer_state(model, optimizer, state) loads 
 def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """The state that an optimizer should load.
 
-    Groups saved without a name or multiplier get those of the present groups, and where only the
-    name of a function was saved, the function of the present group stays.
+    Groups saved without a name, factor or multiplier get those of the present groups, and where
+    only the name of a function was saved, the function of the present group stays.
 
     Raises:
         OptimizerError: It is the state of other groups, or of other parameters.
@@ -41,7 +41,7 @@ def state_for(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
             stacklevel=5,
         )
     merged = [
-        {key: mine[key] for key in ("name", *KEYS, NAMES) if key in mine}
+        {key: mine[key] for key in ("name", FACTOR, *KEYS, NAMES) if key in mine}
         | with_function(loaded, mine)
         | ({STATELESS: ""} if STATELESS in loaded else {})
         for mine, loaded in zip(groups, saved, strict=True)

@@ -1,5 +1,6 @@
 """Recorder: the rows of a plain training loop, with the rates that each update used."""
 
+import math
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 from layerwise.torch._parameters import Named, named_tensors
 from layerwise.torch._recorder.device_rows import detached, fetched, is_on_device
-from layerwise.torch._recorder.step_watch import StepWatcher
+from layerwise.torch._recorder.step_watch import StepWatcher, known_rates
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.plan import plan_of_groups
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
@@ -44,8 +45,8 @@ class Recorder(recorder.Recorder):
             as one: all rates are in a row, and step and base rate are those of the first.
         model: With it, the plan of its groups is saved as ``plan.json``. Needed for ``ratios``.
         every: Keep the batches whose step is a multiple of this.
-        ratios: Every so many steps, record how far the update moved each layer,
-            $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, computed on the device. Such
+        ratios: Every so many steps, if the batch is kept, record how far the update moved each
+            layer, $\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$, computed on the device. Such
             a step holds a second copy of the weights. None: never.
         start: Updates applied before, if no ``ScheduleLR`` knows them.
         sinks: What else gets the rows, such as ``layerwise.recorder.TensorBoard(...)``.
@@ -101,7 +102,7 @@ class Recorder(recorder.Recorder):
         self._pending: PendingRows[BatchRow] = PendingRows(fetched, super().log_many)
         measure = None
         if every_ratio is not None and model is not None:
-            measure = UpdateRatios(model, every_ratio)
+            measure = UpdateRatios(model, math.lcm(every_ratio, self.every))
         self._watcher = StepWatcher(
             optimizers, schedule, start, measure, steps_of_an_update(optimizer)
         )
@@ -125,7 +126,7 @@ class Recorder(recorder.Recorder):
         ratios: Mapping[str, SupportsFloat] | None = None,
         time: float | None = None,
     ) -> None:
-        """Record one batch after its update, or before it with the rates that it will have.
+        """Record one batch, after its ``optimizer.step()``.
 
         Args:
             step: Optimizer updates applied before this batch, if not as counted here.
@@ -147,9 +148,9 @@ class Recorder(recorder.Recorder):
         if not self.wants(at):
             return
         if rates is None:
-            rates = self._watcher.by_name(used.rates)
+            rates = known_rates(used.rates)
             if rate is None:
-                rate = self._watcher.base_rate(used.rates)
+                rate = self._watcher.base_rate(used.of_first)
         row = detached(
             BatchRow(
                 step=at,
@@ -195,18 +196,17 @@ class Recorder(recorder.Recorder):
         """Fetch what waits on the device, and write it."""
         self._pending.flush()
 
-    def log_many(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def log_many(self, rows: Iterable[Mapping[str, Any]], *, span: int = 1) -> None:
         """See ``layerwise.recorder.Recorder.log_many``."""
         self.flush()
-        super().log_many(rows)
+        super().log_many(rows, span=span)
 
     def log_epoch(self, epoch: SupportsIndex, **values: Any) -> None:
         """See ``layerwise.recorder.Recorder.log_epoch``; without ``rates``, the present ones."""
         self.flush()
         self._note_decisions(self._watcher.present_step())
         if "rates" not in values:
-            now = [group["lr"] for group in self._watcher.optimizers.groups()]
-            values["rates"] = self._watcher.by_name(now)
+            values["rates"] = known_rates(self._watcher.present_rates())
         super().log_epoch(epoch, **values)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The rates that each step of an optimizer uses, read at the moment at which it steps."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,12 +16,23 @@ from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._recorder.update_ratios import UpdateRatios
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
+GroupRates: TypeAlias = dict[str, float | Tensor | None]
+"""Rates by the names that the groups had when they were used; None of one that keeps its own."""
+
 
 class StepRates(NamedTuple):
-    """One update: the updates before it, each group's rate, and how far it moved each layer."""
+    """One update: the updates before it, the rates, and how far it moved each layer.
+
+    Attributes:
+        step: The updates before it.
+        rates: Each group's rate by name.
+        of_first: Those of the first optimizer's groups, in order.
+        ratios: The update-to-weight ratio of each layer, if it was measured.
+    """
 
     step: int
-    rates: list[float | Tensor | None]
+    rates: GroupRates
+    of_first: list[float | Tensor | None]
     ratios: dict[str, Tensor] | None = None
 
 
@@ -50,7 +61,7 @@ class StepWatcher:
         self.optimizers, self.scheduler = optimizers, scheduler
         self.count, self._ratios, self._per_update = start, ratios, per_update
         self._each = optimizers.optimizers
-        self._used: dict[int, list[float | Tensor | None]] = {}  # by the optimizer's place
+        self._used: dict[int, GroupRates] = {}  # by the optimizer's place
         self._step = start
         self._measured: dict[str, Tensor] | None = None
         self._names: list[str] = []
@@ -92,12 +103,9 @@ class StepWatcher:
                 "with layerwise.recorder.Recorder and give its log() the step and the rates."
             )
         step = self._step if used else self.present_step()
-        rates = [
-            rate
-            for place, optimizer in enumerate(self._each)
-            for rate in used.get(place) or _rates_of(optimizer)
-        ]
-        return StepRates(step, rates, self._measured if used else None)
+        each = [used.get(place) or self._rates_of(place) for place in range(len(self._each))]
+        rates = {name: rate for one in each for name, rate in one.items()}
+        return StepRates(step, rates, list(each[0].values()), self._measured if used else None)
 
     def names(self) -> list[str]:
         """The names of the groups, made different."""
@@ -105,15 +113,14 @@ class StepWatcher:
             self._names = distinct(self.optimizers.names())
         return self._names
 
-    def by_name(self, rates: Sequence[float | Tensor | None]) -> dict[str, float | Tensor]:
-        """The groups' rates by name, without those that an optimizer keeps to itself."""
-        pairs = zip(self.names(), rates, strict=True)
-        return {name: rate for name, rate in pairs if rate is not None}
+    def present_rates(self) -> GroupRates:
+        """The rate of each group by now."""
+        places = range(len(self._each))
+        return {name: rate for place in places for name, rate in self._rates_of(place).items()}
 
     def base_rate(self, rates: Sequence[float | Tensor | None]) -> float | Tensor | None:
         """The base rate behind the rates of the first optimizer, if they follow one together."""
-        first = self._each[0]
-        return base_rate(first, rates[: len(first.param_groups)])
+        return base_rate(self._each[0], rates)
 
     def detach(self) -> None:
         """Remove the hooks."""
@@ -132,7 +139,7 @@ class StepWatcher:
             self._step = self.present_step()
             if self._ratios is not None:
                 self._ratios.before(self._step)
-        self._used[place] = _rates_of(self._each[place])
+        self._used[place] = self._rates_of(place)
 
     def _after(self, place: int, stepped: Optimizer) -> None:
         # A fused optimizer leaves an update out by itself if GradScaler tells it to.
@@ -144,8 +151,16 @@ class StepWatcher:
             last = len(self._used) == len(self._each)
             self._measured = self._ratios.after(last)
 
+    def _rates_of(self, place: int) -> GroupRates:
+        """The rates of an optimizer; copies, since a tensor is filled in place later."""
+        groups = self._each[place].param_groups
+        begin = sum(len(each.param_groups) for each in self._each[:place])
+        names = self.names()[begin : begin + len(groups)]
+        rates = [group["lr"] for group in groups]
+        copies = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+        return dict(zip(names, copies, strict=True))
 
-def _rates_of(optimizer: Optimizer) -> list[float | Tensor | None]:
-    """The rate of each group; copies, since a rate that is a tensor is filled in place later."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+
+def known_rates(rates: GroupRates) -> dict[str, float | Tensor]:
+    """The rates without those that an optimizer keeps to itself."""
+    return {name: rate for name, rate in rates.items() if rate is not None}

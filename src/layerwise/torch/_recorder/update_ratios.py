@@ -11,7 +11,8 @@ class UpdateRatios:
 
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
-    over all trained parameters of the layer; of complex ones, over both of their parts.
+    over all parameters of the layer that train at this step; of complex ones, over both of their
+    parts.
 
     Args:
         model: A module, or its named parameters.
@@ -21,18 +22,19 @@ class UpdateRatios:
     def __init__(self, model: Named, every: int) -> None:
         members: dict[str, list[Tensor]] = {}
         for named in named_tensors(model):
-            if named.tensor.requires_grad:
-                layer = named.short.rpartition(SEPARATOR)[0] or named.short
-                members.setdefault(layer, []).append(named.tensor)
-        self.layers, self._every = tuple(members), every
-        self._members = tuple(members.values())
-        self._before: list[list[Tensor]] = []
+            layer = named.short.rpartition(SEPARATOR)[0] or named.short
+            members.setdefault(layer, []).append(named.tensor)
+        self._members, self._every = members, every
+        self._before: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     @torch.no_grad()
     def before(self, step: int) -> None:
         """Copy the weights before the update of a step that is to be measured."""
-        measured = self._members if step % self._every == 0 else ()
-        self._before = [[tensor.detach().clone() for tensor in layer] for layer in measured]
+        self._before = {}
+        for name, layer in self._members.items() if step % self._every == 0 else ():
+            trained = [tensor for tensor in layer if tensor.requires_grad]  # others may be, later
+            if trained:
+                self._before[name] = [(tensor, tensor.detach().clone()) for tensor in trained]
 
     @torch.no_grad()
     def after(self, last: bool = True) -> dict[str, Tensor] | None:
@@ -42,11 +44,11 @@ class UpdateRatios:
             last: Whether no other optimizer has yet to make its part of the update.
         """
         found: dict[str, Tensor] = {}
-        for name, layer, old in zip(self.layers, self._members, self._before, strict=False):
-            moved = [now.detach() - then for now, then in zip(layer, old, strict=True)]
-            found[name] = _norm(moved) / _norm(old)
+        for name, layer in self._before.items():
+            moved = [now.detach() - then for now, then in layer]
+            found[name] = _norm(moved) / _norm([then for _, then in layer])
         if last:
-            self._before = []
+            self._before = {}
         return found or None
 
 
