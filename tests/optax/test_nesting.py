@@ -11,7 +11,7 @@ import optax.contrib
 import pytest
 from flax import traverse_util
 
-from layerwise import constant, cosine
+from layerwise import constant, cosine, linear, piecewise_constant
 from layerwise.errors import OptimizerError
 from layerwise.optax import scale_by_multipliers, with_multipliers
 from tests._support.optax.trees import bits, labelled, make_gradients, make_params, train
@@ -56,6 +56,8 @@ REFUSED: list[Any] = [
     ),
     (optax.chain(optax.sgd(0.1), optax.apply_every(2)), MOVING, r"optax\.apply_every"),
 ]
+if hasattr(optax.contrib, "cocob"):
+    REFUSED.append((optax.contrib.cocob(), SCALED, r"optax\.partition"))
 if hasattr(optax.contrib, "madgrad"):  # Optax 0.2.4 has none
     REFUSED.append((optax.contrib.madgrad(0.1), SCALED, r"optax\.partition"))
 LIMITS: list[Any] = [
@@ -392,3 +394,23 @@ def test_what_is_around_sees_it_and_the_line_that_prevents_it(around: Any) -> No
     for a, b in zip(jax.tree.leaves(without_low(after)), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
     assert bits(after["low"]) == bits(start["low"])
+
+
+# Versions of Optax differ in what they have.
+FROM_THE_FIRST = [
+    getattr(optax.contrib, name)(0.01)
+    for name in ("acprop", "adopt", "galore")
+    if hasattr(optax.contrib, name)
+]
+
+
+@pytest.mark.parametrize("optimizer", FROM_THE_FIRST)
+def test_what_begins_with_the_first_gradient_thaws_nothing_later(optimizer: Any) -> None:
+    params = make_params()
+    thawing = {"low": piecewise_constant([3], [0.0, 0.1])}
+    for around in (optimizer, optax.chain(optax.clip(1.0), optimizer)):
+        with pytest.raises(OptimizerError, match=r"^A layer can't be thawed later under optax\."):
+            with_multipliers(around, thawing).init(params)
+        for rules in (FROZEN, SCALED, {"low": linear(10)}, {"low": cosine(10, end=0.1)}):
+            with_multipliers(around, rules).init(params)
+    with_multipliers(optax.adam(0.01), thawing).init(params)

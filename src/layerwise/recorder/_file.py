@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -248,9 +249,8 @@ class RecordFile:
         """Write whole lines in one call, and say whether they are in the file."""
         if self._file is None or self._ended:
             return False
-        data, start = text.encode(), self._end
-        if start == 0:
-            data = self._header + data
+        start = self._end
+        data = (b"" if start else self._header) + text.encode()
         try:
             self._unsure = data
             try:
@@ -332,8 +332,7 @@ class RecordFile:
             except OSError as error:
                 self.say("trouble", f"{self.path} could not be closed: {error.strerror}.")
 
-    def __del__(self) -> None:
-        try:
+    # A default argument, since modules are gone where Python ends, and the system closes the file.
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():
             self.close()
-        except TypeError:
-            return  # Python is ending, os.close is None by now, and the system closes the file

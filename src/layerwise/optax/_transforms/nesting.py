@@ -15,7 +15,7 @@ import jax
 import optax
 
 from layerwise.errors import OptimizerError
-from layerwise.multipliers import moves
+from layerwise.multipliers import Plan, first_value, moves
 from layerwise.optax._plan import TreePlan
 
 _APPLIED = "it must know the updates that are really applied"
@@ -69,6 +69,12 @@ _NOT_AROUND = {
         "scaling",
         "Use optax.partition, with one {name} for each rate",
     ),
+    "COCOBState": _Refusal(
+        "optax.contrib.cocob",
+        "its update leads to a place",
+        "scaling",
+        "Use optax.partition, with one {name} for each rate",
+    ),
     "ScaleByZoomLinesearchState": _Refusal(
         "optax.scale_by_zoom_linesearch",
         "it has searched along its whole update, and keeps the value at its end",
@@ -93,6 +99,9 @@ _WRAPPERS = {
     "split_real_and_imaginary",
     "with_extra_args_support",
 }
+_FROM_THE_FIRST = {"scale_by_acprop", "scale_by_adopt", "scale_by_galore"}
+"""Links that make their state from the first gradient, which is 0 for what is frozen then."""
+
 _RATES = {"scale", "scale_by_schedule", "inject_hyperparams"}
 _LIMITS = {
     "adaptive_grad_clip",
@@ -167,6 +176,24 @@ def check_nesting(
             f"Multipliers go before optax.{limit}, not around it: it limits what the learning rate "
             "has scaled, and the multiplier would scale its result. Put it behind: "
             f"{behind}."
+        )
+
+    if link := next((one for way in _ways(optimizer) for one in way if one in _FROM_THE_FIRST), ""):
+        _check_none_thaws(plan, link.removeprefix("scale_by_"))
+
+
+def _check_none_thaws(plan: Plan, name: str) -> None:
+    """Raise if a multiplier is 0 at first and something else later.
+
+    Raises:
+        OptimizerError: One is.
+    """
+    if any(moves(value) and first_value(value, "A multiplier") == 0 for value, _ in plan.groups):
+        raise OptimizerError(
+            f"A layer can't be thawed later under optax.contrib.{name}, which makes its state from "
+            "the first gradient: a frozen layer has none then, and its first update would be far "
+            "too large, or 0 for long. Begin with a small multiplier, such as 0.01, or use another "
+            "optimizer."
         )
 
 

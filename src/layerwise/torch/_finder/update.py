@@ -1,7 +1,6 @@
 """One update on what a loader yields: forward, backward and the optimizer's step."""
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -11,6 +10,7 @@ from torch.amp import GradScaler
 from torch.nn.utils.rnn import PackedSequence
 
 from layerwise.errors import FinderError, LayerwiseError
+from layerwise.finder import with_items
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 
 LossFunction: TypeAlias = Callable[[Any, Any], Tensor]
@@ -240,25 +240,10 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     elif isinstance(batch, tuple | list):
         found = type(batch)(moved(item, device) for item in batch)
     elif isinstance(batch, Mapping):
-        found = _with_items(batch, {key: moved(value, device) for key, value in batch.items()})
+        found = with_items(batch, {key: moved(value, device) for key, value in batch.items()})
     elif hasattr(batch, "to"):
         found = batch.to(device)
     return cast(Batch, found)
-
-
-def _with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[Any, object]:
-    """A mapping as another one, of its class, with other values at its keys."""
-    kind: Callable[[dict[Any, object]], Mapping[Any, object]] = type(like)
-    # Only such a class makes a copy that shares no items with what it is copied from.
-    copies = isinstance(like, dict) or hasattr(kind, "__copy__")
-    if isinstance(like, MutableMapping) and copies and getattr(like, "__dict__", None) is not like:
-        found = copy.copy(like)
-        found.update(items)
-        return found
-    try:
-        return kind(items)
-    except TypeError:  # it is made from something else
-        return items
 
 
 def parameters_of(model: nn.Module, optimizer: Optimizers | OptimizerSet) -> list[Tensor]:

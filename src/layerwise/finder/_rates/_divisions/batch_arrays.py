@@ -1,8 +1,7 @@
 """The arrays of a batch, which may lie in containers of any kind, one in the other."""
 
 import copy
-from collections import UserDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -52,7 +51,7 @@ def refilled(like: Item, arrays: Iterator[Any]) -> Item:
 
 def _refilled(like: Any, arrays: Iterator[Any]) -> Any:
     if isinstance(like, Mapping):
-        return _mapping_like(like, {key: _refilled(part, arrays) for key, part in like.items()})
+        return with_items(like, {key: _refilled(part, arrays) for key, part in like.items()})
     if isinstance(like, tuple) and hasattr(like, "_fields"):
         return type(like)(*(_refilled(part, arrays) for part in like))
     if isinstance(like, tuple | list):
@@ -60,13 +59,24 @@ def _refilled(like: Any, arrays: Iterator[Any]) -> Any:
     return None if like is None else next(arrays)
 
 
-def _mapping_like(like: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
-    """Parts in a mapping of the same class, which may have methods that a loss calls."""
-    if isinstance(like, dict | UserDict):  # whose copies have items of their own
-        made = copy.copy(like)
-        made.update(parts)
-        return made
+def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[Any, object]:
+    """A mapping as another one, of its class if it can be made, with other values at its keys.
+
+    A batch of Transformers or Flax has methods of its own, which a loss may call.
+
+    Examples:
+        >>> from collections import OrderedDict
+        >>> with_items(OrderedDict(x=1), {"x": 2})
+        OrderedDict({'x': 2})
+    """
+    kind: Callable[[dict[Any, object]], Mapping[Any, object]] = type(like)
+    # Only such a class makes a copy that shares no items with what it is copied from.
+    copies = isinstance(like, dict) or hasattr(kind, "__copy__")
+    if isinstance(like, MutableMapping) and copies and getattr(like, "__dict__", None) is not like:
+        found = copy.copy(like)
+        found.update(items)
+        return found
     try:
-        return type(like)(parts)  # type: ignore[call-arg]  # as most of them are made
-    except TypeError:
-        return parts
+        return kind(items)
+    except TypeError:  # it is made from something else
+        return items
