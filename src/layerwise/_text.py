@@ -110,7 +110,7 @@ def load_rich() -> None:
     """
     state = random.getstate()
     try:
-        import rich.text  # noqa: F401
+        from rich import text  # noqa: F401
     finally:
         random.setstate(state)
 
