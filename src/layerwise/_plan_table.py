@@ -18,7 +18,7 @@ from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
 SCREEN = 40
-"""The lines that a plan takes at most, side by side with all of its columns."""
+"""The most lines of a plan's table; where columns find no room, a further table has as many."""
 
 _GAP = 2
 _LEAST = 24  # characters of a cell that stay together: a name may take two lines, a number never
@@ -58,7 +58,7 @@ class Column:
 
 
 def plan_tables(plan: Plan, width: int) -> list[Table]:
-    """The plan as Rich tables of at most ``width`` characters a line.
+    """The plan as Rich tables for lines of ``width`` characters.
 
     Columns that find no room stand in a further table below, after the parameters once more: a
     number is never cut.
@@ -95,7 +95,7 @@ def _table(plan: Plan, lines: Sequence[Line], columns: Sequence[Column]) -> Tabl
             column.title,
             overflow="fold",
             justify=justify,
-            no_wrap=column.numeric,
+            no_wrap=column.numeric and column.widest <= _LEAST,
             min_width=column.least,
         )
     for i, line in enumerate(lines):
@@ -107,12 +107,12 @@ def _table(plan: Plan, lines: Sequence[Line], columns: Sequence[Column]) -> Tabl
 
 
 def plan_text(plan: Plan, width: int | None = None) -> str:
-    """The table as plain text, as wide as the terminal unless a width is given."""
+    """The tables as plain text, as wide as the terminal or the given width, if that is enough."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
     tables = plan_tables(plan, columns)
-    # What is narrower than a name and a number is too narrow: a terminal breaks the line there.
-    least = max(sum((c.min_width or 0) + _GAP for c in table.columns) for table in tables) + 1
-    return "\n".join(table_text(table, max(columns, least)) for table in tables)
+    # A table that needs more than the width gets it, and the terminal breaks its lines.
+    least = [sum((c.min_width or 0) + _GAP for c in table.columns) + 1 for table in tables]
+    return "\n".join(map(table_text, tables, [max(columns, each) for each in least]))
 
 
 def plan_html(plan: Plan) -> str:

@@ -37,7 +37,7 @@ def plan_heat_map(
 
 
 def plan_tables(plan: "Plan", width: int) -> "Sequence[Table]":
-    """A plan as Rich tables of at most ``width`` characters a line."""
+    """A plan as Rich tables for lines of ``width`` characters."""
     load_rich()
     from layerwise import _plan_table
 

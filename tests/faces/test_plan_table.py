@@ -157,6 +157,22 @@ def test_many_steps_stand_in_blocks_and_no_number_loses_a_digit(width, name):
     assert max(map(len, text.splitlines())) <= max(width, 45)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_a_function_with_a_long_name_takes_no_column_away(width):
+    def a_very_long_name_of_a_function_that_is_a_multiplier(step):
+        return 0.5
+
+    plan = resolve(
+        [Parameter("body/kernel", (8, 4)), Parameter("head/kernel", (4, 2))],
+        {"body": a_very_long_name_of_a_function_that_is_a_multiplier},
+        learning_rate=1e-3,
+        steps=(0, 10, 20),
+    )
+    text = plan_text(plan, width)
+    assert all(f"rate @ {step}" in text for step in (0, 10, 20))
+    assert text.count("5e-4") == 3
+
+
 def test_str_follows_the_terminal_and_rich_prints_the_same(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     plan = resolve(SMALL, {"conv": 0.5}, learning_rate=1e-3)

@@ -228,9 +228,9 @@ def test_that_rates_are_lower_than_those_of_the_probes_is_told() -> None:
     assert same.learning_rate is not None
     assert lower.learning_rate == 0.25 * same.learning_rate
     assert (lower.single_rate or 0) == 0.25 * (same.single_rate or 0)
-    assert "Rates are" not in same.reason
+    assert "those of the probes" not in same.reason
     assert lower.reason.endswith(
-        " Rates are 0.25 of those of the probes, since the training is longer than one."
+        " The rates are 0.25 times those of the probes, since the training is longer than a probe."
     )
 
 

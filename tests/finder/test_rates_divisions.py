@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
+from layerwise.finder import with_items
 from layerwise.finder._rates._divisions.divisions import divisions
+from layerwise.finder._rates._divisions.same_examples import first_same
 
 OPTIONS: dict[str, Any] = {"needed": 20, "count": 3, "share": 0.3, "seed": 0, "most": 10}
 
@@ -412,3 +414,49 @@ def test_empty_batches_are_not_held_out() -> None:
     assert division.held_out == (given[1],)
     with pytest.raises(FinderError, match=r"^held_out has no batch"):
         divisions(data(40), np.concatenate, held_out=given[:1], **OPTIONS)
+
+
+class Attributes(dict[str, Any]):
+    """A batch whose values are attributes, too."""
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        super().__init__(items)
+        self.__dict__.update(items)
+
+
+class Strict(Mapping[str, Any]):
+    """A mapping that is made from something else."""
+
+    def __init__(self, path: str) -> None:
+        raise ValueError(path)
+
+    def __getitem__(self, key: str) -> Any:
+        return np.arange(8)
+
+    def __iter__(self) -> Any:
+        return iter(("x", "y"))
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_values_that_are_attributes_are_those_of_the_batch() -> None:
+    source = [Attributes({"x": x, "labels": y}) for x, y in data(40)]
+    division = divisions(source, np.concatenate, **OPTIONS)[0]
+    for batch in (*division.held_out, *map(division.item, range(10))):
+        assert batch.__dict__ == {"x": batch["x"], "labels": batch["labels"]}
+
+
+def test_a_mapping_that_cannot_be_made_becomes_a_dictionary() -> None:
+    made = with_items(object.__new__(Strict), {"x": 1, "y": 2})
+    assert made == {"x": 1, "y": 2}
+    assert type(made) is dict
+
+
+def test_equal_objects_are_the_same_and_those_that_cannot_be_told_are_all_different() -> None:
+    a, b = "one text", "".join(["one", " text"])
+    rows = np.empty((3, 2), object)
+    rows[:] = [[a, a], [a, b], [a, "other"]]
+    assert first_same([rows]).tolist() == [0, 0, 2]
+    rows[:] = [[open, lambda: 0]] * 3
+    assert first_same([rows]).tolist() == [0, 1, 2]

@@ -38,3 +38,8 @@ def test_what_is_no_config_is_refused(kind: Any, config: Any) -> None:
 def test_what_is_damaged_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         RatesFinding.from_config({**PLAIN, **wrong})
+
+
+def test_a_wrong_number_is_told_once() -> None:
+    with pytest.raises(ConfigError, match=r"^updates must be a whole number of at least 0, got -1"):
+        RatesFinding.from_config({**PLAIN, "updates": -1})

@@ -40,8 +40,14 @@ def test_what_goes_around_is_left_out_of_a_search_for_rates(name: str) -> None:
 
 
 def test_a_line_search_has_no_rates_to_search_for() -> None:
-    with pytest.raises(OptimizerError, match=r"zoom_linesearch.*Search with one without it"):
+    with pytest.raises(OptimizerError, match=r"zoom_linesearch.*Search with another optimizer"):
         search_rates(optax.lbfgs)
+
+
+def compiled(rate: float | jax.Array) -> optax.GradientTransformationExtraArgs:
+    """An optimizer whose update takes arrays only."""
+    plain = optax.chain(optax.clip(1.0), optax.sgd(rate))
+    return optax.GradientTransformationExtraArgs(plain.init, jax.jit(plain.update))
 
 
 MULTIPLIED = {"dense_0": 0.5}
@@ -57,6 +63,7 @@ ASKING: dict[str, Any] = {
         optax.sgd(rate), ADVERSARY, opaque_mode=True
     ),
     "a line search": optax.lbfgs,
+    "compiled by itself": compiled,
     "Polyak's rate": optax.polyak_sgd,
 }
 

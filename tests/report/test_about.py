@@ -8,6 +8,7 @@ from layerwise.multipliers import Parameter, resolve
 from layerwise.recorder import History, Recorder
 from layerwise.report import write_report
 from layerwise.report._about import clocks, comparison, title_of, verdict
+from layerwise.report._direction import less_is_better
 from layerwise.report._run import Run
 from tests.report.test_page import drawn, figures, read
 
@@ -76,6 +77,11 @@ def test_without_a_validation_loss_a_metric_of_the_validation_compares():
         ("WordErrorRate", 0.95, 0.1, "Best val_WordErrorRate: 0.1 at step 60."),
         ("fid50", 9.0, 3.0, "Best val_fid50: 3 at step 60."),
         ("f1", 0.2, 0.9, "Best val_f1: 0.9 at step 60."),
+        ("NLLLoss", 0.2, 0.1, "Best val_NLLLoss: 0.1 at step 60."),
+        ("genloss", 0.2, 0.1, "Best val_genloss: 0.1 at step 60."),
+        ("mIoU", 0.2, 0.9, "Best val_mIoU: 0.9 at step 60."),
+        ("mean_io_u", 0.2, 0.9, "Best val_mean_io_u: 0.9 at step 60."),
+        ("negative_log_likelihood", 2.0, 1.0, "Best val_negative_log_likelihood: 1 at step 60."),
         ("mapping", 3.0, 1.0, "Highest val_mapping: 3 at step 30."),  # no "map", and no "ping"
         ("power", 3.0, 1.0, "Highest val_power: 3 at step 30."),  # no "wer"
     ],
@@ -221,3 +227,11 @@ def test_a_clock_that_was_set_back_stands_still():
     times = np.where(STEPS < 50, STEPS, STEPS - 30.0)
     _, seconds = clocks([run(np.ones(100), time=times)])[0]["time"]
     assert (np.diff(seconds) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [("neg_mean_squared_error", False), ("neg_log_loss", False), ("false_negative_error", True)],
+)
+def test_what_is_negated_is_better_the_other_way(name, less):
+    assert less_is_better(name) is less

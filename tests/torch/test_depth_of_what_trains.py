@@ -232,6 +232,8 @@ def test_a_list_that_is_no_chain_lies_side_by_side() -> None:
     body = nn.Linear(4, 4)
     fanned = nn.ModuleList([nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(4, 2)])
     assert rates(Pair(body=body, outputs=fanned)) == [0.5, 1.0]
+    normed = nn.ModuleList([weight_norm(nn.Conv1d(4, 6, size)) for size in (1, 2, 3)])
+    assert rates(Pair(body=body, outputs=normed)) == [0.5, 1.0]
     chain = nn.ModuleList([nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(4, 2)])
     assert rates(Pair(body=body, outputs=chain)) == [0.125, 0.25, 0.5, 1.0]
     sequence = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))

@@ -86,7 +86,7 @@ def around(wrap: Callable[[Any], Any]) -> tuple[Any, Callable[[], Any]]:
 
 def augmented(wrap: Callable[[Any], Any]) -> tuple[Any, Callable[[], Any]]:
     jitter = Jitter()
-    loader = DataLoader(wrap(Augmented(Composed(jitter))), batch_size=8, shuffle=True)
+    loader = DataLoader(wrap(Augmented(Composed(abs, jitter))), batch_size=8, shuffle=True)
     return loader, lambda: jitter.random.bit_generator.state
 
 

@@ -8,11 +8,11 @@ from layerwise._series import Floats
 
 _LESS = (
     "loss error err mae mse rmse msle mape smape wape mase crps perplexity ppl divergence kl kld "
-    "nll entropy crossentropy hinge logcosh poisson wer cer ter eer der fid kid lpips fvd "
+    "nll entropy crossentropy hinge logcosh cosh poisson wer cer ter eer der fid kid lpips fvd "
     "brier ece mce bpc bpb bpd distance hausdorff chamfer epe regret deviance mpjpe fpr fnr"
 )
 _MORE = (
-    "accuracy acc f1 fbeta fscore precision recall auc auroc auprc roc prc ap map miou iou giou "
+    "accuracy acc f1 fbeta fscore precision recall auc auroc auprc roc prc ap map miou iou io giou "
     "dice jaccard bleu sacrebleu rouge rougel rougelsum meteor chrf bertscore r2 psnr ssim mcc "
     "matthews kappa pearson spearman pearsonr spearmanr kendall correlation similarity ndcg mrr "
     "hits specificity sensitivity tpr tnr top1 top5 em match reward score likelihood"
@@ -26,12 +26,15 @@ def less_is_better(name: str) -> bool | None:
         >>> less_is_better("val_wer"), less_is_better("accuracy"), less_is_better("power")
         (True, False, None)
     """
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    found = re.findall(r"[^\W_]+", apart)
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    found = re.findall(r"[^\W_]+", f"{apart} {name}".lower())  # "IoU" is one word, too
     words = {*found, *(word.rstrip("0123456789") for word in found)}
-    if words & set(_LESS.split()):
-        return True
-    return False if words & set(_MORE.split()) else None
+    less = bool(words & set(_LESS.split())) or any(w.endswith(("loss", "error")) for w in words)
+    if not less and not words & set(_MORE.split()):
+        return None
+    # A negative log likelihood is a loss, and scikit-learn's neg_mean_squared_error a score.
+    negated = bool({"neg", "negative"} & words) and not {"true", "false"} & words
+    return less is not negated
 
 
 def best_place(name: str, values: Floats) -> int:

@@ -147,7 +147,10 @@ def _lowered(lower: float) -> str:
     """That the rates are lower than those of the probes, as a sentence; empty if they aren't."""
     if lower == 1:
         return ""
-    return f" Rates are {lower:.2g} of those of the probes, since the training is longer than one."
+    return (
+        f" The rates are {lower:.2g} times those of the probes, since the training is longer than "
+        "a probe."
+    )
 
 
 def _slopes(

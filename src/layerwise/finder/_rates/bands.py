@@ -238,7 +238,7 @@ class Bands:
 
 
 def _name(parameter: Parameter) -> str:
-    """The name by which rules call a parameter: the short one, if it has one."""
+    """The name by which a search calls a parameter: the short one, if it has one."""
     return parameter.short or parameter.name
 
 

@@ -226,6 +226,8 @@ class RatesFinding:
             values["updates"] = whole(config["updates"], "updates", ConfigError)
             values["ended"] = choice(config["ended"], "ended", ConfigError, get_args(Ended))
             return cls(**values)
+        except ConfigError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 

@@ -22,8 +22,9 @@ Single bands are not searched: from the best tilt, a rate three times as high or
 one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.
 
 **What is believed.** The answer is the lowest place of the surface, if that is below the lowest
-place for one rate by more than the standard error of the difference (twice that with much data),
-and by enough to be worth it. Otherwise one rate is as good, and simpler.
+place for one rate by more than the standard error of the difference (twice that where a probe goes
+through its data less than twice), and by enough to be worth it. Otherwise one rate is as good, and
+simpler.
 
 ``benchmarks/rates`` measures how good the answers are.
 """

@@ -21,7 +21,7 @@ from layerwise.schedules import plateau
 
 _BEGINS_AGAIN = (
     "This training begins at epoch {epoch}, but its optimizer at step 0, as a new one does after "
-    "compile(). Its rows replace all rows before in {run}. Give this training a Recorder with "
+    "compile(). Its rows replace all earlier rows in {run}. Give this training a Recorder with "
     "another folder to keep both."
 )
 
@@ -139,7 +139,7 @@ class Recorder(BatchCallback):
         self._begun = False
         # How many steps an execution has. Inside a step on JAX, the model can't be asked.
         batches = self.model.steps_per_execution
-        self._span = max(1, batches // batches_per_update(self.model.optimizer))
+        self._span = -(-batches // batches_per_update(self.model.optimizer))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, object] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)

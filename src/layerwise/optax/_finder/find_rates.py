@@ -90,8 +90,8 @@ def find_rates(
             ``batches``, in several divisions. Of many, the first few are taken.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``. ``accumulate`` is how many batches
-            ``optax.MultiSteps`` gathers for an update, which is not read from the optimizer, and
-            neither is a schedule.
+            ``optax.MultiSteps`` gathers for an update. Neither it nor ``schedule`` is read from the
+            optimizer.
 
     Returns:
         The base rate, rules for ``with_multipliers``, and why. Ctrl-C ends the search early; then

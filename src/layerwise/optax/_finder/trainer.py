@@ -196,6 +196,9 @@ def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree
         refused = re.search(r"(?is)unexpected keyword argument.*?'(\w+)'", str(error))
         if refused and refused[1] in known:
             fewer = {name: one for name, one in known.items() if name != refused[1]}
+        elif "as an abstract array" in str(error) and any(map(callable, known.values())):
+            # It is compiled by itself, and takes arrays only.
+            fewer = {name: one for name, one in known.items() if not callable(one)}
         elif "required keyword-only argument" in str(error):
             raise FinderError(
                 f"The optimizer's update wants more than a search has: {error}. find_lr takes a "

@@ -154,10 +154,10 @@ def check_nesting(
             way = (
                 _TRAIN_WITH.format(name=name)
                 if instead == _INSIDE
-                else "Search with one without it"
+                else "Search with another optimizer"
             )
             raise OptimizerError(
-                f"Layers can't be searched at rates of their own around {name}: {reason}. "
+                f"Layers can't have rates of their own around {name}: {reason}. "
                 f"{way.format(name=name)}."
             )
         raise OptimizerError(
@@ -168,7 +168,7 @@ def check_nesting(
         behind = f"optax.chain(with_multipliers(optimizer, ...), optax.{limit}(...))"
         if searching:
             raise OptimizerError(
-                f"Layers can't be searched at rates of their own around optax.{limit}, which "
+                f"Layers can't have rates of their own around optax.{limit}, which "
                 "limits what the learning rate has scaled. Search without it, and then train with "
                 f"{behind}."
             )

@@ -94,7 +94,7 @@ def _in_order(member: nn.Module) -> bool:
     """
     if isinstance(member, nn.Sequential):
         return all(map(_in_order, member.children()))
-    return not any(True for _ in member.children())
+    return all(name == "parametrizations" for name, _ in member.named_children())
 
 
 def _sizes(member: nn.Module) -> Iterator[tuple[object, object]]:

@@ -134,7 +134,8 @@ def find_rates(
     if not isinstance(optimizer, Optimizer):
         raise FinderError(
             f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
-            "optimizer. Of several give one after the other: what it doesn't have stays as it is."
+            "optimizer. With several, search with one after the other: parameters that an "
+            "optimizer doesn't have stay as they are."
         )
     alone = OptimizerSet.of(optimizer, FinderError)
     check_parts(model, alone, loader)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from types import ModuleType
 from typing import TypeAlias, TypeGuard
 
@@ -83,9 +84,10 @@ def _inside(value: object, is_part: bool) -> Iterable[object]:
         members = value.values()
     elif is_part or _yields_data(value):
         return (value,)
-    # A list is of one kind of things. Most are long, and of no such kind.
-    first = next(iter(members), None)
-    return members if _yields_data(first) or (is_part and hasattr(first, "__dict__")) else ()
+    # Most lists are long, and of data: their beginning tells.
+    some = list(islice(members, 8))
+    drawn = any(_yields_data(one) or (is_part and hasattr(one, "__dict__")) for one in some)
+    return members if drawn else ()
 
 
 def _yields_data(value: object) -> bool:

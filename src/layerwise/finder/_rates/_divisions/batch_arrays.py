@@ -74,9 +74,13 @@ def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[
     copies = isinstance(like, dict) or hasattr(kind, "__copy__")
     if isinstance(like, MutableMapping) and copies and getattr(like, "__dict__", None) is not like:
         found = copy.copy(like)
-        found.update(items)
+        inside = getattr(found, "__dict__", {})
+        for key, item in items.items():
+            if isinstance(key, str) and key in inside and inside[key] is like[key]:
+                inside[key] = item  # values that are attributes, too
+            found[key] = item
         return found
     try:
         return kind(items)
-    except TypeError:  # it is made from something else
+    except Exception:  # it is made from something else
         return items

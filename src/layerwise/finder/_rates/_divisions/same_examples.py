@@ -25,7 +25,7 @@ def first_same(arrays: Sequence[Any]) -> Places:
     flat = [array for array in flat if array.shape[1]]
     few = [np.unique(np.linspace(0, a.shape[1] - 1, _VALUES, dtype=int)) for a in flat]
     seen = [on_host(array[:, at]) for array, at in zip(flat, few, strict=True)]
-    parts = [_rows(array) for array in seen if array is not None]
+    parts = [rows for array in seen if array is not None and (rows := _rows(array)) is not None]
     if not parts or len(parts) < len(seen):
         return np.arange(count)
     keys = [b"".join(part[n] for part in parts) for n in range(count)]
@@ -41,16 +41,20 @@ def _digest(flat: Sequence[Any], place: int) -> bytes:
     found = hashlib.blake2b(digest_size=16)
     for array in flat:
         row = on_host(array[place : place + 1])
-        if row is not None:
-            found.update(_rows(row)[0])
+        values = None if row is None else _rows(row)
+        if values is not None:
+            found.update(values[0])
     return found.digest()
 
 
-def _rows(array: npt.NDArray[np.generic]) -> list[bytes]:
-    """The values of each row, as bytes."""
-    if array.dtype.kind == "O":
-        return [pickle.dumps(row.tolist()) for row in array]
-    return [row.tobytes() for row in array]
+def _rows(array: npt.NDArray[np.generic]) -> list[bytes] | None:
+    """The values of each row, as bytes; None if they can't be told."""
+    if array.dtype.kind != "O":
+        return [row.tobytes() for row in array]
+    try:
+        return [b"".join(map(pickle.dumps, row.tolist())) for row in array]
+    except Exception:  # objects may be anything
+        return None
 
 
 def on_host(array: Any) -> npt.NDArray[np.generic] | None:
