@@ -163,7 +163,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "rules": (
         lambda: make(LRMultiplier("adam", {"first": 0.1})),
         {},
-        r"^The optimizer has rules of its own, {'first': 0\.1}, .* given as rules=",
+        r"^The optimizer has rules of its own, {'first': 0\.1}, .* give as rules= ",
     ),
     "no loss": (without_loss, {}, r"Override test_step\(\) as well"),
 }

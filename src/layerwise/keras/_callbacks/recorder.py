@@ -13,7 +13,7 @@ import keras
 from layerwise import recorder
 from layerwise.finder import LRFinding, RatesFinding
 from layerwise.keras._callbacks.batch_callback import BatchCallback
-from layerwise.keras._internals.optimizer import batches_per_update, inner_optimizer
+from layerwise.keras._internals.optimizer import batch_count, batches_per_update, inner_optimizer
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._optimizer.lr_multiplier import LRMultiplier, plain_class
 from layerwise.recorder import BatchRow, RecorderWarning, check_ratios, check_wait, metric_columns
@@ -148,7 +148,8 @@ class Recorder(BatchCallback):
         if self._begun or self._record is None:
             return
         self._begun = True
-        if epoch and self._record.continues and not number_in(self.model.optimizer.iterations):
+        anew = optimizer is not None and not number_in(batch_count(optimizer))
+        if epoch and self._record.continues and anew:
             text = _BEGINS_AGAIN.format(epoch=epoch, run=self.run)
             warnings.warn(text, RecorderWarning, stacklevel=2)
         if optimizer is not None:
