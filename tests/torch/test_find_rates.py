@@ -403,7 +403,7 @@ def test_optimizers_that_cannot_have_several_rates() -> None:
     with pytest.raises(FinderError, match=r"^LBFGS has one group and one rate"):
         find_rates(model, torch.optim.LBFGS(model.parameters()), loss_function, make_data())
     several: Any = [torch.optim.SGD(layer.parameters()) for layer in model.children()]
-    with pytest.raises(FinderError, match=r"^list is not .* takes one optimizer\. Of several"):
+    with pytest.raises(FinderError, match=r"^list is not .* takes one optimizer\. With several"):
         find_rates(model, several, loss_function, make_data(), **QUIET)
     assert find_rates(model, several[0], loss_function, make_data(), **QUIET).probes
     groups = param_groups(model, layer_decay(0.5), lr=0.1)
