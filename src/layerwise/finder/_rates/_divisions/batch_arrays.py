@@ -66,8 +66,9 @@ def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[
 
     Examples:
         >>> from collections import OrderedDict
-        >>> with_items(OrderedDict(x=1), {"x": 2})
-        OrderedDict({'x': 2})
+        >>> found = with_items(OrderedDict(x=1), {"x": 2})
+        >>> type(found).__name__, found["x"]
+        ('OrderedDict', 2)
     """
     kind: Callable[[dict[Any, object]], Mapping[Any, object]] = type(like)
     # Only such a class makes a copy that shares no items with what it is copied from.
