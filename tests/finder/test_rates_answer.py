@@ -229,6 +229,7 @@ def test_that_rates_are_lower_than_those_of_the_probes_is_told() -> None:
     assert lower.learning_rate == 0.25 * same.learning_rate
     assert (lower.single_rate or 0) == 0.25 * (same.single_rate or 0)
     assert "those of the probes" not in same.reason
+    assert "those of the probes" not in decided(probes, TWO, longer=0.998).reason
     assert lower.reason.endswith(
         " The rates are 0.25 times those of the probes, since the training is longer than a probe."
     )

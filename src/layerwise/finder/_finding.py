@@ -271,7 +271,7 @@ def check_config(config: object, kind: str, known: int) -> None:
         known: The version that can be read.
 
     Raises:
-        ConfigError: It isn't.
+        ConfigError: It is no such config, or of another version.
     """
     if not isinstance(config, Mapping) or config.get("layerwise") != kind:
         raise ConfigError(f"This is not the config of a finding ({kind!r}): {str(config)[:80]}")

@@ -181,24 +181,3 @@ def run_sweep(rates: Floats, points: SweepPoints, train: Callable[[int, float], 
         if points.add(rate, loss):
             return "diverged"
     return "reached the upper rate"
-
-
-def short_training(
-    factors: Floats,
-    train: Callable[[int, float], float],
-    gives_up: Callable[[Sequence[float], Floats], bool] = lambda losses, smoothed: False,
-) -> list[float] | None:
-    """The losses of a training that is as long as ``factors``; None if it broke or was given up.
-
-    Args:
-        factors: The factor on the rate at each update.
-        train: Applies the update of a number at a factor, and returns its loss.
-        gives_up: Whether to end early, given the losses so far and their running average.
-    """
-    average, losses = RunningAverage(), list[float]()
-    for number, factor in enumerate(factors.tolist()):
-        losses.append(train(number, factor))
-        smoothed = average.add(losses[-1])
-        if not math.isfinite(losses[-1]) or diverged(smoothed) or gives_up(losses, smoothed):
-            return None
-    return losses

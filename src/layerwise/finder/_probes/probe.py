@@ -34,7 +34,8 @@ from layerwise.finder._course import Course, course_text, longer_factor, probe_f
 from layerwise.finder._curve import Floats
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
-from layerwise.finder._sweep import SweepPoints, short_training
+from layerwise.finder._probes.short_training import short_training
+from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import Batch, State, Trainer
 
 PROBES = 4  # that the budget is enough for

@@ -145,11 +145,12 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
 
 def _lowered(lower: float) -> str:
     """That the rates are lower than those of the probes, as a sentence; empty if they aren't."""
-    if lower == 1:
+    share = f"{lower:.2g}"
+    if share == "1":
         return ""
     return (
-        f" The rates are {lower:.2g} times those of the probes, since the training is longer than "
-        "a probe."
+        f" The rates are {share} times those of the probes, since the training is longer than a "
+        "probe."
     )
 
 

@@ -9,12 +9,12 @@ from typing import Generic
 import numpy as np
 
 from layerwise.finder._curve import Floats
+from layerwise.finder._probes.short_training import short_training
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates._divisions.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer
-from layerwise.finder._sweep import short_training
 from layerwise.finder._trainer import Batch, State
 
 _SLOPES_SHARE = 4  # a probe takes at most its fourth part to measure slopes

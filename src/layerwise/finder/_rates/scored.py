@@ -13,7 +13,7 @@ from layerwise.finder._rates.finding import RatesProbe
 from layerwise.finder._rates.surface import Surface, surface
 
 FLOOR = 0.005  # of the score without training
-HIGHEST = 1.0  # logarithm by which a failed probe is above the lowest, if no training isn't more
+HIGHEST = 1.0  # how far above the lowest score, as a logarithm, a failed probe is put at least
 OVERFITS = 0.4  # a probe overfits if its training loss is at most this share of its score
 BEYOND = 0.3  # decades, from the rate at which probes begin to overfit to the usual best
 
