@@ -337,6 +337,15 @@ def test_the_base_of_other_groups() -> None:
     assert found.group_factors == {"group 0": 1.0}  # nobody has its own lr: the highest
 
 
+def test_a_group_by_hand_beside_those_of_the_rules() -> None:
+    model = make_noisy()
+    optimizer = torch.optim.SGD(param_groups(model.backbone, {"0": 0.5}, lr=0.1))
+    optimizer.add_param_group({"params": model.head.parameters()})
+    assert optimizer.param_groups[-1]["lr"] == optimizer.defaults["lr"] == 1e-3
+    found, _ = rates_seen(model, optimizer)  # the base is the rules', not SGD's own rate
+    assert list(found.group_factors.values()) == pytest.approx([0.5, 1.0, 0.01])
+
+
 def test_a_group_that_is_warmed_up_counts_with_its_initial_rate() -> None:
     model = make_noisy()
     rules = {"backbone": piecewise_constant([4], [0.5, 1.0])}

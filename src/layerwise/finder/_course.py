@@ -206,6 +206,18 @@ def course_text(course: Course) -> str:
     return shown(course)
 
 
+def way_of(course: Course) -> str:
+    """How the rate of a training goes, in words that follow "whose rate".
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> way_of("falling"), way_of("constant"), way_of(cosine(400))
+        ('goes to 0', 'stays as it is', 'follows cosine(400)')
+    """
+    ways = {"falling": "goes to 0", "constant": "stays as it is"}
+    return ways[course] if isinstance(course, str) else f"follows {course_text(course)}"
+
+
 def end_of(course: Schedule) -> int | None:
     """The step from which a schedule stays as it is, also one that doesn't tell; None if none.
 

@@ -30,7 +30,7 @@ from typing import Generic
 import numpy as np
 
 from layerwise.finder._batches import Batches, DataEnded
-from layerwise.finder._course import Course, course_text, longer_factor, probe_factors
+from layerwise.finder._course import Course, longer_factor, probe_factors, way_of
 from layerwise.finder._curve import Floats
 from layerwise.finder._finding import Probe, Suggestion
 from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
@@ -210,11 +210,9 @@ def _has_learned(untrained: Floats, trained: Floats) -> bool:
 
 def _which(course: Course, horizon: int | None, longer: float) -> str:
     """For which training a rate is, as a sentence or two."""
-    if course == "falling":
-        return " This is for a training whose rate goes to 0."
     told = horizon is None or (not isinstance(course, str) and course.length is not None)
-    updates = "" if told else f" for {horizon} updates"
-    way = "stays as it is" if course == "constant" else f"follows {course_text(course)}"
+    updates = "" if told or course == "falling" else f" for {horizon} updates"
+    way = way_of(course)
     if longer == 1:
         return f" This is for a training whose rate {way}{updates}."
     return (

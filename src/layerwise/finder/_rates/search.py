@@ -40,10 +40,10 @@ import numpy as np
 from layerwise.errors import FinderError
 from layerwise.finder._course import (
     Course,
-    course_text,
     known_course,
     longer_factor,
     probe_factors,
+    way_of,
 )
 from layerwise.finder._progress import progress_bar
 from layerwise.finder._rates._divisions.divisions import Division, Join, divisions
@@ -359,6 +359,4 @@ def _by_updates(division: Division[Item], number: int) -> Callable[[int], tuple[
 def _training(course: Course, horizon: int | None) -> str:
     """Which training the rates are for."""
     updates = "" if horizon is None else f" of {horizon:,} updates"
-    ways = {"falling": "goes to 0", "constant": "stays as it is"}
-    way = ways[course] if isinstance(course, str) else f"follows {course_text(course)}"
-    return f"a training{updates} whose rate {way}"
+    return f"a training{updates} whose rate {way_of(course)}"

@@ -90,8 +90,8 @@ def group_factors(
 
     A group's rate is its ``initial_lr`` if a scheduler has given it one, else its ``lr``. The
     base is the ``lr`` that ``param_groups`` was given, or what a scheduler or a hand has made of
-    it for all groups alike. For other groups it is the optimizer's default ``lr`` if a group has
-    that, and else the highest rate.
+    it for all its groups alike. Without such groups it is the optimizer's default ``lr`` if a group
+    has that, and else the highest rate.
 
     Args:
         optimizer: The optimizer.
@@ -158,13 +158,12 @@ def base_rate(
 def base_of_optimizer(optimizer: Optimizer) -> float:
     """The base rate of an optimizer: that of ``param_groups``, its default, or its highest."""
     groups = optimizer.param_groups
-    if groups and all(FACTOR in group for group in groups):
-        # OneCycleLR rewrites initial_lr, and a hand may have halved every rate.
-        rewritten = _common(base_of(group) / group[FACTOR] for group in groups if group[FACTOR])
-        if rewritten:
-            return rewritten
+    # OneCycleLR rewrites initial_lr, and a hand may have halved every rate.
+    rewritten = _common(base_of(group) / group[FACTOR] for group in groups if group.get(FACTOR))
+    if rewritten:
+        return rewritten
     known = {float(group[BASE]) for group in groups if BASE in group}
-    if len(known) == 1 and all(BASE in group for group in groups):
+    if len(known) == 1:
         return known.pop()
     rates = [base_of(group) for group in groups]
     default = optimizer.defaults.get("lr")
