@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ._methods import BEST_TILT, ONE_RATE, OURS
+from ._methods import BEST_TILT, ONE_RATE, OURS, UNAIDED
 from ._panel import PARTS, TASKS
 from ._rows import Row
 
@@ -64,7 +64,7 @@ def methods_table(rows: list[Row], part: str) -> Table:
 def tasks_table(rows: list[Row], part: str) -> Table:
     """Test loss and accuracy on each task: mean over draws ± standard deviation of the loss."""
     found = _means(rows)
-    peers = [m for m in found if m not in (ONE_RATE, BEST_TILT, OURS)]
+    peers = [method for method in found if method in UNAIDED and method != OURS]
     best_peer = f"best of {len(peers)} peers"
     methods = [method for method in (ONE_RATE, BEST_TILT, OURS) if method in found]
     shown = Table(title=f"{part}: each task")
