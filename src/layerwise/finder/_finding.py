@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args
 
 from layerwise import _show
 from layerwise._checks import choice, number, version, whole
+from layerwise._text import shown
 from layerwise.errors import ConfigError, FinderError
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class LRFinding:
         try:
             values: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
             if len(set(map(len, values.values()))) > 1:
-                raise ValueError("its curves are not of one length")
+                raise ValueError("The curves must be of one length.")
             values |= {name: as_text(config[name]) for name in ("reason", "schedule")}
             values["suggestion"] = optional_number(config["suggestion"])
             values["candidates"] = _named(config["candidates"], optional_number)
@@ -274,7 +275,7 @@ def as_text(value: object) -> str:
         TypeError: It is none.
     """
     if not isinstance(value, str):
-        raise TypeError(f"a text is wanted, got {value!r}")
+        raise TypeError(f"A text must be a string, got {shown(value)}.")
     return value
 
 

@@ -227,14 +227,15 @@ def _which(course: Course, horizon: int | None, longer: float) -> str:
 
 def _nothing(probes: Sequence[Probe], length: int, gain: float, worst: float) -> str:
     rates = [done.rate for done in probes]
-    tried = f"{len(probes)} probes of {length} updates, from {min(rates):.2g} to {max(rates):.2g}, ended"
+    tried = f"{len(probes)} probes of {length} updates, from {min(rates):.2g} to {max(rates):.2g},"
     if gain > 0:
         return (
-            f"Hardly anything to gain: {tried} with a loss that is lower by {gain:.2g} at most, of "
-            f"{worst:.4g} without training. Leave large constants out of the loss, or sweep more "
-            "steps."
+            f"Hardly anything to gain: {tried} ended with a loss that is lower by {gain:.2g} at "
+            f"most, of {worst:.4g} without training. Leave large constants out of the loss, or "
+            "sweep more steps."
         )
     return (
-        f"Nothing to gain: {tried} with no clearly lower loss than without training. The network "
-        "may be trained already, or may need more updates before it learns: sweep more steps."
+        f"Nothing to gain: {tried} ended with no clearly lower loss than without training. The "
+        "network may be trained already, or may need more updates before it learns: sweep more "
+        "steps."
     )
