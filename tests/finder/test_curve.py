@@ -1,5 +1,7 @@
 """Smoothing, and the classical rules on curves whose answer is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
 from layerwise.finder import (
+    SweepPoints,
     candidates,
     minimum_over_10,
     slide,
@@ -95,6 +98,28 @@ def test_smoothing_is_the_weighted_mean():
     losses = np.array([1.0, 2.0, 1.5, 1.8, 1.1])
     weights = np.exp(-(((np.arange(5) - 2) / 1.5) ** 2) / 2)
     assert smooth(losses, 1.5)[2] == pytest.approx(weights @ losses / weights.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [1.0, 1.1, 2.3, 0.3, 1e-5, 1e6 + 0.1])
+@pytest.mark.parametrize("points", [10, 30, 100, 300])
+def test_a_loss_that_never_moves_suggests_nothing(loss, points):
+    rates, losses = np.geomspace(1e-7, 10, points), [loss] * points
+    assert smooth(losses).tolist() == losses
+    sweep = SweepPoints()
+    for rate in rates:
+        sweep.add(rate, loss)
+    assert sweep.suggested().rate is None
+    found = candidates(rates, smooth(losses))
+    assert [found[name] for name in ("steepest", "minimum / 10", "valley")] == [None] * 3
+
+
+def test_smoothing_a_long_curve_takes_no_table_of_all_pairs():
+    losses = np.cos(np.arange(2000))
+    tracemalloc.start()
+    smooth(losses)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100 * losses.nbytes
 
 
 def test_smoothing_moves_nothing_to_the_side():

@@ -52,6 +52,29 @@ def test_a_config_of_something_else(config, said):
         LRFinding.from_config(config)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rates": [0.1]},
+        {"suggestion": "x"},
+        {"suggestion": []},
+        {"reason": None},
+        {"schedule": 3},
+        {"stopped": "tired"},
+        {"method": None},
+        {"updates": -1},
+        {"candidates": [1.0]},
+        {"candidates": {"valley": "low"}},
+        {"group_factors": {"head": None}},
+        {"probes": [[0.1, 1.0, "many"]]},
+    ],
+    ids=str,
+)
+def test_what_is_damaged_is_refused(wrong):
+    with pytest.raises(ConfigError):
+        LRFinding.from_config(FOUND.to_config() | wrong)
+
+
 def test_it_can_not_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         FOUND.suggestion = 3.0

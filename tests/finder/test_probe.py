@@ -1,13 +1,14 @@
 """The probes' suggestion: right on bowls whose best rate is known, and honest about no gain."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwise.finder import QuadraticTrainer, SearchOptions, SweepPoints
+from layerwise.finder import QuadraticTrainer, SearchOptions, SweepPoints, search
 from layerwise.finder._batches import Batches
 from layerwise.finder._probes.line_search import STEP, censored, lowest_offset, next_offset
 from layerwise.finder._probes.probe import probe
@@ -177,6 +178,23 @@ def test_noise_alone_gets_no_suggestion():
     draws = iter(noise.tolist())
     answer, _, _ = find(Function(lambda batch, rate: next(draws)))
     assert answer.rate is None
+
+
+class Raised(QuadraticTrainer):
+    """A bowl whose loss has a large constant in it."""
+
+    def train(self, batch, rate):
+        return 1e6 + super().train(batch, rate)
+
+
+def test_a_gain_that_is_small_beside_the_loss_is_told_as_that():
+    found = search(Raised(), range(500), progress=False)
+    assert found.suggestion is None
+    least = min(probe.score for probe in found.probes)
+    said = re.search(
+        r"^Hardly anything to gain: .* lower by (\S+) at most, of 1e\+06", found.reason
+    )
+    assert 0 < float(said[1]) <= 1.1 * (1e6 + Raised().weights @ Raised().weights - least)
 
 
 def test_only_nan_gets_no_suggestion_and_costs_nothing():

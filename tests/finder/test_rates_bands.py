@@ -1,6 +1,8 @@
 """Bands: levels pooled to a few, and rules that say their multipliers."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -167,3 +169,10 @@ def test_many_bands_have_multipliers_too() -> None:
     assert tilts.multipliers(3.0, 700)[:2] == (1.0, 0.333)
     assert tilts.multipliers(0.3, 700)[-2:] == (0.3, 1.0)
     assert tilts.multipliers(3.0, 700)[-1] == tilts.multipliers(0.3, 700)[0] == 0.0
+
+
+def test_bands_can_be_copied_and_pickled_and_not_changed() -> None:
+    bands = bands_of(["stem/w", "body/w", "head/w"], {"stem": 0.5})
+    assert pickle.loads(pickle.dumps(bands)) == copy.deepcopy(bands) == bands
+    with pytest.raises(TypeError):
+        bands.given["stem"] = 1.0  # type: ignore[index]

@@ -60,6 +60,7 @@ def test_substring_takes_the_longest_key(keys, names, expected):
         (["block_?"], ["block_1/conv/kernel", "block_12/kernel"], ["block_?", None]),
         (["block_[12]/conv"], ["block_2/conv/kernel"], ["block_[12]/conv"]),
         (["conv"], ["conv/kernel", "conv_1/kernel"], ["conv", None]),
+        (["/block_?", "*_2"], ["/block_1/kernel", "/block_2/a/b"], ["/block_?", "/block_?"]),
         # Case counts.
         (["dense*"], ["Dense/kernel"], [None]),
         # The first in the order written wins, not the longest.

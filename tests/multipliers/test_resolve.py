@@ -27,6 +27,14 @@ def rules_of(names, rules, **options):
     return [row.rule for row in resolve(known, rules, **options).rows]
 
 
+@pytest.mark.parametrize("parameters", [["head/kernel"], "head", [None], {"head": (2, 2)}])
+def test_names_alone_are_no_parameters(parameters):
+    with pytest.raises(
+        MultiplierError, match=r"of the class Parameter, got .*Parameter\(\"name\"\)"
+    ):
+        resolve(parameters, {})
+
+
 def test_seed_000():
     names = ["Dense/kernel", "Dense-1/kernel", "Dense-12/kernel", "Output/kernel"]
     with pytest.warns(UserWarning, match="'Dense-1' also takes 'Dense-12'"):

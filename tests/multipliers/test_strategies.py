@@ -251,6 +251,8 @@ def test_more_groups_than_levels_is_an_error_that_says_how_many_there_are():
     [
         ([1.0], "gives 1 multipliers for 4 levels"),
         ([1.0, 1.0, 1.0, -1.0], "has the multiplier -1.0"),
+        (1.0, "must be a sequence, got 1.0"),
+        (None, "must be a sequence, got None"),
     ],
 )
 def test_a_strategy_of_ones_own_is_checked(values, message):

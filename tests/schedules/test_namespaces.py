@@ -12,7 +12,7 @@ import tensorflow as tf
 import torch
 
 from layerwise.errors import ScheduleError
-from layerwise.schedules import constant, cosine, exponential, linear
+from layerwise.schedules import constant, cosine, cyclic, exponential, linear, one_cycle
 from tests._support.schedules import SCHEDULES
 
 STEPS = np.arange(400)
@@ -180,6 +180,23 @@ def test_variables_are_steps():
 def test_infinity_is_the_end():
     assert cosine(10, end=0.25)(float("inf")) == 0.25
     assert exponential(0.5)(1e6) == 0.0
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        np.float32(np.inf),
+        jnp.float32(np.inf),
+        torch.tensor(np.inf),
+        torch.tensor(70_000, dtype=torch.float16),
+        tf.constant(np.inf),
+    ],
+    ids=["numpy", "jax", "torch", "torch's half", "tensorflow"],
+)
+def test_infinity_is_the_end_for_arrays_too(step):
+    assert float(one_cycle(100, end=0.25).scale_steps(10)(step)) == 0.25
+    assert float(exponential(0.5, every=10)(step)) == 0.0
+    assert 0 <= float(cyclic(50, low=0.0)(step)) <= 1
 
 
 def test_growth_beyond_all_floats_is_infinite_not_an_exception():

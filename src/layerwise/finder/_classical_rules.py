@@ -1,7 +1,8 @@
 """The classical suggestions: rules of thumb that read a rate off the curve of a sweep.
 
 They are there to be compared with our suggestion. Each is a pure function of the rates and the
-smoothed losses, and returns None if the curve has too few points or never falls.
+smoothed losses, and returns None if the curve has too few points; all but ``slide`` also if it
+never falls.
 """
 
 from collections.abc import Callable, Mapping

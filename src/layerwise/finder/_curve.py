@@ -64,13 +64,21 @@ def smooth(losses: npt.ArrayLike, width: float = 2.0) -> Floats:
         return np.where(known, values, np.nan)
     first, best = values[known][0], values[known].min()
     above = np.where(known, values, best) > first + max(first - best, abs(first))
-    places = np.arange(len(values))
-    distances = places[:, None] - places[None, :]
-    weights = np.where(np.abs(distances) <= 4 * width, np.exp(-((distances / width) ** 2) / 2), 0)
-    weights = weights * known * (above[:, None] == above[None, :])
-    total = weights.sum(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(total > 0, weights @ np.where(known, values, 0.0) / total, np.nan)
+        means = [_weighted_mean(values, known & alike, width) for alike in (above, ~above)]
+    return np.where(above, *means)
+
+
+def _weighted_mean(values: Floats, taken: npt.NDArray[np.bool_], width: float) -> Floats:
+    """The mean around each place of the values that are taken; NaN where none of them is near."""
+    reach = int(min(4 * width, len(values) - 1))
+    weights = np.exp(-((np.arange(-reach, reach + 1) / width) ** 2) / 2)
+    around = slice(reach, reach + len(values))
+    total = np.convolve(taken, weights)[around]
+    mean = np.convolve(np.where(taken, values, 0.0), weights)[around] / total
+    # Rounding must not make a slope of what is flat.
+    low, high = values.min(initial=np.inf, where=taken), values.max(initial=-np.inf, where=taken)
+    return np.where(total > 0, np.clip(mean, low, high), np.nan)
 
 
 def from_curve(

@@ -1,12 +1,13 @@
 """What a search found: the curve, the suggestion, and why."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args
 
 from layerwise import _show
-from layerwise._checks import number, version
+from layerwise._checks import choice, number, version, whole
+from layerwise._text import shown
 from layerwise.errors import ConfigError, FinderError
 
 if TYPE_CHECKING:
@@ -200,11 +201,24 @@ class LRFinding:
         """
         check_config(config, "finding", VERSION)
         try:
-            curves: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
-            others = {name: config[name] for name in (*_ANSWER, *_MAPPINGS)}
-            probes = tuple(Probe(float(r), float(s), int(n)) for r, s, n in config["probes"])
-            return cls(**curves, **others, probes=probes)
-        except (KeyError, TypeError, ValueError) as error:
+            values: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
+            if len(set(map(len, values.values()))) > 1:
+                raise ValueError("The curves must be of one length.")
+            values |= {name: as_text(config[name]) for name in ("reason", "schedule")}
+            values["suggestion"] = optional_number(config["suggestion"])
+            values["candidates"] = _named(config["candidates"], optional_number)
+            values["group_factors"] = _named(config["group_factors"], float)
+            values["probes"] = tuple(
+                Probe(float(r), float(s), whole(n, "updates", ConfigError))
+                for r, s, n in config["probes"]
+            )
+            values["updates"] = whole(config["updates"], "updates", ConfigError)
+            values["stopped"] = choice(config["stopped"], "stopped", ConfigError, get_args(Stopped))
+            values["method"] = choice(config["method"], "method", ConfigError, get_args(Method))
+            return cls(**values)
+        except ConfigError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
     def _repr_html_(self) -> str:
@@ -252,6 +266,30 @@ def rate_or(found: float | None, default: float | None, reason: str) -> float:
             "finding.rate_or(1e-3), or search again with other options."
         )
     return default
+
+
+def as_text(value: object) -> str:
+    """A text that a config has.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"A text must be a string, got {shown(value)}.")
+    return value
+
+
+def optional_number(value: Any) -> float | None:
+    """A number that a config has, or None.
+
+    Raises:
+        TypeError, ValueError: It is neither.
+    """
+    return None if value is None else float(value)
+
+
+def _named(values: Mapping[str, Any], made: Callable[[Any], V]) -> dict[str, V]:
+    return {as_text(name): made(value) for name, value in values.items()}
 
 
 def _number(value: float) -> float | str:

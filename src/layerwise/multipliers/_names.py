@@ -18,7 +18,7 @@ _SCALAR = re.compile(r"(^|_)(logit_(scale|bias)|temperature|log_(sigma|var|std|t
 
 def layers_of(name: str, separator: str) -> Iterator[str]:
     """The layers that a parameter lies in, the outermost first: ``a`` and ``a/b`` of ``a/b/c``."""
-    end = name.find(separator)
+    end = name.find(separator, 1)  # a separator in front ends no layer
     while end > 0:
         yield name[:end]
         end = name.find(separator, end + 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from layerwise._checks import number, whole
+from layerwise._checks import number, sequence, whole
 from layerwise._numbers import counted
 from layerwise._text import first_few, shown
 from layerwise.errors import AmbiguousRuleError, MultiplierError, UnmatchedRuleError
@@ -113,6 +113,12 @@ def resolve_quietly(
     With ``for_decay`` messages call the rules those of weight decay.
     """
     known = tuple(parameters)
+    for parameter in known:
+        if not isinstance(parameter, Parameter):
+            raise MultiplierError(
+                f"parameters must be of the class Parameter, got {shown(parameter)}. A name "
+                'becomes one by Parameter("name").'
+            )
     ruleset = normalize_rules(rules, "decay rule" if for_decay else "rule")
     check_keys(list(ruleset.explicit), match)
     winners = find_winners(ruleset.explicit, known, match, separator)
@@ -206,7 +212,8 @@ def _from_strategies(
 def _by_level(strategy: Strategy, finder: "_LevelFinder") -> list[Value | None]:
     """The multiplier of each parameter by its level; None for what is in none."""
     levels, count = finder.levels(strategy)
-    values = [check_value(v, f"A level of {strategy!r}") for v in strategy.multipliers(count)]
+    given = sequence(strategy.multipliers(count), f"The levels of {strategy!r}", MultiplierError)
+    values = [check_value(value, f"A level of {strategy!r}") for value in given]
     if len(values) != count:
         raise MultiplierError(
             f"{strategy!r} gives {len(values)} multipliers for {count} levels; it must give "

@@ -48,8 +48,11 @@ class Clock(Generic[A]):
 
     @classmethod
     def start(cls, xp: Namespace[A], counts: "Mapping[str, Clock[A]] | None" = None) -> "Clock[A]":
-        """Start at the step that ``xp`` was made for; a step below 0 counts as 0."""
-        return cls(xp, xp.maximum(xp.step, 0), counts=counts)
+        """Start at the step that ``xp`` was made for; 0 if it is lower, late if infinite."""
+        step = xp.maximum(xp.step, 0)
+        if xp.largest is None:
+            step = xp.minimum(step, LARGEST_FLOAT)
+        return cls(xp, step, counts=counts)
 
     @property
     def step(self) -> A:

@@ -111,8 +111,11 @@ def probe(
     stable = censored(scores)
     best = min(stable, key=stable.__getitem__)
     # One lucky batch can give the lowest mean: any stable probe that fell consistently will do.
-    if not any(_has_learned(untrained, ends[at]) for at in stable if math.isfinite(stable[at])):
-        return Suggestion(None, _nothing(probes, length), tuple(probes), runs.updates)
+    gains = (_sure_gain(untrained, ends[at]) for at in stable if math.isfinite(stable[at]))
+    gain = max(gains, default=0.0)
+    if gain <= TRACE * max(float(untrained.std()), abs(worst) / 1000):
+        reason = _nothing(probes, length, gain, worst)
+        return Suggestion(None, reason, tuple(probes), runs.updates)
 
     lowest = lowest_offset(scores, worst)
     rate = min(first * 10**lowest, highest)
@@ -199,13 +202,12 @@ class _Runs(Generic[State, Batch]):
         return loss
 
 
-def _has_learned(untrained: Floats, trained: Floats) -> bool:
-    """Whether the losses fell, batch for batch, by more than chance and more than a trace."""
+def _sure_gain(untrained: Floats, trained: Floats) -> float:
+    """By how much the losses fell, batch for batch; 0 if that may be chance."""
     gains = untrained - trained
     spread = float(gains.std(ddof=1)) if len(gains) > 1 else 0.0
-    chance = CHANCE * spread / math.sqrt(len(gains))
-    trace = TRACE * max(float(untrained.std()), abs(float(untrained.mean())) / 1000)
-    return bool(gains.mean() > max(chance, trace))
+    gain = float(gains.mean())
+    return gain if gain > CHANCE * spread / math.sqrt(len(gains)) else 0.0
 
 
 def _which(course: Course, horizon: int | None, longer: float) -> str:
@@ -221,10 +223,17 @@ def _which(course: Course, horizon: int | None, longer: float) -> str:
     )
 
 
-def _nothing(probes: Sequence[Probe], length: int) -> str:
+def _nothing(probes: Sequence[Probe], length: int, gain: float, worst: float) -> str:
     rates = [done.rate for done in probes]
+    tried = f"{len(probes)} probes of {length} updates, from {min(rates):.2g} to {max(rates):.2g},"
+    if gain > 0:
+        return (
+            f"Hardly anything to gain: {tried} ended with a loss that is lower by {gain:.2g} at "
+            f"most, of {worst:.4g} without training. Leave large constants out of the loss, or "
+            "sweep more steps."
+        )
     return (
-        f"Nothing to gain: {len(probes)} probes of {length} updates, from {min(rates):.2g} to "
-        f"{max(rates):.2g}, ended with no clearly lower loss than without training. The network "
-        "may be trained already, or may need more updates before it learns: sweep more steps."
+        f"Nothing to gain: {tried} ended with no clearly lower loss than without training. The "
+        "network may be trained already, or may need more updates before it learns: sweep more "
+        "steps."
     )

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
 from layerwise._checks import as_number
 from layerwise._text import shown
 from layerwise.errors import AmbiguousRuleError, FinderError
+from layerwise.finder._finding import ReadOnly
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
 
 _SAME = 1e-6  # by which share two rates may differ, and still be one
@@ -95,7 +95,7 @@ class Bands:
                 f"{shown(self.parameters)}."
             )
         for name in ("fixed", "given", "aliases"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+            object.__setattr__(self, name, ReadOnly(getattr(self, name)))
 
     @classmethod
     def of(

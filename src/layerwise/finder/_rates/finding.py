@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from layerwise import _show
 from layerwise._checks import choice, whole
 from layerwise.errors import ConfigError
-from layerwise.finder._finding import ReadOnly, check_config, rate_or
+from layerwise.finder._finding import (
+    ReadOnly,
+    as_text,
+    check_config,
+    optional_number,
+    rate_or,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,21 +220,19 @@ class RatesFinding:
         check_config(config, "rates", VERSION)
         try:
             values = {f.name: config[f.name] for f in fields(cls)}
-            values["bands"] = tuple(
-                Band(**{**band, "parameters": _names(band["parameters"])})
-                for band in config["bands"]
-            )
+            values |= {name: as_text(config[name]) for name in ("reason", "training")}
+            values["rules"] = {as_text(key): float(m) for key, m in config["rules"].items()}
+            values["bands"] = tuple(_band(band) for band in config["bands"])
             values["probes"] = tuple(_probe(probe) for probe in config["probes"])
             values["untrained"] = tuple(map(float, config["untrained"]))
             values |= {name: float(config[name]) for name in ("gain", "gain_error", "tilt")}
-            for name in ("learning_rate", "single_rate"):
-                values[name] = None if config[name] is None else float(config[name])
+            values |= {n: optional_number(config[n]) for n in ("learning_rate", "single_rate")}
             values["updates"] = whole(config["updates"], "updates", ConfigError)
             values["ended"] = choice(config["ended"], "ended", ConfigError, get_args(Ended))
             return cls(**values)
         except ConfigError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
@@ -255,10 +259,22 @@ def _names(values: object) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _band(values: Mapping[str, Any]) -> Band:
+    given: dict[str, Any] = {"name": as_text(values["name"])}
+    given["parameters"] = _names(values["parameters"])
+    given |= {name: float(values[name]) for name in ("multiplier", "low", "high")}
+    given |= {name: optional_number(values[name]) for name in ("slope", "slope_error")}
+    return Band(**{**values, **given})
+
+
 def _probe(values: Mapping[str, Any]) -> RatesProbe:
-    multipliers, slopes = tuple(map(float, values["multipliers"])), tuple(values["slopes"])
-    losses = {name: float(values[name]) for name in ("score", "train_loss")}
-    return RatesProbe(**{**values, **losses, "multipliers": multipliers, "slopes": slopes})
+    given: dict[str, Any] = {
+        name: float(values[name]) for name in ("rate", "tilt", "score", "train_loss")
+    }
+    given |= {n: whole(values[n], n, ConfigError) for n in ("division", "updates")}
+    given["multipliers"] = tuple(map(float, values["multipliers"]))
+    given["slopes"] = tuple(map(optional_number, values["slopes"]))
+    return RatesProbe(**{**values, **given})
 
 
 def _plain(value: Any) -> Any:

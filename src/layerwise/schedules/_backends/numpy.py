@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from layerwise.schedules._backends.namespace import INT64_MAX, LARGEST_FLOAT, Array, ArrayNamespace
+from layerwise.schedules._backends.namespace import INT64_MAX, Array, ArrayNamespace
 
 
 class Typed(Array, Protocol):
@@ -74,8 +74,7 @@ class NumPyArrays(NumPyLike[npt.NDArray[Any]]):
             self.result, self.integers, self.largest = self.working, np.dtype(np.int64), INT64_MAX
         else:
             self.result, self.integers, self.largest = step.dtype, self.working, None
-        steps = np.asarray(step).astype(self.integers)
-        self.step = steps if self.largest else np.minimum(steps, LARGEST_FLOAT)
+        self.step = np.asarray(step).astype(self.integers)
 
     @staticmethod
     def takes(step: npt.NDArray[Any] | np.generic) -> bool:

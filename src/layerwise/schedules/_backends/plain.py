@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from layerwise.schedules._backends.namespace import INT64_MAX, LARGEST_FLOAT, Mask, Namespace
+from layerwise.schedules._backends.namespace import INT64_MAX, Mask, Namespace
 
 
 class PlainNumbers(Namespace[float]):
@@ -14,10 +14,7 @@ class PlainNumbers(Namespace[float]):
         self.minimum, self.maximum, self.sin, self.sqrt = min, max, math.sin, math.sqrt
         self.expm1, self.log1p = math.expm1, math.log1p
         # Python's integers have no bound; with one, they take the same path as all others.
-        if isinstance(step, int):
-            self.step, self.largest = step, INT64_MAX
-        else:
-            self.step, self.largest = min(step, LARGEST_FLOAT), None
+        self.step, self.largest = step, INT64_MAX if isinstance(step, int) else None
 
     @staticmethod
     def takes(step: float) -> bool:
