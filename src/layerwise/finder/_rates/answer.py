@@ -91,17 +91,16 @@ def answer(searched: Searched) -> RatesFinding:
     gain, error = found.difference(even, best)
     errors = SURELY if searched.repeats < MUCH else BELIEVED
     chosen = best if gain > max(errors * error, WORTH) else even
-    as_good = []
-    for tilt in tried:
-        above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)
-        if above <= its_error:
-            as_good.append(tilt)
     rate, tilt = places[chosen]
-    if in_logarithms(searched.probes, searched.untrained):
-        gain, error, of = -math.expm1(-gain), math.exp(-gain) * error, ""
-    else:
-        of = " of the largest gain"
-    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{of}", f"{error:.1%}")
+    as_good = []
+    for other in tried:
+        above, its_error = found.difference(_lowest(places, found.mean, other), chosen)
+        if above <= its_error:
+            as_good.append(other)
+    whole = " of the largest gain"
+    if in_logarithms(searched.probes, searched.untrained):  # whose difference is a share
+        gain, error, whole = -math.expm1(-gain), math.exp(-gain) * error, ""
+    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{whole}", f"{error:.1%}")
     decision = _Decision(rate, tilt, [tilt, *as_good], places[even].rate, gain, error)
     return _finding(searched, decision, reason)
 
@@ -112,14 +111,14 @@ def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
 
 
 def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFinding:
-    lower, bands, tilt = searched.longer, searched.bands, decided.tilt
+    longer, bands, tilt = searched.longer, searched.bands, decided.tilt
     count = len(bands.parameters)
     multipliers = tilts.multipliers(tilt, count)
     ranges = np.array([tilts.multipliers(t, count) for t in decided.as_good])
     return RatesFinding(
-        learning_rate=None if decided.rate is None else decided.rate * lower,
+        learning_rate=None if decided.rate is None else decided.rate * longer,
         rules=bands.rules(multipliers),
-        reason=reason + (_lowered(lower) if decided.rate else "") + searched.note,
+        reason=reason + (_lowered(longer) if decided.rate else "") + searched.note,
         bands=tuple(
             Band(name, names, multiplier, float(low), float(high), *slope)
             for name, names, multiplier, low, high, slope in zip(
@@ -133,7 +132,7 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
             )
         ),
         tilt=tilt,
-        single_rate=None if decided.single is None else decided.single * lower,
+        single_rate=None if decided.single is None else decided.single * longer,
         gain=decided.gain,
         gain_error=decided.error,
         probes=tuple(searched.probes),
@@ -144,9 +143,9 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
     )
 
 
-def _lowered(lower: float) -> str:
+def _lowered(longer: float) -> str:
     """A sentence that the rates are lower than those of the probes; empty if they aren't."""
-    share = f"{lower:.2g}"
+    share = f"{longer:.2g}"
     if share == "1":
         return ""
     return (

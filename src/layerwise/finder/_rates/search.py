@@ -176,7 +176,7 @@ class _Search(Generic[State, Item]):
             self.middle = self._guess() / self.peak * min(BEGIN, self.repeats**-REPEATED)
             self.probes.settle()
             turns = cycle(range(len(self.probes.divisions)))
-            self._look(turns)
+            self._try_one_rate(turns)
             self._explore(grid(self.middle, self.count, DECADES, STEP), turns)
         except BudgetSpent:
             pass
@@ -234,7 +234,7 @@ class _Search(Generic[State, Item]):
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
 
-    def _look(self, turns: Iterator[int]) -> None:
+    def _try_one_rate(self, turns: Iterator[int]) -> None:
         """Train with one rate for all bands: in the middle, and on both sides of it.
 
         The middle moves while nothing is gained there: up where the probe hardly changed anything,
