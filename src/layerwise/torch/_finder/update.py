@@ -178,7 +178,7 @@ def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _first(batch: object, held_out: bool) -> Iterator[None]:
-    """Say what to do if a model or a loss can't take the batches at all."""
+    """In place of an error on the first batch, say how it was called and what to do."""
     try:
         yield
     except (LayerwiseError, torch.OutOfMemoryError):
