@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from layerwise.finder._curve import Floats
 
-# All of these but SMOOTH are standard deviations of the logarithm of a score, or BOWL itself.
-BOWL = 0.55  # how far it usually rises for a decade of reach away from the best
+# All but BOWL and SMOOTH are standard deviations of the logarithm of a score.
+BOWL = 0.55  # how far that logarithm usually rises for a decade of reach away from the best
 LEANS = (0.3, 0.2, 0.4, 0.1, 0.1)  # how far reach, its square, tilt, its square, both change it
 SMOOTH = (0.4, 1.5)  # length scales of the smooth function: decades of reach, a tilt's place
 VARIES = (0.05, 0.1, 0.3)  # of the smooth function
