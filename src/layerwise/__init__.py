@@ -1,8 +1,9 @@
 """Layerwise: a learning rate for every layer, and a schedule for every rate.
 
-What one writes with, in one place; the rest of the nouns is in ``layerwise.schedules``,
-``layerwise.multipliers`` and ``layerwise.errors``. What belongs to a framework is imported by its
-own name, for example ``from layerwise.keras import LRMultiplier``.
+The names that rules and schedules are written with are here; the others are in
+``layerwise.schedules``, ``layerwise.multipliers`` and ``layerwise.errors``. What belongs to a
+framework is imported from a package of its own, such as ``from layerwise.keras import
+LRMultiplier``.
 """
 
 from importlib.metadata import version as _version

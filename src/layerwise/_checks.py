@@ -1,4 +1,4 @@
-"""Checks on arguments, one for each kind, which every room shares.
+"""Checks on arguments, one for each kind, which all packages share.
 
 Each takes the value, what it is called in a message (``"steps"``, ``"cosine: steps"``), and the
 class of the error to raise. Each returns the value as plain Python.

@@ -116,7 +116,7 @@ def plan_text(plan: Plan, width: int | None = None) -> str:
 
 
 def plan_html(plan: Plan) -> str:
-    """The plan as a table for notebooks, folded like the other one."""
+    """The plan as a table for notebooks, folded like the one in a terminal."""
     lines = fold(plan)
     columns = _columns(plan, lines[:SCREEN])
     rows = [

@@ -18,7 +18,7 @@ class BandCells:
     Attributes:
         band: Its name, and how many parameters it has.
         multiplier: Its multiplier.
-        as_good: The range of multipliers that are as good; a dash if there is none but this.
+        as_good: The range of multipliers that are as good; a dash if it is a single one.
         rate: Its rate; a dash without an answer.
         held_out: Where the held-out loss says that the band should go.
     """
@@ -75,7 +75,7 @@ def as_good(band: Band) -> str:
 
 
 def slope_text(slope: float | None, error: float | None) -> str:
-    """What a slope of the held-out loss says of a band's way.
+    """Whether a band should go further or less far, as the slope of the held-out loss says.
 
     Args:
         slope: By how much the loss changes with the logarithm of the rate, or None.

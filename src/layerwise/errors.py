@@ -116,7 +116,7 @@ class OptimizerError(LayerwiseError, ValueError):
 
 
 class FinderError(LayerwiseError, ValueError):
-    """A search for a rate can't start: its range, its data, or what it is to train.
+    """A search for a rate can't start, or has no answer where one is needed.
 
     Examples:
         >>> from layerwise.finder import QuadraticTrainer, search

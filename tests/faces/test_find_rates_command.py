@@ -55,7 +55,7 @@ def test_the_rules_that_were_found_explain_the_model(trainable):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # A slow machine writes how far it is.
-    assert all(line.startswith("Finding a ") for line in done.stderr.splitlines())
+    assert all(line.startswith("Finding learning rates: ") for line in done.stderr.splitlines())
     finding = RatesFinding.from_config(json.loads(done.stdout))
     assert finding.updates <= 300
     assert [band.name for band in finding.bands] == ["body", "head"]

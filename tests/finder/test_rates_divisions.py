@@ -235,6 +235,13 @@ def test_the_targets_may_be_at_another_place() -> None:
     assert divisions(source, np.concatenate, **OPTIONS)  # of three nobody knows which it is
 
 
+def test_the_targets_may_come_first() -> None:
+    source = [(np.arange(60) % 3, np.arange(60))]
+    division = divisions(source, np.concatenate, targets_at=0, **OPTIONS)[0]
+    held_out = np.concatenate([labels for labels, _ in division.held_out])
+    assert np.bincount(held_out).tolist() == [6, 6, 6]
+
+
 @pytest.mark.parametrize("values", [(0.0, 1.0), (-1.0, 1.0)])
 def test_two_whole_numbers_are_classes_also_as_floats(values: tuple[float, float]) -> None:
     y = np.where(np.arange(60) < 8, values[1], values[0])[:, None]

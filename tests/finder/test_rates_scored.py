@@ -8,7 +8,7 @@ import pytest
 
 from layerwise.finder import Bands, QuadraticBands, RatesProbe, search_rates
 from layerwise.finder._rates import tilts
-from layerwise.finder._rates.scored import BEYOND, OVERFITS, Place, fit, grid, usual_rate
+from layerwise.finder._rates.scored import BEYOND, MEMORIZES, Place, fit, grid, usual_rate
 
 PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SCORE = 0.5
@@ -30,7 +30,7 @@ def probe(place: float, train_loss: float, tilt: float = 1.0, score: float = SCO
 
 def learning(knee: float) -> list[RatesProbe]:
     """Probes that begin to overfit at a rate of ``10**knee``; their scores are all alike."""
-    return [probe(place, SCORE * OVERFITS * 10 ** (0.5 * (knee - place))) for place in PLACES]
+    return [probe(place, SCORE * MEMORIZES * 10 ** (0.5 * (knee - place))) for place in PLACES]
 
 
 @pytest.mark.parametrize("knee", [-0.7, -0.1, 0.0, 0.8])
@@ -41,12 +41,12 @@ def test_the_usual_rate_is_a_little_above_where_probes_begin_to_overfit(knee: fl
 
 
 def test_it_is_the_share_of_the_score_that_counts() -> None:
-    probes = [probe(-0.5, 2 * OVERFITS * 2, score=2.0), probe(0.5, 0.1 * OVERFITS / 2, score=0.1)]
+    probes = [probe(-0.5, 2 * MEMORIZES * 2, score=2.0), probe(0.5, 0.1 * MEMORIZES / 2, score=0.1)]
     assert usual_rate(probes) == pytest.approx(10**BEYOND)
 
 
 def test_it_counts_the_reach_of_tilts() -> None:
-    loss = SCORE * OVERFITS
+    loss = SCORE * MEMORIZES
     for tilt in (0.0, 0.3, 3.0):
         found = usual_rate([probe(-0.5, loss * 2), probe(0.5, loss / 2, tilt=tilt)])
         assert found == pytest.approx(10**BEYOND)
@@ -71,7 +71,7 @@ def test_trainings_that_broke_say_nothing() -> None:
 
 
 def test_a_loss_of_0_counts_as_a_tenth_of_what_overfits() -> None:
-    found = usual_rate([probe(-0.5, SCORE * OVERFITS * 5), probe(0.0, 0.0)])
+    found = usual_rate([probe(-0.5, SCORE * MEMORIZES * 5), probe(0.0, 0.0)])
     assert found is not None
     # From five times as much at -0.5 to a tenth at 0, in logarithms.
     assert math.log10(found) == pytest.approx(-0.5 * math.log(10) / math.log(50) + BEYOND)

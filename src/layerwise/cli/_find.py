@@ -1,7 +1,7 @@
 """``layerwise find``: a base rate for a saved model on saved data, or a rate for every band."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -110,8 +110,8 @@ def find(
             "low": low,
             "high": high,
             "horizon": horizon,
+            "schedule": course,
         }
-        search["schedule"] = course
         if made.is_keras:
             _check_keras(optimizer, loss, made.name, data.name, arrays)
         with _misfits(model, data, made.model, arrays):
@@ -130,8 +130,8 @@ def find(
             from layerwise.plots import save
 
             save(output, found.plot)
-        if rates is not None and _answer(found) is not None:
-            _write_rules(rates, found)
+        if rates is not None and isinstance(found, RatesFinding) and _answer(found) is not None:
+            _write_rules(rates, found.rules)
     # Where the rules are on stdout, they are alone there.
     say(json.dumps(found.to_config(), allow_nan=False) if as_json else found, err=rates == STDIO)
     if _answer(found) is None:
@@ -139,7 +139,7 @@ def find(
 
 
 def _course(given: str | None) -> Course | None:
-    """A name, which find_lr checks, or the schedule in a file."""
+    """A name, which the search checks, or the schedule in a file."""
     if given is None or not Path(given).is_file():
         return cast("Course | None", given)
     return schedule_in(read_json(Path(given)))
@@ -198,10 +198,9 @@ def _answer(found: LRFinding | RatesFinding) -> float | None:
     return found.suggestion if isinstance(found, LRFinding) else found.learning_rate
 
 
-def _write_rules(path: Path, found: LRFinding | RatesFinding) -> None:
+def _write_rules(path: Path, rules: Mapping[str, float]) -> None:
     """Write the rules as ``explain`` and training take them; the base rate stands in the table."""
-    assert isinstance(found, RatesFinding)
-    text = json.dumps(dict(found.rules), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(dict(rules), indent=2, ensure_ascii=False, allow_nan=False)
     if path == STDIO:
         typer.echo(text)
         return
@@ -235,7 +234,7 @@ def _misfits(model: Path, data: Path, loaded: "keras.Model", arrays: Arrays) -> 
 
 
 def _said(error: Exception) -> str:
-    """The first sentence of a backend's error that says something."""
+    """The first line of a backend's error that says something, as a sentence."""
     lines = [line.strip() for line in str(error).replace("\x1b[1m", "").splitlines()]
     # Keras says first in which layer it was, and then what.
     said = [line for line in lines if line and not line.startswith("Exception encountered")]

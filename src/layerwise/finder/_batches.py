@@ -10,6 +10,11 @@ from layerwise.errors import FinderError
 
 Batch = TypeVar("Batch")
 
+NO_BATCH = (
+    "The data has no batch: pass a loader or an iterable that is not empty, and no iterator that "
+    "has been used up elsewhere."
+)
+
 
 class DataEnded(Exception):  # noqa: N818  # not an error: it ends a sweep, like StopIteration
     """The data has ended, and can be gone through only once."""
@@ -50,10 +55,7 @@ class Batches(Generic[Batch]):
         for batch in self._drawing:
             return batch
         if not self._kept:
-            raise FinderError(
-                "The data has no batch: pass a loader or an iterable that is not empty, and no "
-                "iterator that has been used up elsewhere."
-            )
+            raise FinderError(NO_BATCH)
         again = iter(self._source)
         if again is not self._drawing:
             self._drawing = again

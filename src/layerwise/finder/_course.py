@@ -6,7 +6,7 @@ that it stands for, squeezed into its length:
 
 - Where the rate is ``"constant"``, it holds its rate to the end.
 - Where the rate is ``"falling"``, to 0 in a way that isn't known, it holds its rate for three
-  quarters of its length and then lowers it in a straight line (``_probes`` says why).
+  quarters of its length and then lowers it in a straight line (``_probes/probe.py`` says why).
 - Where there is a schedule, the warm-up takes the same share of the probe as of the training. What
   comes after the peak is not squeezed evenly. High rates fail slowly, so that a training which is
   many times as long as a probe breaks at rates that the probe survives. The probe makes up for it
@@ -15,13 +15,13 @@ that it stands for, squeezed into its length:
   doubling of the training adds 2, up to 6. With that a cosine is held about as long as a falling
   rate. With up to 4 instead, deep networks without normalisation lost more.
 
-What no short probe shows is how much the noise and the breaks of a high rate grow until the end of
-a long training that holds it. On the panel's tuned half (``benchmarks/finder``) the best rate to
-hold is lower than that of the probes by about the fourth root of how many times longer the
-training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate stays, unless a few
-examples come again and again: then a longer training learns them by heart, and the best rate is
-lower: on the tuned half of ``benchmarks/rates`` by the power 0.5 where probes go through their data
-20 times or more, by a lower power where they do so less often.
+No short probe shows how much the noise of a high rate, and its tendency to break a training, grow
+until the end of a long training that holds it. On the panel's tuned half (``benchmarks/finder``)
+the best rate to hold is lower than that of the probes by about the fourth root of how many times
+longer the training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate is the
+same, unless a few examples come again and again. A longer training then memorizes them, and the
+best rate is lower: on the tuned half of ``benchmarks/rates`` by the square root if probes go
+through their data 20 times or more, by a lower root the less often they do.
 """
 
 import math
@@ -53,8 +53,8 @@ AT_PEAK = 0.99  # of the highest value: the warm-up ends where it is reached
 JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end goes on there
 WARM_UP = 0.1  # of a training, where only the warm-up is known
 LEAPT = 0.75  # of a training: where a schedule makes its last leap, if it goes on after that
-ROOT = 0.25  # the power of how many times longer a training is that holds its rate
-BY_HEART, LEARNT = 20, 0.5  # times through the data, and the power where there are so many
+ROOT = 0.25  # the power of how many times longer a training is, if it holds its rate
+BY_HEART, LEARNT = 20, 0.5  # the power if probes go through their data so many times
 LONGER = 8  # times as long as a probe: a training of unknown length
 END = 0.05  # of a training: its last part, over which its end is measured
 NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
@@ -107,7 +107,7 @@ def probe_factors(course: Course, length: int, horizon: int | None = None) -> Fl
 def longer_factor(
     course: Course, length: int, horizon: int | None = None, *, repeats: float = 0.0
 ) -> float:
-    r"""How much lower the best rate of the training is than that of its probes.
+    r"""The factor from the best rate of probes to that of the training, at most 1.
 
     $$\left(\frac{\text{length}}{\text{horizon}}\right)^{\max(e / 4,\; 0.5 \min(r / 20, 1))}$$
 
@@ -219,10 +219,10 @@ def way_of(course: Course) -> str:
 
 
 def end_of(course: Schedule) -> int | None:
-    """The step from which a schedule stays as it is, also one that doesn't tell; None if none.
+    """The step from which a schedule no longer changes; None if it always does.
 
-    Functions tell nothing, but most of them arrive somewhere. What only comes nearer and nearer
-    to 0, until a float can't tell it from 0, has not arrived.
+    A function doesn't tell its length, so its values are looked at. One that only comes nearer and
+    nearer to 0, until a float can't tell it from 0, never arrives.
 
     Examples:
         >>> from layerwise import cosine, exponential, from_function

@@ -42,7 +42,7 @@ def search(
             to the result.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
             no ``schedule``. If it can't be searched for, the reason says so.
-        keywords: Single options, such as ``steps=50``; see ``SearchOptions``. ``memory`` and
+        **keywords: Single options, such as ``steps=50``; see ``SearchOptions``. ``memory`` and
             ``accumulate`` are for ``find_lr``: a trainer of your own keeps its snapshot, and
             takes its batches, as it likes.
 

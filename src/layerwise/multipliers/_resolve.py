@@ -175,10 +175,7 @@ def _from_strategies(
     needed: Sequence[bool],
     model: ModelFacts,
 ) -> tuple[list[tuple[str | None, Value]], list[str]]:
-    """What the strategies say of each parameter, and the notes of those by parameter.
-
-    They say its multiplier, and the names of those that gave it.
-    """
+    """For each parameter, which strategies decide and the multiplier; and the strategies' notes."""
     said: list[list[tuple[str, Value]]] = [[] for _ in finder.parameters]
     owned = [False for _ in finder.parameters]
     notes: list[str] = []

@@ -26,7 +26,7 @@ MOST_LINES = 8
 """How many groups are drawn as lines; more become a heat map."""
 
 FAR_APART = 20.0
-"""An axis is logarithmic if the highest rate of one line is so many times that of another."""
+"""An axis is logarithmic if the highest rate of one line is at least so many times another's."""
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:

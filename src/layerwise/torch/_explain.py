@@ -48,8 +48,8 @@ def explain(
         weight_decay: As for ``param_groups``.
         no_decay: As for ``param_groups``.
         optimizer: Show its groups instead of rules, or those of several, as a list or a mapping by
-            names of your own. One that makes its own rate (``lr=None``) has
-            none to show, and the plan shows multipliers alone.
+            names of your own. One that makes its own rate (``lr=None``) has none to show, and the
+            plan shows multipliers alone.
         schedule: A factor on the base rate for all parameters. A ``ScheduleLR`` brings its
             optimizer along, whose groups are shown at its present step.
         match: How keys match: ``"prefix"``, ``"substring"``, ``"glob"`` or ``"regex"``.

@@ -38,12 +38,12 @@ from layerwise.finder._probes.short_training import short_training
 from layerwise.finder._sweep import SweepPoints
 from layerwise.finder._trainer import Batch, State, Trainer
 
-PROBES = 4  # that the budget is enough for
-MOST = 8  # if some end early
+PROBES = 4  # how many probes the budget is enough for
+MOST = 8  # how many there are at most, if some end early
 TAIL = 0.15  # of a probe: the share at its end whose losses are its score
 SHORTEST = 10  # updates of a probe
-CHANCE = 2.5  # standard errors that the losses must fall by, so that it isn't chance
-TRACE = 0.1  # of the spread of the batches' losses, that they must fall by to be worth a training
+CHANCE = 2.5  # by how many standard errors the losses must fall, so that it isn't chance
+TRACE = 0.1  # by which share of their spread over batches they must fall, to be worth a training
 
 
 def probe(
@@ -114,7 +114,7 @@ def probe(
     gains = (_sure_gain(untrained, ends[at]) for at in stable if math.isfinite(stable[at]))
     gain = max(gains, default=0.0)
     if gain <= TRACE * max(float(untrained.std()), abs(worst) / 1000):
-        reason = _nothing(probes, length, gain, worst)
+        reason = _why_no_answer(probes, length, gain, worst)
         return Suggestion(None, reason, tuple(probes), runs.updates)
 
     lowest = lowest_offset(scores, worst)
@@ -211,7 +211,7 @@ def _sure_gain(untrained: Floats, trained: Floats) -> float:
 
 
 def _which(course: Course, horizon: int | None, longer: float) -> str:
-    """For which training a rate is, as a sentence or two."""
+    """Which training a rate is for, as a sentence."""
     told = horizon is None or (not isinstance(course, str) and course.length is not None)
     updates = "" if told or course == "falling" else f" for {horizon} updates"
     way = way_of(course)
@@ -223,7 +223,8 @@ def _which(course: Course, horizon: int | None, longer: float) -> str:
     )
 
 
-def _nothing(probes: Sequence[Probe], length: int, gain: float, worst: float) -> str:
+def _why_no_answer(probes: Sequence[Probe], length: int, gain: float, worst: float) -> str:
+    """The reason of a suggestion without a rate."""
     rates = [done.rate for done in probes]
     tried = f"{len(probes)} probes of {length} updates, from {min(rates):.2g} to {max(rates):.2g},"
     if gain > 0:

@@ -13,13 +13,13 @@ from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
-BELIEVED = 1.0  # standard errors that a tilt must be better by than one rate
+BELIEVED = 1.0  # by how many standard errors a tilt must be better than one rate
 SURELY = 2.0  # the same where there is much data: one rate is rarely far from the best there
-MUCH = 2.0  # there is much, if a probe goes through its data less often than this
-WORTH = 0.06  # of the score, or of what was gained, that a tilt must be better by
-TRACE = 1e-3  # of the loss without training, that a probe must be below it by
-_SEEN = 1e-6  # of that loss: what float32 shows
-_FINE = 0.05  # decades, in which the base rate is told
+MUCH = 2.0  # there is much data if a probe goes through it less often than this
+WORTH = 0.06  # by which share of the score, or of the largest gain, a tilt must be better
+TRACE = 1e-3  # by which share of the loss without training a probe must be below that loss
+_SEEN = 1e-6  # the smallest share of that loss that float32 shows
+_FINE = 0.05  # decades from one base rate that may be the answer to the next
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Searched:
         bands: The bands of the model.
         probes: The probes, at least one.
         untrained: The score of each division without training; see ``Probes.settle``.
-        middle: The rate for all bands around which was searched.
-        decades: How far to each side of it.
+        middle: The rate for all bands that the places of the probes lie around.
+        decades: How far they reach to each side of it.
         length: The updates of a probe.
         training: Which training the rates are for.
-        note: What is to be said of a schedule that was left out.
-        longer: How much lower the best rate of that training is than that of a probe.
+        note: A sentence about a schedule of the optimizer that was left out; else empty.
+        longer: The factor from the best rate of a probe to that of the training, at most 1.
         repeats: How often a probe goes through its data.
         updates: How many updates it all took.
         ended: Why it ended.
@@ -64,7 +64,7 @@ class _Decision:
         tilt: The tilt to train with.
         as_good: The tilts that are as good within their error.
         single: The best rate for all bands, or None.
-        gain: The share by which the best tilt is better than that.
+        gain: The share by which the best tilt is better than one rate.
         error: The standard error of the gain.
     """
 
@@ -78,7 +78,7 @@ class _Decision:
 
 def answer(searched: Searched) -> RatesFinding:
     """Decide what the probes of a search say."""
-    why_not = _nothing(searched)
+    why_not = _why_no_answer(searched)
     if why_not is not None:
         return _finding(searched, _Decision(None, 1.0, (1.0,)), why_not)
     count = len(searched.bands.parameters)
@@ -91,34 +91,34 @@ def answer(searched: Searched) -> RatesFinding:
     gain, error = found.difference(even, best)
     errors = SURELY if searched.repeats < MUCH else BELIEVED
     chosen = best if gain > max(errors * error, WORTH) else even
-    as_good = []
-    for tilt in tried:
-        above, its_error = found.difference(_lowest(places, found.mean, tilt), chosen)
-        if above <= its_error:
-            as_good.append(tilt)
     rate, tilt = places[chosen]
-    if in_logarithms(searched.probes, searched.untrained):
-        gain, error, of = -math.expm1(-gain), math.exp(-gain) * error, ""
-    else:
-        of = " of what was gained at most"
-    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{of}", f"{error:.1%}")
+    as_good = []
+    for other in tried:
+        above, its_error = found.difference(_lowest(places, found.mean, other), chosen)
+        if above <= its_error:
+            as_good.append(other)
+    whole = " of the largest gain"
+    if in_logarithms(searched.probes, searched.untrained):  # whose difference is a share
+        gain, error, whole = -math.expm1(-gain), math.exp(-gain) * error, ""
+    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{whole}", f"{error:.1%}")
     decision = _Decision(rate, tilt, [tilt, *as_good], places[even].rate, gain, error)
     return _finding(searched, decision, reason)
 
 
 def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
+    """The number of the place at a tilt where the surface is lowest."""
     return min((n for n, (_, t) in enumerate(places) if t == tilt), key=mean.__getitem__)
 
 
 def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFinding:
-    lower, bands, tilt = searched.longer, searched.bands, decided.tilt
+    longer, bands, tilt = searched.longer, searched.bands, decided.tilt
     count = len(bands.parameters)
     multipliers = tilts.multipliers(tilt, count)
     ranges = np.array([tilts.multipliers(t, count) for t in decided.as_good])
     return RatesFinding(
-        learning_rate=None if decided.rate is None else decided.rate * lower,
+        learning_rate=None if decided.rate is None else decided.rate * longer,
         rules=bands.rules(multipliers),
-        reason=reason + (_lowered(lower) if decided.rate else "") + searched.note,
+        reason=reason + (_lowered(longer) if decided.rate else "") + searched.note,
         bands=tuple(
             Band(name, names, multiplier, float(low), float(high), *slope)
             for name, names, multiplier, low, high, slope in zip(
@@ -132,7 +132,7 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
             )
         ),
         tilt=tilt,
-        single_rate=None if decided.single is None else decided.single * lower,
+        single_rate=None if decided.single is None else decided.single * longer,
         gain=decided.gain,
         gain_error=decided.error,
         probes=tuple(searched.probes),
@@ -143,9 +143,9 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
     )
 
 
-def _lowered(lower: float) -> str:
-    """That the rates are lower than those of the probes, as a sentence; empty if they aren't."""
-    share = f"{lower:.2g}"
+def _lowered(longer: float) -> str:
+    """A sentence that the rates are lower than those of the probes; empty if they aren't."""
+    share = f"{longer:.2g}"
     if share == "1":
         return ""
     return (
@@ -170,7 +170,15 @@ def _slopes(
 
 
 def _reason(searched: Searched, best: float, tilt: float, share: str, error: str) -> str:
-    """Why the answer is this tilt, in words; the shares are those of the best way."""
+    """Why the answer is this tilt, in words.
+
+    Args:
+        searched: What the search has done.
+        best: The tilt where the surface is lowest.
+        tilt: The tilt of the answer.
+        share: By how much the best tilt is better than one rate.
+        error: The standard error of that.
+    """
     probes = f"{counted(len(searched.probes), 'probe')} of {searched.length} updates"
     several = len(searched.bands.parameters) > 1
     if several and all(probe.tilt == 1.0 for probe in searched.probes):
@@ -193,13 +201,13 @@ def _reason(searched: Searched, best: float, tilt: float, share: str, error: str
 
 def _in_words(tilt: float) -> str:
     if tilt == 0:
-        return "only the head, nothing below gains"
+        return "only the head should learn"
     if tilt < 1:
         return f"each band should learn {tilt:g} times as fast as the next one"
     return f"the early layers should learn faster, each band {tilt:g} times as fast as the next one"
 
 
-def _nothing(searched: Searched) -> str | None:
+def _why_no_answer(searched: Searched) -> str | None:
     """Why there is no answer, or None if there is one."""
     if not np.isfinite(searched.untrained).all():
         return "Held-out losses are NaN or infinite before any training."

@@ -10,11 +10,11 @@ from layerwise.errors import AmbiguousRuleError, FinderError
 from layerwise.finder._finding import ReadOnly
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
 
-_SAME = 1e-6  # by which share two rates may differ, and still be one
+_SAME = 1e-6  # by which share two rates may differ and still count as one
 
 
 class _Levels(Strategy):
-    """Gives each level its number, counted from 1, so that a plan tells who is in which."""
+    """Gives each level its number, counted from 1, so that a plan tells each parameter's level."""
 
     def multipliers(self, count: int) -> list[float]:
         return [float(number) for number in range(1, count + 1)]
@@ -69,8 +69,8 @@ class Bands:
         fixed: The multipliers that are kept, by parameter name: those of rules and annotations.
         given: The rules that were given.
         others: The names of parameters that don't train.
-        held: The names of parameters that could train, but that the optimizer doesn't have; rules
-            freeze them, so that they stay as they are under another optimizer, too.
+        held: The names of parameters that could train, but that the optimizer doesn't have. The
+            rules freeze them, so that another optimizer leaves them as they are, too.
         aliases: The other names of shared parameters, by parameter name.
         separator: What stands between the parts of a name.
 
@@ -142,19 +142,19 @@ class Bands:
             )
         known = [levels[level] for level in sorted(levels)]
         bands = cls(
-            tuple(map(tuple, pooled(known, most))),
-            fixed,
-            {key: float(value) for key, value in (given or {}).items()},
-            tuple(others),
-            tuple(kept),
-            {name: more for name, more in aliases.items() if more},
-            plan.separator,
+            parameters=tuple(map(tuple, pooled(known, most))),
+            fixed=fixed,
+            given={key: float(value) for key, value in (given or {}).items()},
+            others=tuple(others),
+            held=tuple(kept),
+            aliases={name: more for name, more in aliases.items() if more},
+            separator=plan.separator,
         )
         bands._check_nameable(plan)
         return bands
 
     def _check_nameable(self, plan: Plan) -> None:
-        """Raise unless rules can say the multipliers of the bands, whatever these are.
+        """Raise unless rules can give the bands their multipliers, whatever these are.
 
         Raises:
             FinderError: A key that names a weight begins the name of an annotated layer, too.
@@ -175,7 +175,7 @@ class Bands:
         return self._numbers.get(_name(parameter))
 
     def fixed_of(self, parameter: Parameter) -> float:
-        """The multiplier that is kept of a parameter that is in no band."""
+        """The fixed multiplier of a parameter that is in no band."""
         return self.fixed.get(_name(parameter), 1.0)
 
     @cached_property
@@ -190,7 +190,7 @@ class Bands:
     def rules(self, multipliers: Sequence[float]) -> dict[str, float]:
         """Rules that give each band its multiplier, with the fixed ones.
 
-        A key is the start of names or a name, so that as few as possible say it.
+        A key is a name, or the start of several, so that there are as few rules as possible.
 
         Args:
             multipliers: One for each band.
@@ -205,11 +205,11 @@ class Bands:
         return found | dict(self.given)
 
     def _keys(self, own: Sequence[str], end: str) -> list[str]:
-        """The fewest starts of names that take in some parameters and nothing else.
+        """The fewest starts of names that match some parameters and no others.
 
         Args:
             own: The names of these parameters.
-            end: What to write behind a start that is no whole name.
+            end: What to add to a start that is no whole name.
         """
         mine = set(own)
         foreign = [name for name in self._all() if name not in mine]
@@ -222,15 +222,17 @@ class Bands:
         return list(dict.fromkeys(keys))
 
     def _all(self) -> Iterable[str]:
+        """The names of all parameters."""
         for names in (*self.parameters, self.fixed, self.held, self.others):
             yield from names
 
     def _each(self, multipliers: Sequence[float]) -> dict[str, float]:
+        """The multiplier of each parameter in a band, or held, by its name."""
         pairs = zip((*self.parameters, self.held), (*multipliers, 0.0), strict=True)
         return {name: m for names, m in pairs for name in names}
 
     def _says(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
-        """Whether rules give every parameter of the bands what it is to have."""
+        """Whether rules give every parameter of the bands its multiplier."""
         wanted = self._each(multipliers)
         named = [Parameter(name, aliases=self.aliases.get(name, ())) for name in wanted]
         plan = resolve(named, rules, strict=False, separator=self.separator)
@@ -281,9 +283,9 @@ def check_one_rate(factors: Mapping[str, float]) -> None:
         >>> check_one_rate({"body": 1.0, "head": 1.0})
     """
     if factors and max(factors.values()) > (1 + _SAME) * min(factors.values()):
-        shown = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
+        first = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
         raise FinderError(
-            f"The optimizer has rates of its own for parts of the model ({shown}), which the "
+            f"The optimizer has rates of its own for parts of the model ({first}), which the "
             "search would replace. Give an optimizer with one rate, and as rules= what must keep "
             "its ratio."
         )

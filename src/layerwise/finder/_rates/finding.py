@@ -83,9 +83,9 @@ class Band:
         low: The lowest multiplier among the tilts that are as good within the error.
         high: The highest of these.
         slope: By how much the held-out loss changes with the logarithm of its rate, as the mean
-            over the probes at this tilt for which it was measured; below 0, it would rather go
-            further. None where it was not measured.
-        slope_error: The standard error of that, or None.
+            over the probes at this tilt for which it was measured; below 0, a higher rate would
+            lower the loss. None where it was not measured.
+        slope_error: The standard error of that, or None if it was measured once at most.
 
     Examples:
         >>> Band("head", ("head/kernel",), multiplier=1.0, low=1.0, high=1.0).multiplier
@@ -120,10 +120,10 @@ class RatesFinding:
         gain_error: The standard error of the gain.
         probes: The short trainings that the answer rests on.
         untrained: The held-out loss of each division without training. If training at the rate 0
-            changes it, too, as BatchNorm's statistics do, that change is in it, as it was measured
-            on the first division.
+            changes that loss, as BatchNorm's statistics do, the change is included, as it was
+            measured on the first division.
         training: Which training the rates are for, in words.
-        updates: The number of updates of the whole search; to score as many batches as an update
+        updates: The number of updates of the whole search; scoring as many batches as an update
             takes counts as one.
         ended: ``"finished"``, or ``"stopped by the user"``.
 

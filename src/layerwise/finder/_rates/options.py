@@ -45,10 +45,10 @@ class RatesOptions:
     """How to search for a rate for each band of layers. The values are checked when it is made.
 
     Attributes:
-        budget: The most updates that the search may take, at least 1; a batch that a probe is
-            scored on counts as one. By default 1,500, or a third of ``horizon`` if that is more.
+        budget: The most updates that the search may take, at least 1; scoring as many batches as an
+            update takes counts as one. By default 1,500, or a third of ``horizon`` if that is more.
         horizon: The number of updates of the training to come, at least 10, if it is known. Probes
-            are never longer; if they can be as long, they are whole trainings.
+            are never longer; if the budget allows, they are whole trainings.
         schedule: How the rate of the training will go: ``"falling"`` (to 0), ``"constant"``, or a
             schedule of Layerwise; by default what the optimizer or its scheduler tells, and
             ``"falling"`` if they tell nothing.
@@ -61,7 +61,7 @@ class RatesOptions:
             examples in front, or ``"batches"``, where that is another axis, or batches are made
             so that their examples belong together.
         share: The share of the data that is held out, between 0 and 1.
-        seed: What the divisions are drawn with, at least 0.
+        seed: The seed that the divisions are drawn with, at least 0.
         memory: Where ``find_rates`` keeps the copy of model and optimizer: ``"device"``, beside
             the original, or ``"host"``.
         accumulate: How many batches ``find_rates`` puts into one update, at least 1; by default as

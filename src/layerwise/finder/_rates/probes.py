@@ -17,11 +17,11 @@ from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 
-_SLOPES_SHARE = 4  # a probe takes at most its fourth part to measure slopes
-_EARLY = 5  # a probe is given up if halfway its loss is above those of so many first updates
-_MANY = 4  # probes that there must be updates for, to spend those of one on a probe at the rate 0
-_SAME = 1e-6  # of a score, by which it may differ where nothing has moved
-FURTHER = 1.1  # how far a band is moved along its way, to see what that does to the loss
+_SLOPES_SHARE = 4  # measuring slopes takes at most one part in so many of a probe's updates
+_EARLY = 5  # a probe is given up halfway if its loss is above each of its first so many losses
+_MANY = 4  # a probe at the rate 0 is trained only if the budget is enough for so many probes
+_SAME = 1e-6  # by which share a score may differ if nothing has moved
+FURTHER = 1.1  # a slope compares the loss here with that so many times as far along a band's way
 
 
 class BudgetSpent(Exception):  # noqa: N818  # no error: it ends a search
@@ -71,7 +71,7 @@ class Probes(Generic[State, Batch]):
         return sum(map(self._counted, each.values()))
 
     def score_untrained(self) -> None:
-        """Score each division without training, for what a probe is compared with."""
+        """Score each division without training, to compare probes with."""
         self.restart()
         scores = dict[int, float]()  # of each part that is held out, which divisions may share
         for division in self.divisions:
@@ -84,12 +84,12 @@ class Probes(Generic[State, Batch]):
         self.trainer.restore(self.start)
 
     def settle(self) -> None:
-        """Take for the scores without training those after a probe at the rate 0.
+        """Replace the scores without training by those after a probe at the rate 0.
 
-        Such a probe moves what has no rate, as any probe does: the statistics of BatchNorm. It is
-        trained only if one update at 0 changes a score that is the same when it is taken twice, and
-        on one division; the scores of the others are taken to change by as much. A small budget is
-        left to the probes.
+        Such a probe moves what has no rate, as every probe does: the statistics of BatchNorm. It is
+        trained only if one update at 0 changes a score that otherwise stays the same, and only on
+        the first division; the scores of the others are taken to change by as much. A small budget
+        is left to the other probes.
         """
         division, at_rest = self.divisions[0], [0.0] * self.bands
         few = self.updates + _MANY * self.cost > self.budget
@@ -177,15 +177,15 @@ class Probes(Generic[State, Batch]):
         return score
 
     def _counted(self, batches: Sequence[Batch]) -> int:
-        """How many updates it counts as to score some batches."""
+        """How many updates scoring some batches counts as."""
         return math.ceil(len(batches) / self.accumulate)
 
     def _few_updates(self) -> int:
-        """How many updates it may take to measure one slope."""
+        """How many updates measuring one slope may take."""
         return max(len(self.factors) // (_SLOPES_SHARE * (self.bands + 1)), 1)
 
     def gain(self, score: float, division: int) -> float:
-        """What a score is below that without training, as a share of it.
+        """How far a score is below the one without training, as a share of that.
 
         Args:
             score: The score.
@@ -204,12 +204,13 @@ class Probes(Generic[State, Batch]):
     ) -> tuple[float | None, ...]:
         r"""By how much the score changes with the logarithm of each band's rate.
 
-        A band's way is as long as its rate is high, to first order, so it is made longer:
+        To first order, a band's way from the start is as long as its rate is high. So the slope is
+        measured by moving the band further along its way:
 
         $$\frac{\partial L}{\partial \log \text{rate}_b} \approx
         \frac{L(w_b + (s - 1)(w_b - w_{b,0})) - L(w_b)}{\log s}$$
 
-        A band that stayed where it was has none.
+        A band that did not move has none.
         """
         few = division.held_out[: self._few_updates() * self.accumulate]
         here = score if len(few) == len(division.held_out) else self._score(few)

@@ -14,8 +14,8 @@ from layerwise.finder._rates.surface import Surface, surface
 
 FLOOR = 0.005  # of the score without training
 HIGHEST = 1.0  # how far above the lowest score, as a logarithm, a failed probe is put at least
-OVERFITS = 0.4  # a probe overfits if its training loss is at most this share of its score
-BEYOND = 0.3  # decades, from the rate at which probes begin to overfit to the usual best
+MEMORIZES = 0.4  # a probe memorizes if its training loss is at most this share of its score
+BEYOND = 0.3  # decades from the rate at which probes begin to memorize to the usual best
 
 
 class Place(NamedTuple):
@@ -58,10 +58,10 @@ def fit(
     """The surface through probes, at some places around the rate that is usually best.
 
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
-    share of the most that was gained. ``FLOOR`` is added to scores before the logarithm, so that
-    near 0 it is not a few held-out examples that decide. A training that ends no better than none
-    counts as one that broke, since how badly it fails says no more: both are as high as no
-    training, or ``HIGHEST`` above the lowest, and nothing is higher.
+    share of the largest gain. ``FLOOR`` is added to scores before the logarithm, so that near 0 a
+    few held-out examples don't decide. A probe that ends no better than without training counts as
+    one that broke, since how bad it is tells nothing more. The height of both is that without
+    training, or ``HIGHEST`` above the lowest if that is more, and nothing is higher.
 
     Args:
         probes: At least one.
@@ -92,9 +92,9 @@ def fit(
 def usual_rate(probes: Sequence[RatesProbe]) -> float | None:
     """The rate for all bands that is usually best, as training losses tell it.
 
-    It is a little above the one at which probes begin to overfit: higher ones only make mistakes
-    surer. Scores alone hang more on a few held-out examples. None where no probe overfits, as with
-    much data, or each one does.
+    It is a little above the one at which probes begin to memorize their data: beyond that, a higher
+    rate only makes wrong answers more confident. Scores alone depend more on a few held-out
+    examples. None if no probe memorizes, as with much data, or each one does.
 
     Args:
         probes: Their scores are above 0.
@@ -102,8 +102,8 @@ def usual_rate(probes: Sequence[RatesProbe]) -> float | None:
     losses = []
     for probe in probes:
         if math.isfinite(probe.score):
-            share = max(probe.train_loss / probe.score, 0.1 * OVERFITS)  # 0 has no logarithm
-            above = math.log(share / OVERFITS)
+            share = max(probe.train_loss / probe.score, 0.1 * MEMORIZES)  # 0 has no logarithm
+            above = math.log(share / MEMORIZES)
             rate = _even(probe.rate, probe.tilt, len(probe.multipliers))
             losses.append((math.log10(rate), above))
     for (low, above), (high, below) in pairwise(sorted(losses)):
@@ -118,17 +118,19 @@ def in_logarithms(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> b
 
 
 def _scale(probes: Sequence[RatesProbe], untrained: Sequence[float]) -> float:
-    """The most that was gained, where scores are shares of it."""
+    """The largest gain, of which scores are shares."""
     start = float(np.mean(untrained))
     return abs(start - _lowest(probes, start)) or 1.0
 
 
 def _lowest(probes: Sequence[RatesProbe], otherwise: float) -> float:
+    """The lowest score, or another number if every training broke."""
     scores = (probe.score for probe in probes if math.isfinite(probe.score))
     return min(scores, default=otherwise)
 
 
 def _places(asked: Sequence[Place], bands: int, middle: float) -> Floats:
+    """Where places are on the surface, shape ``(n, 2)``; see ``surface``."""
     return np.array(
         [(math.log10(_even(rate, tilt, bands) / middle), tilts.place(tilt)) for rate, tilt in asked]
     )

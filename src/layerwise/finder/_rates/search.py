@@ -1,28 +1,28 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
-tell where to begin: below what they suggest, since far above the best rate scores are wild, and
-lower still where a few examples come again and again.
+tell where to begin. The search begins below the rates that they suggest, since scores are erratic
+far above the best rate, and lower still where a probe goes through its data many times.
 
-The first probes have one rate for all. One is in the middle, which moves while nothing is gained
-there: up where hardly anything happens, and else down. Two are on its sides. Then the middle moves
-up while the highest rate is the best and nothing is overfitted; that is frequent with SGD, whose
-sweeps suggest rates that are too low. What counts as gained is the difference to a probe at the
-rate 0, where that moves anything, such as the statistics of BatchNorm.
+The first probes have one rate for all bands. One is in the middle, which moves while nothing is
+gained there: up where the probe hardly changed anything, else down. Two are on its sides. Then the
+middle moves up while the highest rate is the best and does not overfit; that is frequent with SGD,
+whose sweeps suggest rates that are too low. A gain is measured from the score without training, or
+from that of a probe at the rate 0 if such a probe moves anything, such as BatchNorm's statistics.
 
-From then on each probe goes where the smoothed surface (``surface``) could be lowest: at the lowest
-mean less its standard error. The rate at which probes begin to overfit tells, too, where the best
-one is likely to be (``scored``).
+From then on each probe goes where the smoothed surface (``surface``) could be lowest: where its
+mean less its standard error is. The rate at which probes begin to memorize their data also tells
+where the best one is likely to be (``scored``).
 
-The probes take turns on the divisions of the data, which hold out other examples as long as there
-are any: on 30 examples the best rate is often off by a factor of three, and for each division by
-another one.
+The probes take turns on the divisions of the data, which hold out different examples as long as
+there are any: with 30 examples, the best rate on one division is often off by a factor of three,
+and on another by a different factor.
 
-Single bands are not searched: from the best tilt, a rate three times as high or as low for the best
-one of five bands gains little (``docs/choosing.md``), less than can be seen on few labels.
+Single bands are not searched: once the best tilt is found, making the rate of one of five bands
+three times as high or as low gains little (``docs/choosing.md``), less than few labels can show.
 
-**What is believed.** The answer is the lowest place of the surface, if that is below the lowest
-place for one rate by more than the standard error of the difference (twice that where a probe goes
+**What is believed.** The answer is the lowest place of the surface, if it is below the lowest place
+for one rate by more than the standard error of the difference (twice that where a probe goes
 through its data less than twice), and by enough to be worth it. Otherwise one rate is as good, and
 simpler.
 
@@ -61,13 +61,13 @@ Item = TypeVar("Item")
 
 PROBES = 14  # with the default budget; their number and their length grow with its root
 SWEEPS = 2  # each on another division
-BEGIN = 0.5  # the search begins at this share of the lowest rate that they suggest,
-REPEATED = 0.75  # or at 1 / r**REPEATED of it, if less; a probe goes r times through its data
-SIDE = 0.5  # decades from there to the next probes
-GAP = 0.1  # a training loss that is below the score by this share of it shows overfitting
-IDLE = 0.01  # a probe that ends above the score without training by less has hardly moved
-DECADES = 1.5  # to each side of where it begins
-STEP = 0.25  # decades
+BEGIN = 0.5  # the search begins at this share of the lowest rate that the sweeps suggest, or,
+REPEATED = 0.75  # if that is less, at r**-REPEATED of it: a probe goes r times through its data
+SIDE = 0.5  # decades from the middle to the probes on its sides
+GAP = 0.1  # a probe overfits if its training loss is below its score by this share of the score
+IDLE = 0.01  # a probe that made the score worse by a smaller share of it has hardly moved
+DECADES = 1.5  # how far the places of probes reach to each side of the middle
+STEP = 0.25  # decades from one place to the next
 OPTIMISM = 1.0  # standard errors by which a place may be better than its mean
 
 
@@ -98,12 +98,14 @@ def search_rates(
             class is divided alike; by default the second of a pair.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
             no ``schedule``.
-        keywords: Single options, such as ``budget=3000``; see ``RatesOptions``.
+        **keywords: Single options, such as ``budget=3000``; see ``RatesOptions``.
 
     Returns:
-        The base rate, the rules, and why.
+        The base rate, the rules, and why. Ctrl-C ends the search early; then they rest on the
+        probes that are done.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C before the first probe is done.
         FinderError: An option can't be honoured, nothing can be held out, or the budget is too
             small for one probe.
 
@@ -174,7 +176,7 @@ class _Search(Generic[State, Item]):
             self.middle = self._guess() / self.peak * min(BEGIN, self.repeats**-REPEATED)
             self.probes.settle()
             turns = cycle(range(len(self.probes.divisions)))
-            self._look(turns)
+            self._try_one_rate(turns)
             self._explore(grid(self.middle, self.count, DECADES, STEP), turns)
         except BudgetSpent:
             pass
@@ -232,19 +234,19 @@ class _Search(Generic[State, Item]):
         # If the curve shows nothing, begin well below where the sweep ended.
         return points.rates[-1] / 100 if guess is None else guess
 
-    def _look(self, turns: Iterator[int]) -> None:
-        """Train with one rate for all: in the middle, and on both sides of it.
+    def _try_one_rate(self, turns: Iterator[int]) -> None:
+        """Train with one rate for all bands: in the middle, and on both sides of it.
 
-        The middle moves for as long as nothing is gained there: up where hardly anything happens,
-        and else down. It also moves up for as long as the highest rate is the best and overfits
-        nothing.
+        The middle moves while nothing is gained there: up where the probe hardly changed anything,
+        else down. It also moves up while the highest rate is the best and does not overfit.
 
         Args:
             turns: The division of each next probe.
         """
         for _ in range(max(self._affordable() // 2, 1)):
             probe = self.probes.run(Place(rounded(self.middle), 1.0), next(turns))
-            if probe.score < (start := self.probes.untrained[probe.division]):
+            start = self.probes.untrained[probe.division]
+            if probe.score < start:
                 break
             idle = probe.score - start < IDLE * abs(start) and not _overfits(probe)
             middle = self.middle * 10 ** (SIDE if idle else -SIDE)
@@ -252,8 +254,8 @@ class _Search(Generic[State, Item]):
                 break
             self.middle = middle
         for side in (-SIDE, SIDE):
-            place = Place(rounded(self.middle * 10**side), 1.0)
-            if self._untried([place], number := next(turns)):
+            place, number = Place(rounded(self.middle * 10**side), 1.0), next(turns)
+            if self._untried([place], number):
                 self.probes.run(place, number)
         for _ in range(self._affordable() // 2):
             if not self._may_learn_faster():
@@ -262,7 +264,7 @@ class _Search(Generic[State, Item]):
             self.probes.run(Place(rounded(self.middle * 10**SIDE), 1.0), next(turns))
 
     def _may_learn_faster(self) -> bool:
-        """Whether the best probe is the one with the highest rate, and overfits nothing."""
+        """Whether the best probe is the one with the highest rate, and does not overfit."""
         done, gain = self.probes.done, self.probes.gain
         best = max(done, key=lambda probe: gain(probe.score, probe.division))
         highest = max(probe.rate for probe in done)
@@ -305,7 +307,7 @@ def _divided(
     join: Join | None,
     targets_at: int | None,
 ) -> list[Division[tuple[Item, ...]]]:
-    """The divisions of a search, whose batches are as many together as one update takes."""
+    """The divisions of a search, whose items are the batches that one update takes."""
     _, length = lengths(options)
     number = options.accumulate or 1
     found = divisions(
@@ -348,7 +350,7 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
 
 
 def _by_updates(division: Division[Item], number: int) -> Callable[[int], tuple[Item, ...]]:
-    """The batches of a division, as many together as one update takes."""
+    """What gives the batches of an update, by its number: so many of a division's."""
 
     def item(update: int) -> tuple[Item, ...]:
         return tuple(division.item(update * number + place) for place in range(number))

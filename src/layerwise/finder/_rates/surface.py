@@ -4,15 +4,15 @@ Single probes are noisy, above all where few labels are held out, so the lowest 
 luck. Gaussian process regression draws a smooth surface through all of them. It takes the logarithm
 of a score as the sum of
 
-- a bowl over the reach, which may lie, lean and open as it likes around what is usual (``BOWL``),
+- a bowl over the reach, of the usual shape (``BOWL``) but for its place, its lean and its width,
 - a smooth function of where the probe was, with the length scales below,
 - a line over the reach for the division that the probe was trained on, since some held-out data is
   harder, or wants higher rates,
-- noise, which grows towards high rates, where trainings are wild.
+- noise, which grows towards high rates, where trainings are erratic.
 
-How much the smooth function and the noise vary is not known. A few values are tried, and each
-counts for as much as it makes what was measured likely. All constants are such as to make the
-scores of the panel's tuned half likely (``benchmarks/rates``).
+How much the smooth function and the noise vary is not known. A few values of each are tried, and
+the surfaces averaged, each weighted by how likely it makes the measured scores. The constants were
+chosen to make the scores of the tuned half of the panel likely (``benchmarks/rates``).
 
 Source: C. E. Rasmussen and C. K. I. Williams, "Gaussian Processes for Machine Learning" (2006),
 chapters 2 and 5.
@@ -28,14 +28,15 @@ import numpy.typing as npt
 
 from layerwise.finder._curve import Floats
 
-BOWL = 0.55  # how far a score usually rises for a decade of reach away from the best
-LEANS = (0.3, 0.2, 0.4, 0.1, 0.1)  # how much reach, its square, tilt, its square, both may add
-SMOOTH = (0.4, 1.5)  # of the surface: decades of reach, and units of a tilt's place
-VARIES = (0.05, 0.1, 0.3)  # of the surface: standard deviations of the logarithm of a score
-NOISE = (0.03, 0.1, 0.2)  # of a single probe, likewise
-WILD = 0.2  # more of it, for each decade of reach above the middle
-DIVISION = (0.3, 0.4)  # of a division: its level, and what a decade of reach may add
-_ANY = 10.0  # of the constant: so wide that any level is as likely
+# All but BOWL and SMOOTH are standard deviations of the logarithm of a score.
+BOWL = 0.55  # how far that logarithm usually rises for a decade of reach away from the best
+LEANS = (0.3, 0.2, 0.4, 0.1, 0.1)  # how far reach, its square, tilt, its square, both change it
+SMOOTH = (0.4, 1.5)  # length scales of the smooth function: decades of reach, a tilt's place
+VARIES = (0.05, 0.1, 0.3)  # of the smooth function
+NOISE = (0.03, 0.1, 0.2)  # of a single probe
+WILD = 0.2  # of more noise, for each decade of reach above the middle
+DIVISION = (0.3, 0.4)  # of a division: its level, and its change with a decade of reach
+_ANY = 10.0  # of the level of all: so wide that any level is as likely
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def surface(
 
 
 def _leans(places: Floats) -> Floats:
-    """In which ways the bowl may differ from the usual one, shape ``(n, 5)``."""
+    """The ways in which the bowl may differ from the usual one, shape ``(n, 5)``."""
     reach, tilt = places[:, 0], places[:, 1]
     ways: Floats = np.array([reach, reach**2, tilt, tilt**2, reach * tilt])
     scaled: Floats = ways.T * np.array(LEANS)

@@ -5,7 +5,8 @@ the largest of them. At 1 all bands learn alike; below 1 later bands are faster;
 ones; at 0 the head trains alone.
 
 The best base rate depends on the tilt: where few bands learn at the full rate, it is higher. The
-sum of all rates, called *reach* here, depends on it much less, so the surface is drawn over it.
+best sum of all rates, called *reach* here, depends on the tilt much less, so the surface is drawn
+over the reach.
 """
 
 import math

@@ -122,7 +122,7 @@ class BatchStream:
         Args:
             names: What is counted.
             changes: Gives the changes that a batch makes.
-            told: While its block runs, which is around each step, the optimizer knows of this.
+            told: Gives a context for each step, in which the optimizer knows that they are counted.
 
         Raises:
             OptimizerError: Another callback does so already, or one call runs several batches.

@@ -58,7 +58,7 @@ def find_lr(
         held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``: worth it where
             the data is so small that a probe goes through it several times. By default rates are
             compared on the training data.
-        options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``schedule``,
+        **options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``schedule``,
             ``stop``, ``smoothing``, ``memory`` and ``progress`` as described in
             ``layerwise.finder.SearchOptions``. ``accumulate`` is the
             ``gradient_accumulation_steps`` of the optimizer, and no other number.

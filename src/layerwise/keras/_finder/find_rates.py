@@ -141,7 +141,7 @@ def find_rates(
 
 @dataclass(frozen=True)
 class _Single:
-    """The batches one by one, so that examples can be taken from them."""
+    """Batches one by one instead of in tuples, with arrays that can be indexed."""
 
     batches: FinderBatches
 

@@ -81,7 +81,7 @@ def for_training(batch: object) -> object:
 
 
 def joined(arrays: Sequence[Any]) -> object:
-    """Arrays along their first axis, on the host if all of them are there."""
+    """Arrays joined along their first axis, on the host if all of them are there."""
     on_host = all(isinstance(array, np.ndarray) for array in arrays)
     return np.concatenate(arrays) if on_host else keras.ops.concatenate(arrays)
 
@@ -92,7 +92,7 @@ def can_be_joined(model: keras.Model, batch: object) -> bool:
     Its arrays are dense and whole, and the model takes batches of any size.
     """
     leaves = [array for array in keras.tree.flatten(batch) if array is not None]
-    inputs = getattr(model, "inputs", None)  # a model may call something of its own that
+    inputs = getattr(model, "inputs", None)  # which may be anything in a class of the user's
     given = inputs if isinstance(inputs, list | tuple) else ()
     any_size = all(getattr(tensor, "shape", ())[:1] in ((), (None,)) for tensor in given)
     return any_size and not feeds_several_replicas(model) and all(map(_is_dense, leaves))

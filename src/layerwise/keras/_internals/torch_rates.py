@@ -39,7 +39,7 @@ class ForEach(torch.Tensor):
 
     @classmethod
     def of(cls, numbers: torch.Tensor) -> "ForEach":
-        """These numbers as one. Its own value is not a number: nothing may read it."""
+        """A ``ForEach`` of these numbers. Its own value is NaN, since nothing may read it."""
         made = torch.full((), torch.nan, dtype=numbers.dtype, device=numbers.device)
         found: ForEach = made.as_subclass(cls)
         found.each = numbers
@@ -104,7 +104,7 @@ def takes_each(method: Function, factors: Sequence[object]) -> bool:
 
 
 def in_one(factors: Sequence[object]) -> Tensor:
-    """Such factors as one."""
+    """One ``ForEach`` of some factors; None is 1."""
     # Through NumPy: Keras would look into each of the numbers.
     numbers = np.array([1.0 if f is None else f for f in factors], keras.backend.floatx())
     return cast("Tensor", ForEach.of(keras.ops.convert_to_tensor(numbers)))

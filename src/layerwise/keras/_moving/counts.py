@@ -64,7 +64,7 @@ class Counts:
 
     @contextmanager
     def fed(self, names: Collection[str]) -> Iterator[None]:
-        """While the block runs, somebody counts these, also after the updates that it has."""
+        """While the block runs, somebody counts these for every update."""
         self._fed.update(names)
         try:
             yield
@@ -207,9 +207,9 @@ class CountsOfStep:
 
 
 def counted_after(array: Tensor, amount: int | Tensor) -> Tensor:
-    """A count's variable when a batch is over in which there was so much.
+    """The value of a count's variable after a batch that had so much of it.
 
-    If the batch has completed an update, that is a part of it.
+    If the batch has completed an update, the amount belongs to that update.
     """
     high, low, waiting, complete = _parts(array)
     total = low + amount

@@ -37,10 +37,10 @@ from layerwise.schedules import (
 )
 
 _SHARE = re.compile(r"(.*_)?(momentum|rho|beta_\d+)")
-"""What has such a name is the share that is kept of an average; ``beta`` of Ftrl is none."""
+"""The names of shares that are kept of an average, which must be below 1; not Ftrl's ``beta``."""
 
 _FIXED = re.compile(r"initial_.*|.*_steps")
-"""What has such a name is read once, or counts the rounds of a loop, and can't move."""
+"""The names of what can't move, since it is read once, or counts the rounds of a loop."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ class Hyperparameters:
             raise OptimizerError(
                 f"Two LRMultipliers around one optimizer both move its {both[0]}. Leave one out."
             )
-        # What the inner one's update uses reads variables of the inner one.
+        # The inner one's prepared values read variables of the inner optimizer, so not those.
         ready = {name: prepared(value, f"The {name}") for name, value in inner.given.items()}
         return type(self)({**inner.given, **self.given}, {**ready, **self._ready})
 
     def changed(self, change: Callable[[StepValue], StepValue]) -> Self:
-        """These, with other values in the place of those that an update uses."""
+        """These, with each value that an update uses replaced."""
         ready = {name: change(value) for name, value in self._ready.items()}
         return type(self)(self.given, ready)
 
@@ -250,7 +250,7 @@ class MovingNumber:
 
 
 class UsedNumber(float):
-    """A value of 0 that answers the same question in the same way, where nothing is traced."""
+    """A 0 that, like ``MovingNumber``, answers as if it were above 0; where nothing is traced."""
 
     def __bool__(self) -> bool:
         return True

@@ -83,8 +83,8 @@ class LRMultiplier(InformedOptimizer):
 
     Raises:
         OptimizerError: Not an optimizer, or one that multipliers can't act through; rules for
-            weight decay, and an optimizer without; or a hyperparameter that it has not, or not
-            above 0, or that an ``LRMultiplier`` inside moves already.
+            weight decay, and an optimizer without; or a hyperparameter that the optimizer doesn't
+            have, or has at 0, or that an ``LRMultiplier`` inside moves already.
         MultiplierError: A value, rule, level or match mode that can't be used.
         ScheduleError: ``schedule``, or that of a hyperparameter, is neither a schedule nor a
             callable; or a momentum, ``rho`` or ``beta_1`` is 1 or more.

@@ -31,12 +31,13 @@ def values_by_group(plan: Plan, model: str = "") -> dict[str, Value]:
 class RateGroups:
     """The parameters of a plan that share a multiplier, each group under a name.
 
+    Groups whose rate counts something else than updates are left out, since a step doesn't tell
+    how much of it there was.
+
     Args:
         plan: The plan of an optimizer, with values that are ready for an update.
         model: The model's name, left out of the groups' names.
         now: Gets each value and returns it as metrics have decided by now.
-
-    Groups whose rate counts something else than updates are left out: a step doesn't say it.
     """
 
     def __init__(

@@ -168,9 +168,9 @@ class MultipliedUpdate(OptimizerHooks):
     ) -> dict[int, Tensor]:
         """The variables whose update is left out as a whole while they are frozen, and whether.
 
-        TensorFlow hands an embedding's gradient on as rows. What keeps such an update from a table
-        touches no other rows, where restoring it would write all of them, and of its slots. It must
-        be the only thing that changes the table.
+        TensorFlow hands an embedding's gradient on as rows. Leaving out such an update writes
+        nothing, while restoring the table afterwards would write all of its rows, and those of its
+        slots. It is enough only if nothing but this gradient changes the table.
         """
         if batches_per_update(self) > 1:
             return {}

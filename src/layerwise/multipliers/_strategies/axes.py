@@ -94,8 +94,8 @@ def _is_table(last: str, layer: str, vectors_grow: bool) -> bool:
 def _one_channel(layer: str, shape: Shape, bias: bool | None) -> str | None:
     """The axes of a kernel whose axis before the last grows alone.
 
-    In a depthwise convolution each channel has a filter of its own, as a vector has a number; and
-    what leads into attention may have more heads, and what comes in not.
+    It leads out in a depthwise convolution, where each channel has a filter of its own, and in what
+    leads into attention, if there are more heads: a bias beside it grows, too. Else it leads in.
     """
     rank = len(shape)
     if bias is True or _DEPTHWISE.search(layer):

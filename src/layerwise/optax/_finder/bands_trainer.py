@@ -129,10 +129,10 @@ class BandsTrainer:
     ) -> None:
         self._trainer, self._rows = trainer, rows
 
-        def of(params: optax.Params, extra: Tree, batch: Tree) -> jax.Array:
+        def loss_alone(params: optax.Params, extra: Tree, batch: Tree) -> jax.Array:
             return loss(params, extra, batch)[0]
 
-        self._loss = jax.jit(of) if jit else of
+        self._loss = jax.jit(loss_alone) if jit else loss_alone
         self._move = jax.jit(self._moved)
 
     def snapshot(self) -> Callable[[], None]:
@@ -161,7 +161,7 @@ class BandsTrainer:
         return sum(map(float, losses)) / len(losses)
 
     def _moved(self, start: optax.Params, now: optax.Params, far: jax.Array) -> optax.Params:
-        """Parameters further along their way; where that is 1 time as far they stay as they are."""
+        """Parameters further along their way; where ``far`` is 1, bit for bit as they are."""
         every = jnp.asarray(far, float)
         values, structure = flatten(now)
         moved: list[jax.Array | optax.MaskedNode] = []

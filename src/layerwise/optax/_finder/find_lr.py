@@ -73,7 +73,7 @@ def find_lr(
         jit: Whether to compile the step. If not, ``update`` may donate its arguments.
         held_out: Batches to score the probes on, for data so small that a probe goes through it
             more than once. Of many, the first few are taken.
-        options: How to search; see ``layerwise.finder.SearchOptions``. ``accumulate`` is how many
+        **options: How to search; see ``layerwise.finder.SearchOptions``. ``accumulate`` is how many
             batches ``optax.MultiSteps`` gathers for an update. With ``memory="host"`` the start
             is kept in the host's memory between trainings; that saves memory on the device only
             where nothing else holds ``params`` and ``state``.

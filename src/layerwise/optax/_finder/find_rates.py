@@ -155,9 +155,9 @@ def find_rates(
 
 
 def _joined(arrays: Sequence[object]) -> Tree | None:
-    """Arrays along their first axis, on the host if all are there; None if one is no plain array.
+    """Arrays joined along their first axis, on the host if all of them are there.
 
-    Such as a sparse one, or a tensor of another framework, which the loss takes.
+    None if one of them is no plain array, such as a sparse one or another framework's tensor.
     """
     on_host = [array for array in arrays if isinstance(array, np.ndarray)]
     if len(on_host) == len(arrays):

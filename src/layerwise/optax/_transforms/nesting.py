@@ -35,8 +35,13 @@ _SEARCH = (
 class _Refusal(NamedTuple):
     """Why multipliers don't go around something, and when.
 
-    ``rules``: if any multiplier isn't 1. ``scaling``: if one isn't 0 or 1, so that freezing is
-    allowed. ``moving``: if one changes with the step, or all do, by a schedule.
+    Attributes:
+        name: What it is.
+        reason: Why.
+        when: ``always``; ``rules``, if any multiplier isn't 1; ``scaling``, if one isn't 0 or 1, so
+            that freezing is allowed; ``moving``, if one changes with the step, or all do, by a
+            schedule.
+        instead: What to do.
     """
 
     name: str

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _NAME = 24  # characters of a band's name
 _ROW = 0.42  # inches, the height of a bar with its gap
 _FEW = 4  # bars
-_CELL = 0.25  # decades of rate, the most that a cell is wide
-_MOST = 1.0  # if losses are higher by more than this share, colours are logarithmic
+_CELL = 0.25  # decades of rate that a cell is wide at most
+_MOST = 1.0  # colours are logarithmic if a loss is above the lowest by more than this share of it
 
 
 def rates(finding: "RatesFinding", ax: Axes | None = None) -> Axes:

@@ -14,7 +14,7 @@ from layerwise._rates_shown import (
 )
 from layerwise._text import name_text
 from layerwise.errors import ConfigError
-from layerwise.finder import RatesFinding
+from layerwise.finder import Band, RatesFinding
 from layerwise.report._picture import Picture, Table, line_style
 from layerwise.report._run import Run
 
@@ -38,11 +38,15 @@ def rates_finding_of(run: Run) -> RatesFinding | None:
         return None
 
 
+def _answered(finding: RatesFinding) -> tuple[Band, ...]:
+    """The bands, if there is an answer to draw of them."""
+    return finding.bands if finding.learning_rate is not None else ()
+
+
 def _picture(run: Run, finding: RatesFinding) -> Picture:
-    bands = finding.bands if finding.learning_rate is not None else ()
     thin = (
         "; the thin line under it is the range that is as good"
-        if any(b.low < b.high for b in bands)
+        if any(band.low < band.high for band in _answered(finding))
         else ""
     )
     return Picture(
@@ -59,7 +63,7 @@ def _picture(run: Run, finding: RatesFinding) -> Picture:
 
 
 def _bars(run: Run, finding: RatesFinding) -> dict[str, Any]:
-    bands = finding.bands if finding.learning_rate is not None else ()
+    bands = _answered(finding)
     return {
         "type": "bar",
         "orientation": "h",
@@ -80,7 +84,7 @@ def _ranges(run: Run, finding: RatesFinding) -> dict[str, Any]:
     start = bars_from(finding)
     x: list[float | None] = []
     y: list[float | None] = []
-    for place, band in enumerate(finding.bands if finding.learning_rate is not None else ()):
+    for place, band in enumerate(_answered(finding)):
         if band.low < band.high:
             x += [max(band.low, start), band.high, None]
             y += [place + 0.4, place + 0.4, None]

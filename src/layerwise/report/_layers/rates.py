@@ -12,7 +12,8 @@ from layerwise.report._rates import MOST_LINES
 from layerwise.report._run import Run, as_floats
 
 LASTING = 60
-"""In so many columns something that never changes is drawn: of two, half would lie outside."""
+"""How many columns show what never changes. A column is centred on its step, so that two of them,
+at the first step and the last, would lie half outside the training."""
 
 
 def grid_of_rates(run: Run) -> Grid | None:
@@ -26,7 +27,7 @@ def grid_of_rates(run: Run) -> Grid | None:
     if not groups:
         return plan
     if not np.isfinite(steps).any():
-        return None  # nobody knows at which steps the rates were such
+        return None  # the rates were recorded without their steps
     found = None if plan is None else _of_parameters(run, plan, steps, groups)
     if found is None and len(groups) > MOST_LINES:
         found = recorded(steps, groups, RATE)
@@ -60,14 +61,15 @@ def _of_parameters(
 ) -> Grid | None:
     """The recorded rates, a row for each parameter; None if their groups can't be told.
 
-    A frozen parameter in no group is at 0, and any other in none was not recorded.
+    A frozen parameter in no group has the rate 0; any other in no group has no row, since its rate
+    was not recorded.
     """
     owners = _owners(run, plan.names, groups)
     if owners is None:
         return None
     curves = np.stack(list(groups.values()))
     known = np.flatnonzero(np.isfinite(curves).any(axis=0))
-    # Each group is in the grid as often as it has parameters, so the steps are thinned before.
+    # The grid repeats each group for each of its parameters, so the steps are thinned first.
     most = max(POINTS // len(curves), FEWEST_POINTS)
     kept = [places_of_extremes(curve, most) for curve in curves[:, known]]
     places = known[np.unique(np.concatenate(kept))]
@@ -87,9 +89,9 @@ def _owners(
 ) -> list[str | None] | None:
     """The recorded group of each parameter, or None where it has none; None if it can't be told.
 
-    The adapters name a group after its rules or its layers, and a record by hand after anything.
-    A reading counts if it leaves no group without a parameter, or no trained parameter without a
-    group, and puts nothing together that has different rates in the plan.
+    The adapters name a group after its rules or its layers; a record by hand may name it anything.
+    A reading of the names counts if every group has a parameter, or every trained parameter a
+    group, and if no group has parameters with different rates in the plan.
     """
     frozen = _column(run, "frozen", len(names))
     of = (run.history.plan or {})["of"]
@@ -106,7 +108,7 @@ def _owners(
 def _readings(
     run: Run, names: Sequence[str], groups: Mapping[str, Floats]
 ) -> list[Sequence[str | None]]:
-    """What each parameter's group may be called, in the order of trust."""
+    """What each parameter's group may be called, the likeliest reading first."""
     rules = _column(run, "rule", len(names))
     named = [None if rule is None else str(rule) for rule in rules]
     separator = "/" if any("/" in name for name in names) else "."
@@ -129,7 +131,7 @@ def _labels(
     """The names that the adapters give to the groups of a plan, one for each parameter."""
     of: list[int] = (run.history.plan or {})["of"]
     rows = zip(names, rules, of, strict=True)
-    # Equal values are a group in a plan: the group's number stands for its multiplier.
+    # A plan groups what has equal values, so the group's number can stand for its multiplier.
     plan = Plan(
         tuple(PlanRow(Parameter(name), rule, float(group)) for name, rule, group in rows),
         separator=separator,
@@ -141,14 +143,14 @@ def _labels(
 
 
 def _layer_in(groups: Mapping[str, Floats], name: str, separator: str) -> str | None:
-    """The innermost group that is called as a parameter, or as a layer that it lies in."""
+    """The innermost group that is named like a parameter, or like a layer that it lies in."""
     while name and name not in groups:
         name = name.rpartition(separator)[0]
     return name or None
 
 
 def _column(run: Run, title: str, length: int) -> Sequence[object]:
-    """A column of the plan's table; nothing in each row if it has none of this length."""
+    """A column of the plan's table; None in each row if it has none of this length."""
     column = (run.history.plan or {})["table"].get(title)
     fits = isinstance(column, list) and len(column) == length
     return column if fits else [None] * length

@@ -13,8 +13,8 @@ def without_copies(tensors: Sequence[NamedTensor]) -> list[NamedTensor]:
     """The parameters without those of frozen copies, which add no depth to the network.
 
     A copy is a part of the model that does not train at all, and has the names and shapes of
-    another part that does. Blocks of one stack are no copies of each other: a frozen lower block
-    has its depth.
+    another part that does. Blocks of one stack are no copies of each other, so a frozen lower block
+    adds to the depth.
     """
     paths = [tuple(named.short.split(SEPARATOR)) for named in tensors]
     frozen = {start for path in paths for start in _starts(path)}

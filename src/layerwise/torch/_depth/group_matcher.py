@@ -1,8 +1,8 @@
 """Models that say themselves how deep each parameter lies, as those of timm do.
 
 Such a model has a method ``group_matcher(coarse=False)``. It gives either a function of a
-parameter's name, or a mapping of groups from input to head, each with a regular expression for the
-beginning of names, or with several, and the numbers in the names count within the group.
+parameter's name, or a mapping of groups from input to head. A group has a regular expression for
+the beginning of names, or several; within the group the numbers in the names count.
 """
 
 import inspect

@@ -65,7 +65,7 @@ class BandsTrainer:
         members: The parameters of each band.
         model: The model.
         loss: The loss of a batch, without an update; None to train at the rate 0 instead.
-        gathers: Whether an update takes all batches of a tuple, or the only one in it.
+        gathers: Whether an update takes the tuple of its batches; else it takes the only one.
         mean: Makes a loss the mean over all processes.
         on_host: Whether the weights that bands begin at are kept in the host's memory.
     """

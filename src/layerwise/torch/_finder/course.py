@@ -33,7 +33,7 @@ from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 MOST_STEPS = 50_000
 """For how many steps a copy of a scheduler goes on at most, which takes a second or two."""
 
-_EARLY = 2  # if a training is at least so many times as long as a scheduler, that counts epochs
+_EARLY = 2  # a scheduler counts epochs if the training is at least so many times as long
 
 
 def course_of(
@@ -46,7 +46,7 @@ def course_of(
 
     Of several groups the highest rate counts. For a scheduler that sets its own rates, such as
     ``OneCycleLR``, the base rate is the highest of them. Of several optimizers it is the course of
-    the first one whose rate is looked for, and of those that have one scheduler with it.
+    the first one whose rate is searched, and of those that share its scheduler.
 
     Args:
         optimizer: The optimizer, or several.
@@ -89,7 +89,7 @@ def _searched(
     groups: Sequence[Mapping[str, object]],
     share_of: Mapping[int, float],
 ) -> tuple[list[Value | None], list[float]]:
-    """What those groups follow whose rates are looked for, and their shares."""
+    """What the groups follow whose rates are searched, and their shares."""
     pairs = [
         (value, share_of[id(group)])
         for value, group in zip(values, groups, strict=True)
@@ -156,7 +156,7 @@ def _of_copies(
         return from_function(lambda step: values[min(int(step), last)], name=name)
     length = max(last, 1)
     if horizon is not None and _EARLY * length <= horizon and values[last] < max(values):
-        # It arrives long before the training ends: it goes on once an epoch, not once an update.
+        # It arrives long before the training ends, so it must step once an epoch, not an update.
         ratio = length / horizon
         return from_function(lambda step: values[int(step * ratio)], name=name, length=horizon)
     return from_function(lambda step: values[int(step)], name=name, length=length)

@@ -1,4 +1,4 @@
-"""By what each group's rate is the searched base rate multiplied, over several optimizers."""
+"""The factor of each group's rate on the searched base rate, over several optimizers."""
 
 from collections.abc import Iterable
 

@@ -145,17 +145,7 @@ def find_rates(
     check_precision(autocast, scaler)
     others = stateful(*also)
     schedulers = stateful(*schedulers_with(scheduler, [optimizer]))
-    tensors = named_tensors(model)
-    layers = _only_layer(tensors) if layers is None else layers
-    spec = RuleSpec(rules_to_search(rules), layers=layers)
-    known = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-    held = {named.short for named in tensors if id(named.tensor) not in known}
-    plan = plan_of_rules(tensors, spec, model=model)
-    bands = Bands.of(plan, wanted.most_bands, rules, held)
-    by_name = {named.short: named.tensor for named in tensors}
-    members = [[by_name[name] for name in names] for names in bands.parameters]
-    band_of = {id(by_name[name]): BandOf(None, m) for name, m in bands.fixed.items()}
-    band_of |= {id(t): BandOf(number) for number, band in enumerate(members) for t in band}
+    bands, members, band_of = _bands_of(model, optimizer, rules, layers, wanted.most_bands)
     course = None
     if wanted.asks_optimizer:
         course = course_of(optimizer, scheduler, factors, wanted.horizon)
@@ -200,6 +190,32 @@ def find_rates(
         )
 
 
+def _bands_of(
+    model: nn.Module,
+    optimizer: Optimizer,
+    rules: Mapping[str, float] | None,
+    layers: Layers | None,
+    most_bands: int,
+) -> tuple[Bands, list[list[Tensor]], dict[int, BandOf]]:
+    """The bands of a model, the parameters of each, and by ``id`` where a parameter's rate is from.
+
+    Raises:
+        FinderError: The rules can't be used, or no parameter is left to search for.
+        MultiplierError: The rules or levels can't be used.
+    """
+    tensors = named_tensors(model)
+    layers = _only_layer(tensors) if layers is None else layers
+    plan = plan_of_rules(tensors, RuleSpec(rules_to_search(rules), layers=layers), model=model)
+    known = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    held = {named.short for named in tensors if id(named.tensor) not in known}
+    bands = Bands.of(plan, most_bands, rules, held)
+    by_name = {named.short: named.tensor for named in tensors}
+    members = [[by_name[name] for name in names] for names in bands.parameters]
+    band_of = {id(by_name[name]): BandOf(None, m) for name, m in bands.fixed.items()}
+    band_of |= {id(t): BandOf(number) for number, band in enumerate(members) for t in band}
+    return bands, members, band_of
+
+
 def _only_layer(tensors: Sequence[NamedTensor]) -> list[list[str]] | None:
     """The one level of a model with a single layer, whose names tell no depth; else None."""
     names = [named.short for named in tensors if named.trains]
@@ -208,7 +224,7 @@ def _only_layer(tensors: Sequence[NamedTensor]) -> list[list[str]] | None:
 
 
 def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
-    """The factor of each group's rate, which is 1 for all, or else an error.
+    """The factor of each group's rate on the base rate, which must be the same for all groups.
 
     Raises:
         FinderError: The optimizer is LBFGS, or its groups have several rates.
@@ -226,7 +242,7 @@ def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
 def _joined(
     arrays: Sequence[Tensor | npt.NDArray[np.generic]],
 ) -> Tensor | npt.NDArray[np.generic] | None:
-    """Arrays along their first axis; None if they are sparse, or of several kinds."""
+    """Arrays joined along their first axis; None if they are sparse, or of several kinds."""
     tensors = [array for array in arrays if isinstance(array, Tensor)]
     if tensors and len(tensors) == len(arrays):
         strided = all(tensor.layout == torch.strided for tensor in tensors)

@@ -62,11 +62,12 @@ class _Together(Generic[Batch]):
 
 
 def from_workers(loader: Iterable[Batch]) -> Iterable[Batch]:
-    """The batches of a loader, so that a search can keep many and leave the workers as they are.
+    """The batches of a loader, such that a search can keep many and leaves the workers as they are.
 
     Workers that outlive an epoch have random states that nobody can set back, so a copy of the
-    loader starts workers for itself; ``DataLoader`` keeps them in ``_iterator`` (PyTorch 1.7 to
-    2.13). What workers send is in shared memory, where each tensor takes an open file.
+    loader starts workers of its own; ``DataLoader`` keeps them in ``_iterator`` (PyTorch 1.7 to
+    2.13). Tensors from workers are in shared memory, where each holds a file open, so they are
+    copied out of it.
     """
     if getattr(loader, "persistent_workers", False):
         loader = copy.copy(loader)

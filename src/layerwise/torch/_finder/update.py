@@ -156,7 +156,7 @@ def loss_of(model: Callable[..., object], loss: LossFunction | None, batch: obje
 
 
 def _wants_gradients(error: BaseException | None) -> bool:
-    """Whether it is PyTorch's error where a loss differentiates inside, but nothing is recorded."""
+    """Whether an error says that a loss takes gradients itself, which ``no_grad`` forbids."""
     while error is not None and not isinstance(error, RuntimeError):
         error = error.__cause__
     text = str(error)
@@ -165,7 +165,7 @@ def _wants_gradients(error: BaseException | None) -> bool:
 
 @contextmanager
 def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """After the block, parameters have the gradients from before it, which nothing is added to."""
+    """While the block runs, parameters have no gradients; then they have the same ones again."""
     before = [tensor.grad for tensor in parameters]
     for tensor in parameters:
         tensor.grad = None
@@ -178,7 +178,7 @@ def _keeping_gradients(parameters: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _first(batch: object, held_out: bool) -> Iterator[None]:
-    """Say what to do if a model or a loss can't take the batches at all."""
+    """In place of an error on the first batch, say how it was called and what to do."""
     try:
         yield
     except (LayerwiseError, torch.OutOfMemoryError):

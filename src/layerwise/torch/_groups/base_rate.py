@@ -66,7 +66,7 @@ def has_rates(optimizer: Optimizer) -> bool:
 def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
     """Set a hyperparameter; a tensor is filled in place, so that a compiled step sees it."""
     old = group.get(key)
-    if type(old) is float:  # nearly always, and at every step
+    if type(old) is float:  # the usual case, in little time
         group[key] = value
     elif isinstance(old, Tensor) and not isinstance(value, tuple):
         old.fill_(value)
@@ -86,7 +86,7 @@ def group_factors(
     counts: Mapping[str, float] | None = None,
     apply: Callable[[Value], Value] = lambda value: value,
 ) -> dict[str, float]:
-    """By what each group's rate is the base rate multiplied, by group name, without a schedule.
+    """The factor of each group's rate on the base rate, by group name, without a schedule.
 
     A group's rate is its ``initial_lr`` if a scheduler has given it one, else its ``lr``. The
     base is the ``lr`` that ``param_groups`` was given, or what a scheduler or a hand has made of

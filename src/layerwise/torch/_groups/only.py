@@ -59,7 +59,7 @@ def hidden_matrices(model: nn.Module) -> list[str]:
 
 
 def chosen(tensors: Sequence[NamedTensor], only: Only) -> list[int]:
-    """The places of the parameters that are wanted.
+    """The places of the parameters that an optimizer is to train.
 
     Raises:
         MultiplierError: It is neither names nor a function, a name is no parameter's, or nothing

@@ -1,4 +1,4 @@
-"""What of a scheduler can't be pickled, said before it is tried."""
+"""Says what of a scheduler can't be pickled, before pickle tries."""
 
 import pickle
 from collections.abc import Iterable

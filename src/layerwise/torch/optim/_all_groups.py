@@ -32,13 +32,13 @@ class GradientScaling:
         return GradientScaling(*(t if t is None else t.to(device, non_blocking=True) for t in pair))
 
     def take_back(self, steps: list[Tensor]) -> None:
-        """Count the step no more, if infinite gradients made the kernel leave it out."""
+        """Take back the count of the step, if infinite gradients made the kernel leave it out."""
         if self.found_inf is not None:
             internals.subtract_(steps, [self.found_inf] * len(steps))
 
 
 class AllGroups(Optimizer):
-    """What the optimizers of this room share: a step over all groups at once.
+    """What the optimizers of this folder share: a step over all groups at once.
 
     Groups that differ in nothing but rate and weight decay are gathered anew at every step, as
     PyTorch gathers each group, so that nothing kept can be out of date. What has no such form is

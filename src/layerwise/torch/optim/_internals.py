@@ -1,6 +1,6 @@
 """What these optimizers call of PyTorch beyond its documented interface.
 
-Seen in PyTorch 2.11 and 2.13. No other file of this room reads a private name of PyTorch;
+Seen in PyTorch 2.11 and 2.13. No other file of this folder reads a private name of PyTorch;
 ``tests/torch/optim/test_internals.py`` holds what is relied on.
 """
 

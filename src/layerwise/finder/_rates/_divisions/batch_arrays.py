@@ -1,4 +1,4 @@
-"""The arrays of a batch, which may lie in containers of any kind, one in the other."""
+"""The arrays of a batch, which may lie in nested containers of any kind."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -44,7 +44,7 @@ def form_of(item: Any) -> object:
 
 
 def refilled(like: Item, arrays: Iterator[Any]) -> Item:
-    """A batch as another one, with other arrays."""
+    """A batch in the same containers as another one, with other arrays."""
     made: Item = _refilled(like, arrays)
     return made
 
@@ -60,7 +60,7 @@ def _refilled(like: Any, arrays: Iterator[Any]) -> Any:
 
 
 def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[Any, object]:
-    """A mapping as another one, of its class if it can be made, with other values at its keys.
+    """A mapping with the keys of another one and other values, of its class if one can be made.
 
     A batch of Transformers or Flax has methods of its own, which a loss may call.
 
@@ -71,7 +71,7 @@ def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[
         ('OrderedDict', 2)
     """
     kind: Callable[[dict[Any, object]], Mapping[Any, object]] = type(like)
-    # Only such a class makes a copy that shares no items with what it is copied from.
+    # A copy of another class may share its items with the original.
     copies = isinstance(like, dict) or hasattr(kind, "__copy__")
     if isinstance(like, MutableMapping) and copies and getattr(like, "__dict__", None) is not like:
         found = copy.copy(like)

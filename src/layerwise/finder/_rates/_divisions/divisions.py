@@ -1,13 +1,13 @@
 """Divisions: several ways to cut the data into a part to train on and a part that is held out.
 
-Rates are compared on data that a probe did not train on. With few labels a single held-out part is
-a matter of luck, so there are several, and each probe gets the next one. They hold out other
-examples as long as there are any.
+Rates are compared on data that a probe did not train on. With few labels, the outcome on a single
+held-out part is a matter of luck. So there are several divisions, which hold out different examples
+as long as there are any, and each probe gets the next one.
 
-Where the arrays of all batches can be joined, single examples are divided, each class alike, and
-drawn in a new order each time through. An example that comes several times, as from a sampler with
-replacement, counts as one, so that no copy of what is held out is trained on. Otherwise whole
-batches are divided.
+Where the arrays of all batches can be joined, single examples are divided, with the same share of
+each class, and drawn in a new order each time through. An example that comes several times, as from
+a sampler with replacement, counts as one, so that no copy of what is held out is trained on.
+Otherwise whole batches are divided.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from layerwise._numbers import counted
 from layerwise.errors import FinderError
+from layerwise.finder._batches import NO_BATCH
 from layerwise.finder._rates._divisions.batch_arrays import (
     arrays_in,
     form_of,
@@ -32,11 +33,11 @@ from layerwise.finder._rates._divisions.same_examples import Places, first_same,
 Item = TypeVar("Item")
 
 Join = Callable[[Sequence[Any]], Any]
-"""Joins arrays of a framework along their first axis; None where they can't be joined."""
+"""Joins arrays of a framework along their first axis; gives None where they can't be joined."""
 
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
-_FEW = 10  # up to so many different whole numbers are always classes
+_FEW = 10  # whole numbers with at most so many different values are always classes
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Division(Generic[Item]):
     """What a probe trains on, and what it is scored on.
 
     Attributes:
-        item: The batch of a number, counted from 0; there is one for every number.
+        item: Gives a batch by its number, from 0 on without end.
         held_out: Batches that are not trained on.
-        batches: How many batches there are until the data comes again.
+        batches: How many batches there are until the data repeats.
     """
 
     item: Callable[[int], Item]
@@ -74,11 +75,11 @@ def divisions(
         needed: How many batches a probe trains on, at least 1.
         count: How many divisions to make.
         share: The share to hold out.
-        seed: What is drawn, is drawn with this.
+        seed: The seed of everything that is drawn.
         most: The most batches to hold out.
         held_out: Batches to hold out instead.
-        targets_at: The place of the targets in a batch that is a tuple or list; None if it isn't
-            known, so that only of a pair the second counts as the targets.
+        targets_at: The place of the targets in a batch that is a tuple or list. None if it isn't
+            known: then the second of a pair counts as the targets, and a longer batch has none.
 
     Raises:
         FinderError: There is no batch, nothing can be held out, or a part has a single class.
@@ -91,10 +92,7 @@ def divisions(
     apart = 0 if given else max(round(needed * share), 1)
     items = [item for item in islice(source, needed + min(apart, most)) if not is_empty(item)]
     if not items:
-        raise FinderError(
-            "The data has no batch: pass a loader or an iterable that is not empty, and no "
-            "iterator that has been used up elsewhere."
-        )
+        raise FinderError(NO_BATCH)
     table = _table(items, join, targets_at)
     parts: Iterator[Places] = repeat(_NOTHING)
     if given is None:
@@ -117,7 +115,7 @@ class _Table(Generic[Item]):
         arrays: The arrays.
         like: A batch, for its containers.
         first: For each example the place of the first one that is the same.
-        batch: The examples of a batch.
+        batch: How many examples a batch has.
         classes: The class of each example, or None.
     """
 
@@ -207,9 +205,9 @@ def _parts(
 def _apart(
     classes: npt.NDArray[np.generic], share: float, random: np.random.Generator
 ) -> Iterator[Places]:
-    """Places to hold out, again and again.
+    """Places to hold out, for one division after the other, without end.
 
-    Others each time, as long as there are any, and as large a share of each class.
+    They are new ones as long as there are any, with the same share of each class.
     """
     members = [random.permutation(np.flatnonzero(classes == one)) for one in np.unique(classes)]
     begin = [0] * len(members)
@@ -232,7 +230,7 @@ def _by_batches(
     apart: Places,
     random: np.random.Generator,
 ) -> Division[Item]:
-    """One division of whole batches, as ``_by_examples`` has it of examples."""
+    """One division of whole batches, where ``_by_examples`` divides examples."""
     if given is None and not len(apart):
         raise _nothing_held_out("one batch, whose examples can't be taken apart")
     held_out = tuple(items[i] for i in apart) if given is None else given
@@ -250,7 +248,7 @@ def _nothing_held_out(what: str, more: str = "") -> FinderError:
 def _check_classes(classes: npt.NDArray[np.generic] | None, parts: Mapping[str, Places]) -> None:
     """Raise if a part of a division has examples of one class only.
 
-    Classes that are told by floats may be none, and a rare one of two may be left out.
+    Floats are not checked: they may be no classes, and of two, a rare one may be missing by chance.
     """
     if classes is None or classes.dtype.kind == "f":
         return
@@ -271,8 +269,10 @@ def _classes(
     targets: Any = None
     if isinstance(item, Mapping):
         targets = next((item[name] for name in _LABELS if name in item), None)
-    elif isinstance(item, Sequence) and (len(item) == 2 or (targets_at and len(item) > 2)):
-        targets = item[targets_at or 1]
+    elif isinstance(item, Sequence) and (
+        len(item) == 2 or (targets_at is not None and len(item) > 2)
+    ):
+        targets = item[1 if targets_at is None else targets_at]
     if targets is None or not hasattr(targets, "shape"):
         return None
     labels = on_host(targets)
@@ -285,7 +285,7 @@ def _classes(
     if labels.ndim != 1:
         return None
     values, counts = np.unique(labels[distinct], return_counts=True)
-    if labels.dtype.kind in "iub":  # of numbers to regress on, most come once
+    if labels.dtype.kind in "iub":  # most numbers to regress on come once
         are_classes = len(values) <= _FEW or bool(np.median(counts) > 1)
     else:  # numbers to regress on, unless there are two, such as 0 and 1
         are_classes = labels.dtype.kind == "f" and len(values) == 2 and not (values % 1).any()

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 Places = npt.NDArray[np.int64]
 
-_VALUES = 1024  # of an array, at most, are compared first
+_VALUES = 1024  # how many values of an example's array are compared first, at most
 
 
 def first_same(arrays: Sequence[Any]) -> Places:
     """For each example the place of the first one that is the same.
 
-    Where the host can't read an array, such as random keys, no two examples are the same.
+    Where the host can't read an array, such as random keys, all examples count as different.
     """
     count = len(arrays[0])
     flat = [array.reshape(count, math.prod(array.shape[1:])) for array in arrays]
@@ -30,7 +30,7 @@ def first_same(arrays: Sequence[Any]) -> Places:
         return np.arange(count)
     keys = [b"".join(part[n] for part in parts) for n in range(count)]
     times = Counter(keys)
-    # What is alike at a few values is compared at all of them.
+    # Examples that are alike at a few values are compared at all of them.
     places: dict[bytes, int] = {}
     whole = (k if times[k] == 1 else _digest(flat, n) for n, k in enumerate(keys))
     return np.array([places.setdefault(key, n) for n, key in enumerate(whole)], np.int64)

@@ -95,17 +95,16 @@ def rates_by_band(
     that move and rules for weight decay are kept.
 
     Args:
-        model: A compiled and built model.
+        model: A compiled and built model, whose optimizer passes ``check_one_base_rate``.
         rules: Multipliers by name that are kept.
         layers: Levels from input to head; by default ``layers_of(model)``.
         most_bands: How many bands there may be.
 
     Raises:
-        FinderError: The optimizer has rules, or no base rate; nothing is left to search for.
+        FinderError: The rules can't be used, or nothing is left to search for.
         MultiplierError: The rules or levels can't be used.
     """
     own = model.optimizer
-    check_one_base_rate(own)
     inner = inner_optimizer(own)
     levels = layers_of(model) if layers is None else layers
     wanted = rules_to_search(rules)
@@ -158,7 +157,7 @@ def check_one_base_rate(optimizer: Optimizer) -> None:
 
 
 def _with_distinct_names(plan: Plan) -> Plan:
-    """The plan of some weights, with short names where all have them, and no two the same."""
+    """The plan, without short names unless all weights have one, and no two the same."""
     rows = [row.parameter for row in plan.rows]
     starts = {row.name.split(plan.separator)[0] for row in rows}
     short = [row.short for row in rows]
