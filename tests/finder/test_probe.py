@@ -60,7 +60,7 @@ def find(trainer, *, steps=100, horizon=None, source=None, high=10.0):
         points,
         budget=2 * steps,
         horizon=horizon,
-        seen=recorded.count,
+        advance=recorded.count,
     )
     return answer, recorded, points.finding(stopped)
 

@@ -73,11 +73,11 @@ def search(
                 "held_out has no batch, or steps is too low to score on any: pass at least one "
                 "batch, or None."
             )
-        with progress_bar(options.steps + budget, options.progress) as seen:
+        with progress_bar(options.steps + budget, options.progress) as advance:
 
             def train(number: int, rate: float) -> float:
                 loss = float(trainer.train(drawn[number], rate))
-                seen()
+                advance()
                 return loss
 
             stopped = run_sweep(options.rates, points, train)
@@ -91,7 +91,7 @@ def search(
                     horizon=options.horizon,
                     course=shape,
                     held_out=score_batches,
-                    seen=seen,
+                    advance=advance,
                 )
             else:
                 suggestion = points.suggested()

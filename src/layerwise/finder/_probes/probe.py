@@ -56,7 +56,7 @@ def probe(
     horizon: int | None = None,
     course: Course = "falling",
     held_out: Sequence[Batch] = (),
-    seen: Callable[[], None] = lambda: None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Suggestion:
     """Probe from the rate that the sweep's curve suggests to the best rate.
 
@@ -69,7 +69,7 @@ def probe(
         horizon: The number of updates of the training to come, if it is known.
         course: How the rate of the training to come goes.
         held_out: Batches to score on, no more than ``most_held_out`` says.
-        seen: Called after each update.
+        advance: Called after each update.
 
     Returns:
         The suggestion; without a rate, and with the reason, if no probe learns anything.
@@ -85,7 +85,7 @@ def probe(
             "none: sweep more steps, or pass more batches.",
         )
     factors = probe_factors(course, length, horizon)
-    runs = _Runs(trainer, start, batches, held_out, factors, seen)
+    runs = _Runs(trainer, start, batches, held_out, factors, advance)
     untrained = runs.untrained()
     if not np.isfinite(untrained).all():
         reason = "Losses are NaN or infinite before any training."
@@ -162,7 +162,7 @@ class _Runs(Generic[State, Batch]):
     batches: Batches[Batch]
     held_out: Sequence[Batch]
     factors: Floats
-    seen: Callable[[], None]
+    advance: Callable[[], None]
     updates: int = 0
 
     @property
@@ -198,7 +198,7 @@ class _Runs(Generic[State, Batch]):
     def _train(self, batch: Batch, rate: float) -> float:
         self.updates += 1
         loss = float(self.trainer.train(batch, rate))
-        self.seen()
+        self.advance()
         return loss
 
 

@@ -13,9 +13,9 @@ from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
 
-BELIEVED = 1.0  # by how many standard errors a tilt must be better than one rate
-SURELY = 2.0  # the same where there is much data: one rate is rarely far from the best there
-MUCH = 2.0  # there is much data if a probe goes through it less often than this
+SURE = 1.0  # by how many standard errors a tilt must be better than one rate
+SURE_MUCH_DATA = 2.0  # the same with much data, where one rate is rarely far from the best
+MUCH_DATA = 2.0  # there is much data if a probe goes through it less often than this
 WORTH = 0.06  # by which share of the score, or of the largest gain, a tilt must be better
 TRACE = 1e-3  # by which share of the loss without training a probe must be below that loss
 _SEEN = 1e-6  # the smallest share of that loss that float32 shows
@@ -65,7 +65,7 @@ class _Decision:
         as_good: The tilts that are as good within their error.
         single: The best rate for all bands, or None.
         gain: The share by which the best tilt is better than one rate.
-        error: The standard error of the gain.
+        gain_error: Its standard error.
     """
 
     rate: float | None
@@ -73,7 +73,7 @@ class _Decision:
     as_good: Sequence[float]
     single: float | None = None
     gain: float = 0.0
-    error: float = 0.0
+    gain_error: float = 0.0
 
 
 def answer(searched: Searched) -> RatesFinding:
@@ -89,7 +89,7 @@ def answer(searched: Searched) -> RatesFinding:
     even = _lowest(places, found.mean, 1.0)
     best = int(found.mean.argmin())
     gain, error = found.difference(even, best)
-    errors = SURELY if searched.repeats < MUCH else BELIEVED
+    errors = SURE_MUCH_DATA if searched.repeats < MUCH_DATA else SURE
     chosen = best if gain > max(errors * error, WORTH) else even
     rate, tilt = places[chosen]
     as_good = []
@@ -134,7 +134,7 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
         tilt=tilt,
         single_rate=None if decided.single is None else decided.single * longer,
         gain=decided.gain,
-        gain_error=decided.error,
+        gain_error=decided.gain_error,
         probes=tuple(searched.probes),
         untrained=tuple(searched.untrained),
         training=searched.training,

@@ -17,9 +17,9 @@ from layerwise.finder._rates.scored import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 
-_SLOPES_SHARE = 4  # measuring slopes takes at most one part in so many of a probe's updates
+_SLOPES_PART = 4  # measuring slopes takes at most one part in so many of a probe's updates
 _EARLY = 5  # a probe is given up halfway if its loss is above each of its first so many losses
-_MANY = 4  # a probe at the rate 0 is trained only if the budget is enough for so many probes
+_FEWEST_PROBES = 4  # that the budget must be enough for, so that one is trained at the rate 0
 _SAME = 1e-6  # by which share a score may differ if nothing has moved
 FURTHER = 1.1  # a slope compares the loss here with that so many times as far along a band's way
 
@@ -39,7 +39,7 @@ class Probes(Generic[State, Batch]):
         bands: How many bands there are.
         factors: The share of the rate at each update of a probe.
         budget: How many updates there are in all.
-        seen: Called once for each update that is counted; scoring as many batches as an update
+        advance: Called once for each update that is counted; scoring as many batches as an update
             takes counts as one.
         accumulate: How many batches an update takes.
         done: The probes so far.
@@ -53,7 +53,7 @@ class Probes(Generic[State, Batch]):
     bands: int
     factors: Floats
     budget: int
-    seen: Callable[[], None]
+    advance: Callable[[], None]
     accumulate: int = 1
     done: list[RatesProbe] = field(default_factory=list)
     untrained: list[float] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Probes(Generic[State, Batch]):
         is left to the other probes.
         """
         division, at_rest = self.divisions[0], [0.0] * self.bands
-        few = self.updates + _MANY * self.cost > self.budget
+        few = self.updates + _FEWEST_PROBES * self.cost > self.budget
         if few or not np.isfinite(self.untrained).all():
             return
         self.restart()
@@ -132,7 +132,7 @@ class Probes(Generic[State, Batch]):
         score, train_loss = self._train(self.divisions[number], [rate * m for m in multipliers])
         slopes: tuple[float | None, ...] = ()
         cost = (self.bands + 1) * self._few_updates()  # at most
-        affordable = cost <= min(self.budget - self.updates, len(self.factors) / _SLOPES_SHARE)
+        affordable = cost <= min(self.budget - self.updates, len(self.factors) / _SLOPES_PART)
         if math.isfinite(score) and affordable and self._is_best(score, number):
             slopes = self._slopes(self.divisions[number], score, multipliers)
         used = self.updates - before
@@ -165,7 +165,7 @@ class Probes(Generic[State, Batch]):
         """Train on one batch at a rate for each band, and count it; returns its loss."""
         loss = self.trainer.train(batch, rates)
         self.updates += 1
-        self.seen()
+        self.advance()
         return loss
 
     def _score(self, batches: Sequence[Batch], stretch: Sequence[float] | None = None) -> float:
@@ -173,7 +173,7 @@ class Probes(Generic[State, Batch]):
         count = self._counted(batches)
         self.updates += count
         for _ in range(count):
-            self.seen()
+            self.advance()
         return score
 
     def _counted(self, batches: Sequence[Batch]) -> int:
@@ -182,7 +182,7 @@ class Probes(Generic[State, Batch]):
 
     def _few_updates(self) -> int:
         """How many updates measuring one slope may take."""
-        return max(len(self.factors) // (_SLOPES_SHARE * (self.bands + 1)), 1)
+        return max(len(self.factors) // (_SLOPES_PART * (self.bands + 1)), 1)
 
     def gain(self, score: float, division: int) -> float:
         """How far a score is below the one without training, as a share of that.

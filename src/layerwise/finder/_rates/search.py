@@ -121,7 +121,7 @@ def search_rates(
     shape: Course = options.schedule or read or "falling"
     start = trainer.snapshot()
     try:
-        with progress_bar(options.updates, options.progress, "Finding learning rates") as seen:
+        with progress_bar(options.updates, options.progress, "Finding learning rates") as advance:
             parts = _divided(data, options, held_out, join, targets_at)
             search = _Search(
                 trainer,
@@ -130,7 +130,7 @@ def search_rates(
                 bands=bands,
                 options=options,
                 course=shape,
-                seen=seen,
+                advance=advance,
                 note=note,
             )
             return search.run()
@@ -151,7 +151,7 @@ class _Search(Generic[State, Item]):
         options: RatesOptions,
         course: Course,
         note: str,
-        seen: Callable[[], None],
+        advance: Callable[[], None],
     ) -> None:
         self.options, self.bands = options, bands
         self.count, self.middle = len(bands.parameters), 1.0
@@ -160,7 +160,7 @@ class _Search(Generic[State, Item]):
         self.peak = float(factors.max())
         accumulate = options.accumulate or 1
         self.probes = Probes(
-            trainer, start, parts, self.count, factors, options.updates, seen, accumulate
+            trainer, start, parts, self.count, factors, options.updates, advance, accumulate
         )
         self.repeats = length * accumulate / parts[0].batches
         self.longer = longer_factor(course, length, options.horizon, repeats=self.repeats)
