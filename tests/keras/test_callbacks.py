@@ -9,7 +9,10 @@ import pytest
 from keras import callbacks
 
 from layerwise import cosine, linear, warmup
-from layerwise.keras import LRMultiplier
+from layerwise.keras import LRMultiplier, Recorder
+from layerwise.keras._callbacks.batch_stream import stream_of
+from layerwise.keras.callbacks import PerformanceLogger
+from layerwise.recorder import History
 from tests._support.keras.networks import fit, loss, make_data, make_network
 from tests._support.keras.optimizers import make
 from tests._support.keras.variables import arrays, bits
@@ -136,3 +139,36 @@ def test_checkpoint_and_early_stopping(tmp_path: Path) -> None:
     assert list(loaded.optimizer.learning_rates().values()) == pytest.approx(
         [0.00025, 0.00025, 0.001, 0.001, 0.002, 0.002]
     )
+
+
+class TrainsOnItsOwn(callbacks.Callback):
+    """Trains on a batch of its own between those of ``fit``."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        super().__init__()
+        self.data = x, y
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 1:
+            self.model.train_on_batch(*self.data)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.train_on_batch(*self.data)
+
+
+def test_batches_are_recorded_beside_those_that_a_callback_trains_on(tmp_path: Path) -> None:
+    x, y = make_data(24)
+    weights = []
+    for watching in ([], [Recorder(tmp_path), PerformanceLogger()]):
+        model = make_network()
+        model.compile(LRMultiplier("adam", {"high": linear(20)}), loss=loss())
+        given = [TrainsOnItsOwn(x[:4], y[:4]), *watching]
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=given)
+        weights.append(bits(model.weights))
+        assert stream_of(model.train_function) is None
+    assert weights[0] == weights[1]
+    batch = History.load(tmp_path).batch
+    assert batch["step"].tolist() == [0, 1, 3, 5, 6, 8]  # 2, 4, 7 and 9 are the callback's
+    expected = [1e-3 * linear(20)(step) for step in (0, 1, 3, 5, 6, 8)]
+    np.testing.assert_allclose(batch["rates/high"], expected, rtol=1e-6)
+    assert watching[1].batch_history["loss"] == batch["loss"].tolist()

@@ -67,6 +67,7 @@ class BatchStream:
         self._functions: dict[Kind, TrainFunction] = {}
         self._epoch = 0
         self._expected = False
+        self._aside = False
         self.listeners: list[Listener] = []
 
     def fits(self, model: keras.Model) -> bool:
@@ -76,7 +77,7 @@ class BatchStream:
     def start(self, fit: object) -> None:
         """Begin with a training, known by the parameters that ``fit`` hands to its callbacks."""
         model = self._model
-        self.fit = fit
+        self.fit, self.listeners, self._aside = fit, [], False
         self.step_rate: StepRate | None = None
         self._rate_rule: RateRule | None = None
         self._counted: frozenset[str] = frozenset()
@@ -89,9 +90,8 @@ class BatchStream:
         self._rate: float | None = None
         self._batches, self._outdated = 0, True
         self._began: int | None = None  # what the optimizer had counted when training began
-        original = model.train_function
         self._prepare_function()
-        model.train_function = TrainFunctionProxy(original, self)
+        self._take_place()
 
     def set_rate_by(self, rule: StepRate | RateRule) -> None:
         """Let a callback set the base rate of this training.
@@ -153,6 +153,11 @@ class BatchStream:
             wait: How many seconds rows may wait on the device.
         """
         self._expected = True
+        if self._aside:
+            self.fetch()  # meanwhile the optimizer has counted other steps
+            self._aside, self._outdated = False, True
+            if self.fits(self._model):
+                self._take_place()
         self.fetch(wait)
 
     def call(self, *arguments: Any) -> object:
@@ -165,8 +170,9 @@ class BatchStream:
             What the train function would have returned.
         """
         if not self._expected:
-            # An exception ended the training with listeners, and this is one without.
-            self.leave()
+            # A callback's train_on_batch(); or an exception ended the training with listeners, and
+            # this is one without. The next batch that is expected tells.
+            self._step_aside()
             return self._model.train_function(*arguments)
         self._expected = False
         self._read_optimizer(arguments)
@@ -197,10 +203,18 @@ class BatchStream:
 
     def leave(self) -> None:
         """Give the train function back to the model, and forget what was not fetched."""
+        self._step_aside()
+        self._pending.clear()
+        self.listeners, self._aside = [], False
+
+    def _take_place(self) -> None:
+        self._model.train_function = TrainFunctionProxy(self._model.train_function, self)
+
+    def _step_aside(self) -> None:
+        """Give the train function back to the model, for now."""
         if stream_of(self._model.train_function) is self:
             self._model.train_function = self._model.train_function.original
-        self._pending.clear()
-        self._state, self.listeners = None, []
+        self._state, self._aside = None, True
 
     def _deliver(self, rows: list[BatchRow]) -> None:
         if not self._outdated:
