@@ -411,6 +411,26 @@ def test_optimizers_that_cannot_have_several_rates() -> None:
         find_rates(model, torch.optim.SGD(groups), loss_function, make_data(), **QUIET)
 
 
+class _Sharded(torch.optim.SGD):
+    """Like ZeroRedundancyOptimizer: another optimizer has this process' part of each group."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, lr=0.1)
+        groups = [{**group, "params": [*group["params"]]} for group in self.param_groups]
+        self.optim = torch.optim.Adam(groups)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group, own in zip(self.param_groups, self.optim.param_groups, strict=True):
+            own["lr"] = group["lr"]
+        self.optim.step(closure)
+
+
+def test_an_optimizer_with_another_one_whose_groups_stay_whole() -> None:
+    model = make_network()
+    with pytest.raises(FinderError, match=r"^_Sharded makes its updates by Adam, with"):
+        find_rates(model, _Sharded(model.parameters()), loss_function, make_data(), **QUIET)
+
+
 def test_one_class_and_nothing_to_hold_out() -> None:
     model, optimizer = make_searched("SGD")
     x, y = make_batch(0, samples=64)

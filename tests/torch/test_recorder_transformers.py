@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Before it is imported: no look-up of any model, anywhere.
@@ -123,6 +124,32 @@ def test_accumulated_batches_are_one_row(tmp_path: Path) -> None:
         batch = History.load(run).batch
         assert batch["step"].tolist() == list(range(4))
         assert batch["loss"].tolist() == pytest.approx([a + b for a, b in pairs], rel=1e-6)
+
+
+@pytest.mark.parametrize("averages", [True, False])
+def test_a_loss_divided_by_the_tokens_of_several_processes(tmp_path: Path, averages: bool) -> None:
+    """Then the Trainer multiplies it by their number before it computes gradients."""
+    model, row = make_gpt2(), make_dataset(tokens=True)[0]
+    for dropout in (part for part in model.modules() if isinstance(part, torch.nn.Dropout)):
+        dropout.p = 0.0
+    batch = {name: value[None] for name, value in row.items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    arguments = SimpleNamespace(average_tokens_across_devices=averages, world_size=4)
+    state, control = transformers.TrainerState(), transformers.TrainerControl()
+    recorder, tokens = Recorder(tmp_path), 5  # of 6 tokens the first is none to predict
+    recorder.on_train_begin(arguments, state, control, model=model, optimizer=optimizer)
+    for accumulated in (1, 2):
+        recorder.on_step_begin(arguments, state, control)
+        for _ in range(accumulated):
+            items = tokens * accumulated * (4 if averages else 1)
+            model(**batch, num_items_in_batch=torch.tensor(items))
+        optimizer.step()
+        state.global_step += 1
+        recorder.on_step_end(arguments, state, control)
+    recorder.on_train_end(arguments, state, control)
+    mean = model.eval()(**batch).loss.item()
+    recorded = History.load(tmp_path).batch["loss"].tolist()
+    assert recorded == pytest.approx([mean, mean], rel=1e-6)
 
 
 def test_a_loss_function_of_ones_own(tmp_path: Path) -> None:

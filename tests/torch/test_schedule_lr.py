@@ -222,6 +222,24 @@ def test_momentum_betas_and_weight_decay() -> None:
     assert adam.param_groups[0]["betas"] == (momentum(1), linear(10, start=0.9)(3))
 
 
+class _ThreeBetas(torch.optim.SGD):
+    """An optimizer with a third beta, like Adan and AdEMAMix."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, lr=0.1)
+        for group in self.param_groups:
+            group["betas"] = (0.98, 0.92, 0.99)
+
+
+def test_a_third_beta_stays() -> None:
+    falling = linear(10, start=0.9, end=0.8)
+    optimizer = _ThreeBetas(make_network().parameters())
+    ScheduleLR(optimizer, betas=(None, falling)).step()
+    assert optimizer.param_groups[0]["betas"] == (0.98, falling(1), 0.99)
+    ScheduleLR(optimizer, betas=falling).step()
+    assert optimizer.param_groups[0]["betas"] == (falling(1), falling(1), 0.99)
+
+
 PER_GROUP: dict[str, Any] = {
     "momentum": [None, linear(10, start=0.8)],
     "momentum by name": {"head": linear(10, start=0.8)},

@@ -97,6 +97,29 @@ def test_a_group_that_was_added_without_a_name() -> None:
     assert scheduler.get_last_lr() == [1e-3, 1e-4]
 
 
+@pytest.mark.parametrize("order", ["scheduler first", "optimizer first"])
+def test_a_state_loads_when_a_group_has_just_been_added(order: str) -> None:
+    def made(steps: int) -> tuple[torch.optim.Optimizer, ScheduleLR]:
+        model = make_network()
+        optimizer = torch.optim.SGD(param_groups(model.backbone, lr=0.1))
+        scheduler = ScheduleLR(optimizer, linear(10))
+        for _ in range(steps):
+            optimizer.step()
+            scheduler.step()
+        added = {"params": model.head.parameters(), "lr": 0.3, "name": "head"}
+        optimizer.add_param_group(added)
+        return optimizer, scheduler
+
+    optimizer, scheduler = made(4)
+    saved = scheduler.state_dict(), optimizer.state_dict()
+    again, resumed = made(0)
+    if order == "scheduler first":
+        resumed.load_state_dict(saved[0])
+    again.load_state_dict(saved[1])
+    resumed.load_state_dict(saved[0])
+    assert resumed.get_last_lr() == scheduler.get_last_lr() == pytest.approx([0.06, 0.18])
+
+
 OTHER_PARAMETERS: dict[str, Any] = {
     "the order": lambda model: dict(reversed(list(model.named_parameters()))),
     "a part": lambda model: model.head,

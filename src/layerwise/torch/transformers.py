@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from layerwise.recorder import RecorderWarning, metric_columns
 from layerwise.torch._recorder.trainer_recorder import TrainerRecorder
@@ -55,6 +55,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
     _hook: RemovableHandle | None = None
     _losses: Sequence[Tensor] = ()
     _shares = False
+    _sharing = 1
     _epoch: dict[str, Any] | None = None
     _at = 0
     _warned = False
@@ -80,12 +81,13 @@ class Recorder(TrainerRecorder, TrainerCallback):
         return recorded
 
     def on_train_begin(
-        self, args: object, state: TrainerState, control: object, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: object, **kwargs: Any
     ) -> None:
         """Open the record."""
         if not state.is_world_process_zero:
             return
         model, optimizer = kwargs["model"], kwargs["optimizer"]
+        self._sharing = _sharing(args, model)
         scheduler = kwargs.get("lr_scheduler")
         scheduler = getattr(scheduler, "scheduler", scheduler)  # Accelerate wraps it
         self._open(
@@ -109,9 +111,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
         if not self._losses and not self._warned:
             self._warned = True
             warnings.warn(_NO_LOSS, RecorderWarning, stacklevel=2)
-        number = 1 if self._shares else len(self._losses)
-        loss = sum(self._losses) / number if self._losses else None
-        self._record.log(step=state.global_step - 1, epoch=self._at, loss=loss)
+        self._record.log(step=state.global_step - 1, epoch=self._at, loss=self._loss())
 
     def on_epoch_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         """Remember the epoch: its evaluation comes after this."""
@@ -154,7 +154,21 @@ class Recorder(TrainerRecorder, TrainerCallback):
         if loss is not None and model.training:
             self._take(loss, kwargs.get("num_items_in_batch") is not None)
 
+    def _loss(self) -> Tensor | None:
+        """The loss of the update's batches together."""
+        if not self._losses:
+            return None
+        factor = self._sharing if self._shares else 1 / len(self._losses)
+        return sum(self._losses[1:], self._losses[0]) * factor
+
     def _take(self, loss: Tensor, shares: bool) -> None:
         """Keep a batch's loss; if the update's items are known, it is a share of the update's."""
         self._losses = [*self._losses, loss.detach().clone()]
         self._shares = shares
+
+
+def _sharing(args: TrainingArguments, model: nn.Module) -> int:
+    """In how many processes the items are that a share of a loss is divided by."""
+    if not args.average_tokens_across_devices:
+        return 1
+    return int(args.world_size // (getattr(model, "_tp_size", None) or 1))

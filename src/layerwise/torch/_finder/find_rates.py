@@ -39,6 +39,7 @@ from layerwise.torch._finder.trainer import trainer_of
 from layerwise.torch._finder.update import Autocast, LossFunction, Update
 from layerwise.torch._groups.param_groups import plan_of_rules
 from layerwise.torch._optimizer.attached_schedulers import schedulers_with
+from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors, plain
@@ -227,12 +228,20 @@ def _check_groups(optimizer: Optimizer, scheduler: object) -> list[float]:
     """The factor of each group's rate on the base rate, which must be the same for all groups.
 
     Raises:
-        FinderError: The optimizer is LBFGS, or its groups have several rates.
+        FinderError: The optimizer is LBFGS, or has another one within it with groups of its own,
+            or its groups have several rates.
     """
     if isinstance(optimizer, LBFGS):
         raise FinderError(
             "LBFGS has one group and one rate for all parameters, so layers can't learn at rates "
             "of their own. Search with another optimizer."
+        )
+    steps = hookable(optimizer)
+    if within := [one for one in vars(steps).values() if isinstance(one, Optimizer)]:
+        raise FinderError(
+            f"{type(steps).__name__} makes its updates by {type(within[0]).__name__}, with groups "
+            "of its own that no rate of a band reaches. Search with "
+            f"{type(within[0]).__name__} alone: what is found is for both."
         )
     factors = factors_now(optimizer, scheduler)
     check_one_rate(factors)

@@ -39,6 +39,29 @@ def bases_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, list[float]]
     ]
 
 
+def assumed_bases(groups: Sequence[Mapping[str, Any]], known: Sequence[set[str]]) -> list[set[str]]:
+    """Which bases of each group are taken from its values, since it doesn't bring them.
+
+    Args:
+        groups: The groups.
+        known: What is known of the first of them.
+    """
+    return [*known, *(BASES.keys() - group.keys() for group in groups[len(known) :])]
+
+
+def bring_bases(
+    group: dict[str, Any], assumed: set[str], saved: Mapping[str, Sequence[float]]
+) -> None:
+    """Give a group the saved bases, where its own were taken from values that were saved with them.
+
+    A distributed checkpoint that is loaded before there is a scheduler drops the bases.
+    """
+    for key in assumed & saved.keys():
+        base, value = saved[key]
+        if float(group.get(key, group[BASES[key]])) == value:
+            group[key] = base
+
+
 def stored(rate: float, place: float | Tensor) -> float:
     """A rate as it is once it has been written in place of another."""
     return float(place.new_tensor(rate)) if isinstance(place, Tensor) else rate

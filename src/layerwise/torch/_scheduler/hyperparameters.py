@@ -125,8 +125,9 @@ class Hyperparameters:
                         f"The {name} of {of_group!r} is {value} at step {step}; it must be below 1."
                     )
                 else:
-                    first, second = new.get("betas", group["betas"])
-                    new["betas"] = (value, second) if name == "beta1" else (first, value)
+                    first, second, *others = new.get("betas", group["betas"])
+                    pair = (value, second) if name == "beta1" else (first, value)
+                    new["betas"] = (*pair, *others)
         if not decays:
             return found
         multipliers = SharedValues.of(decays, names, "decay multiplier").at(step, counts)

@@ -20,8 +20,9 @@ from layerwise.torch._optimizer.other_schedulers import (
     setting,
 )
 from layerwise.torch._optimizer.rate_changes import (
-    BASES,
     are_set,
+    assumed_bases,
+    bring_bases,
     factors_between,
     factors_on_bases,
     is_thawed,
@@ -148,7 +149,7 @@ class RateDriver:
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
             separate_tensors(self.optimizer)
-            self._assumed += [BASES.keys() - each.keys() for each in groups[len(self._assumed) :]]
+            self._assumed = assumed_bases(groups, self._assumed)
         for place in self._shared.kept:
             self._followed[place].keep_in(groups[place])
         self._tensors = write_rates(rates, groups)
@@ -214,14 +215,10 @@ class RateDriver:
         """
         self.counts = counts
         self.schedules, self.hyperparameters, self._followed = schedules, hyperparameters, []
-        for group, assumed, saved in zip(
-            self.optimizer.param_groups, self._assumed, bases, strict=True
-        ):
-            # A distributed checkpoint that is loaded before there is a scheduler drops the bases.
-            for key in assumed & saved.keys():
-                base, value = saved[key]
-                if float(group[key]) == value:
-                    group[key] = base
+        groups = self.optimizer.param_groups
+        self._assumed = assumed_bases(groups, self._assumed)
+        for group, assumed, saved in zip(groups, self._assumed, bases, strict=True):
+            bring_bases(group, assumed, saved)
 
     def put_aside(self, step: float) -> None:
         """Be at a step as ``SequentialLR`` leaves a scheduler that it has put aside."""
