@@ -8,6 +8,7 @@ import optax
 import optax.contrib
 import pytest
 
+from layerwise import linear
 from layerwise.errors import FinderError, OptimizerError
 from layerwise.optax import find_lr, find_rates, with_multipliers
 from tests.optax.test_find_rates import loss_fn, make_batches, make_params
@@ -81,6 +82,12 @@ def test_rates_are_searched_with_what_asks_for_more(name: str) -> None:
     assert search_rates(ASKING[name]).probes
 
 
+def test_sophia_is_told_the_loss_function() -> None:
+    options: dict[str, Any] = {"steps": 12, "method": "sweep", "progress": False}
+    found = find_lr(loss_fn, make_params(), make_batches(), optax.contrib.sophia, **options)
+    assert np.isfinite(found.losses[:4]).all()
+
+
 def hungry(rate: float | jax.Array) -> optax.GradientTransformationExtraArgs:
     """An optimizer that asks for what no search knows."""
     plain = optax.sgd(rate)
@@ -97,3 +104,13 @@ def test_what_no_search_knows_is_said() -> None:
         find_lr(*given, hungry)
     with pytest.raises(FinderError, match=r"two copies.*inside of it, or give .*update="):
         find_lr(*given, lambda rate: optax.lookahead(optax.sgd(rate), 5, 0.5))
+
+
+def test_a_schedule_by_tokens_is_left_out_of_a_search() -> None:
+    given = (loss_fn, make_params(), make_batches())
+    by_tokens = lambda rate: with_multipliers(  # noqa: E731
+        optax.sgd(rate), schedule=linear(1_000).by("tokens")
+    )
+    for search in (find_lr, find_rates):
+        with pytest.raises(FinderError, match=r"count tokens.*leave the schedule out.*update="):
+            search(*given, by_tokens, progress=False)

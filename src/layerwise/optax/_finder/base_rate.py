@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from layerwise.errors import FinderError
-from layerwise.optax._transforms.learning_rates import has_rate, nodes
+from layerwise.optax._transforms.learning_rates import has_rate, nodes, rate_in
 from layerwise.optax._transforms.with_multipliers import is_optimizer
 
 _WAYS = (
@@ -78,7 +78,7 @@ class OptimizerAtRate:
                     f"{_WAYS}."
                 )
             return ()
-        rates = [float(jnp.asarray(node.hyperparams["learning_rate"])) for node in found]
+        rates = [rate_in(node.hyperparams["learning_rate"]) for node in found]
         base = max(rates)
         if not base > 0:
             raise FinderError(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from layerwise.errors import FinderError
+from layerwise.errors import FinderError, ScheduleError
 from layerwise.finder import global_states
 from layerwise.optax._transforms.learning_rates import nodes
 
@@ -172,8 +172,11 @@ def loss_step(loss_fn: LossFunction, optimizer: Updating[Rate], has_aux: bool) -
         def value(other: optax.Params, *_: object) -> jax.Array:
             return evaluated(other, extra, batch)[0]
 
-        # What line searches, Polyak's rate and SAM ask for.
-        known = {"value": loss, "grad": gradients, "value_fn": value, "grad_fn": jax.grad(value)}
+        # What line searches, Polyak's rate, SAM and Sophia ask for.
+        known = {
+            **{"value": loss, "grad": gradients},
+            **{"value_fn": value, "grad_fn": jax.grad(value), "obj_fn": value},
+        }
         updates, state = _updated(
             lambda wanted: optimizer.update(rate, gradients, state, params, **wanted), known
         )
@@ -192,6 +195,12 @@ def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree
     """
     try:
         return update(known)
+    except ScheduleError as error:
+        raise FinderError(
+            f"{error} A search has no such count: leave the schedule out, for what is found is the "
+            "rate that it is a factor on; or give find_lr a whole update of yours, update=, in "
+            "place of loss function and optimizer."
+        ) from error
     except TypeError as error:
         refused = re.search(r"(?is)unexpected keyword argument.*?'(\w+)'", str(error))
         if refused and refused[1] in known:

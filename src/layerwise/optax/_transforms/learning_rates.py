@@ -150,12 +150,12 @@ def _numbered(path: Path, count: int, depth: int) -> tuple[Path, ...]:
 def _scales(state: optax.OptState) -> dict[Path, float]:
     """The factors on all rates around them that a state holds, by their path."""
     found = {
-        path: float(_array(getattr(node, _SCALES[type(node).__name__])))
+        path: rate_in(getattr(node, _SCALES[type(node).__name__]))
         for path, node in nodes(state, _is_scale)
     }
     for path, node in nodes(state, _is_injected):
         if "learning_rate" not in node.hyperparams and "step_size" in node.hyperparams:
-            found[path] = abs(float(_array(node.hyperparams["step_size"])))
+            found[path] = abs(rate_in(node.hyperparams["step_size"]))
     return found
 
 
@@ -198,7 +198,7 @@ def _base(
             "learning_rates(state, params, learning_rate=...)."
         )
     near = max(_shared(path, place) for place, _ in bases)
-    values = {float(_array(rate)) for place, rate in bases if _shared(path, place) == near}
+    values = {rate_in(rate) for place, rate in bases if _shared(path, place) == near}
     if len(values) > 1:
         raise _ambiguous(values)
     return values.pop()
@@ -258,6 +258,11 @@ def _is_scale(node: object) -> TypeGuard[optax.OptState]:
 
 def _is_multipliers(node: object) -> TypeGuard[MultipliersState]:
     return isinstance(node, MultipliersState)
+
+
+def rate_in(value: jax.Array) -> float:
+    """A rate in a state; Optax makes it complex where the first parameter is."""
+    return float(_array(value).real)
 
 
 def _array(value: jax.Array) -> npt.NDArray[np.generic]:
