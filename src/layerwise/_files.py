@@ -11,6 +11,9 @@ from typing import BinaryIO
 from layerwise._text import name_text
 from layerwise.errors import LayerwiseError
 
+RECORD = "record.jsonl"
+"""What the record in a run's folder is called. It is only appended to, and never replaced."""
+
 
 @contextmanager
 def written_whole(
@@ -19,12 +22,15 @@ def written_whole(
     """Open a file to write; whoever reads it sees the old one or the new one, never a part of it.
 
     What is written goes into a file beside it that takes its place at the end. If the block fails,
-    that file is removed, and the old one stays.
+    that file is removed, and the old one stays. The record of a run is not replaced.
 
     Args:
         path: The file; or a device such as ``/dev/stdout``, which is written to directly.
         what: What is written, for the start of the message: ``"The picture"``.
         error: The error to raise if it can't be written.
+
+    Raises:
+        LayerwiseError: The file can't be written, or is the record of a run; see ``error``.
 
     Examples:
         >>> import tempfile
@@ -42,6 +48,11 @@ def written_whole(
         part = None
         if not there or target.is_file() or target.is_dir():
             target = Path(os.path.realpath(target))  # the file that a link leads to
+            if there and target.name == RECORD:
+                raise error(
+                    f"{what} can't be written to {name_text(str(path))}: that is the record of a "
+                    "run, which would be lost. Choose another name."
+                )
             part = target.with_name(f".{secrets.token_hex(4)}.part")
         file = target.open("wb") if part is None else part.open("xb")
     except (OSError, ValueError, TypeError) as caught:  # no folder, no name of a file, no path

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import layerwise
+from layerwise import cosine
 from layerwise.cli import app
 from tests.house.test_purity import heavy_after
 
@@ -103,6 +105,27 @@ def test_help_loads_no_framework(arguments):
 
 def test_a_framework_loaded_by_help_would_be_seen():
     assert "optax" in heavy_after(f"{helped('--help')}\nimport optax")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("command", ["explain", "plot-schedule"])
+def test_a_pipe_is_a_file_to_read(tmp_path, command):
+    """As a shell's ``<(command)`` gives one."""
+    np.savez(tmp_path / "model.npz", head=np.zeros(3))
+    os.mkfifo(tmp_path / "pipe")
+    text = json.dumps({"head": 0.5} if command == "explain" else cosine(10).to_config())
+    writing = threading.Thread(target=(tmp_path / "pipe").write_text, args=[text], daemon=True)
+    writing.start()
+    given = (str(tmp_path / "model.npz"),) if command == "explain" else ()
+    picture = tmp_path / "curve.png"
+    options = ("-o", str(picture)) if command == "plot-schedule" else ()
+    done = invoke(command, *given, str(tmp_path / "pipe"), *options)
+    assert done.exit_code == 0, done.output
+    assert picture.exists() if options else "0.5" in done.output
+
+
+def test_what_is_refused_is_a_sentence_of_its_own(tmp_path):
+    assert "equal to 1. See" in invoke("demo", "--seeds", "0").output.replace("\n", " ")
 
 
 def test_the_list_of_commands_is_not_cut_off():

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 import layerwise.keras
+from layerwise import cosine
 from layerwise.cli._rules import rules_of
 from layerwise.finder import RatesFinding
 from tests._support.rates import FINDINGS, NO_ANSWER, found
@@ -144,6 +145,20 @@ def test_a_folder_that_is_not_there_is_a_usage_error(trainable):
     done = invoke(*SEARCH[:-1], "nowhere/rules.json")
     assert done.exit_code == 2
     assert "There is no folder" in done.output
+
+
+@pytest.mark.parametrize("name", ["model.keras", "data.npz", "falling.json", "link.json"])
+def test_rules_do_not_replace_what_is_read(trainable, answers, name):
+    asked = answers(found(0.3))
+    (trainable / "falling.json").write_text(json.dumps(cosine(90).to_config()))
+    (trainable / "link.json").symlink_to("falling.json")
+    old = (trainable / name).read_bytes()
+    done = invoke(*SEARCH[:-1], f"./{name}", "--schedule", "falling.json")
+    assert done.exit_code == 1
+    assert name in done.output
+    assert len(done.output.splitlines()) == 1
+    assert not asked  # refused before the search
+    assert (trainable / name).read_bytes() == old
 
 
 def test_rules_that_can_not_be_written_are_one_line(trainable, answers):

@@ -115,6 +115,22 @@ def test_a_file_that_is_protected_stays(tmp_path, monkeypatch):
     assert file.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("through", ["record.jsonl", "page.html"])
+def test_a_record_is_not_replaced(through, run):
+    record = run / "record.jsonl"
+    if through != record.name:
+        (run / through).symlink_to(record)
+    old = record.read_bytes()
+    with pytest.raises(RecorderError, match="is the record of a run"):
+        write_report(run, run / through)
+    with pytest.raises(RecorderError, match="is the record of a run"):
+        History.load(run).to_csv(run / through)
+    done = CliRunner().invoke(app, ["report", str(run), "-o", str(run / through)])
+    assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+    assert record.read_bytes() == old
+    assert len(list(run.iterdir())) == 1 + (through != record.name)
+
+
 def test_a_device_is_written_to(tmp_path):
     code = (
         "from layerwise import LayerwiseError\nfrom layerwise._files import written_whole\n"

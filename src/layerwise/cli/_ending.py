@@ -68,7 +68,8 @@ class OneLineErrors(TyperGroup):
             asked = getattr(error, "ctx", None)
             hint = "" if asked is None else f" See {asked.command_path} --help."
             text = name_text(" ".join(error.format_message().split()), MOST_OF_A_MESSAGE)
-            typer.echo(f"Error: {text}{hint}", err=True)
+            ended = text if text[-1:] in {*".!?"} else f"{text}."
+            typer.echo(f"Error: {ended}{hint}", err=True)
             sys.exit(error.exit_code)
         except typer.Abort:
             typer.echo("Error: Stopped.", err=True)

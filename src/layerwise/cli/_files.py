@@ -17,7 +17,7 @@ STDIO = Path("-")
 
 def readable(path: Path) -> Path:
     """Refuse a file that does not exist."""
-    if path != STDIO and not asked(path, Path.is_file):
+    if path != STDIO and not is_file(path):
         raise typer.BadParameter(f"There is no file {name_text(str(path))}.")
     return path
 
@@ -27,6 +27,11 @@ def writable(path: Path | None) -> Path | None:
     if path is not None and path != STDIO and not asked(path.parent, Path.is_dir):
         raise typer.BadParameter(f"There is no folder {name_text(str(path.parent))}.")
     return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path can be read as a file; the pipe of a shell's ``<(command)`` can."""
+    return asked(path, Path.exists) and not asked(path, Path.is_dir)
 
 
 def asked(path: Path, what: Callable[[Path], bool]) -> bool:

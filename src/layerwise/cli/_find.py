@@ -14,7 +14,15 @@ import typer
 from layerwise._files import written_whole
 from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
-from layerwise.cli._files import STDIO, input_argument, picture_option, read_json, writable
+from layerwise.cli._files import (
+    STDIO,
+    asked,
+    input_argument,
+    is_file,
+    picture_option,
+    read_json,
+    writable,
+)
 from layerwise.cli._models.made import MadeModel, is_made, model_of, model_source
 from layerwise.cli._models.saved import KerasBackend, choose_backend, keras_model
 from layerwise.cli._models.torch_training import batches_of, loss_of, optimizer_of
@@ -104,6 +112,7 @@ def find(
     """
     with errors_on_one_line():
         _check_options(context, rates is not None)
+        _check_rules_file(rates, model, data, schedule)
         arrays, course = _arrays(data), _course(schedule)
         made = _model(model, backend)
         search: dict[str, Any] = {
@@ -140,7 +149,7 @@ def find(
 
 def _course(given: str | None) -> Course | None:
     """A name, which the search checks, or the schedule in a file."""
-    if given is None or not Path(given).is_file():
+    if given is None or not is_file(Path(given)):
         return cast("Course | None", given)
     return schedule_in(read_json(Path(given)))
 
@@ -191,6 +200,18 @@ def _check_options(context: typer.Context, rates: bool) -> None:
             raise FinderError(
                 f"--{name} must {'not ' if rates else ''}stand with --rates: "
                 f"{'a search for rates' if rates else 'a search for one rate'} takes {instead}."
+            )
+
+
+def _check_rules_file(rules: Path | None, model: Path, data: Path, schedule: str | None) -> None:
+    """Refuse to write the rules over a file that the search reads."""
+    if rules is None or rules == STDIO:
+        return
+    for path in (model, data, *([] if schedule is None else [Path(schedule)])):
+        if asked(path, rules.samefile):
+            raise FinderError(
+                f"--rates {name_text(str(rules))} would replace {name_text(path.name)}, which is "
+                "read. Choose another file for the rules."
             )
 
 

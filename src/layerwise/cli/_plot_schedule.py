@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from layerwise.cli._ending import errors_on_one_line, say
-from layerwise.cli._files import STDIO, input_argument, picture_option, read_json
+from layerwise.cli._files import asked, input_argument, picture_option, read_json
 from layerwise.errors import ConfigError
 from layerwise.schedules import Schedule
 
@@ -42,7 +42,7 @@ def plot_schedule(
             typer.echo(json.dumps(_values(schedule, steps), allow_nan=False))
         if output is None and as_json:
             return
-        made = output or Path(f"{'schedule' if config == STDIO else config.stem}.png")
+        made = output or Path(f"{config.stem if asked(config, Path.is_file) else 'schedule'}.png")
         _draw(schedule, steps, made, transparent)
         say(made, err=as_json)
 

@@ -20,10 +20,11 @@ from collections.abc import Mapping, Sequence
 
 from layerwise._checks import MOST_STEPS
 from layerwise._checks import version as check_version
+from layerwise._files import RECORD
 from layerwise.errors import RecorderError
 
 VERSION = 1
-FILE = "record.jsonl"
+FILE = RECORD
 STEP, EPOCH, TIME, LOSS, RATE = "step", "epoch", "time", "loss", "rate"
 NO_METRICS = {STEP, EPOCH, TIME, LOSS, RATE}
 RATES, RATIOS, VALIDATION = "rates/", "ratios/", "val_"
