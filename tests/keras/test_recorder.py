@@ -406,8 +406,11 @@ class Own(keras.Sequential):
     def train_step(self, *arguments: Any) -> Any:
         result = super().train_step(*arguments)
         if keras.backend.backend() == "jax":
-            return {"mine": result[0]["loss"]}, result[1]
-        return {"mine": result["loss"]}
+            return self.logs(result[0]["loss"]), result[1]
+        return self.logs(result["loss"])
+
+    def logs(self, value: Any) -> dict[str, Any]:
+        return {"mine": value, "parts": {"inner": {"twice": 2 * value}}}
 
 
 def test_what_a_train_step_of_ones_own_returns(tmp_path: Path) -> None:
@@ -418,6 +421,8 @@ def test_what_a_train_step_of_ones_own_returns(tmp_path: Path) -> None:
     batch = History.load(tmp_path).batch
     assert "loss" not in batch
     assert len(batch["mine"]) == 4
+    assert batch["twice"].tolist() == (2 * batch["mine"]).tolist()
+    assert "parts" not in batch
 
 
 def test_two_recorders_side_by_side(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """RowBuilder: what training steps left on the device becomes rows of plain numbers."""
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,5 +159,17 @@ def _number(value: object) -> float:
 def _values(step: Step) -> dict[str, float]:
     if isinstance(step.values, NamedValues):
         return step.values.fetch()
-    numbers = {name: _number(value) for name, value in step.values.items()}
-    return {name: float(number) for name, number in numbers.items() if np.ndim(number) == 0}
+    return _numbers_in(step.values)
+
+
+def _numbers_in(logs: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of logs by name. As in Keras, a dict inside has its place among its values."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        if isinstance(value, Mapping):
+            found |= _numbers_in(value)
+        else:
+            with contextlib.suppress(TypeError, ValueError):  # a train_step() may return anything
+                number = _number(value)
+                found |= {name: float(number)} if np.ndim(number) == 0 else {}
+    return found

@@ -15,7 +15,7 @@ from operator import is_
 import keras
 from keras import ops
 
-from layerwise.keras._internals.tensorflow import replica
+from layerwise.keras._internals.tensorflow import after, replica
 from layerwise.keras._internals.trainer import rate_and_count, set_step_metrics, step_metrics
 from layerwise.keras._internals.values import copy_of, value_of
 
@@ -122,6 +122,11 @@ class _Metrics(_StandIn):
             # State outside variables can't be restored: update it once, and read no batch value.
             inner.update_state(y_true, y_pred, sample_weight)
             return
+        with after((y_true, y_pred)):  # or the reset is all that happens where the data ends
+            self._update_and_keep(y_true, y_pred, sample_weight)
+
+    def _update_and_keep(self, y_true: object, y_pred: object, sample_weight: object) -> None:
+        inner = self.inner
         before = [copy_of(variable) for variable in inner.variables]
         inner.reset_state()
         inner.update_state(y_true, y_pred, sample_weight)

@@ -58,6 +58,23 @@ def assign_on_replicas(
     )
 
 
+def after(values: object) -> AbstractContextManager[object]:
+    """Let what is computed in the block wait until these tensors, at any depth, are there.
+
+    A step asks for the batch inside, and fails where a dataset of unknown size has ended. What
+    needs nothing of the batch would run all the same.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    parts = tf.nest.flatten(values, expand_composites=True)
+    found: AbstractContextManager[object] = tf.control_dependencies(
+        [part for part in parts if tf.is_tensor(part)]
+    )
+    return found
+
+
 def is_slices(gradient: object) -> bool:
     """Whether it is the sparse gradient of an embedding, ``tf.IndexedSlices``."""
     if keras.backend.backend() != "tensorflow":
