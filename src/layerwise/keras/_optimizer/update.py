@@ -40,7 +40,6 @@ from layerwise.keras._internals.optimizer import (
     weight_decay_of,
 )
 from layerwise.keras._internals.tensorflow import (
-    after,
     assign_on_replicas,
     is_slices,
     mask_slices,
@@ -109,14 +108,13 @@ class MultipliedUpdate(OptimizerHooks):
             _check_lengths(grads, variables)
             check_known(self, variables)
         self._counts.check_fed()
-        with after(_first_computed(grads, variables)):  # or this counts where the data ends
-            counts = self._counts.read_once()
-            with (
-                self._factors.at(self.iterations, counts),
-                self._hyperparameters.at(self, self.iterations, counts),
-            ):
-                self._apply_unfrozen(list(grads), variables)
-            self._counts.advance(batch_count(self), batches_per_update(self))
+        counts = self._counts.read_once()
+        with (
+            self._factors.at(self.iterations, counts),
+            self._hyperparameters.at(self, self.iterations, counts),
+        ):
+            self._apply_unfrozen(list(grads), variables)
+        self._counts.advance(batch_count(self), batches_per_update(self))
         if not self._factors.in_step:  # else other replicas are about to ask
             self._counts.used()
 
@@ -312,18 +310,6 @@ def _check_lengths(grads: Sequence[object], variables: Sequence[object]) -> None
             f"There are {len(grads)} gradients for {len(variables)} variables; pass one for each, "
             "and None for a variable without a gradient."
         )
-
-
-def _first_computed(
-    grads: Sequence[Tensor | None], variables: Sequence[Variable]
-) -> Sequence[Tensor | None]:
-    """A gradient that needs the batch, of those that are computed first; all if there is none.
-
-    That of a bias may be constant. Waiting for all would keep all in memory.
-    """
-    pairs = zip(grads, variables, strict=True)
-    found = [g for g, variable in pairs if g is not None and len(variable.shape) > 1]
-    return found[-1:] or grads
 
 
 def _times(rate: Tensor, factor: Tensor | float | None) -> Tensor:
