@@ -464,3 +464,15 @@ def test_a_sequence_that_begins_with_a_scheduler_of_pytorchs() -> None:
     loss_of(model, 0).backward()
     with pytest.raises(OptimizerError, match=r"SequentialLR has put the ScheduleLR .* aside"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("cutting", [peer.LinearLR, peer.ConstantLR])
+def test_a_cut_that_was_made_before_is_told(cutting: Any) -> None:
+    model, optimizer = make({"head": 0.5})
+    first = cutting(optimizer, 0.1, total_iters=3)
+    schedule = ScheduleLR(optimizer, linear(10))
+    with pytest.warns(UserWarning, match=rf"{cutting.__name__} cut .* Make the ScheduleLR first"):
+        for step in range(5):
+            update(model, optimizer, step)
+            first.step()
+            schedule.step()

@@ -1,6 +1,7 @@
 """The schedulers of PyTorch on an optimizer, and what they do to the rates that they find."""
 
 import gc
+import warnings
 from collections.abc import Sequence
 from weakref import ref
 
@@ -31,6 +32,7 @@ _SETTING = (
     peer.CosineAnnealingWarmRestarts,
     SWALR,
 )
+_CUTTING = (peer.ConstantLR, peer.LinearLR)  # these multiply when they are made, too
 MARK = "_knows_multipliers"
 """An attribute of the schedulers that apply multipliers themselves."""
 
@@ -93,9 +95,20 @@ class OtherSchedulers:
     def __init__(self) -> None:
         self._known: list[tuple[ref[LRScheduler], int]] = []
         self._searches = 0
+        self._undone: list[ref[LRScheduler]] = []
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return OtherSchedulers, ()  # a copy belongs to another optimizer
+
+    def note_cuts(self, optimizer: Optimizer) -> None:
+        """Note which have cut rates that the first ones of a ``ScheduleLR`` are about to replace.
+
+        That is as it should be in a ``SequentialLR``, so nothing is said before one of them goes on.
+        """
+        groups = (group for group in optimizer.param_groups if group.get("initial_lr") is not None)
+        if any(float(group["initial_lr"]) != float(group["lr"]) for group in groups):
+            cutting = [each for each in peers_on(optimizer) if isinstance(each, _CUTTING)]
+            self._undone = [ref(each) for each in cutting if each.last_epoch == 0]
 
     def now(self, optimizer: Optimizer) -> list[LRScheduler]:
         """Those that are there now."""
@@ -104,4 +117,16 @@ class OtherSchedulers:
             self._searches += 1
             known = [(each, each.last_epoch) for each in peers_on(optimizer)]
         self._known = [(ref(each), each.last_epoch) for each, _ in known]
+        self._warn_of_cuts([each for each, _ in known])
         return [each for each, _ in known]
+
+    def _warn_of_cuts(self, going_on: Sequence[LRScheduler]) -> None:
+        undone = [each for each in going_on if ref(each) in self._undone]
+        if undone:
+            self._undone = []
+            warnings.warn(
+                f"{named(undone)} cut the rates when it was made, and the ScheduleLR, which was made "
+                "after it, has written whole ones, so that they rise too far. Make the ScheduleLR "
+                "first.",
+                stacklevel=9,
+            )

@@ -148,6 +148,8 @@ class RateDriver:
         rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
+            if step == 0:
+                self._others.note_cuts(self.optimizer)
             separate_tensors(self.optimizer)
             self._assumed = assumed_bases(groups, self._assumed)
         for place in self._shared.kept:
