@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
-from layerwise import LayerwiseError, plots
+from layerwise import LayerwiseError, cosine, plots
 from layerwise.recorder import History
 from tests._support.rates import FINDINGS
 from tests.faces.test_plots import SCHEDULE, found, plan, run
@@ -26,6 +27,15 @@ from tests.faces.test_plots import SCHEDULE, found, plan, run
 def test_what_are_no_axes_is_said(draw, ax):
     with pytest.raises(LayerwiseError, match="must be Axes of Matplotlib"):
         draw(ax)
+
+
+def test_a_schedule_is_drawn_on_logarithmic_axes():
+    ax = pyplot.figure().subplots()
+    ax.set_yscale("log")
+    plots.schedule(cosine(10, end=0.01), ax=ax)
+    low, high = ax.get_ylim()
+    assert 0.001 < low < 0.01
+    assert 1 < high < 10
 
 
 def test_a_validation_among_the_batches_is_drawn():

@@ -166,7 +166,9 @@ def dress_second(ax: Axes, label: str, color: str) -> None:
 
 
 def from_zero(ax: Axes) -> None:
-    """Let the y axis begin a little below 0, if no line goes below 0."""
+    """Let a linear y axis begin a little below 0, if no line goes below 0."""
+    if ax.get_yscale() == "log":  # the caller's
+        return
     values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in ax.lines])
     values = values[np.isfinite(values)]
     if len(values) and values.min() >= 0:

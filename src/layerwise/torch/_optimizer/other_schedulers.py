@@ -101,9 +101,9 @@ class OtherSchedulers:
         return OtherSchedulers, ()  # a copy belongs to another optimizer
 
     def note_cuts(self, optimizer: Optimizer) -> None:
-        """Note which have cut rates that the first ones of a ``ScheduleLR`` are about to replace.
+        """Note which have cut the rates that a ``ScheduleLR`` is about to write for the first time.
 
-        That is as it should be in a ``SequentialLR``, so nothing is said before one of them goes on.
+        In a ``SequentialLR`` that is as it should be, so there is no warning before one goes on.
         """
         groups = (group for group in optimizer.param_groups if group.get("initial_lr") is not None)
         if any(float(group["initial_lr"]) != float(group["lr"]) for group in groups):
@@ -125,8 +125,8 @@ class OtherSchedulers:
         if undone:
             self._undone = []
             warnings.warn(
-                f"{named(undone)} cut the rates when it was made, and the ScheduleLR, which was made "
-                "after it, has written whole ones, so that they rise too far. Make the ScheduleLR "
+                f"{named(undone)} cut the rates when it was made, and the ScheduleLR that was made "
+                "after it has undone that, so that the rates rise too far. Make the ScheduleLR "
                 "first.",
                 stacklevel=9,
             )
