@@ -28,7 +28,7 @@ wrong at first, and to unlearn that is no merit. A share is at most 1.
 a search costs comes on top, and is counted. Rates for rules are those of ``find_lr``, with 30 % of
 the labels held out for its probes. Two more are measured only when they are named, "one rate,
 cross-validated" and "best tilt, cross-validated": they train in every cell of the grid, in four
-folds of the labels, and show what so few labels can tell at all.
+folds of the labels, and show what much more training on the same labels would tell.
 
 **Parts.** The halves were fixed by name before anything was measured. Choices are made on the half
 called tuned, to which tasks were added later. Fresh tasks came last; no constant is fitted to them.

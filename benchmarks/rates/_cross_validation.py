@@ -1,7 +1,6 @@
-"""What the few labels can tell at all: cross-validation of every cell of the oracle's grid.
+"""Cross-validation of every cell of the oracle's grid, on the few labels alone.
 
-No search that holds out labels of its own can know more. It trains 288 times or more, so it is a
-bound to compare with, and nothing to be used.
+It trains 288 times or more, far more than any search may: it is there to be compared with.
 """
 
 from collections.abc import Iterator, Sequence

@@ -55,6 +55,8 @@ def written_whole(
                 )
             part = target.with_name(f".{secrets.token_hex(4)}.part")
         file = target.open("wb") if part is None else part.open("xb")
+    except LayerwiseError:
+        raise
     except (OSError, ValueError, TypeError) as caught:  # no folder, no name of a file, no path
         raise error(_unwritable(path, what, caught)) from caught
     try:

@@ -124,7 +124,7 @@ def test_a_pipe_is_a_file_to_read(tmp_path, command):
     assert picture.exists() if options else "0.5" in done.output
 
 
-def test_what_is_refused_is_a_sentence_of_its_own(tmp_path):
+def test_what_is_refused_is_a_sentence_of_its_own():
     assert "equal to 1. See" in invoke("demo", "--seeds", "0").output.replace("\n", " ")
 
 

@@ -161,6 +161,14 @@ def test_rules_do_not_replace_what_is_read(trainable, answers, name):
     assert (trainable / name).read_bytes() == old
 
 
+def test_rules_do_not_replace_the_source_of_a_model(trainable, answers):
+    asked = answers(found(0.3))
+    done = invoke(*SEARCH[:-1], "net.py")
+    assert done.exit_code == 1
+    assert "would replace net.py" in done.output
+    assert not asked
+
+
 def test_rules_that_can_not_be_written_are_one_line(trainable, answers):
     answers(found(0.3))
     (trainable / "rules.json").mkdir()

@@ -17,6 +17,7 @@ from layerwise.finder import (
     steepest,
     valley,
 )
+from layerwise.finder._curve import from_curve
 
 RATES = np.geomspace(1e-5, 10, 61)  # ten a decade
 LOG = np.log10(RATES).round(9)  # its decades are whole numbers on every machine
@@ -111,6 +112,11 @@ def test_a_loss_that_never_moves_suggests_nothing(loss, points):
     assert sweep.suggested().rate is None
     found = candidates(rates, smooth(losses))
     assert [found[name] for name in ("steepest", "minimum / 10", "valley")] == [None] * 3
+
+
+def test_a_flat_beginning_is_no_fall():
+    losses = [1.1] * 80 + [1.1 + 0.1 * n for n in range(20)]
+    assert from_curve(np.geomspace(1e-6, 1, 100), losses).rate is None
 
 
 def test_smoothing_a_long_curve_takes_no_table_of_all_pairs():

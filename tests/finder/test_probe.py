@@ -192,9 +192,23 @@ def test_a_gain_that_is_small_beside_the_loss_is_told_as_that():
     assert found.suggestion is None
     least = min(probe.score for probe in found.probes)
     said = re.search(
-        r"^Hardly anything to gain: .* lower by (\S+) at most, of 1e\+06", found.reason
+        r"^Hardly anything to gain: .* lowered the loss by (\S+) at most, from 1e\+06 .* constants",
+        found.reason,
     )
     assert 0 < float(said[1]) <= 1.1 * (1e6 + Raised().weights @ Raised().weights - least)
+
+
+class Uneven(QuadraticTrainer):
+    """A bowl whose loss is higher by much on each other batch."""
+
+    def train(self, batch, rate):
+        return 1e6 * (batch % 2) + super().train(batch, rate)
+
+
+def test_batches_that_differ_too_much_are_told():
+    found = search(Uneven(), range(500), progress=False)
+    assert found.suggestion is None
+    assert "batches that are more alike" in found.reason
 
 
 def test_only_nan_gets_no_suggestion_and_costs_nothing():

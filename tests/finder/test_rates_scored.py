@@ -29,12 +29,12 @@ def probe(place: float, train_loss: float, tilt: float = 1.0, score: float = SCO
 
 
 def learning(knee: float) -> list[RatesProbe]:
-    """Probes that begin to overfit at a rate of ``10**knee``; their scores are all alike."""
+    """Probes that begin to memorize at a rate of ``10**knee``; their scores are all alike."""
     return [probe(place, SCORE * MEMORIZES * 10 ** (0.5 * (knee - place))) for place in PLACES]
 
 
 @pytest.mark.parametrize("knee", [-0.7, -0.1, 0.0, 0.8])
-def test_the_usual_rate_is_a_little_above_where_probes_begin_to_overfit(knee: float) -> None:
+def test_the_usual_rate_is_a_little_above_where_probes_begin_to_memorize(knee: float) -> None:
     found = usual_rate(learning(knee))
     assert found is not None
     assert math.log10(found) == pytest.approx(knee + BEYOND)
@@ -70,7 +70,7 @@ def test_trainings_that_broke_say_nothing() -> None:
     assert usual_rate(learning(0.2) + broken) == pytest.approx(10 ** (0.2 + BEYOND))
 
 
-def test_a_loss_of_0_counts_as_a_tenth_of_what_overfits() -> None:
+def test_a_loss_of_0_counts_as_a_tenth_of_what_memorizes() -> None:
     found = usual_rate([probe(-0.5, SCORE * MEMORIZES * 5), probe(0.0, 0.0)])
     assert found is not None
     # From five times as much at -0.5 to a tenth at 0, in logarithms.

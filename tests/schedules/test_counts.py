@@ -274,3 +274,12 @@ def test_a_picture_is_over_its_counter():
     ):
         with pytest.raises(ScheduleError, match=f"counts {named}, .*one by one"):
             plots.schedule(two, steps=5)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [np.array([1.0, np.inf]), jnp.array([1.0, jnp.inf]), torch.tensor([1.0, torch.inf])],
+    ids=["numpy", "jax", "torch"],
+)
+def test_what_is_counted_counts_at_infinite_steps_too(steps):
+    assert np.asarray(linear(10).by("tokens")(steps, tokens=5)).tolist() == [0.5, 0.5]

@@ -11,7 +11,14 @@ import torch
 from torch.optim import lr_scheduler as peer
 from torch.optim.swa_utils import SWALR
 
-from layerwise import constant, cosine, exponential, gradual_unfreezing, linear, piecewise_constant
+from layerwise import (
+    constant,
+    cosine,
+    exponential,
+    gradual_unfreezing,
+    linear,
+    piecewise_constant,
+)
 from layerwise.errors import OptimizerError
 from layerwise.torch import ScheduleLR, find_lr, param_groups
 from tests._support.torch.networks import (
@@ -464,18 +471,3 @@ def test_a_sequence_that_begins_with_a_scheduler_of_pytorchs() -> None:
     loss_of(model, 0).backward()
     with pytest.raises(OptimizerError, match=r"SequentialLR has put the ScheduleLR .* aside"):
         optimizer.step()
-
-
-@pytest.mark.parametrize("cutting", [peer.LinearLR, peer.ConstantLR])
-def test_a_cut_that_was_made_before_is_told(cutting: Any) -> None:
-    model, optimizer = make({"head": 0.5})
-    first = cutting(optimizer, 0.1, total_iters=3)
-    schedule = ScheduleLR(optimizer, linear(10))
-    update(model, optimizer, 0)
-    first.step()
-    if cutting is peer.ConstantLR:  # which changes nothing before its end
-        schedule.step()
-        first.step()
-        first.step()
-    with pytest.warns(UserWarning, match=rf"{cutting.__name__} cut .* Make the ScheduleLR first"):
-        schedule.step()

@@ -207,12 +207,15 @@ def _check_rules_file(rules: Path | None, model: Path, data: Path, schedule: str
     """Refuse to write the rules over a file that the search reads."""
     if rules is None or rules == STDIO:
         return
-    for path in (model, data, *([] if schedule is None else [Path(schedule)])):
-        if asked(path, rules.samefile):
-            raise FinderError(
-                f"--rates {name_text(str(rules))} would replace {name_text(path.name)}, which is "
-                "read. Choose another file for the rules."
-            )
+    read = [model, data, *([] if schedule is None else [Path(schedule)])]
+    replaced = next((path.name for path in read if asked(path, rules.samefile)), None)
+    if rules.suffix == ".py" or model in rules.parents:  # a model's source, or a part of it
+        replaced = rules.name
+    if replaced is not None:
+        raise FinderError(
+            f"--rates {name_text(str(rules))} would replace {name_text(replaced)}, which is read. "
+            "Choose another file for the rules."
+        )
 
 
 def _answer(found: LRFinding | RatesFinding) -> float | None:

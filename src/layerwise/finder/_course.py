@@ -21,7 +21,7 @@ the best rate to hold is lower than that of the probes by about the fourth root 
 longer the training is; ``longer_factor`` is that. Where the rate goes to 0, the best rate is the
 same, unless a few examples come again and again. A longer training then memorizes them, and the
 best rate is lower: on the tuned half of ``benchmarks/rates`` by the square root if probes go
-through their data 20 times or more, by a lower root the less often they do.
+through their data 20 times or more, and by a smaller power the less often they do.
 """
 
 import math

@@ -13,6 +13,7 @@ from layerwise.finder._finding import Suggestion
 Floats = npt.NDArray[np.float64]
 
 _MEMORY = 0.8  # of the running average: it follows within about five batches
+_ROUNDING = 1e-12  # of a loss: a fall that is no larger is none
 _SHARE = 0.9  # of the fall that has been done at the suggested rate
 
 
@@ -76,7 +77,7 @@ def _weighted_mean(values: Floats, taken: npt.NDArray[np.bool_], width: float) -
     around = slice(reach, reach + len(values))
     total = np.convolve(taken, weights)[around]
     mean = np.convolve(np.where(taken, values, 0.0), weights)[around] / total
-    # Rounding must not make a slope of what is flat.
+    # Rounding must not leave the range of the losses: a flat curve stays flat.
     low, high = values.min(initial=np.inf, where=taken), values.max(initial=-np.inf, where=taken)
     return np.where(total > 0, np.clip(mean, low, high), np.nan)
 
@@ -106,7 +107,7 @@ def from_curve(
     # The rates of the first tenth are so low that the network is as good as untrained.
     start = float(curve[: max(len(losses) // 10, 1)].mean())
     fall = start - float(curve[bottom])
-    if bottom == 0 or fall <= _noise(losses):
+    if bottom == 0 or fall <= max(_noise(losses), _ROUNDING * abs(start)):
         return Suggestion(None, "The loss falls at no rate of the sweep by more than its noise.")
     above = np.flatnonzero(curve[: bottom + 1] > start - _SHARE * fall)
     place = known[above[-1] if len(above) else 0]

@@ -111,7 +111,7 @@ def check_value(value: object, where: str) -> Value:
         layerwise.errors.MultiplierError: The rule 'head' has the multiplier -0.5; it must be a
         finite number of at least 0, a schedule, or a callable of the step.
     """
-    if type(value) is float and 0 <= value < math.inf:  # the usual case, in little time
+    if type(value) is float and 0 <= value < math.inf:  # the usual case, checked first for speed
         return value + 0.0
     if isinstance(value, Schedule):
         return value
@@ -170,7 +170,7 @@ def value_at(
         result: object = value(step, **counts)
     else:
         result = value(step) if callable(value) else value
-    if type(result) is float and 0 <= result < math.inf:  # the usual case, in little time
+    if type(result) is float and 0 <= result < math.inf:  # the usual case, checked first for speed
         return result
     number = float(result) if isinstance(result, bool | np.bool_) else as_number(result)
     if number is None or not 0 <= number < math.inf:

@@ -48,7 +48,7 @@ class Clock(Generic[A]):
 
     @classmethod
     def start(cls, xp: Namespace[A], counts: "Mapping[str, Clock[A]] | None" = None) -> "Clock[A]":
-        """Start at the step that ``xp`` was made for; 0 if it is lower, late if infinite."""
+        """Start at the step of ``xp``; one below 0 counts as 0, an infinite one as very late."""
         step = xp.maximum(xp.step, 0)
         if xp.largest is None:
             step = xp.minimum(step, LARGEST_FLOAT)

@@ -55,7 +55,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
     _hook: RemovableHandle | None = None
     _losses: Sequence[Tensor] = ()
     _shares = False
-    _sharing = 1
+    _processes = 1
     _epoch: dict[str, Any] | None = None
     _at = 0
     _warned = False
@@ -87,7 +87,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
         if not state.is_world_process_zero:
             return
         model, optimizer = kwargs["model"], kwargs["optimizer"]
-        self._sharing = _sharing(args, model)
+        self._processes = _processes_sharing(args, model)
         scheduler = kwargs.get("lr_scheduler")
         scheduler = getattr(scheduler, "scheduler", scheduler)  # Accelerate wraps it
         self._open(
@@ -158,7 +158,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
         """The loss of the update's batches together."""
         if not self._losses:
             return None
-        factor = self._sharing if self._shares else 1 / len(self._losses)
+        factor = self._processes if self._shares else 1 / len(self._losses)
         return sum(self._losses[1:], self._losses[0]) * factor
 
     def _take(self, loss: Tensor, shares: bool) -> None:
@@ -167,8 +167,8 @@ class Recorder(TrainerRecorder, TrainerCallback):
         self._shares = shares
 
 
-def _sharing(args: TrainingArguments, model: nn.Module) -> int:
-    """In how many processes the items are that a share of a loss is divided by."""
+def _processes_sharing(args: TrainingArguments, model: nn.Module) -> int:
+    """How many processes' items a loss is divided by, where it is divided by items."""
     if not args.average_tokens_across_devices:
         return 1
     return int(args.world_size // (getattr(model, "_tp_size", None) or 1))

@@ -113,8 +113,9 @@ def probe(
     # One lucky batch can give the lowest mean: any stable probe that fell consistently will do.
     gains = (_sure_gain(untrained, ends[at]) for at in stable if math.isfinite(stable[at]))
     gain = max(gains, default=0.0)
-    if gain <= TRACE * max(float(untrained.std()), abs(worst) / 1000):
-        reason = _why_no_answer(probes, length, gain, worst)
+    spread, constant = float(untrained.std()), abs(worst) / 1000
+    if gain <= TRACE * max(spread, constant):
+        reason = _why_no_answer(probes, length, gain, worst, uneven=spread > constant)
         return Suggestion(None, reason, tuple(probes), runs.updates)
 
     lowest = lowest_offset(scores, worst)
@@ -223,15 +224,17 @@ def _which(course: Course, horizon: int | None, longer: float) -> str:
     )
 
 
-def _why_no_answer(probes: Sequence[Probe], length: int, gain: float, worst: float) -> str:
+def _why_no_answer(
+    probes: Sequence[Probe], length: int, gain: float, worst: float, *, uneven: bool
+) -> str:
     """The reason of a suggestion without a rate."""
     rates = [done.rate for done in probes]
     tried = f"{len(probes)} probes of {length} updates, from {min(rates):.2g} to {max(rates):.2g},"
     if gain > 0:
+        way = "Pass batches that are more alike" if uneven else "Leave constants out of the loss"
         return (
-            f"Hardly anything to gain: {tried} ended with a loss that is lower by {gain:.2g} at "
-            f"most, of {worst:.4g} without training. Leave large constants out of the loss, or "
-            "sweep more steps."
+            f"Hardly anything to gain: {tried} lowered the loss by {gain:.2g} at most, from "
+            f"{worst:.4g} without training. {way}, or sweep more steps."
         )
     return (
         f"Nothing to gain: {tried} ended with no clearly lower loss than without training. The "

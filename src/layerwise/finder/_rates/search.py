@@ -10,8 +10,8 @@ middle moves up while the highest rate is the best and does not overfit; that is
 whose sweeps suggest rates that are too low. A gain is measured from the score without training, or
 from that of a probe at the rate 0 if such a probe moves anything, such as BatchNorm's statistics.
 
-From then on each probe goes where the smoothed surface (``surface``) could be lowest: where its
-mean less its standard error is. The rate at which probes begin to memorize their data also tells
+From then on each probe goes where the smoothed surface (``surface``), less its standard error, is
+lowest. The rate at which probes begin to memorize their data also tells
 where the best one is likely to be (``scored``).
 
 The probes take turns on the divisions of the data, which hold out different examples as long as

@@ -163,7 +163,7 @@ def _values(step: Step) -> dict[str, float]:
 
 
 def _numbers_in(logs: Mapping[str, object]) -> dict[str, float]:
-    """The numbers of logs by name. As in Keras, a dict inside has its place among its values."""
+    """The numbers of logs by name; a dict inside gives its own entries, as in Keras."""
     found: dict[str, float] = {}
     for name, value in logs.items():
         if isinstance(value, Mapping):

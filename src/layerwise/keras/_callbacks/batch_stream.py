@@ -149,6 +149,9 @@ class BatchStream:
     def begin_batch(self, wait: float) -> None:
         """Expect a step, and fetch what has waited long enough.
 
+        A callback that trains in ``on_train_batch_begin`` must come before those that listen: the
+        step that follows is taken for that of ``fit``.
+
         Args:
             wait: How many seconds rows may wait on the device.
         """
@@ -170,8 +173,8 @@ class BatchStream:
             What the train function would have returned.
         """
         if not self._expected:
-            # A callback's train_on_batch(); or an exception ended the training with listeners, and
-            # this is one without. The next batch that is expected tells.
+            # A callback's train_on_batch(), or a training without listeners after one that an
+            # exception ended. If it is the former, begin_batch() comes back.
             self._step_aside()
             return self._model.train_function(*arguments)
         self._expected = False

@@ -122,7 +122,7 @@ class _Metrics(_StandIn):
             # State outside variables can't be restored: update it once, and read no batch value.
             inner.update_state(y_true, y_pred, sample_weight)
             return
-        with after((y_true, y_pred)):  # or the reset is all that happens where the data ends
+        with after((y_true, y_pred)):  # else, where the data ends, only the reset would run
             self._update_and_keep(y_true, y_pred, sample_weight)
 
     def _update_and_keep(self, y_true: object, y_pred: object, sample_weight: object) -> None:

@@ -14,6 +14,7 @@ import optax
 
 from layerwise.errors import FinderError, ScheduleError
 from layerwise.finder import global_states
+from layerwise.optax._transforms.counts import WANTED
 from layerwise.optax._transforms.learning_rates import nodes
 
 Tree: TypeAlias = optax.Params
@@ -196,6 +197,8 @@ def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree
     try:
         return update(known)
     except ScheduleError as error:
+        if WANTED not in str(error):
+            raise
         raise FinderError(
             f"{error} A search has no such count: leave the schedule out, for what is found is the "
             "rate that it is a factor on; or give find_lr a whole update of yours, update=, in "

@@ -13,6 +13,9 @@ from layerwise.multipliers import Value
 from layerwise.optax._plan import TreePlan
 from layerwise.schedules import counters_of, counts_of_start
 
+WANTED = "the count of all updates before this one"
+"""What the error says is missing."""
+
 Counts: TypeAlias = Mapping[str, jax.Array]
 """What has been counted beside updates, by name."""
 
@@ -37,8 +40,7 @@ def counts_in(
         arguments = ", ".join(f"{name}=seen" for name in missing)
         raise ScheduleError(
             f"The schedules count {' and '.join(missing)}, and updates can't stand for that. Give "
-            "the count of all updates before this one: "
-            f"optimizer.update(grads, state, params, {arguments})."
+            f"{WANTED}: optimizer.update(grads, state, params, {arguments})."
         )
     return {name: _count(extra_args[name], name) for name in names}
 

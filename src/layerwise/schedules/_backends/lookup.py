@@ -85,11 +85,12 @@ def _item(value: Any) -> float:
 
 def _filled(xp: Namespace[Any], number: float) -> object:
     """An array like the step of a namespace, of one number."""
+    zero = xp.minimum(xp.maximum(xp.step, 0), 0)  # inf * 0 is NaN
     if isinstance(number, int):
         if xp.largest is None or abs(number) <= xp.largest:
-            return xp.step * 0 + number
+            return zero + number
         number = float(number)
-    return xp.real(xp.step) * 0 + number
+    return xp.real(zero) + number
 
 
 def _kind(step: object) -> type[Any] | None:

@@ -198,7 +198,7 @@ def _bands_of(
     layers: Layers | None,
     most_bands: int,
 ) -> tuple[Bands, list[list[Tensor]], dict[int, BandOf]]:
-    """The bands of a model, the parameters of each, and by ``id`` where a parameter's rate is from.
+    """The bands of a model, the parameters of each, and the band of a parameter by its ``id``.
 
     Raises:
         FinderError: The rules can't be used, or no parameter is left to search for.

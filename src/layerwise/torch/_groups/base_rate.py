@@ -66,7 +66,7 @@ def has_rates(optimizer: Optimizer) -> bool:
 def write(group: MutableMapping[str, Any], key: str, value: Setting) -> None:
     """Set a hyperparameter; a tensor is filled in place, so that a compiled step sees it."""
     old = group.get(key)
-    if type(old) is float:  # the usual case, in little time
+    if type(old) is float:  # the usual case, checked first for speed
         group[key] = value
     elif isinstance(old, Tensor) and not isinstance(value, tuple):
         old.fill_(value)

@@ -103,12 +103,16 @@ class OtherSchedulers:
     def note_cuts(self, optimizer: Optimizer) -> None:
         """Note which have cut the rates that a ``ScheduleLR`` is about to write for the first time.
 
-        In a ``SequentialLR`` that is as it should be, so there is no warning before one goes on.
+        In a ``SequentialLR`` that is as it should be, so nothing is said before rates change.
         """
         groups = (group for group in optimizer.param_groups if group.get("initial_lr") is not None)
         if any(float(group["initial_lr"]) != float(group["lr"]) for group in groups):
             cutting = [each for each in peers_on(optimizer) if isinstance(each, _CUTTING)]
             self._undone = [ref(each) for each in cutting if each.last_epoch == 0]
+
+    def forget_cuts(self) -> None:
+        """Say nothing of cuts, since a ``SequentialLR`` has set the rates back."""
+        self._undone = []
 
     def now(self, optimizer: Optimizer) -> list[LRScheduler]:
         """Those that are there now."""
@@ -120,8 +124,8 @@ class OtherSchedulers:
         self._warn_of_cuts([each for each, _ in known])
         return [each for each, _ in known]
 
-    def _warn_of_cuts(self, going_on: Sequence[LRScheduler]) -> None:
-        undone = [each for each in going_on if ref(each) in self._undone]
+    def _warn_of_cuts(self, found: Sequence[LRScheduler]) -> None:
+        undone = [each for each in found if ref(each) in self._undone]
         if undone:
             self._undone = []
             warnings.warn(

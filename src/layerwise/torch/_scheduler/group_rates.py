@@ -141,7 +141,7 @@ def write_rates(now: GroupRates, groups: Sequence[dict[str, Any]]) -> bool:
     tensors = False
     for group, base, rate in zip(groups, now.bases, now.rates, strict=True):
         group["initial_lr"] = base
-        if type(group.get("lr")) is float:  # the usual case, in little time
+        if type(group.get("lr")) is float:  # the usual case, checked first for speed
             group["lr"] = rate
         else:
             write(group, "lr", rate)

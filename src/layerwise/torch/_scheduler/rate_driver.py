@@ -77,11 +77,10 @@ class RateDriver:
         self._shared = Followed.of([], decisions)
         self._rates = GroupRates([], [], [])
         self._marks: list[object] = []
-        self._tensors = False
+        self._tensors = self._are_set = False
         self.progress = Progress()
         self._gradients = FrozenGradients()
         self._others = OtherSchedulers()
-        self._are_set = False
         self._hooks: OptimizerHooks | None = None
 
     def __repr__(self) -> str:
@@ -143,12 +142,14 @@ class RateDriver:
         if self._is_divided:
             self.last_epoch = self._at = step
             return
+        if self.is_aside:
+            self._others.forget_cuts()
         self.look()
         groups = self.optimizer.param_groups
         rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)
         if len(self._marks) != len(groups):
-            if step == 0:
+            if step == 0 and self._at < 0:
                 self._others.note_cuts(self.optimizer)
             separate_tensors(self.optimizer)
             self._assumed = assumed_bases(groups, self._assumed)
@@ -176,8 +177,7 @@ class RateDriver:
 
     def frozen_now(self) -> list[dict[str, Any]]:
         """The groups whose multiplier is 0 now."""
-        groups = self.optimizer.param_groups
-        return [groups[place] for place in self._rates.frozen]
+        return [self.optimizer.param_groups[place] for place in self._rates.frozen]
 
     def given(self) -> list[Value | None]:
         """All schedules and multipliers, as they were given."""
