@@ -163,6 +163,7 @@ def test_rules_do_not_replace_what_is_read(trainable, answers, name):
 
 def test_rules_do_not_replace_the_source_of_a_model(trainable, answers):
     asked = answers(found(0.3))
+    (trainable / "net.py").write_text("def make(): ...\n")
     done = invoke(*SEARCH[:-1], "net.py")
     assert done.exit_code == 1
     assert "would replace net.py" in done.output

@@ -209,8 +209,8 @@ def _check_rules_file(rules: Path | None, model: Path, data: Path, schedule: str
         return
     read = [model, data, *([] if schedule is None else [Path(schedule)])]
     replaced = next((path.name for path in read if asked(path, rules.samefile)), None)
-    if rules.suffix == ".py" or model in rules.parents:  # a model's source, or a part of it
-        replaced = rules.name
+    if asked(rules, Path.exists) and (rules.suffix == ".py" or model in rules.parents):
+        replaced = rules.name  # a model's source, or a part of a model
     if replaced is not None:
         raise FinderError(
             f"--rates {name_text(str(rules))} would replace {name_text(replaced)}, which is read. "
