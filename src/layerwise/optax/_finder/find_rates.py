@@ -1,6 +1,7 @@
 """find_rates: a rate for every layer to train with, and arrays that are as they were."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Unpack
 
 import jax
@@ -150,17 +151,30 @@ def find_rates(
         bands,
         wanted,
         held_out=held_out,
-        join=_joined if wanted.divide == "examples" else None,
+        join=partial(_joined, compiled=jit) if wanted.divide == "examples" else None,
     )
 
 
-def _joined(arrays: Sequence[object]) -> Tree | None:
-    """Arrays joined along their first axis, on the host if all of them are there.
+def _joined(arrays: Sequence[object], *, compiled: bool) -> Tree | None:
+    """Arrays joined along their first axis; None if they can't be.
 
-    None if one of them is no plain array, such as a sparse one or another framework's tensor.
+    That is so if one of them is a sparse array or another framework's tensor.
+
+    Args:
+        arrays: The arrays.
+        compiled: Whether the step is. Then they are joined in the host's memory, from which batches
+            are taken many times faster than by JAX outside of a compiled function. A step that is
+            not compiled may need JAX arrays, for ``.at[...]``.
     """
-    on_host = [array for array in arrays if isinstance(array, np.ndarray)]
-    if len(on_host) == len(arrays):
-        return np.concatenate(on_host)
-    plain = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]
-    return jnp.concatenate(plain) if len(plain) == len(arrays) else None
+    known = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]
+    if len(known) < len(arrays):
+        return None
+    if all(isinstance(one, np.ndarray) or (compiled and _same_on_host(one)) for one in known):
+        return np.concatenate(list(map(np.asarray, known)))
+    return jnp.concatenate(known)
+
+
+def _same_on_host(array: jax.Array) -> bool:
+    """Whether NumPy can hold an array of JAX's without any change of its type."""
+    special = jnp.issubdtype(array.dtype, jax.dtypes.extended)  # such as random keys
+    return not special and not array.weak_type and array.is_fully_addressable
