@@ -45,10 +45,10 @@ def test_a_pattern_without_end_has_an_answer(key, name, found):
 @pytest.mark.parametrize(
     ("key", "what"),
     [
-        (r"(a+)+\1b", "a reference back"),
-        (r"(?P<x>a+)+(?P=x)b", "a reference back"),
-        (r"(?=(a+)+b)", "a look around"),
-        (r"(a+)+(?<!c)b", "a look around"),
+        (r"(a+)+\1b", "a backreference"),
+        (r"(?P<x>a+)+(?P=x)b", "a backreference"),
+        (r"(?=(a+)+b)", "a lookaround"),
+        (r"(a+)+(?<!c)b", "a lookaround"),
         (r"(?x) (a+)+ b", "the flag x"),
         (r"(a)?(?(1)(a+)+b|c)", "a condition"),
         (r"(?>(a+)+)b", "an atomic group"),

@@ -292,6 +292,9 @@ class LRMultiplier(InformedOptimizer):
         The arguments are those of ``LRMultiplier``. What is not given is gone: the schedule, rules
         for weight decay and hyperparameters go with the rules. ``LRMultiplier(optimizer, ...)``
         around this one keeps all of them, and multiplies.
+
+        Adam's count goes on. Warm up what was frozen and is not any more, over about
+        ``1 / (1 - beta_2)`` updates: its first ones would be several times too large.
         """
         spec = spec_of(
             rules,

@@ -109,7 +109,7 @@ class Structure:
         text = found[0] if found else character
         self.at += len(text)
         if re.fullmatch(r"\\[1-9][0-9]?", text):
-            self.special = "a reference back"
+            self.special = "a backreference"
         return Atom(text, flags, text in ("^", "$", r"\A", r"\Z", r"\b", r"\B"))
 
     def group(self, flags: int) -> Node | None:
@@ -121,7 +121,7 @@ class Structure:
         if found["note"] is not None:
             return None
         if found["back"] is not None:
-            self.special = "a reference back"
+            self.special = "a backreference"
             return Atom(found[0], flags, place=False)
         for letter in found["on"] or "":
             if letter in "au":  # one of them at a time
@@ -134,7 +134,7 @@ class Structure:
         if found["end"] == ")":
             return None  # flags of the whole pattern, which it has already
         if found["look"] not in (None, ":"):
-            self.special = "a look around" if found["look"] != ">" else "an atomic group"
+            self.special = "a lookaround" if found["look"] != ">" else "an atomic group"
         if found["if"] is not None:
             self.special = "a condition"
         return self.closed(flags)

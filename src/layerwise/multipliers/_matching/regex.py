@@ -4,7 +4,7 @@ Python's ``re`` tries one way after another, and ``(a+)+b`` has 2**n ways to mat
 So the structure of a pattern is read first: how many ways it has at most on a name of this length.
 If they are few, ``re`` does the work. If they are many, all ways are followed at once, a character
 at a time, which takes no more steps than the name has characters times the pattern has parts. What
-only ``re`` can do, such as a reference back, is refused where it might not end.
+only ``re`` can do, such as a backreference, is refused where it might not end.
 """
 
 import re

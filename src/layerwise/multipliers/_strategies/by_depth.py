@@ -136,7 +136,10 @@ class gradual_unfreezing(BuiltInByLevel):
     and 1 from then on. The head's is always 1. With ``when=`` it is 1 from the $k$-th time on that
     a plateau fires: whenever a metric has stopped getting better, one more level trains.
 
-    Use it as rules, or in a list of rules.
+    Use it as rules, or in a list of rules. In Keras and Optax Adam has one count of updates for all
+    weights, so that the first updates of a level that thaws late are several times as large as its
+    rate says: take a ``beta_2`` of about 0.98, or rules by name, each with a warm-up of its own:
+    ``constant(0.0, steps=500) >> warmup(1000)``.
 
     Args:
         every: Steps from one level to the next, at least 1; or None with ``when``.

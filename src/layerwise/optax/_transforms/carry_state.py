@@ -46,8 +46,9 @@ def carry_state(
     left behind. Hyperparameters (``optax.inject_hyperparams``) are those of the new optimizer.
 
     Adam's count is shared by all leaves and goes on. A leaf that starts anew thus misses the
-    correction of its first moments, and its first updates are up to three times as large: warm it
-    up, ``{"body": warmup(100) * 0.1}`` with ``step=0``.
+    correction of its first moments: its first update is three times as large as its rate says, and
+    some after it up to six times. Warm it up over about ``1 / (1 - b2)`` updates,
+    ``{"body": warmup(1000) * 0.1}`` with ``step=0``.
 
     Args:
         optimizer: The optimizer to go on with.
