@@ -28,6 +28,7 @@ from layerwise.optax._finder.checks import (
     check_trainable,
     group_factors,
 )
+from layerwise.optax._finder.given_arrays import check_all_there, check_there
 from layerwise.optax._finder.trainer import (
     LossFunction,
     OptaxTrainer,
@@ -125,6 +126,7 @@ def find_rates(
     if not callable(loss_fn):
         raise FinderError(f"loss_fn={loss_fn!r} must be a function.")
     check_data(params, batches)
+    check_all_there(params, state, extra)
     check_trainable(params)
     at_rate = OptimizerAtRate(optimizer)
     state = at_rate.init(params) if state is None else state
@@ -138,8 +140,9 @@ def find_rates(
     rows = RowBands.of(found, bands)
     step = loss_step(loss_fn, BandsUpdate(update_at, rows), has_aux)
     trainer: OptaxTrainer[BandRates] = OptaxTrainer(
-        jax.jit(step, donate_argnums=(0, 1, 2)) if jit else step,
+        step,
         Trained(params, state, extra),
+        jit=jit,
         accumulate=wanted.accumulate or 1,
         donates=True,
         memory=wanted.memory,
@@ -159,8 +162,24 @@ def _joined(arrays: Sequence[object]) -> Tree | None:
 
     None if one of them is no plain array, such as a sparse one or another framework's tensor.
     """
+    check_there("The list of batches", arrays)
     on_host = [array for array in arrays if isinstance(array, np.ndarray)]
     if len(on_host) == len(arrays):
         return np.concatenate(on_host)
     plain = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]
-    return jnp.concatenate(plain) if len(plain) == len(arrays) else None
+    if len(plain) != len(arrays):
+        return None
+    if not any(map(_is_laid_out, plain)):
+        return jnp.concatenate(plain)
+    # JAX draws no examples across devices where the layout is a part of an array's type.
+    try:
+        return np.concatenate(list(map(np.asarray, plain)))
+    except (TypeError, RuntimeError):  # random keys, or parts that other processes have
+        return None
+
+
+def _is_laid_out(array: object) -> bool:
+    """Whether an array lies on a mesh whose axes are explicit, as ``jax.make_mesh`` makes them."""
+    sharding = getattr(array, "sharding", None)
+    kinds = getattr(getattr(sharding, "mesh", None), "axis_types", None) or ()
+    return any(getattr(kind, "name", None) == "Explicit" for kind in kinds)
