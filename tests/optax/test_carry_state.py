@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import serialization
 
-from layerwise import layer_decay, warmup
+from layerwise import layer_decay, linear, warmup
 from layerwise.errors import LayerwiseError, OptimizerError
 from layerwise.optax import carry_state, learning_rates, scale_by_multipliers, with_multipliers
 from tests._support.optax.trees import bits, make_gradients, make_params, state_of, train
@@ -188,6 +188,41 @@ def test_the_step_of_schedules() -> None:
     assert int(carry_state(momentum, params, silent, step=7).multipliers.count) == 7
     with pytest.raises(OptimizerError, match="step must be a whole number"):
         carry_state(momentum, params, silent, step=-1)
+
+
+def test_the_rates_of_the_update_before_are_in_it() -> None:
+    """As if the rules had been there before; the same rules give the same state, bit for bit."""
+    params = make_params()
+    inner = with_multipliers(optax.adam(0.01), {"low": warmup(10)}, schedule=linear(20))
+    for moving in (
+        with_multipliers(inner, {"high": linear(30)}),
+        optax.chain(inner, scale_by_multipliers({"high": linear(30)})),
+    ):
+        old = after(moving, 7)
+        assert bits(carry_state(moving, params, old)) == bits(old)
+    gathering = optax.MultiSteps(inner, 2)  # which compiles its update, and so rounds otherwise
+    old = after(gathering, 7)
+    expected = learning_rates(old, params, learning_rate=1.0)
+    found = learning_rates(carry_state(gathering, params, old), params, learning_rate=1.0)
+    assert found == pytest.approx(expected, rel=1e-6)
+    plain = after(optax.adam(0.01), 7)
+    state = carry_state(inner, params, plain)
+    found = learning_rates(state, params, learning_rate=1.0)
+    assert found["low/bias"] == pytest.approx(0.6 * 0.7)
+    assert found["high/bias"] == pytest.approx(0.7)
+    again = learning_rates(carry_state(inner, params, plain, step=0), params, learning_rate=1.0)
+    assert (again["low/bias"], again["high/bias"]) == (0.0, 1.0)
+
+
+def test_a_state_whose_memory_is_gone_says_so() -> None:
+    optimizer, params = with_multipliers(optax.adam(0.01), TUNING), make_params()
+    state = after(optimizer)
+    for leaf in jax.tree.leaves(state):
+        leaf.delete()
+    with pytest.raises(OptimizerError, match=r"memory of this state is gone.*donate_argnums"):
+        carry_state(optimizer, params, state)
+    with pytest.raises(OptimizerError, match=r"memory of this state is gone.*donate_argnums"):
+        learning_rates(state, params, learning_rate=1.0)
 
 
 def test_hyperparameters_are_those_of_the_new_optimizer() -> None:

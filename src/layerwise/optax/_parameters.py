@@ -157,6 +157,13 @@ def has_variables(tree: optax.Params) -> bool:
     return any(map(is_variable, jax.tree.leaves(tree, is_leaf=is_variable)))
 
 
+def is_deleted(value: object) -> bool:
+    """Whether the value is an array whose memory a compiled function has taken."""
+    if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+        return False
+    return value.is_deleted()
+
+
 def is_placeholder(tree: optax.Params) -> bool:
     """Whether ``init`` was called by ``optax.tree_utils.tree_map_params``, with its placeholder."""
     return isinstance(tree, _placeholder_class())

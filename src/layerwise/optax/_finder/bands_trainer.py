@@ -12,6 +12,7 @@ import optax
 
 from layerwise.finder import Bands, relative
 from layerwise.optax._finder.base_rate import UpdateAtRate
+from layerwise.optax._finder.given_arrays import named_in_errors
 from layerwise.optax._finder.trainer import Evaluated, OptaxTrainer, Tree
 from layerwise.optax._parameters import flatten, is_hidden
 from layerwise.optax._plan import TreePlan
@@ -132,7 +133,7 @@ class BandsTrainer:
         def loss_alone(params: optax.Params, extra: Tree, batch: Tree) -> jax.Array:
             return loss(params, extra, batch)[0]
 
-        self._loss = jax.jit(loss_alone) if jit else loss_alone
+        self._loss, self._jit = jax.jit(loss_alone) if jit else loss_alone, jit
         self._move = jax.jit(self._moved)
 
     def snapshot(self) -> Callable[[], None]:
@@ -157,8 +158,12 @@ class BandsTrainer:
         if stretch is not None:
             far = self._rows.spread(stretch, others=1.0)
             params = self._move(self._trainer.start(), params, far)
-        losses = [self._loss(params, extra, one) for batch in batches for one in batch]
+        losses = [self._loss_of(params, extra, one) for batch in batches for one in batch]
         return sum(map(float, losses)) / len(losses)
+
+    def _loss_of(self, params: optax.Params, extra: Tree, batch: Tree) -> jax.Array:
+        with named_in_errors(batch, extra, jit=self._jit):
+            return self._loss(params, extra, batch)
 
     def _moved(self, start: optax.Params, now: optax.Params, far: jax.Array) -> optax.Params:
         """Parameters further along their way; where ``far`` is 1, bit for bit as they are."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Unpack
 
-import jax
 import optax
 
 from layerwise.errors import FinderError
@@ -23,6 +22,7 @@ from layerwise.optax._finder.checks import (
     check_trainable,
     group_factors,
 )
+from layerwise.optax._finder.given_arrays import check_all_there
 from layerwise.optax._finder.trainer import (
     LossFunction,
     OptaxTrainer,
@@ -108,6 +108,7 @@ def find_lr(
     wanted = options_from(SearchOptions, options, "find_lr")
     _check_ways(loss_fn, optimizer, update)
     check_data(params, batches)
+    check_all_there(params, state, extra)
     if loss_fn is not None:
         check_trainable(params)
     number = wanted.accumulate or 1
@@ -122,8 +123,9 @@ def find_lr(
     check_accumulate(number, state)
     donates = update is None or not jit
     trainer = OptaxTrainer(
-        jax.jit(step, donate_argnums=(0, 1, 2) if donates else ()) if jit else step,
+        step,
         Trained(params, state, extra),
+        jit=jit,
         accumulate=number,
         donates=donates,
         memory=wanted.memory,

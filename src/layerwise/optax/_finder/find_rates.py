@@ -29,6 +29,7 @@ from layerwise.optax._finder.checks import (
     check_trainable,
     group_factors,
 )
+from layerwise.optax._finder.given_arrays import check_all_there, check_there
 from layerwise.optax._finder.trainer import (
     LossFunction,
     OptaxTrainer,
@@ -126,6 +127,7 @@ def find_rates(
     if not callable(loss_fn):
         raise FinderError(f"loss_fn={loss_fn!r} must be a function.")
     check_data(params, batches)
+    check_all_there(params, state, extra)
     check_trainable(params)
     at_rate = OptimizerAtRate(optimizer)
     state = at_rate.init(params) if state is None else state
@@ -139,8 +141,9 @@ def find_rates(
     rows = RowBands.of(found, bands)
     step = loss_step(loss_fn, BandsUpdate(update_at, rows), has_aux)
     trainer: OptaxTrainer[BandRates] = OptaxTrainer(
-        jax.jit(step, donate_argnums=(0, 1, 2)) if jit else step,
+        step,
         Trained(params, state, extra),
+        jit=jit,
         accumulate=wanted.accumulate or 1,
         donates=True,
         memory=wanted.memory,
@@ -158,7 +161,8 @@ def find_rates(
 def _joined(arrays: Sequence[object], *, compiled: bool) -> Tree | None:
     """Arrays joined along their first axis; None if they can't be.
 
-    That is so if one of them is a sparse array or another framework's tensor.
+    That is so if one of them is a sparse array or another framework's tensor, or is split over
+    devices and can't be read on the host.
 
     Args:
         arrays: The arrays.
@@ -166,15 +170,25 @@ def _joined(arrays: Sequence[object], *, compiled: bool) -> Tree | None:
             are taken many times faster than by JAX outside of a compiled function. A step that is
             not compiled may need JAX arrays, for ``.at[...]``.
     """
+    check_there("The list of batches", arrays)
     known = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]
     if len(known) < len(arrays):
         return None
-    if all(isinstance(one, np.ndarray) or (compiled and _same_on_host(one)) for one in known):
+    of_jax = [array for array in known if isinstance(array, jax.Array)]
+    # JAX takes no examples from an array whose layout over devices is a part of its type.
+    laid_out = any(map(_is_laid_out, of_jax))
+    if all(map(_same_on_host, of_jax)) and (compiled or laid_out or not of_jax):
         return np.concatenate(list(map(np.asarray, known)))
-    return jnp.concatenate(known)
+    return None if laid_out else jnp.concatenate(known)
 
 
 def _same_on_host(array: jax.Array) -> bool:
     """Whether NumPy can hold an array of JAX's without any change of its type."""
     special = jnp.issubdtype(array.dtype, jax.dtypes.extended)  # such as random keys
     return not special and not array.weak_type and array.is_fully_addressable
+
+
+def _is_laid_out(array: jax.Array) -> bool:
+    """Whether an array lies on a mesh whose axes are explicit, as ``jax.make_mesh`` makes them."""
+    kinds = getattr(getattr(array.sharding, "mesh", None), "axis_types", None) or ()
+    return any(getattr(kind, "name", None) == "Explicit" for kind in kinds)

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import optax
 
-from layerwise.errors import FinderError, ScheduleError
+from layerwise.errors import FinderError
 from layerwise.finder import global_states
-from layerwise.optax._transforms.counts import WANTED
+from layerwise.optax._finder.given_arrays import named_in_errors
+from layerwise.optax._transforms.counts import MissingCountError
 from layerwise.optax._transforms.learning_rates import nodes
 
 Tree: TypeAlias = optax.Params
@@ -61,10 +62,10 @@ Evaluated: TypeAlias = Callable[[optax.Params, Tree, Tree], tuple[jax.Array, Tre
 
 @dataclass(frozen=True)
 class _OnHost:
-    """An array in the host's memory, and where it came from."""
+    """An array in the host's memory, and where it came from; None if that is left to JAX."""
 
     values: npt.NDArray[np.generic]
-    sharding: jax.sharding.Sharding
+    sharding: jax.sharding.Sharding | None
 
 
 class OptaxTrainer(Generic[Rate]):
@@ -73,6 +74,7 @@ class OptaxTrainer(Generic[Rate]):
     Args:
         step: Applies one update.
         start: The arrays to start from.
+        jit: Whether to compile the step.
         accumulate: How many batches ``optax.MultiSteps`` gathers for an update.
         donates: Whether the step takes the memory of its arguments, so that it trains a copy.
         memory: Where the start is kept between trainings.
@@ -83,11 +85,14 @@ class OptaxTrainer(Generic[Rate]):
         step: Step[Rate],
         start: Trained,
         *,
+        jit: bool,
         accumulate: int = 1,
         donates: bool = False,
         memory: Literal["device", "host"] = "device",
     ) -> None:
-        self._step, self._accumulate = step, accumulate
+        given = (0, 1, 2) if donates else ()
+        self._step = jax.jit(step, donate_argnums=given) if jit else step
+        self._jit, self._accumulate = jit, accumulate
         self._start: Trained = jax.tree.map(_on_host, start) if memory == "host" else start
         self._copies = donates or memory == "host"
         self._now: Trained | None = None
@@ -119,7 +124,8 @@ class OptaxTrainer(Generic[Rate]):
         before = _applied(now.state)
         losses = []
         for one in batch:
-            params, state, extra, loss = self._step(*now, one, rate)
+            with named_in_errors(one, now.extra, jit=self._jit):
+                params, state, extra, loss = self._step(*now, one, rate)
             check_scalar(loss)
             self._now = now = Trained(params, state, extra)
             losses.append(loss)
@@ -196,9 +202,7 @@ def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree
     """
     try:
         return update(known)
-    except ScheduleError as error:
-        if WANTED not in str(error):
-            raise
+    except MissingCountError as error:
         raise FinderError(
             f"{error} A search has no such count: leave the schedule out, for what is found is the "
             "rate that it is a factor on; or give find_lr a whole update of yours, update=, in "
@@ -326,7 +330,9 @@ def _on_host(leaf: Tree) -> Tree:
     """An array in the host's memory; random keys, which are small, stay where they are."""
     if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
         return leaf
-    return _OnHost(jax.device_get(leaf), leaf.sharding)
+    # What was put nowhere must stay free to go where the others are.
+    committed: bool = getattr(leaf, "committed", True)
+    return _OnHost(jax.device_get(leaf), leaf.sharding if committed else None)
 
 
 def _on_device(leaf: Tree) -> Tree:

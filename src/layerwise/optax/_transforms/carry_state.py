@@ -7,7 +7,7 @@ of named tuples and of the dictionaries that they become in a file.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from layerwise._checks import whole
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Path, is_hidden, leaves_of
 from layerwise.optax._transforms.add_decayed_weights import DecayState
-from layerwise.optax._transforms.scale_by_multipliers import MultipliersState
+from layerwise.optax._transforms.fitting import check_there
+from layerwise.optax._transforms.scale_by_multipliers import MultipliersState, factors_of
 from layerwise.optax._transforms.with_multipliers import WithMultipliersState
 
 Parts: TypeAlias = tuple[str, ...]
@@ -50,6 +51,9 @@ def carry_state(
     some after it up to six times. Warm it up over about ``1 / (1 - b2)`` updates,
     ``{"body": warmup(1000) * 0.1}`` with ``step=0``.
 
+    Until the next update ``learning_rates`` gives the rates that the new rules have for the update
+    before; of a schedule that counts something else than updates, the first ones.
+
     Args:
         optimizer: The optimizer to go on with.
         params: The parameters.
@@ -63,7 +67,7 @@ def carry_state(
 
     Raises:
         OptimizerError: The states have nothing, or not enough, in common; the message names what
-            is missing. Or the step is not known.
+            is missing. Or the step is not known, or the old state was donated.
 
     Examples:
         >>> import jax.numpy as jnp, optax
@@ -78,6 +82,7 @@ def carry_state(
     """
     if step is not None:
         step = whole(step, "step", OptimizerError, at_most=2**31 - 1)
+    check_there(state)
     new, old = optimizer.init(params), _read(state)
     names = {_parts(leaf.path) for leaf in leaves_of(params).leaves}
     wanted = _read(new)
@@ -104,7 +109,33 @@ def carry_state(
 
         return tree_map_with_path(each, tree, is_leaf=_is_end)
 
-    return rebuilt(new, ())
+    return _with_factors(rebuilt(new, ()), optimizer, params)
+
+
+def _with_factors(
+    state: optax.OptState, optimizer: optax.GradientTransformation, params: optax.Params
+) -> optax.OptState:
+    """The state, with the factors that the present rules have for the update before."""
+    ours = filter(_is_multipliers, jax.tree.leaves(state, is_leaf=_is_multipliers))
+    steps = sorted({max(int(node.count) - 1, 0) for node in ours})
+    if steps in ([], [0]):
+        return state
+    states = []
+    for step in steps:
+        with factors_of(step):
+            states.append(optimizer.init(params))
+
+    def one(node: optax.OptState, *at_steps: optax.OptState) -> optax.OptState:
+        if not _is_multipliers(node):
+            return node
+        place = steps.index(max(int(node.count) - 1, 0))
+        return node._replace(factors=at_steps[place].factors)
+
+    return jax.tree.map(one, state, *states, is_leaf=_is_multipliers)
+
+
+def _is_multipliers(node: object) -> TypeGuard[MultipliersState]:
+    return isinstance(node, MultipliersState)
 
 
 @dataclass(frozen=True)

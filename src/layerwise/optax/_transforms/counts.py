@@ -13,11 +13,12 @@ from layerwise.multipliers import Value
 from layerwise.optax._plan import TreePlan
 from layerwise.schedules import counters_of, counts_of_start
 
-WANTED = "the count of all updates before this one"
-"""What the error says is missing."""
-
 Counts: TypeAlias = Mapping[str, jax.Array]
 """What has been counted beside updates, by name."""
+
+
+class MissingCountError(ScheduleError):
+    """An update was not told what a schedule counts."""
 
 
 def counts_in(
@@ -31,16 +32,18 @@ def counts_in(
         common: One more value that may count something.
 
     Raises:
-        ScheduleError: An argument is missing, or is no number.
+        MissingCountError: An argument is missing.
+        ScheduleError: An argument is no number.
     """
     values = (value for value, _ in found.plan.groups)
     names = counters_of([*values, found.plan.schedule, common])
     missing = [name for name in names if name not in extra_args]
     if missing:
         arguments = ", ".join(f"{name}=seen" for name in missing)
-        raise ScheduleError(
+        raise MissingCountError(
             f"The schedules count {' and '.join(missing)}, and updates can't stand for that. Give "
-            f"{WANTED}: optimizer.update(grads, state, params, {arguments})."
+            "the count of all updates before this one: "
+            f"optimizer.update(grads, state, params, {arguments})."
         )
     return {name: _count(extra_args[name], name) for name in names}
 

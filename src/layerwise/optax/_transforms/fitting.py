@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import jax
 import optax
 from jax.tree_util import tree_flatten_with_path
 
 from layerwise.errors import OptimizerError
-from layerwise.optax._parameters import Leaf, Path, is_hidden, name_of, structure_of
+from layerwise.optax._parameters import Leaf, Path, is_deleted, is_hidden, name_of, structure_of
 
 _WAY_OUT = (
     "carry_state(optimizer, params, state) makes a state for this optimizer out of it; "
@@ -38,6 +39,19 @@ def check_fitting(state: optax.OptState, expected: optax.OptState, leaves: Seque
                 f"This state was made under other rules: {name!r} was {was} then, and is {now} "
                 f"now, so that {name_of(path)!r} in the state doesn't fit. {_WAY_OUT}"
             )
+
+
+def check_there(state: optax.OptState) -> None:
+    """Raise unless the memory of all arrays in a state is still there.
+
+    Raises:
+        OptimizerError: It is not.
+    """
+    if any(map(is_deleted, jax.tree.leaves(state))):
+        raise OptimizerError(
+            "The memory of this state is gone: a compiled function has taken it (donate_argnums). "
+            "Give the state that this function returned."
+        )
 
 
 def misfit(state: optax.OptState, expected: optax.OptState) -> OptimizerError | None:

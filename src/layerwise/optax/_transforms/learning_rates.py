@@ -14,6 +14,7 @@ from jax.tree_util import GetAttrKey, SequenceKey, tree_flatten_with_path
 from layerwise._checks import number
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Leaf, Path, leaves_of, name_of
+from layerwise.optax._transforms.fitting import check_there
 from layerwise.optax._transforms.scale_by_multipliers import MultipliersState
 
 Node = TypeVar("Node")
@@ -59,7 +60,7 @@ def learning_rates(
     Raises:
         OptimizerError: There are no multipliers in the state, the base rate is not known, the
             parameters are others than those of the state, or the state is one of several members
-            at once (``jax.vmap``) or inside of ``jax.jit``.
+            at once (``jax.vmap``), inside of ``jax.jit``, or was donated to it.
 
     Examples:
         >>> import jax.numpy as jnp, optax
@@ -267,4 +268,5 @@ def rate_in(value: jax.Array) -> float:
 
 def _array(value: jax.Array) -> npt.NDArray[np.generic]:
     """The array, also out of what Flax' nnx wraps around it."""
+    check_there(value)
     return np.asarray(jax.tree.leaves(value)[0])

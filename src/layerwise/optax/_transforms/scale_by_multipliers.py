@@ -1,5 +1,8 @@
 """scale_by_multipliers: one more link of an Optax chain."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import jax
@@ -16,6 +19,8 @@ from layerwise.optax._transforms.factors import (
     factors_at,
     scaled,
 )
+
+_STEP: ContextVar[int] = ContextVar("the step that first factors are of", default=0)
 
 
 class MultipliersState(NamedTuple):
@@ -133,9 +138,20 @@ def first_state(found: TreePlan | None) -> MultipliersState:
     count = jnp.zeros((), jnp.int32)
     if found is None:
         return MultipliersState(count, jnp.zeros(0), jnp.zeros((0, 2), jnp.int32))
+    step = jnp.asarray(_STEP.get(), jnp.int32)
     return MultipliersState(
-        count, factors_at(found, count, counts_before_all(found)).table, jnp.asarray(found.layout)
+        count, factors_at(found, step, counts_before_all(found)).table, jnp.asarray(found.layout)
     )
+
+
+@contextmanager
+def factors_of(step: int) -> Iterator[None]:
+    """Inside, ``init`` makes states whose factors are those of this step."""
+    token = _STEP.set(step)
+    try:
+        yield
+    finally:
+        _STEP.reset(token)
 
 
 def next_state(state: MultipliersState, table: jax.Array) -> MultipliersState:
