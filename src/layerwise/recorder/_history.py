@@ -168,7 +168,8 @@ class History:
         """Write the batches, or the epochs, as a table whose first line has the names.
 
         Args:
-            path: The file. Its numbers are read back exactly.
+            path: The file. Its numbers are read back exactly; a field is empty where a row has no
+                value.
             kind: ``"batch"`` or ``"epoch"``.
 
         Raises:

@@ -60,7 +60,7 @@
       while (start < name.length && others.every((other) => other[start] === name[start])) start += 1;
       const end = Math.floor((most - 2) * 0.4), middle = most - 2 - end;
       const from = Math.max(0, start - Math.floor(middle / 2));
-      return "…" + name.slice(from, from + middle) + "…" + name.slice(name.length - end);
+      return "…" + name.slice(from, from + middle).replace(/^[./_]+/, "") + "…" + name.slice(name.length - end);
     });
   }
 
