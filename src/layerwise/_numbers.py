@@ -41,6 +41,17 @@ def number_text(number: float, digits: int = 4) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def exact_text(number: float) -> str:
+    """A number in as few characters as Python reads the same number from.
+
+    Examples:
+        >>> exact_text(16.0), exact_text(0.1), exact_text(0.123456789)
+        ('16', '0.1', '0.123456789')
+    """
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
+
+
 def whole_text(number: float) -> str:
     """A count or a step, such as ``12,400``; a dash if it is not known.
 

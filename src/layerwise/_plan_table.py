@@ -13,7 +13,7 @@ from rich.text import Text
 
 from layerwise._html import Row, table
 from layerwise._numbers import counted, number_text
-from layerwise._text import name_text, table_text
+from layerwise._text import keep_numbers, name_text, table_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
@@ -72,6 +72,8 @@ def plan_tables(plan: Plan, width: int) -> list[Table]:
     if hidden:
         tables[-1].add_row(f"… {hidden} more parameters: see to_dict()")
     tables[-1].caption = Text(_caption(plan))
+    for each in tables:
+        keep_numbers(each, width)
     return tables
 
 
@@ -109,10 +111,7 @@ def _table(plan: Plan, lines: Sequence[Line], columns: Sequence[Column]) -> Tabl
 def plan_text(plan: Plan, width: int | None = None) -> str:
     """The tables as plain text, as wide as the terminal or the given width, if that is enough."""
     columns = width or shutil.get_terminal_size((100, 24)).columns
-    tables = plan_tables(plan, columns)
-    # A table that needs more than the width gets it, and the terminal breaks its lines.
-    least = [sum((c.min_width or 0) + _GAP for c in table.columns) + 1 for table in tables]
-    return "\n".join(map(table_text, tables, [max(columns, each) for each in least]))
+    return "\n".join(table_text(table, columns) for table in plan_tables(plan, columns))
 
 
 def plan_html(plan: Plan) -> str:

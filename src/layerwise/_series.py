@@ -1,4 +1,4 @@
-"""Long series for the eye: fewer points that show the same curve, and a moving average."""
+"""Series for the eye: the rows that have a value, fewer points of the same curve, and averages."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -9,9 +9,35 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]
 
+_NO_VALUE = 0x7FF8_0000_0000_07A2
+ABSENT = np.int64(_NO_VALUE).view(np.float64)
+"""Where a row has no value in a column: a NaN with bits of its own, which no computation gives."""
+
 _FAR = 30.0  # a fall by so much, one and a half decades, needs a logarithmic axis
 _LARGE, _SMALLER = 2.0**960, 2.0**-64
 """A sum of values above the first may be more than a float holds; of the scaled ones it is not."""
+
+
+def has_value(column: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Say of each row whether it has a value in a column; a NaN that was recorded is one.
+
+    Examples:
+        >>> has_value(np.array([2.0, np.nan, ABSENT])).tolist()
+        [True, True, False]
+    """
+    bits = np.ascontiguousarray(column, np.float64).view(np.int64)
+    return np.not_equal(bits, _NO_VALUE)
+
+
+def lone_places(values: Floats) -> list[int]:
+    """The places of the finite values between two that are not, of which no line shows anything.
+
+    Examples:
+        >>> lone_places(np.array([1.0, np.nan, 2.0, 3.0, np.inf, 4.0]))
+        [0, 5]
+    """
+    known = np.pad(np.isfinite(values), 1)
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
 
 
 def places_of_extremes(values: Floats, points: int) -> Places:

@@ -77,12 +77,12 @@ def rates_heat_map(finding: "RatesFinding", ax: "Axes | None") -> "Axes":
     return plots.rates_heat_map(finding, ax=ax)
 
 
-def rates_table(finding: "RatesFinding") -> "Table":
-    """A finding of rates as a Rich table."""
+def rates_table(finding: "RatesFinding", width: int) -> "Table":
+    """A finding of rates as a Rich table for lines of ``width`` characters."""
     load_rich()
     from layerwise import _rates_table
 
-    return _rates_table.rates_table(finding)
+    return _rates_table.rates_table(finding, width)
 
 
 def rates_text(finding: "RatesFinding") -> str:

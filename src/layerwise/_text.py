@@ -9,6 +9,10 @@ import random
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MOST_CHARACTERS = 500
 """Of one value in a message."""
@@ -115,6 +119,20 @@ def load_rich() -> None:
         random.setstate(state)
 
 
+def keep_numbers(table: "Table", width: int) -> None:
+    """Give a table of Rich more than a line of so few characters, if its columns need it.
+
+    Rich would take digits away. So the terminal breaks its lines.
+
+    Args:
+        table: A table each column of which says the width it needs.
+        width: The characters of a line.
+    """
+    least = 1 + sum((column.min_width or 0) + 2 for column in table.columns)
+    if least > width:
+        table.width = least
+
+
 def table_text(table: object, width: int | None = None) -> str:
     """A table of Rich as plain text, without spaces at the ends of its lines, or empty lines.
 
@@ -129,7 +147,7 @@ def table_text(table: object, width: int | None = None) -> str:
 
     page = io.StringIO()
     columns = width or shutil.get_terminal_size((100, 24)).columns
-    Console(file=page, width=columns, color_system=None).print(table, highlight=False)
+    Console(file=page, width=columns, color_system=None).print(table, highlight=False, crop=False)
     lines = [line.rstrip() for line in page.getvalue().splitlines()]
     text = "\n".join(filter(None, lines))
     try:

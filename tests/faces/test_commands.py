@@ -300,6 +300,8 @@ def test_a_report_is_written(folder):
     assert "</html>" in (folder / "run" / "report.html").read_text(encoding="utf-8")
     done = invoke("report", "run", "run", "-o", "both.html")
     assert (done.exit_code, done.output) == (0, "both.html\n")
+    done = invoke("report", "run", "run", "-o", ".")
+    assert (done.exit_code, done.output) == (0, "report.html\n")
 
 
 def test_a_report_of_no_run_is_one_line(folder):
@@ -307,7 +309,9 @@ def test_a_report_of_no_run_is_one_line(folder):
     assert not list(folder.glob("*.html"))
 
 
-@pytest.mark.parametrize("arguments", [(), ("nowhere",), (".", "-o", "nowhere/report.html")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("nowhere",), (".", "-o", "nowhere/report.html"), (".", "-o", "-")]
+)
 def test_bad_arguments_of_report_are_a_usage_error(folder, arguments):
     assert invoke("report", *arguments).exit_code == 2
     assert folder.is_dir()

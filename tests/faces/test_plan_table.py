@@ -8,6 +8,7 @@ from rich.console import Console
 
 from layerwise._numbers import number_text
 from layerwise._plan_table import SCREEN, fold, plan_text
+from layerwise.cli._ending import show
 from layerwise.multipliers import Parameter, gradual_unfreezing, layer_decay, resolve
 from layerwise.schedules import cosine, piecewise_constant
 
@@ -240,3 +241,19 @@ def test_the_first_table_leaves_the_random_numbers_as_they_are(show):
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("columns", ["1", "20", "30", "-5", "abc"])
+def test_a_narrow_pipe_or_terminal_takes_no_digit_away(monkeypatch, capsys, columns):
+    plan = resolve(SMALL, {"conv": 0.125}, learning_rate=1e-3, steps=(1000,))
+    monkeypatch.setenv("COLUMNS", columns)
+    show(plan)
+    piped = capsys.readouterr().out
+    console = Console(width=20, color_system=None)
+    with console.capture() as captured:
+        console.print(plan, crop=False)
+    for text in (piped, captured.get()):
+        assert "multiplier" in text
+        assert text.count(" 0.125") == 2
+        assert text.count("1.25e-4") == 4
+        assert "rate @ 1000" in text

@@ -96,3 +96,12 @@ print(found())
     )
     assert done.returncode == 0, done.stderr
     assert found().reason in done.stdout
+
+
+@pytest.mark.parametrize("width", [1, 30, 50])
+def test_a_narrow_terminal_takes_no_digit_away(width):
+    finding = found(0.3)
+    text = rates_text(finding, width)
+    for cells in bands_in_words(finding):
+        for number in cells.texts[1:4]:
+            assert f" {number} " in text

@@ -13,6 +13,7 @@ from layerwise.multipliers import (
     discriminative,
     gradual_unfreezing,
     layer_decay,
+    lora_plus,
     resolve,
 )
 from layerwise.multipliers._strategies.strategy import STRATEGIES
@@ -303,3 +304,17 @@ def test_they_are_frozen_and_differ_by_value():
     with pytest.raises(AttributeError):
         layer_decay(0.5).rate = 1.0
     assert constant(1.0) != layer_decay(1)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        layer_decay(0.123456789),
+        layer_decay(1 / 3, ["a", "b"]),
+        discriminative(1e-7 / 3, 1_234_567.0, groups=3),
+        lora_plus(16.000001),
+    ],
+)
+def test_the_text_of_a_strategy_makes_it_again(strategy):
+    made = [layer_decay, discriminative, lora_plus]
+    assert eval(repr(strategy), {kind.__name__: kind for kind in made}) == strategy

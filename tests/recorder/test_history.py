@@ -232,3 +232,31 @@ def test_the_mark_at_the_start_of_excels_csv_is_no_name(tmp_path):
     history = History.from_csv(path)
     assert list(history.batch) == ["step", "loss"]
     assert history.batch["step"].tolist() == [0, 1]
+
+
+def test_thinning_keeps_the_lowest_loss_among_rows_that_have_none():
+    thinner = Thinner(20)
+    for step in range(1000):
+        with_loss = step % 3 == 0
+        columns = ("step", "loss") if with_loss else ("step",)
+        thinner.add(columns, [step, 1.0 + abs(step - 501)] if with_loss else [step])
+    losses = thinner.finish()["loss"]
+    assert np.nanmin(losses) == 1.0
+    assert np.nanmax(losses) == 502.0
+
+
+def test_a_table_tells_no_value_from_nan(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        recorder.log_many([{"step": 0, "loss": math.nan}, {"step": 1, "rate": 0.5}])
+    History.load(tmp_path).to_csv(tmp_path / "t.csv")
+    rows = (tmp_path / "t.csv").read_text().splitlines()
+    assert [row.split(",")[2:] for row in rows[1:]] == [["nan", ""], ["", "0.5"]]
+    History.from_csv(tmp_path / "t.csv").to_csv(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text().splitlines() == rows
+
+
+def test_half_an_epoch_stays_half_an_epoch(tmp_path):
+    (tmp_path / "t.csv").write_text("step,epoch,loss\n0,0.5,2\n1,1.0,1\n")
+    columns = History.from_csv(tmp_path / "t.csv").batch
+    assert columns["epoch"].tolist() == [0.5, 1.0]
+    assert columns["step"].dtype == np.int64

@@ -350,3 +350,19 @@ def test_a_picture_is_saved(browser, pages, tmp_path):
     assert file.read_bytes().startswith(b"\x89PNG")
     assert "loss" in file.name
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_long_names_that_differ_in_the_middle_look_different(browser, tmp_path, size):
+    names = [f"bert.encoder.layer.{i}.attention.output.dense.weight" for i in range(12)]
+    ratios = {f"ratios/{name}": np.full(9, 1e-3) for name in [*names, "bert.pooler.weight"]}
+    runs = [History({"step": np.arange(9)} | ratios, name=name) for name in ("one", "two")]
+    show(browser, write_report(runs, tmp_path / "page.html"), size)
+    texts = browser.execute_script(
+        "return [...document.querySelectorAll('#picture-ratios-0 .ytick text')]"
+        ".map((text) => text.textContent)"
+    )
+    assert len(texts) == 13
+    assert len(set(texts)) == 13
+    assert texts[10].count("10") == 1
+    assert texts[-1].startswith("bert.p")

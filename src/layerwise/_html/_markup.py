@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from layerwise._numbers import number_text, step_text
-from layerwise._series import Floats, places_of_extremes
+from layerwise._series import Floats, lone_places, places_of_extremes
 from layerwise._text import name_text, printable
 
 _WIDTH, _HEIGHT, _MARGIN = 320, 96, 8
@@ -81,12 +81,15 @@ def curve(x: Floats, y: Floats, *, label: str, log: str = "", mark: float | None
         return ""
     across = _Scale(x[on_x], "x" in log, _MARGIN, _WIDTH - _MARGIN)
     up = _Scale(y[known], "y" in log, _HEIGHT - _MARGIN, _MARGIN)
-    kept = places_of_extremes(np.where(known, y, np.nan), _POINTS)
+    drawn = np.where(known, y, np.nan)
+    kept = places_of_extremes(drawn, _POINTS)
+    lone = set(kept[lone_places(drawn[kept])])
     pieces, open_piece = [], False
     for place in kept:
         if known[place]:
             command = "L" if open_piece else "M"
-            pieces.append(f"{command}{across.at(x[place]):.1f} {up.at(y[place]):.1f}")
+            dot = "h0" if place in lone else ""  # a line of no length has round ends
+            pieces.append(f"{command}{across.at(x[place]):.1f} {up.at(y[place]):.1f}{dot}")
         open_piece = bool(known[place])
     line = "" if mark is None else (
         f'<path d="M{across.at(mark):.1f} {_MARGIN}V{_HEIGHT - _MARGIN}" stroke="{_ORANGE}" '

@@ -5,7 +5,7 @@ import numpy as np
 from layerwise._html._markup import Row, curve, small, table, titled
 from layerwise._numbers import NOTHING, counted, number_text
 from layerwise._rates_shown import HEADINGS, answer_text, bands_in_words, summary
-from layerwise._series import Floats, evenly, falls_by_decades, moving_average
+from layerwise._series import Floats, evenly, falls_by_decades, has_value, moving_average
 from layerwise.finder import LRFinding, RatesFinding
 from layerwise.recorder import History
 from layerwise.schedules import Schedule, counts_updates, values_over
@@ -75,10 +75,11 @@ def history(value: History) -> str:
     columns = value.batch if "loss" in value.batch else value.epoch
     picture = ""
     if "loss" in columns:
-        losses = np.asarray(columns["loss"], np.float64)
+        known = has_value(columns["loss"])
+        losses = np.asarray(columns["loss"], np.float64)[known]
         average = moving_average(losses) if columns is value.batch else losses
         unit = "step" if "step" in columns else "epoch" if "epoch" in columns else "row"
-        x = np.asarray(columns.get(unit, np.arange(len(losses))), np.float64)
+        x = np.asarray(columns.get(unit, np.arange(len(known))), np.float64)[known]
         log = "y" if falls_by_decades([average]) else ""
         picture = curve(x, average, label=f"loss by {unit}", log=log)
     # The run's epochs have the validation, its batches have nearly everything else.
@@ -87,9 +88,9 @@ def history(value: History) -> str:
     shown |= {name: value.batch[name] for name in names if name in value.batch}
     shown |= {name: v for name, v in value.epoch.items() if name in names and name not in shown}
     rows = [
-        Row((name, *map(number_text, (known[0], known[-1], known.min(), known.max()))))
+        Row((name, *map(number_text, (finite[0], finite[-1], finite.min(), finite.max()))))
         for name, values in shown.items()
-        if len(known := (floats := np.asarray(values, np.float64))[np.isfinite(floats)])
+        if len(finite := (floats := np.asarray(values, np.float64))[np.isfinite(floats)])
     ]
     headings = ("quantity", "first", "last", "lowest", "highest")
     numbers = table(headings, rows, numbers=range(1, 5)) if rows else ""

@@ -46,9 +46,10 @@ def show(what: object) -> None:
 
     console = Console()
     if console.is_terminal:
-        console.print(what, highlight=False)
+        console.print(what, highlight=False, crop=False)
         return
-    typer.echo(table_text(what, int(os.environ.get("COLUMNS") or _WIDE)))
+    columns = os.environ.get("COLUMNS", "")
+    typer.echo(table_text(what, (int(columns) if columns.isdecimal() else 0) or _WIDE))
 
 
 class OneLineErrors(TyperGroup):

@@ -252,12 +252,12 @@ def _misfits(model: Path, data: Path, loaded: "keras.Model", arrays: Arrays) -> 
                 "first number being the batch."
             )
         raise FinderError(
-            f"{model.name} can't be trained on {data.name}: {_said(error)} The file has "
+            f"{model.name} can't be trained on {data.name}: {_reason(error)} The file has "
             f"{shapes}{takes}"
         ) from error
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The first line of a backend's error that says something, as a sentence."""
     lines = [line.strip() for line in str(error).replace("\x1b[1m", "").splitlines()]
     # Keras says first in which layer it was, and then what.

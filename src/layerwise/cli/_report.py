@@ -5,17 +5,30 @@ from typing import Annotated
 
 import typer
 
+from layerwise._text import name_text
 from layerwise.cli._ending import errors_on_one_line, say
-from layerwise.cli._files import writable
+from layerwise.cli._files import STDIO, asked, writable
+
+
+def _folders(runs: list[Path]) -> list[Path]:
+    for run in runs:
+        if not asked(run, Path.is_dir):
+            raise typer.BadParameter(f"There is no folder {name_text(str(run))}.")
+    return runs
+
+
+def _page(path: Path | None) -> Path | None:
+    if path == STDIO:
+        raise typer.BadParameter("must be a file or a folder, got -. A page is not printed.")
+    return writable(path)
 
 
 def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
-            exists=True,
-            file_okay=False,
+            metavar="RUN",
+            callback=_folders,
             show_default=False,
             help="Folders written by a Recorder.",
         ),
@@ -25,9 +38,10 @@ def report(
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
-            callback=writable,
-            help="The page; by default report.html in the run's folder, or here for several runs.",
+            metavar="FILE|FOLDER",
+            callback=_page,
+            help="The page, or a folder for report.html; by default the run's folder, or this one "
+            "for several runs.",
         ),
     ] = None,
 ) -> None:

@@ -10,7 +10,7 @@ from layerwise._series import falls_by_decades, moving_average
 from layerwise._text import name_text, shown
 from layerwise.errors import RecorderError
 from layerwise.plots._curves import thin
-from layerwise.plots._history import VALIDATION, along_of, lone_marker
+from layerwise.plots._history import VALIDATION, curve_of, draw_line
 from layerwise.plots._style import axes, dress, legend, style
 from layerwise.plots._ticks import over_steps
 
@@ -60,26 +60,19 @@ def compare(
     along = ""
     for place, run in enumerate(known):
         columns = run.batch if column in run.batch else run.epoch
-        x, along = along_of(columns)
-        values = np.asarray(columns[column], np.float64)
+        x, values, along = curve_of(columns, column)
         average = moving_average(values) if columns is run.batch else values
-        handles += ax.plot(
-            *thin(x, average),
-            label=name_text(run.name),
-            linewidth=2.2,
-            marker=lone_marker(average),
-            **style(place),
-        )
-        validated = np.asarray(run.epoch.get(VALIDATION + column, []), np.float64)
+        label = name_text(run.name)
+        handles.append(draw_line(ax, x, average, label=label, linewidth=2.2, **style(place)))
+        x, validated, _ = curve_of(run.epoch, VALIDATION + column)
         if len(validated):
             ax.plot(
-                along_of(run.epoch)[0],
-                validated,
+                *thin(x, validated),
                 linestyle="none",
                 marker="o",
                 markersize=4.5,
                 color=style(place)["color"],
-                label=f"_{name_text(run.name)}, validation",
+                label=f"_{label}, validation",
             )
     dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
     dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)

@@ -19,6 +19,7 @@ EVERY_STEP = 200_000
 """A closed form is evaluated at so many steps at most, evenly apart."""
 
 _CALLS = 2_000  # of a Python function at most
+_MOST = 1e150
 _POINTS = 2_000  # of a line: more than a screen is wide
 
 
@@ -61,8 +62,13 @@ def most_steps(values: Sequence[object]) -> int:
     return EVERY_STEP if all(map(is_closed_form, values)) else _CALLS
 
 
+def drawable(values: Floats) -> Floats:
+    """The values; those beyond 1e150 lie there, since Matplotlib fails at the ends of floats."""
+    return np.where(np.isfinite(values), np.clip(values, -_MOST, _MOST), values)
+
+
 def thin(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Thin a curve to the points that its line needs, so that its extremes stay."""
-    xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    xs, ys = np.asarray(x, np.float64), drawable(np.asarray(y, np.float64))
     kept = places_of_extremes(ys, _POINTS)
     return xs[kept], ys[kept]

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from layerwise._series import Floats, falls_by_decades, moving_average
+from layerwise._series import (
+    ABSENT,
+    Floats,
+    falls_by_decades,
+    has_value,
+    lone_places,
+    moving_average,
+)
 from layerwise._text import name_text
-from layerwise.plots._curves import thin
+from layerwise.plots._curves import drawable, thin
 from layerwise.plots._style import (
     BLUE,
     GREEN,
@@ -105,7 +113,7 @@ def history(history: "History", ax: Axes | None = None) -> Axes:
     rates = rates_of(batch if _has(batch) else epoch)
     if rates:
         second = _behind(ax)
-        _draw_rates(second, along_of(batch if _has(batch) else epoch)[0], rates)
+        _draw_rates(second, _rows(batch if _has(batch) else epoch)[0], rates)
         dress_second(second, "learning rate", VERMILLION)
         number_axis(second.yaxis)
         handles += second.lines
@@ -143,7 +151,8 @@ def rates_of(columns: Columns) -> dict[str, Floats]:
         return {f"rate of {name}": values for name, values in groups.items()}
     every = np.array(list(groups.values()))
     # Unlike max and min, these two pass over what was not recorded.
-    highest, lowest = np.fmax.reduce(every), np.fmin.reduce(every)
+    known = has_value(every).any(axis=0)
+    highest, lowest = (np.where(known, ufunc.reduce(every), ABSENT) for ufunc in (np.fmax, np.fmin))
     return {f"highest of {len(groups)} rates": highest, "lowest": lowest}
 
 
@@ -160,14 +169,18 @@ def _behind(ax: Axes) -> Axes:
 def _draw_rates(ax: Axes, x: Floats, rates: Mapping[str, Floats]) -> None:
     """Draw rates as thin lines, with a shade between the highest and the lowest of many."""
     looks = _RATE_LOOKS[:: len(_RATE_LOOKS) // _FEW] if len(rates) <= _FEW else _RATE_LOOKS
+    peaks = []
     for (name, values), (color, dashes) in zip(rates.items(), looks, strict=False):
-        points = thin(x, values)
-        ax.plot(*points, color=color, linestyle=dashes, linewidth=1.3, label=name_text(name),
-                marker=lone_marker(values))  # fmt: skip
+        known = has_value(values)
+        line = draw_line(ax, x[known], values[known], color=color, linestyle=dashes, linewidth=1.3,
+                         label=name_text(name))  # fmt: skip
+        drawn = np.asarray(line.get_ydata(), np.float64)
+        peaks.append(drawn.max(where=np.isfinite(drawn), initial=0.0))
     if "lowest" in rates:
-        high, low = rates.values()
-        ax.fill_between(x, low, high, color=VERMILLION, alpha=0.12, linewidth=0)
-    peaks = [peak for values in rates.values() if (peak := np.nan_to_num(values).max(initial=0))]
+        known = has_value(rates["lowest"])
+        high, low = (drawable(values[known]) for values in rates.values())
+        ax.fill_between(x[known], low, high, color=VERMILLION, alpha=0.12, linewidth=0)
+    peaks = [peak for peak in peaks if peak > 0]
     if peaks and min(peaks) < max(peaks) / _FAR_APART:
         # The peaks alone decide: a rate that falls to almost 0 is easier to read on a linear axis.
         ax.set_yscale("log")
@@ -186,25 +199,17 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
     color, dashes = look
     label = name_text(name)
     validation = VALIDATION + name
+    x, values, along = curve_of(batch if name in batch else epoch, name)
     if name in batch:
-        x, along = along_of(batch)
-        values = np.asarray(batch[name], np.float64)
         if raw:
             ax.plot(*thin(x, values), color=GREY, linewidth=0.8, alpha=0.6, label=_EACH)
-        average = moving_average(values)
-        ax.plot(*thin(x, average), color=color, linestyle=dashes, linewidth=2.2, label=label,
-                marker=lone_marker(average))  # fmt: skip
-    else:
-        x, along = along_of(epoch)
-        if name in epoch:
-            marker = lone_marker(np.asarray(epoch[name], np.float64))
-            ax.plot(x, epoch[name], color=color, linestyle=dashes, linewidth=2.2, marker=marker,
-                    label=label)  # fmt: skip
+        values = moving_average(values)
+    if name in batch or name in epoch:
+        draw_line(ax, x, values, color=color, linestyle=dashes, linewidth=2.2, label=label)
     if validation in epoch or validation in batch:
         # Without rows of epochs it was measured in the middle of them, every few batches.
         columns = epoch if validation in epoch else batch
-        x, along_validation = along_of(columns)
-        validated = np.asarray(columns[validation], np.float64)
+        x, validated, along_validation = curve_of(columns, validation)
         known = np.isfinite(validated)
         ax.plot(
             *thin(x[known], validated[known]),
@@ -219,12 +224,24 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
     return along
 
 
-def lone_marker(values: Floats) -> str | None:
-    """A marker for a lone point, which no line draws; None where there are more."""
-    return "o" if np.isfinite(values).sum() == 1 else None
+def draw_line(ax: Axes, x: Floats, y: Floats, **look: Any) -> Line2D:
+    """Draw a line, with a marker at each point that no line shows: one that has no neighbour."""
+    across, up = thin(x, y)
+    lone = lone_places(up)
+    (line,) = ax.plot(across, up, marker="o" if lone else None, markevery=lone or None, **look)
+    return line
 
 
-def along_of(columns: Columns) -> tuple[Floats, str]:
+def curve_of(columns: Columns, name: str) -> tuple[Floats, Floats, str]:
+    """The places on the x axis of the rows with a value, the values, and what the axis shows."""
+    x, along = _rows(columns)
+    if name not in columns:
+        return np.empty(0), np.empty(0), along
+    known = has_value(columns[name])
+    return x[known], np.asarray(columns[name], np.float64)[known], along
+
+
+def _rows(columns: Columns) -> tuple[Floats, str]:
     """The places of rows on the x axis, and what it shows."""
     if "step" in columns or "epoch" not in columns:
         return np.asarray(columns.get("step", []), np.float64), "step (optimizer updates)"

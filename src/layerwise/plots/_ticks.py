@@ -33,7 +33,7 @@ def number_axis(axis: Axis) -> None:
         axis.set_major_locator(MaxNLocator(nbins=6, steps=_STEPS))
     else:
         low, high = axis.get_view_interval()
-        short = low > 0 and high / low < 60  # too few powers of ten to read from
+        short = high < 60 * low  # too few powers of ten to read from
         subs = (1.0, 2.0, 5.0) if short else (1.0,)
         axis.set_major_locator(LogLocator(subs=subs, numticks=10))
         axis.set_minor_formatter(NullFormatter())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from layerwise._checks import MOST_STEPS
 from layerwise._files import written_whole
+from layerwise._series import ABSENT, has_value
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import EPOCH, STEP
 
@@ -25,7 +26,7 @@ _BLOCK = 4096
 
 
 class Columns:
-    """Gathers rows. Where a row has no value in a column, there is nan."""
+    """Gathers rows. Where a row has no value in a column, there is a nan of its own kind."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,16 +55,19 @@ class Columns:
         for columns, places, values in blocks:
             for name, cells in zip(columns, values.T, strict=True):
                 if name not in found:
-                    found[name] = np.full(self.count, np.nan)
+                    found[name] = np.full(self.count, ABSENT)
                 found[name][places] = cells
         for name in (STEP, EPOCH):
-            if name in found and not np.isnan(found[name]).any():
+            if name in found and (found[name] == np.trunc(found[name])).all():
                 found[name] = found[name].astype(np.int64)
         return found
 
 
 def write_csv(path: Path, columns: Mapping[str, Column]) -> None:
-    """Write columns of one length, so that each number is read back exactly."""
+    """Write columns of one length, so that each number is read back exactly.
+
+    A field is empty where a row has no value.
+    """
     with (
         written_whole(path, "The table", RecorderError) as raw,
         # A name may have half a character, which no encoding writes: its escape stands there.
@@ -74,7 +78,7 @@ def write_csv(path: Path, columns: Mapping[str, Column]) -> None:
         # Python writes its own floats exactly; a block at a time keeps the memory small.
         length = len(next(iter(columns.values()), ()))
         for start in range(0, length, _BLOCK):
-            block = [column[start : start + _BLOCK].tolist() for column in columns.values()]
+            block = [_fields(column[start : start + _BLOCK]) for column in columns.values()]
             writer.writerows(zip(*block, strict=True))
 
 
@@ -117,9 +121,16 @@ def read_csv(path: Path) -> dict[str, Column]:
     return columns.finish()
 
 
+def _fields(values: Column) -> list[float | str]:
+    numbers: list[float | str] = values.tolist()
+    for place in np.flatnonzero(~has_value(values)):
+        numbers[place] = ""
+    return numbers
+
+
 def _number(text: str) -> float:
-    """A field of a table; an empty one is nan."""
-    value = float(text) if text else math.nan
+    """A field of a table; an empty one is no value."""
+    value = float(text) if text else float(ABSENT)
     if math.isinf(value) and any(letter.isdigit() for letter in text):
         raise ValueError(f"{text[:60]!r} is more than a float can hold.")
     return value

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from layerwise import _show
 from layerwise._checks import MOST_STEPS, choice, whole
 from layerwise._numbers import counted, number_text
+from layerwise._series import has_value
 from layerwise.errors import RecorderError
 from layerwise.recorder._columns import Column, Columns, read_csv, write_csv
 from layerwise.recorder._format import EPOCH, NO_METRICS, RATES, RATIOS, STEP, VALIDATION
@@ -167,7 +168,8 @@ class History:
         """Write the batches, or the epochs, as a table whose first line has the names.
 
         Args:
-            path: The file. Its numbers are read back exactly.
+            path: The file. Its numbers are read back exactly; a field is empty where a row has no
+                value.
             kind: ``"batch"`` or ``"epoch"``.
 
         Raises:
@@ -222,6 +224,7 @@ class History:
         parts = [counted(_length(self.batch), "batch", "batches")]
         parts.append(counted(_length(self.epoch), "epoch"))
         loss = self.batch.get("loss", self.epoch.get("loss"))
+        loss = None if loss is None else loss[has_value(loss)]
         if loss is not None and len(loss):
             parts.append(f"loss {number_text(loss[0])} to {number_text(loss[-1])}")
         if self.rates:

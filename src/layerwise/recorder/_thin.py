@@ -15,12 +15,21 @@ _KEPT = 4
 
 
 class Kept(NamedTuple):
-    """A row, with its place among all rows."""
+    """A row, with its place among all rows.
+
+    Attributes:
+        place: The place.
+        columns: Its columns.
+        values: Its numbers.
+        low: Its loss, to find the lowest; infinite if it has none.
+        high: Its loss, to find the highest; minus infinity if it has none.
+    """
 
     place: int
     columns: Names
     values: Cells
-    loss: float
+    low: float
+    high: float
 
 
 class Bucket(NamedTuple):
@@ -51,8 +60,7 @@ class Thinner:
 
     def add(self, columns: Names, values: Cells) -> None:
         """Take the next row."""
-        loss = float(values[columns.index(LOSS)]) if LOSS in columns else 0.0
-        row = Kept(self._count, columns, values, loss)
+        row = Kept(self._count, columns, values, *_heights(columns, values))
         self._count += 1
         self._latest = row
         if self._count <= self._rows:
@@ -67,7 +75,7 @@ class Thinner:
         if self._in_last < self._width and self._buckets:
             _, low, high, fullest = self._buckets[-1]
             # Nearly every row of a long run changes nothing, and costs no more than this test.
-            if not low.loss <= row.loss <= high.loss or len(row.columns) > len(fullest.columns):
+            if row.low < low.low or row.high > high.high or len(row.columns) > len(fullest.columns):
                 self._buckets[-1] = _merge(self._buckets[-1], Bucket(row, row, row, row))
             self._in_last += 1
             return
@@ -97,12 +105,15 @@ class Thinner:
 def _merge(left: Bucket, right: Bucket) -> Bucket:
     return Bucket(
         left.first,
-        min(left.low, right.low, key=_height),
-        max(left.high, right.high, key=_height),
+        min(left.low, right.low, key=lambda row: row.low),
+        max(left.high, right.high, key=lambda row: row.high),
         max(left.fullest, right.fullest, key=lambda row: len(row.columns)),
     )
 
 
-def _height(row: Kept) -> float:
-    """The loss; NaN counts as the highest, because a reader looks for it."""
-    return math.inf if math.isnan(row.loss) else row.loss
+def _heights(columns: Names, values: Cells) -> tuple[float, float]:
+    """The loss twice; NaN counts as the highest, because a reader looks for it."""
+    if LOSS not in columns:
+        return math.inf, -math.inf
+    loss = float(values[columns.index(LOSS)])
+    return (math.inf, math.inf) if math.isnan(loss) else (loss, loss)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from layerwise._numbers import counted, number_text, whole_text
-from layerwise._series import Floats, places_of_extremes
+from layerwise._series import Floats, lone_places, places_of_extremes
 from layerwise._text import shorten
 from layerwise.report._picture import Kind, Table, line_style
 from layerwise.report._run import Run
@@ -20,6 +20,9 @@ POINTS = 1_600
 FEWEST_POINTS = 240
 TABLE_ROWS = 60
 FEWEST_ROWS = 16
+
+LONE = 6
+"""The size of a point that has no neighbour, in pixels."""
 
 MOST = 1e300
 """Plotly draws nothing that is much higher. Such a value is drawn here; the table has it."""
@@ -50,10 +53,9 @@ def line(
     """
     kept = places_of_extremes(values, max(POINTS // shared, FEWEST_POINTS))
     drawn = np.where(np.isfinite(values), np.clip(values, -MOST, MOST), values)
-    return {
+    trace = {
         "type": "scatter",
-        # A lone point has no line.
-        "mode": "lines+markers" if np.isfinite(values).sum() == 1 else "lines",
+        "mode": "lines",
         "name": name,
         "x": numbers(steps[kept]),
         "y": numbers(drawn[kept]),
@@ -61,6 +63,12 @@ def line(
         "hovertemplate": "%{y:.4~g} at step %{x:,d}",
         "meta": {},
     }
+    lone = lone_places(values[kept])
+    if lone:  # no line shows them
+        sizes = np.zeros(len(kept), int)
+        sizes[lone] = LONE
+        trace |= {"mode": "lines+markers", "marker": {"size": sizes.tolist()}}
+    return trace
 
 
 def run_line(run: Run, steps: Floats, values: Floats, *, shared: int, width: float = 2.0) -> Trace:

@@ -60,7 +60,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
     recorded = [run for run in runs if column in run.batch or _of_epochs(run, column)]
     data: list[Trace] = []
     rows = Rows()
-    along = EPOCH if all(run.epochs_alone is not None for run in recorded) else STEP
+    along = EPOCH if all(run.is_by_epoch for run in recorded) else STEP
     notes: list[str] = []
     words: list[str] = []
     looks: dict[str, None] = {}
@@ -71,7 +71,7 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
         averages = run.shown(column)[1]
         if len(values):
             seen += len(values)
-            traces = _batches(run, values, averages, len(recorded))
+            traces = _batches(run, steps, values, averages, len(recorded))
             looks |= dict.fromkeys(["thin: each batch", "thick: the moving average"][: len(traces)])
             data += traces
             rows.add(run, table_rows(run, steps, len(recorded), values, averages))
@@ -79,8 +79,8 @@ def _picture(runs: Sequence[Run], column: str, title: str, name: str, height: in
             curves.append(averages)
         for kind in _of_epochs(run, column):
             steps, values = run.shown(kind)
-            if along == EPOCH and run.epochs_alone is not None:
-                steps = run.epochs_alone
+            if along == EPOCH:
+                steps = run.epochs_of(kind)
             data.append(_epochs(run, kind, steps, values, along))
             if np.isfinite(values).any() and not np.isfinite(steps[np.isfinite(values)]).any():
                 notes.append(f"{run.name}: nobody knows at which step {kind} was measured, so that "
@@ -126,14 +126,14 @@ def _of_epochs(run: Run, column: str) -> list[str]:
     return measured
 
 
-def _batches(run: Run, values: Floats, averages: Floats, shared: int) -> list[Trace]:
+def _batches(run: Run, steps: Floats, values: Floats, averages: Floats, shared: int) -> list[Trace]:
     """The values, and their moving average if its window is wider than one value."""
     if window_of(len(values)) == 1:
-        return [run_line(run, run.steps, values, shared=shared)]
-    raw = run_line(run, run.steps, values, shared=shared, width=1.0)
+        return [run_line(run, steps, values, shared=shared)]
+    raw = run_line(run, steps, values, shared=shared, width=1.0)
     del raw["hovertemplate"]
     raw |= {"opacity": 0.3, "hoverinfo": "skip"}
-    return [raw, run_line(run, run.steps, averages, shared=shared, width=2.4)]
+    return [raw, run_line(run, steps, averages, shared=shared, width=2.4)]
 
 
 def _epochs(run: Run, kind: str, steps: Floats, values: Floats, along: str) -> Trace:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from layerwise._numbers import counted, number_text, whole_text
-from layerwise._series import Floats
+from layerwise._numbers import NOTHING, counted, number_text, whole_text
+from layerwise._series import Floats, has_value
 from layerwise.report._lines import (
     Rows,
     Trace,
@@ -45,7 +45,7 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         low, high = number_text(known.min(), 3), number_text(known.max(), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
         words.append(said_of(run, runs, span))
-    seen = sum(len(run.steps) for run in recorded)
+    seen = sum(len(run.by_batch("rate")[1]) for run in recorded)
     return [
         Picture(
             "picture-rate",
@@ -77,12 +77,10 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
         base = as_floats(run.batch.get("rate", np.empty(0)))
         if all(np.array_equal(rates, base, equal_nan=True) for rates in lines.values()):
             continue
-        kept = table_places(max(groups.values(), key=np.ptp))
+        known = np.flatnonzero(np.any([has_value(rates) for rates in groups.values()], axis=0))
+        kept = known[table_places(_widest(groups)[known])]
         rows = [
-            (
-                whole_text(run.steps[place]),
-                *(number_text(rates[place]) for rates in groups.values()),
-            )
+            (whole_text(run.steps[place]), *(_cell(rates[place]) for rates in groups.values()))
             for place in kept
         ]
         pictures.append(
@@ -91,17 +89,38 @@ def group_rates(runs: Sequence[Run]) -> list[Picture]:
                 run.name,
                 f"The rate that {_each(len(groups))} was trained with.",
                 tuple(
-                    line(name, place, run.steps, rates, shared=len(lines), kind="group")
+                    line(
+                        name,
+                        place,
+                        run.steps[has_value(rates)],
+                        rates[has_value(rates)],
+                        shared=len(lines),
+                        kind="group",
+                    )
                     for place, (name, rates) in enumerate(lines.items())
                 ),
                 _axes(list(lines.values())),
-                Table(("step", *groups), tuple(rows), table_note(len(run.steps), len(kept))),
+                Table(("step", *groups), tuple(rows), table_note(len(known), len(kept))),
                 height=320,
                 run=run.number,
                 key=tuple(Line(name, place, "group") for place, name in enumerate(lines)),
             )
         )
     return pictures
+
+
+def _widest(groups: Mapping[str, Floats]) -> Floats:
+    """The rates of the group that change most."""
+
+    def span(rates: Floats) -> float:
+        known = rates[np.isfinite(rates)]
+        return float(np.ptp(known)) if len(known) else 0.0
+
+    return max(groups.values(), key=span)
+
+
+def _cell(rate: float) -> str:
+    return number_text(rate) if has_value(rate) else NOTHING
 
 
 def _each(groups: int) -> str:

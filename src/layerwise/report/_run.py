@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from layerwise._series import Floats, moving_average
+from layerwise._series import Floats, has_value, moving_average
 from layerwise.recorder import History
 
 ROWS = 200_000
@@ -66,38 +66,53 @@ class Run:
         groups = {name: as_floats(rates) for name, rates in self.history.rates.items()}
         steps = self.steps
         if not _any_known(groups):
-            found = {name: self.by_epoch(name) for name in self.epoch if name.startswith(RATES)}
-            steps = next((steps for steps, _ in found.values()), np.empty(0))
-            groups = {name.removeprefix(RATES): rates for name, (_, rates) in found.items()}
+            steps = self._ends
+            groups = {
+                name.removeprefix(RATES): as_floats(rates)
+                for name, rates in self.epoch.items()
+                if name.startswith(RATES)
+            }
         return steps, groups if _any_known(groups) else {}
 
     def by_batch(self, name: str) -> tuple[Floats, Floats]:
-        """The steps and the values of a column of the batches; both are empty if there is none."""
+        """The steps and the values of a column of the batches, where it has any."""
         if name not in self.batch:
             return np.empty(0), np.empty(0)
-        return self.steps, as_floats(self.batch[name])
+        known = has_value(self.batch[name])
+        return self.steps[known], as_floats(self.batch[name])[known]
 
     def by_epoch(self, name: str) -> tuple[Floats, Floats]:
-        """The steps and the values of a column of the epochs; both are empty if there is none.
+        """The steps and the values of a column of the epochs, where it has any.
 
         An epoch without a step stands at the last step that was recorded in it.
         """
         if name not in self.epoch:
             return np.empty(0), np.empty(0)
-        values = as_floats(self.epoch[name])
-        if "step" in self.epoch:
-            return as_floats(self.epoch["step"]), values
-        ends = dict(zip(self.batch.get("epoch", ()), self.steps, strict=False))
-        epochs = self.epoch.get("epoch", np.arange(len(values)))
-        return as_floats([ends.get(number, np.nan) for number in epochs]), values
+        known = has_value(self.epoch[name])
+        return self._ends[known], as_floats(self.epoch[name])[known]
 
     @cached_property
-    def epochs_alone(self) -> Floats | None:
-        """The number of each epoch, if nothing in the record says at which step one was."""
-        if self.batch or "step" in self.epoch or not self.epoch:
-            return None
-        rows = np.arange(len(next(iter(self.epoch.values()))))
+    def _ends(self) -> Floats:
+        """The step of each epoch."""
+        if "step" in self.epoch:
+            return as_floats(self.epoch["step"])
+        ends = dict(zip(self.batch.get("epoch", ()), self.steps, strict=False))
+        return as_floats([ends.get(number, np.nan) for number in self._epochs])
+
+    @cached_property
+    def _epochs(self) -> Floats:
+        """The number of each epoch."""
+        rows = np.arange(len(next(iter(self.epoch.values()), ())))
         return as_floats(self.epoch.get("epoch", rows))
+
+    @property
+    def is_by_epoch(self) -> bool:
+        """Whether nothing in the record says at which step an epoch was."""
+        return bool(self.epoch) and not self.batch and "step" not in self.epoch
+
+    def epochs_of(self, name: str) -> Floats:
+        """The number of each epoch in which a column has a value."""
+        return self._epochs[has_value(self.epoch[name])]
 
     def shown(self, name: str) -> tuple[Floats, Floats]:
         """The steps and the values that stand for a column, in pictures and in the facts.
@@ -109,7 +124,8 @@ class Run:
         if name.startswith(VALIDATION):
             return self.by_epoch(name) if name in self.epoch else self.by_batch(name)
         if name in self.batch:
-            return self.steps, moving_average(as_floats(self.batch[name]))
+            steps, values = self.by_batch(name)
+            return steps, moving_average(values)
         return self.by_epoch(name)
 
 

@@ -46,6 +46,24 @@
     return name.slice(0, most - 1 - end) + "…" + name.slice(name.length - end);
   }
 
+  // Names that would look alike without their middle keep the part in which they differ.
+  function apart(names, most) {
+    const alike = new Map();
+    for (const name of names) {
+      const short = shortened(name, most);
+      alike.set(short, [...(alike.get(short) ?? []), name]);
+    }
+    return names.map((name) => {
+      const others = alike.get(shortened(name, most));
+      if (others.length === 1) return shortened(name, most);
+      let start = 0;
+      while (start < name.length && others.every((other) => other[start] === name[start])) start += 1;
+      const end = Math.floor((most - 2) * 0.4), middle = most - 2 - end;
+      const from = Math.max(0, start - Math.floor(middle / 2));
+      return "…" + name.slice(from, from + middle).replace(/^[./_]+/, "") + "…" + name.slice(name.length - end);
+    });
+  }
+
   function axis(own, style) {
     const colour = (name) => style.getPropertyValue(name).trim();
     return {
@@ -72,11 +90,13 @@
     // As many names as there is room for, at most a third of the width.
     const names = own.y;
     trace.y = names.map((_, place) => place);
-    trace.text = trace.customdata.map((row, place) => row.map(() => plain(shortened(names[place], 80))));
+    const full = apart(names, 80);
+    trace.text = trace.customdata.map((row, place) => row.map(() => plain(full[place])));
     const every = Math.ceil(names.length / Math.max(1, Math.floor((layout.height - 120) / 15)));
     const shown = names.map((_, place) => place).filter((place) => place % every === 0);
     const most = Math.max(10, Math.floor(width / 3 / 6.5));
-    layout.yaxis = { ...layout.yaxis, tickvals: shown, ticktext: shown.map((place) => plain(shortened(names[place], most))), showgrid: false };
+    const short = apart(names, most);
+    layout.yaxis = { ...layout.yaxis, tickvals: shown, ticktext: shown.map((place) => plain(short[place])), showgrid: false };
     layout.xaxis.showgrid = false;
     layout.plot_bgcolor = style.getPropertyValue("--frozen").trim();
     layout.margin.t = 66;

@@ -236,7 +236,7 @@ class RatesFinding:
             raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
-        yield _show.rates_table(self)
+        yield _show.rates_table(self, options.max_width)
 
     def __str__(self) -> str:
         return _show.rates_text(self)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from layerwise._checks import number, whole
+from layerwise._numbers import exact_text
 from layerwise._text import shown
 from layerwise.errors import MultiplierError
 from layerwise.multipliers._levels import Layers
@@ -63,7 +64,7 @@ class layer_decay(BuiltInByLevel):
         return [self.rate**depth for depth in range(count - 1, -1, -1)]
 
     def __repr__(self) -> str:
-        return self.call(f"{self.rate:g}")
+        return self.call(exact_text(self.rate))
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +123,7 @@ class discriminative(BuiltInByLevel):
         return [steps[i] for i in group]
 
     def __repr__(self) -> str:
-        return self.call(f"{self.low:g}", f"{self.high:g}", groups=self.groups)
+        return self.call(exact_text(self.low), exact_text(self.high), groups=self.groups)
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from layerwise._checks import number
+from layerwise._numbers import exact_text
 from layerwise._text import first_few
 from layerwise.errors import MultiplierError, UnmatchedRuleError
 from layerwise.multipliers._plan import Parameter
@@ -84,7 +85,7 @@ class lora_plus(BuiltIn, ParameterStrategy):
         return Decided([decisions[factor] for factor in factors])
 
     def __repr__(self) -> str:
-        return f"lora_plus({self.ratio:g})"
+        return f"lora_plus({exact_text(self.ratio)})"
 
 
 def _is_b(parameter: Parameter, separator: str) -> bool | None:

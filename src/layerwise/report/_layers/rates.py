@@ -94,7 +94,7 @@ def _owners(
     group, and if no group has parameters with different rates in the plan.
     """
     frozen = _column(run, "frozen", len(names))
-    of = (run.history.plan or {})["of"]
+    of = _groups(run)
     for reading in _readings(run, names, groups):
         owners = [label if label in groups else None for label in reading]
         everyone = all(owner or still for owner, still in zip(owners, frozen, strict=True))
@@ -129,8 +129,7 @@ def _labels(
     run: Run, rules: Sequence[str | None], names: Sequence[str], separator: str
 ) -> list[str]:
     """The names that the adapters give to the groups of a plan, one for each parameter."""
-    of: list[int] = (run.history.plan or {})["of"]
-    rows = zip(names, rules, of, strict=True)
+    rows = zip(names, rules, _groups(run), strict=True)
     # A plan groups what has equal values, so the group's number can stand for its multiplier.
     plan = Plan(
         tuple(PlanRow(Parameter(name), rule, float(group)) for name, rule, group in rows),
@@ -149,8 +148,16 @@ def _layer_in(groups: Mapping[str, Floats], name: str, separator: str) -> str | 
     return name or None
 
 
+def _groups(run: Run) -> Sequence[int]:
+    """The number of each parameter's group in a plan that ``planned`` has read."""
+    assert run.history.plan is not None
+    of: Sequence[int] = run.history.plan["of"]
+    return of
+
+
 def _column(run: Run, title: str, length: int) -> Sequence[object]:
     """A column of the plan's table; None in each row if it has none of this length."""
-    column = (run.history.plan or {})["table"].get(title)
+    assert run.history.plan is not None
+    column = run.history.plan["table"].get(title)
     fits = isinstance(column, list) and len(column) == length
     return column if fits else [None] * length
