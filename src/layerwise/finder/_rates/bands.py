@@ -10,8 +10,6 @@ from layerwise.errors import AmbiguousRuleError, FinderError
 from layerwise.finder._finding import ReadOnly
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
 
-_SAME = 1e-6  # by which share two rates may differ and still count as one
-
 
 class _Levels(Strategy):
     """Gives each level its number, counted from 1, so that a plan tells each parameter's level."""
@@ -268,24 +266,3 @@ def _starts(name: str, separator: str) -> list[str]:
     """The starts of a name that end at a separator, and the name, from short to long."""
     parts = name.split(separator)
     return [separator.join(parts[:count]) for count in range(1, len(parts) + 1)]
-
-
-def check_one_rate(factors: Mapping[str, float]) -> None:
-    """Raise if an optimizer has several rates, which a search for rates would replace.
-
-    Args:
-        factors: The factor of each group's rate on the base rate, by name.
-
-    Raises:
-        FinderError: Its groups have several rates.
-
-    Examples:
-        >>> check_one_rate({"body": 1.0, "head": 1.0})
-    """
-    if factors and max(factors.values()) > (1 + _SAME) * min(factors.values()):
-        first = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
-        raise FinderError(
-            f"The optimizer has rates of its own for parts of the model ({first}), which the "
-            "search would replace. Give an optimizer with one rate, and as rules= what must keep "
-            "its ratio."
-        )
