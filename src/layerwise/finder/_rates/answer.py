@@ -11,7 +11,7 @@ from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
-from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
+from layerwise.finder._rates.heights import Place, fit, grid, in_logarithms
 
 SURE = 1.0  # by how many standard errors a tilt must be better than one rate
 SURE_MUCH_DATA = 2.0  # the same with much data, where one rate is rarely far from the best

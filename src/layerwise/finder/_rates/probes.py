@@ -13,7 +13,7 @@ from layerwise.finder._probes.short_training import short_training
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates._divisions.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
-from layerwise.finder._rates.scored import Place
+from layerwise.finder._rates.heights import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 

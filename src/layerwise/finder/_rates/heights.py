@@ -1,4 +1,4 @@
-"""Probes on the surface: where each of them is, and what its score says."""
+"""The heights of probes on the surface: how a score becomes a height, and where it stands."""
 
 import math
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
         step: The decades from one reach to the next.
     """
     count = round(decades / step)
-    known = tilts.TILTS if bands > 1 else (1.0,)
+    compared = tilts.TILTS if bands > 1 else (1.0,)
     reaches = [rate * bands * 10 ** (step * n) for n in range(-count, count + 1)]
     return [
         Place(rounded(reach / tilts.spread(tilt, bands)), tilt)
-        for tilt in known
+        for tilt in compared
         for reach in reaches
     ]
 
