@@ -308,6 +308,29 @@ def known_course(found: Course | None, horizon: int | None = None) -> tuple[Cour
         return None, f" The schedule of the optimizer is left out: {error}"
 
 
+def course_to_search(
+    wanted: Course | None, found: Course | None, horizon: int | None = None
+) -> tuple[Course, str]:
+    """The course of the training that a search is for, and what to add to the reason of its result.
+
+    Args:
+        wanted: The course that the caller asked for, or None.
+        found: What the optimizer and its scheduler say; it counts where nothing was asked for.
+        horizon: The number of updates of the training, if it is known.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> course_to_search(None, cosine(400)), course_to_search("constant", cosine(400))
+        ((cosine(400), ''), ('constant', ''))
+        >>> course_to_search(None, None)
+        ('falling', '')
+    """
+    if wanted is not None:
+        return wanted, ""
+    course, note = known_course(found, horizon)
+    return course or "falling", note
+
+
 def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:
     """A schedule whose values are rates, as a factor on the highest of them.
 

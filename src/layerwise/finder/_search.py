@@ -7,7 +7,7 @@ from typing import Unpack
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
-from layerwise.finder._course import Course, course_text, known_course, training_length
+from layerwise.finder._course import Course, course_text, course_to_search, training_length
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._probes.probe import most_held_out, probe
@@ -60,8 +60,8 @@ def search(
     """
     options = replace(options or SearchOptions(), **keywords)
     probing = options.method == "probe"
-    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
-    shape = options.schedule or read or "falling"
+    asked = course if options.asks_optimizer else None
+    shape, note = course_to_search(options.schedule, asked, options.horizon)
     budget = options.probing(training_length(shape, options.horizon)) if probing else 0
     drawn = Batches(batches)
     points = SweepPoints(options.stop, options.smoothing)

@@ -40,7 +40,7 @@ import numpy as np
 from layerwise.errors import FinderError
 from layerwise.finder._course import (
     Course,
-    known_course,
+    course_to_search,
     longer_factor,
     probe_factors,
     way_of,
@@ -117,8 +117,7 @@ def search_rates(
         True
     """
     options = replace(options or RatesOptions(), **keywords)
-    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
-    shape: Course = options.schedule or read or "falling"
+    shape, note = course_to_search(options.schedule, course, options.horizon)
     start = trainer.snapshot()
     try:
         with progress_bar(options.updates, options.progress, "Finding learning rates") as advance:
@@ -230,9 +229,7 @@ class _Search(Generic[State, Item]):
         run_sweep(
             rates, points, lambda n, rate: self.probes.update(division.item(n), [rate] * self.count)
         )
-        guess = points.suggested().rate
-        # If the curve shows nothing, begin well below where the sweep ended.
-        return points.rates[-1] / 100 if guess is None else guess
+        return points.where_to_begin()
 
     def _try_one_rate(self, turns: Iterator[int]) -> None:
         """Train with one rate for all bands: in the middle, and on both sides of it.
