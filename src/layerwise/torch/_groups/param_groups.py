@@ -175,34 +175,55 @@ def param_groups(
     groups = ParamGroups()
     groups.plan = plan
     for name, (_, places) in zip(_names(plan, members), members, strict=True):
-        row = plan.rows[places[0]]
-        rate_moves, decay = moves(row.value), _decay(row)
-        watch = watch_steps if rate_moves or decay.moves is not None else watch_loads
-        members_of_it = [tensors[place] for place in places]
-        group: dict[str, Any] = {
-            "params": GroupParameters(
-                (each.tensor for each in members_of_it),
-                partial(_join_decayed, watch=watch) if plan.has_decay_rules else watch,
-            ),
-            NAMES: [each.short for each in members_of_it],
-        }
-        factor = float(first[places[0]])
-        group |= {"name": name, "lr": _scaled(lr, factor), BASE: float(lr)}
-        group[FACTOR] = 1.0 if rate_moves else factor
-        if decay.base is not None:
-            group["weight_decay"] = decay.base
-        if decay.base is not None and decay.moves is not None:
-            start = counts_of_start([decay.moves])
-            now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}", counts=start)
-            group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
-            write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
-        if rate_moves:
-            group |= {"initial_lr": float(lr), STATELESS: ""}
-            write_multiplier(row.value, group, watch_copy)
-        groups.append(group)
+        row, factor = plan.rows[places[0]], float(first[places[0]])
+        own = [tensors[place] for place in places]
+        groups.append(_group(name, row, own, lr, factor, has_decay_rules=plan.has_decay_rules))
     rows = zip(tensors, plan.rows, strict=True)
     write_frozen(groups, [t.tensor for t, row in rows if row.frozen and t.tensor.requires_grad])
     return groups
+
+
+def _group(
+    name: str,
+    row: PlanRow,
+    members: Sequence[NamedTensor],
+    lr: float | Tensor,
+    factor: float,
+    *,
+    has_decay_rules: bool,
+) -> dict[str, Any]:
+    """One group.
+
+    Args:
+        name: Its name.
+        row: The row of the plan of any parameter in it.
+        members: Its parameters.
+        lr: The base rate.
+        factor: The multiplier at step 0.
+        has_decay_rules: Whether the plan has rules for weight decay.
+    """
+    rate_moves, decay = moves(row.value), _decay(row)
+    watch = watch_steps if rate_moves or decay.moves is not None else watch_loads
+    group: dict[str, Any] = {
+        "params": GroupParameters(
+            (each.tensor for each in members),
+            partial(_join_decayed, watch=watch) if has_decay_rules else watch,
+        ),
+        NAMES: [each.short for each in members],
+    }
+    group |= {"name": name, "lr": _scaled(lr, factor), BASE: float(lr)}
+    group[FACTOR] = 1.0 if rate_moves else factor
+    if decay.base is not None:
+        group["weight_decay"] = decay.base
+    if decay.base is not None and decay.moves is not None:
+        start = counts_of_start([decay.moves])
+        now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}", counts=start)
+        group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
+        write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
+    if rate_moves:
+        group |= {"initial_lr": float(lr), STATELESS: ""}
+        write_multiplier(row.value, group, watch_copy)
+    return group
 
 
 def plan_of_rules(
