@@ -36,8 +36,9 @@ def search(
         trainer: What trains, with the three methods of ``Trainer``.
         batches: What to train on. At its end, an iterable that can be iterated again starts again.
         options: How to search; by default ``SearchOptions()``.
-        held_out: Batches to score the probes on, for data so small that a probe goes through it
-            more than once. They are trained on at rate 0. Of many, the first few are taken.
+        held_out: Batches to score the probes on; worth giving where the data is so small that a
+            probe goes through it more than once. They are trained on at the rate 0. Of many
+            batches, the first few are used.
         group_factors: The factor of each group's rate on the base rate, by name; it is handed on
             to the result.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
@@ -67,12 +68,7 @@ def search(
     points = SweepPoints(options.stop, options.smoothing)
     start = trainer.snapshot()
     try:
-        score_batches = tuple(islice(() if held_out is None else held_out, most_held_out(budget)))
-        if held_out is not None and probing and not score_batches:
-            raise FinderError(
-                "held_out has no batch, or steps is too low to score on any: pass at least one "
-                "batch, or None."
-            )
+        score_batches = _score_batches(held_out, budget) if probing else ()
         with progress_bar(options.steps + budget, options.progress) as advance:
 
             def train(number: int, rate: float) -> float:
@@ -104,3 +100,20 @@ def search(
         group_factors=group_factors,
         schedule=course_text(shape),
     )
+
+
+def _score_batches(held_out: Iterable[Batch] | None, budget: int) -> tuple[Batch, ...]:
+    """The held-out batches to score probes on.
+
+    Raises:
+        FinderError: There is none.
+    """
+    if held_out is None:
+        return ()
+    found = tuple(islice(held_out, most_held_out(budget)))
+    if not found:
+        raise FinderError(
+            "held_out has no batch, or steps is too low to score on any: pass at least one batch, "
+            "or None."
+        )
+    return found

@@ -55,9 +55,9 @@ def find_lr(
         class_weight: Weights of the classes, as for ``model.fit``.
         shuffle: Whether to shuffle arrays, by Keras' random numbers as ``fit`` does. Without, or
             after ``keras.utils.set_random_seed()``, a search can be repeated in another process.
-        held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``: worth it where
-            the data is so small that a probe goes through it several times. By default rates are
-            compared on the training data.
+        held_out: Data to score the probes on, as ``validation_data`` for ``model.fit``; worth
+            giving where the data is so small that a probe goes through it more than once. Of many
+            batches, the first few are used.
         **options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``schedule``,
             ``stop``, ``smoothing``, ``memory`` and ``progress`` as described in
             ``layerwise.finder.SearchOptions``. ``accumulate`` is the

@@ -82,8 +82,8 @@ def find_lr(
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
-        held_out: Batches to score the probes on, if the data is so small that a probe goes through
-            it more than once. Of many, the first few are taken.
+        held_out: Batches to score the probes on; worth giving where the data is so small that a
+            probe goes through it more than once. Of many batches, the first few are used.
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.

@@ -82,16 +82,20 @@ def find_rates(
             held-out data it is measured in evaluation mode, where it must take the outputs too.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
-            The first axis of all arrays is taken to be that of the examples, which are drawn in
-            other batches; if it isn't (``batch_first=False``), give ``divide="batches"``.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
+            Where the first axis of all arrays is that of the examples, single examples are held
+            out, and the others drawn in new batches; else whole batches are held out. If that axis
+            is another one (``batch_first=False``), or the examples of a batch belong together
+            (pairs, triplets), give ``divide="batches"``.
+        rules: Multipliers by name that the search keeps; they must be numbers, and 0 freezes. It
+            finds all others.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
             Held-out batches are then given to it at the rate 0, in training mode.
-        held_out: Batches to compare rates on, where there is much data; by default a part of the
-            loader's, in several divisions. Of many, the first few are taken.
+        held_out: Batches to compare rates on; worth giving where there is much data. By default a
+            part of what ``loader`` gives is held out, in several divisions. Of many batches, the
+            first few are used.
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
