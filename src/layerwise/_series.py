@@ -9,7 +9,7 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]
 
-_FAR = 30.0  # a fall by so much, one and a half decades, needs a logarithmic axis
+_FAR = 30.0  # a fall by this factor, one and a half decades, needs a logarithmic axis
 _LARGE, _SMALLER = 2.0**960, 2.0**-64
 """A sum of values above the first may be more than a float holds; of the scaled ones it is not."""
 

@@ -205,9 +205,9 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
         columns = epoch if validation in epoch else batch
         x, along_validation = along_of(columns)
         validated = np.asarray(columns[validation], np.float64)
-        known = np.isfinite(validated)
+        finite = np.isfinite(validated)
         ax.plot(
-            *thin(x[known], validated[known]),
+            *thin(x[finite], validated[finite]),
             color=color,
             linestyle=_DOTTED,
             linewidth=1.2,

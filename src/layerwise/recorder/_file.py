@@ -36,7 +36,7 @@ CLAIM_SECONDS = 1.0
 CLAIM_EVERY = 64
 """The system drops the lock when this process closes the file elsewhere, as a reader does.
 
-So it is taken again every so many rows.
+So it is taken again each time after this number of rows.
 """
 
 

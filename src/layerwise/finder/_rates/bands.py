@@ -243,7 +243,7 @@ def _name(parameter: Parameter) -> str:
 
 
 def pooled(levels: Sequence[Sequence[str]], most: int) -> list[list[str]]:
-    """Levels in at most so many bands of neighbours, as equal in size as possible.
+    """Levels in at most ``most`` bands of neighbours, as equal in size as possible.
 
     The last level, which is the head, is a band of its own.
 

@@ -17,11 +17,11 @@ from layerwise.finder._rates.heights import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 
-_SLOPES_PART = 4  # measuring slopes takes at most one part in so many of a probe's updates
-_EARLY = 5  # a probe is given up halfway if its loss is above each of its first so many losses
-_FEWEST_PROBES = 4  # that the budget must be enough for, so that one is trained at the rate 0
-_SAME = 1e-6  # by which share a score may differ if nothing has moved
-FURTHER = 1.1  # a slope compares the loss here with that so many times as far along a band's way
+_SLOPES_PART = 4  # measuring slopes takes at most a probe's updates divided by this
+_EARLY = 5  # how many first losses a probe must not be above halfway, or else it is given up
+_FEWEST_PROBES = 4  # a probe at the rate 0 is trained only if the budget is enough for these
+_SAME = 1e-6  # the share by which a score may differ although nothing has moved
+FURTHER = 1.1  # a slope compares the loss here with that further along a band's way by this
 
 
 class BudgetSpent(Exception):  # noqa: N818  # no error: it ends a search

@@ -25,7 +25,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inner_optimizer: An ``LRMultiplier``, or what it takes: with any other optimizer this is
             Keras' class.
         initial_scale: The first scale of the loss.
-        dynamic_growth_steps: After so many updates with finite gradients the scale is doubled.
+        dynamic_growth_steps: The updates with finite gradients after which the scale is doubled.
         name: The optimizer's name.
 
     Returns:

@@ -52,8 +52,8 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
     ink, _ = inks(ax)
     ax.plot(rates, finding.losses, color=GREY, linewidth=1.0, alpha=0.8, label="each batch")
     ax.plot(rates, smoothed, color=BLUE, linewidth=2.4, label="smoothed")
-    known = {name: rate for name, rate in finding.candidates.items() if rate is not None}
-    for place, (name, rate) in enumerate(known.items()):
+    suggested = {name: rate for name, rate in finding.candidates.items() if rate is not None}
+    for place, (name, rate) in enumerate(suggested.items()):
         ax.plot(
             [rate],
             [loss_at(rates, smoothed, rate)],
@@ -95,10 +95,10 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
 def loss_at(rates: npt.ArrayLike, losses: npt.ArrayLike, rate: float) -> float:
     """The loss of a curve at a rate, interpolated over the logarithm; NaN if it has no point."""
     x, y = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
-    known = np.isfinite(y)
-    if not known.any():
+    finite = np.isfinite(y)
+    if not finite.any():
         return float("nan")
-    return float(np.interp(np.log(rate), np.log(x[known]), y[known]))
+    return float(np.interp(np.log(rate), np.log(x[finite]), y[finite]))
 
 
 def loss_limits(

@@ -97,7 +97,7 @@ class MLflow:
             self._names.keep(renamed.get(name, name), name)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Take one row, and send a thousand numbers when so many wait."""
+        """Take one row, and send the numbers that wait once they are a thousand."""
         if not self._running:
             self._client.update_run(self.run_id, status="RUNNING")
             self._running = True

@@ -104,7 +104,7 @@ class Sinks:
         with self._lock:
             for feed in tuple(self.feeds):
                 feed.give(step, {prefix + name: value for name, value in row.items()})
-                if feed.trouble:
+                if feed.failure:
                     self._drop(feed)
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Sinks:
             while self.feeds:
                 feed = self.feeds[0]
                 feed.wait_for_end()
-                if feed.trouble:
+                if feed.failure:
                     self._drop(feed)
                 else:
                     self.feeds.remove(feed)
@@ -129,7 +129,7 @@ class Sinks:
         # Before anything else, so that an interruption can't bring it back.
         self.feeds.remove(feed)
         self.messages.append(
-            f"{type(feed.sink).__name__} {feed.trouble}. Training and the other records go on."
+            f"{type(feed.sink).__name__} {feed.failure}. Training and the other records go on."
         )
         feed.abandon()
 

@@ -21,7 +21,7 @@ PLANNED = "as planned before the training, which recorded none"
 TABLE_STEPS = 6
 SAMPLE = 500
 DECADES = 6
-"""The colours reach so many powers of ten down; anything lower has the lowest colour."""
+"""How many powers of ten the colours reach down; anything lower has the lowest colour."""
 
 
 HIGHEST = 308.25
@@ -129,20 +129,20 @@ def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
     """
     # A quantile of ten million values takes a second; some of them give nearly the same.
     some = [grid[:, evenly(grid.shape[1], SAMPLE)] for grid in grids]
-    known = np.concatenate([grid[np.isfinite(grid) & (grid > 0)] for grid in some])
+    positive = np.concatenate([grid[np.isfinite(grid) & (grid > 0)] for grid in some])
     highest = max(grid.max(where=np.isfinite(grid), initial=0.0) for grid in grids)
-    if highest == 0 or not len(known):
+    if highest == 0 or not len(positive):
         return -1.0, 0.0
     high = float(np.log10(highest))
-    low = max(float(np.log10(np.quantile(known, 0.01))), high - DECADES)
+    low = max(float(np.log10(np.quantile(positive, 0.01))), high - DECADES)
     return (low, high) if high - low > 0.05 else (high - 0.5, min(high + 0.5, HIGHEST))
 
 
 def _range(values: Floats) -> str:
-    known = values[np.isfinite(values) & (values > 0)]
-    if not len(known):
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
         return "all 0"
-    low, high = number_text(known.min(), 3), number_text(known.max(), 3)
+    low, high = number_text(positive.min(), 3), number_text(positive.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
 
 
@@ -192,8 +192,8 @@ def _table(grid: Grid) -> Table:
     shown = evenly(len(grid.steps), TABLE_STEPS)
     rows = []
     for name, values in zip(grid.names, grid.values, strict=True):
-        known = values[np.isfinite(values)]
-        ends = (known.min(), known.max()) if len(known) else ()
+        finite = values[np.isfinite(values)]
+        ends = (finite.min(), finite.max()) if len(finite) else ()
         extremes = [number_text(end, 3) for end in ends] or [NOTHING, NOTHING]
         rows.append((name, *(number_text(values[place], 3) for place in shown), *extremes))
     headings = ("layer", *(f"step {whole_text(grid.steps[place])}" for place in shown))

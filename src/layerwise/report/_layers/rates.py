@@ -68,11 +68,11 @@ def _of_parameters(
     if owners is None:
         return None
     curves = np.stack(list(groups.values()))
-    known = np.flatnonzero(np.isfinite(curves).any(axis=0))
+    finite = np.flatnonzero(np.isfinite(curves).any(axis=0))
     # The grid repeats each group for each of its parameters, so the steps are thinned first.
     most = max(POINTS // len(curves), FEWEST_POINTS)
-    kept = [places_of_extremes(curve, most) for curve in curves[:, known]]
-    places = known[np.unique(np.concatenate(kept))]
+    kept = [places_of_extremes(curve, most) for curve in curves[:, finite]]
+    places = finite[np.unique(np.concatenate(kept))]
     numbers = {name: number for number, name in enumerate(groups)}
     frozen = _column(run, "frozen", len(owners))
     rows = [
