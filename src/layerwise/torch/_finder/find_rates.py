@@ -68,7 +68,7 @@ def find_rates(
     r"""Search for a rate for every layer of a model, and leave model and optimizer as they were.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 
@@ -136,13 +136,7 @@ def find_rates(
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
     wanted, also = options_from(RatesOptions, options, "find_rates"), tuple(also)
-    if not isinstance(optimizer, Optimizer):
-        raise FinderError(
-            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
-            "optimizer. With several, search with one after the other: parameters that an "
-            "optimizer doesn't have stay as they are."
-        )
-    alone = OptimizerSet.of(optimizer, FinderError)
+    alone = _only_optimizer(optimizer)
     check_parts(model, alone, loader)
     assert loader is not None
     factors = _check_groups(optimizer, scheduler)
@@ -193,6 +187,21 @@ def find_rates(
             join=_joined if ranks.size == 1 and wanted.divide == "examples" else None,
             targets_at=-1 if step is None else None,
         )
+
+
+def _only_optimizer(optimizer: object) -> OptimizerSet:
+    """The optimizer as a set of one.
+
+    Raises:
+        FinderError: It is no optimizer, or there are several.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise FinderError(
+            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
+            "optimizer. With several, search with one after the other: parameters that an "
+            "optimizer doesn't have stay as they are."
+        )
+    return OptimizerSet.of(optimizer, FinderError)
 
 
 def _bands_of(
