@@ -221,7 +221,7 @@ def way_of(course: Course) -> str:
 def end_of(course: Schedule) -> int | None:
     """The step from which a schedule no longer changes; None if it always does.
 
-    A function doesn't tell its length, so its values are looked at. One that only comes nearer and
+    A function doesn't say its length, so its values are looked at. One that only comes nearer and
     nearer to 0, until a float can't tell it from 0, never arrives.
 
     Examples:
@@ -268,7 +268,7 @@ def training_length(course: Course, horizon: int | None = None) -> int | None:
 
 
 def known_course(found: Course | None, horizon: int | None = None) -> tuple[Course | None, str]:
-    """The course that an optimizer or its scheduler tells, if a probe can have its shape.
+    """The course that an optimizer or its scheduler says, if a probe can have its shape.
 
     Args:
         found: What they say, whose ``name`` says what it is; None if they say nothing.

@@ -13,7 +13,7 @@ from layerwise.finder._finding import Suggestion
 Floats = npt.NDArray[np.float64]
 
 _MEMORY = 0.8  # of the running average: it follows within about five batches
-_ROUNDING = 1e-12  # of a loss: a fall that is no larger is none
+_ROUNDING = 1e-12  # of a loss: a smaller fall doesn't count
 _SHARE = 0.9  # of the fall that has been done at the suggested rate
 
 

@@ -265,10 +265,10 @@ def rate_or(found: float | None, default: float | None, reason: str) -> float:
 
 
 def as_text(value: object) -> str:
-    """A text that a config has.
+    """A text in a config.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It isn't a text.
     """
     if not isinstance(value, str):
         raise TypeError(f"A text must be a string, got {shown(value)}.")
@@ -276,7 +276,7 @@ def as_text(value: object) -> str:
 
 
 def optional_number(value: Any) -> float | None:
-    """A number that a config has, or None.
+    """A number in a config, or None.
 
     Raises:
         TypeError, ValueError: It is neither.

@@ -47,16 +47,16 @@ def page(runs: Sequence[Run]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"unbroken": unbroken, "shortened": shorten}
-    # Numbers beyond what a float holds are left out of pictures; nobody has to be told twice.
+    # Numbers beyond what a float holds are left out of pictures, which needs no warning.
     with np.errstate(all="ignore"):
         shown, failures = sections(runs)
         table, found = facts(runs), remarks(runs)
-        told, best, axes = about(runs), comparison(runs), clocks(runs)
+        abouts, best, axes = about(runs), comparison(runs), clocks(runs)
     pictures = [picture for section in shown for picture in section.pictures]
     return environment.get_template("page.html").render(
         title=title_of(runs),
         runs=[(run, Line(run.name, run.number)) for run in runs],
-        about=told,
+        about=abouts,
         comparison=best,
         clocks=script_data(axes),
         headings=headings(runs),

@@ -318,7 +318,7 @@ def arguments_text(schedule: Configurable, shown: Sequence[Field[Any]]) -> str:
 def check_schedule(
     what: str, value: object, *, among_others: bool = False, moved: bool = True
 ) -> Schedule:
-    """Return a schedule, or say that ``value`` is none.
+    """Return a schedule, or raise if ``value`` isn't one.
 
     Args:
         what: What it is called in the message.

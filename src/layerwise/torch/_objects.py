@@ -49,7 +49,7 @@ def spec_of(
     layers: ModelLevels | None,
     decay_rules: ModelRules | None,
 ) -> RuleSpec:
-    """The rules for a model, with names in the place of its modules and parameters.
+    """The rules for a model, with names in place of its modules and parameters.
 
     Raises:
         MultiplierError: A rule, value, level or match mode can't be used.

@@ -215,7 +215,7 @@ def _explore(
         runs: What trains the probes.
         untrained: The losses without training.
         first: The rate of the first probe.
-        highest: The rate at which the sweep ended. Probes go one step above it, which tells how
+        highest: The rate at which the sweep ended. Probes go one step above it, which shows how
             near to the end the best rate is.
         budget: How many updates all probes together may take.
     """

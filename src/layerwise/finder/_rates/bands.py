@@ -12,7 +12,7 @@ from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resol
 
 
 class _Levels(Strategy):
-    """Gives each level its number, counted from 1, so that a plan tells each parameter's level."""
+    """Gives each level its number, counted from 1, so that a plan shows each parameter's level."""
 
     def multipliers(self, count: int) -> list[float]:
         return [float(number) for number in range(1, count + 1)]

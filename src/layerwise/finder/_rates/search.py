@@ -11,7 +11,7 @@ whose sweeps suggest rates that are too low. A gain is measured from the score w
 from that of a probe at the rate 0 if such a probe moves anything, such as BatchNorm's statistics.
 
 From then on each probe goes where the smoothed surface (``surface``), less its standard error, is
-lowest. The rate at which probes begin to memorize their data also tells where the best one is
+lowest. The rate at which probes begin to memorize their data also shows where the best one is
 likely to be (``heights``).
 
 The probes take turns on the divisions of the data, which hold out different examples as long as

@@ -74,7 +74,7 @@ def surface(
             10, counted from where it is usually best, and the place of the tilt.
         scores: The natural logarithm of the score of each.
         divisions: The division that each was trained on.
-        asked: Where to tell the score, shape ``(n, 2)``.
+        asked: The places to give the score at, shape ``(n, 2)``.
 
     Returns:
         The surface at these places.

@@ -39,7 +39,7 @@ def find_rates(
     r"""Search for a rate for every layer of a compiled model, and leave it as it was.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 

@@ -302,7 +302,7 @@ def decays(optimizer: Optimizer) -> bool:
 def decay_properties(plain: type) -> dict[str, property]:
     """The weight decays of an optimizer class as properties that ``decay_now`` multiplies.
 
-    A class that has a property of its own in the place of such an attribute keeps it.
+    A class that has a property of its own in place of such an attribute keeps it.
     """
     return {name: _decay_property(name) for name in _DECAYS if not hasattr(plain, name)}
 

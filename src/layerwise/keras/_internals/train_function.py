@@ -16,7 +16,7 @@ TrainFunction = Callable[..., Any]
 
 
 class StepRunner(Protocol):
-    """What runs the steps of ``fit`` in the place of a train function."""
+    """What runs the steps of ``fit`` in place of a train function."""
 
     def call(self, *arguments: Any) -> object:
         """Run one step; takes and returns what the train function does."""

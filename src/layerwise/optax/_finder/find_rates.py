@@ -58,7 +58,7 @@ def find_rates(
     r"""Search for a rate for every layer of a parameter tree, and change nothing of the caller's.
 
     The levels of the tree are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 

@@ -163,7 +163,7 @@ def _acts_on(scale: Path, multipliers: Path, masks: Sequence[Path]) -> bool:
     """Whether a factor at one place in a state acts on the leaves of multipliers at another.
 
     Raises:
-        OptimizerError: It acts on some of them, and nothing tells on which.
+        OptimizerError: It acts on some of them, and nothing says on which.
     """
     shared = _shared(scale, multipliers)
     if not any(shared < len(mask) <= len(scale) and scale[: len(mask)] == mask for mask in masks):

@@ -169,7 +169,7 @@ class _View:
 
     Attributes:
         shown: Which leaves it sees.
-        state: The state that it makes for them, as shapes; None if that can't be told.
+        state: The state that it makes for them, as shapes; None if that isn't known.
     """
 
     shown: tuple[bool, ...]

@@ -149,7 +149,7 @@ def _range(values: Floats) -> str:
 def _merged(grid: Grid) -> Grid:
     """The grid with one row for each layer whose parameters have equal values: kernel and bias.
 
-    Layers are told from the parameters' names. The ratios of layers stay as they are.
+    Layers are read from the parameters' names. The ratios of layers stay as they are.
     """
     if grid.unit == RATIO:
         return grid

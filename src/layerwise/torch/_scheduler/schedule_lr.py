@@ -230,7 +230,7 @@ class ScheduleLR(LRScheduler):
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
-        """The rate of each group at the present step, computed anew."""
+        """The rate of each group at the present step, computed again."""
         self._driver.catch_up()
         return [*self._driver.rates_at(self.last_epoch)]
 
