@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,13 +74,7 @@ def _pictures(found: Sequence[tuple[Run, Grid | None]], subject: Subject) -> lis
 def _picture(
     run: Run, whole_grid: Grid, subject: Subject, scale: tuple[float, float], shared: int
 ) -> Picture:
-    low, high = scale
     grid = _folded(_merged(whole_grid))
-    layers = len(grid.names)
-    places, values = thin_columns(grid.values, int(np.clip(CELLS // shared // layers, 60, 400)))
-    height = int(np.clip(100 + 22 * layers, 240, 640))
-    decades = list(range(int(np.ceil(low - 0.01)), int(np.floor(high + 0.01)) + 1))
-    ticks = decades if len(decades) > 1 else [low, high]
     caption = subject.words.format(
         unit=grid.unit,
         layers=counted(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
@@ -91,35 +86,42 @@ def _picture(
         f"picture-{subject.name}-{run.number}",
         run.name,
         caption,
-        (
-            {
-                "type": "heatmap",
-                "x": numbers(grid.steps[places]),
-                "y": list(grid.names),
-                # The page takes the logarithm for the colours, and shows the value.
-                "customdata": [numbers(row) for row in values],
-                "zmin": low,
-                "zmax": high,
-                "colorscale": "Viridis",
-                "hoverongaps": False,
-                # The page puts the names there, since an axis of names fails at "constructor".
-                "hovertemplate": "%{text}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>",
-                "colorbar": {
-                    "title": {"text": grid.unit},
-                    "tickvals": ticks,
-                    "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
-                },
-                "meta": {},
-            },
-        ),
+        (_heat(grid, scale, CELLS // shared),),
         {
             "xaxis": {"title": {"text": STEP}},
             "yaxis": {"type": "linear", "autorange": "reversed"},
         },
         _table(grid),
-        height=height,
+        height=int(np.clip(100 + 22 * len(grid.names), 240, 640)),
         run=run.number,
     )
+
+
+def _heat(grid: Grid, scale: tuple[float, float], cells: int) -> dict[str, Any]:
+    """The heat map of a grid as Plotly's data, of about as many cells as are wanted."""
+    low, high = scale
+    places, values = thin_columns(grid.values, int(np.clip(cells // len(grid.names), 60, 400)))
+    decades = list(range(int(np.ceil(low - 0.01)), int(np.floor(high + 0.01)) + 1))
+    ticks = decades if len(decades) > 1 else [low, high]
+    return {
+        "type": "heatmap",
+        "x": numbers(grid.steps[places]),
+        "y": list(grid.names),
+        # The page takes the logarithm for the colours, and shows the value.
+        "customdata": [numbers(row) for row in values],
+        "zmin": low,
+        "zmax": high,
+        "colorscale": "Viridis",
+        "hoverongaps": False,
+        # The page puts the names there, since an axis of names fails at "constructor".
+        "hovertemplate": "%{text}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>",
+        "colorbar": {
+            "title": {"text": grid.unit},
+            "tickvals": ticks,
+            "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
+        },
+        "meta": {},
+    }
 
 
 def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
