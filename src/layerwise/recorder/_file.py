@@ -198,7 +198,7 @@ class RecordFile:
             os.ftruncate(self._file, end)
         self._end = end
 
-    def look(self, owns: Callable[[int], bool]) -> bool:
+    def notice_changes(self, owns: Callable[[int], bool]) -> bool:
         """See what others have done to the file since the last row.
 
         Args:

@@ -101,7 +101,7 @@ def probe(
         return Suggestion(None, reason, probes, runs.updates)
     rate, reason = _answer(tried, length, highest)
     longer = longer_factor(course, length, horizon)
-    reason += _which(course, horizon, longer)
+    reason += _for_training(course, horizon, longer)
     return Suggestion(rate * longer, reason, probes, runs.updates)
 
 
@@ -263,7 +263,7 @@ def _sure_gain(untrained: Floats, trained: Floats) -> float:
     return gain if gain > CHANCE * spread / math.sqrt(len(gains)) else 0.0
 
 
-def _which(course: Course, horizon: int | None, longer: float) -> str:
+def _for_training(course: Course, horizon: int | None, longer: float) -> str:
     """Which training a rate is for, as a sentence."""
     has_length = not isinstance(course, str) and course.length is not None
     plain = horizon is None or has_length or course == "falling"

@@ -198,7 +198,7 @@ class Bands:
             if multiplier != 1.0:
                 found |= dict.fromkeys(self._keys(names, self.separator), multiplier)
         found |= dict.fromkeys(self._keys(self.held, self.separator), 0.0)
-        if not self._says(found, multipliers):
+        if not self._gives(found, multipliers):
             found = self._each(multipliers)
         return found | dict(self.given)
 
@@ -229,7 +229,7 @@ class Bands:
         pairs = zip((*self.parameters, self.held), (*multipliers, 0.0), strict=True)
         return {name: m for names, m in pairs for name in names}
 
-    def _says(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
+    def _gives(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
         """Whether rules give every parameter of the bands its multiplier."""
         wanted = self._each(multipliers)
         named = [Parameter(name, aliases=self.aliases.get(name, ())) for name in wanted]

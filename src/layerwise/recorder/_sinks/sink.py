@@ -93,7 +93,7 @@ class Sinks:
     def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
         """Pass one row on, as sinks see it."""
         if os.getpid() != self._process:
-            self._leave("This process was forked off, and its sinks stayed behind; {}.")
+            self._drop_all("This process was forked off, and its sinks stayed behind; {}.")
             return
         prefix = "epoch/" if kind == "epoch" else ""
         row = dict(zip(columns, values, strict=True))
@@ -133,7 +133,7 @@ class Sinks:
         )
         feed.abandon()
 
-    def _leave(self, message: str) -> None:
+    def _drop_all(self, message: str) -> None:
         self.feeds = []
         self.messages.append(message.format("the file alone is written"))
 
