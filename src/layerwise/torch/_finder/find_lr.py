@@ -36,7 +36,7 @@ from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
-from layerwise.torch._scheduler.frozen_gradients import only
+from layerwise.torch._scheduler.frozen_gradients import released_by_others
 
 Batch = TypeVar("Batch")
 
@@ -155,7 +155,7 @@ def find_lr(
 
     with ExitStack() as stack:
         for one in optimizers.optimizers:
-            stack.enter_context(only(one, optimizers.optimizers))
+            stack.enter_context(released_by_others(one, optimizers.optimizers))
             stack.enter_context(hands_off(one))
         return search(
             trainer,

@@ -43,7 +43,7 @@ from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors, plain
-from layerwise.torch._scheduler.frozen_gradients import only
+from layerwise.torch._scheduler.frozen_gradients import released_by_others
 
 Batch = TypeVar("Batch")
 
@@ -152,7 +152,7 @@ def find_rates(
     ranks = Processes(model, where)
     update = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     with (
-        only(optimizer),
+        released_by_others(optimizer),
         as_before(optimizer, schedulers),  # which can't see divided groups
         hands_off(optimizer),
         groups_by_band(optimizer, band_of) as group_bands,

@@ -24,12 +24,12 @@ from layerwise.multipliers import (
 from layerwise.schedules import Schedule, counts_of_start
 from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, FACTOR
+from layerwise.torch._groups.chosen_parameters import Only, chosen
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
+from layerwise.torch._groups.model_facts import facts_of
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
-from layerwise.torch._groups.only import Only, chosen
 from layerwise.torch._groups.stored_multiplier import DECAY_KEY, KEYS, write_multiplier
-from layerwise.torch._groups.weight_axes import facts_of
 from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors

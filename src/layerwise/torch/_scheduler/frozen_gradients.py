@@ -111,8 +111,13 @@ def take_over(
 
 
 @contextmanager
-def only(optimizer: Optimizer, beside: Sequence[Optimizer] = ()) -> Iterator[None]:
-    """Have nothing frozen by schedulers of other optimizers, but those beside, for a while."""
+def released_by_others(optimizer: Optimizer, beside: Sequence[Optimizer] = ()) -> Iterator[None]:
+    """While the block runs, other optimizers' schedulers freeze none of an optimizer's parameters.
+
+    Args:
+        optimizer: The optimizer.
+        beside: Optimizers whose schedulers may go on freezing them.
+    """
     found = take_over(optimizer, beside)
     try:
         yield
