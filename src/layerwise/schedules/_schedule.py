@@ -366,7 +366,7 @@ def is_built_in(schedule: Schedule) -> bool:
 
 
 def schedules_in(value: object) -> list[Schedule]:
-    """The schedules in a tuple, in tuples inside of it, too; those inside schedules are not."""
+    """The schedules in a tuple and the tuples inside it, but not those inside other schedules."""
     if isinstance(value, Schedule):
         return [value]
     if isinstance(value, tuple):

@@ -86,14 +86,15 @@ class Probes(Generic[State, Batch]):
     def settle(self) -> None:
         """Replace the scores without training by those after a probe at the rate 0.
 
-        Such a probe moves what has no rate, as every probe does: the statistics of BatchNorm. It is
-        trained only if one update at 0 changes a score that otherwise stays the same, and only on
-        the first division; the scores of the others are taken to change by as much. A small budget
-        is left to the other probes.
+        Every probe moves what has no rate, such as the statistics of BatchNorm, so the scores that
+        probes are compared with must have moved by that, too. The probe at 0 is trained only if one
+        update at 0 changes a score that otherwise stays the same, and only on the first division;
+        the scores of the others are taken to change by as much. If the budget is small, it is all
+        left to the other probes.
         """
         division, at_rest = self.divisions[0], [0.0] * self.bands
-        few = self.updates + _FEWEST_PROBES * self.cost > self.budget
-        if few or not np.isfinite(self.untrained).all():
+        is_small = self.updates + _FEWEST_PROBES * self.cost > self.budget
+        if is_small or not np.isfinite(self.untrained).all():
             return
         self.restart()
         one = division.held_out[:1]
