@@ -152,7 +152,7 @@ def check_course(course: object, horizon: int | None = None) -> Course:
         horizon: The number of updates of the training, if it is known.
 
     Raises:
-        FinderError: It is neither a name nor a schedule; it counts something else than updates, or
+        FinderError: It is neither a name nor a schedule; it counts something other than updates, or
             a metric decides; it has no end and there is no horizon; or its values are negative, not
             finite, or nowhere above 0.
 

@@ -30,7 +30,7 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Raises:
         ScheduleError: ``schedule`` is not a Layerwise schedule, a metric moves it, or it counts
-            something else than updates.
+            something other than updates.
 
     Examples:
         >>> import keras

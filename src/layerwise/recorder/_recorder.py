@@ -49,7 +49,7 @@ class Recorder:
 
     Raises:
         RecorderError: The folder can't be written to, another process is recording in it, it has
-            something else than a record that this Layerwise reads, or an argument is not usable.
+            something other than a record that this Layerwise reads, or an argument is not usable.
 
     Examples:
         >>> import tempfile

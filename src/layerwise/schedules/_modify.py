@@ -297,7 +297,7 @@ _TAKEN = ("step", "epoch", "self")
 
 @dataclass(frozen=True, repr=False)
 class by(_Modified):
-    r"""A schedule that counts something else than updates: ``a.by("tokens")``.
+    r"""A schedule that counts something other than updates: ``a.by("tokens")``.
 
     $$f(s, n) = a(n), \quad n \text{ the count of tokens when } s \text{ updates were applied}$$
 

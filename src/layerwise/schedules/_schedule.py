@@ -239,7 +239,7 @@ class Schedule(Configurable, ABC):
         return _combined("repeat", self, times, decay)
 
     def by(self, counter: str) -> "Schedule":
-        """Count something else than updates: ``a.by("tokens")``. See ``schedules.by``."""
+        """Count something other than updates: ``a.by("tokens")``. See ``schedules.by``."""
         return _combined("by", self, counter)
 
     def scale_steps(self, factor: float) -> "Schedule":

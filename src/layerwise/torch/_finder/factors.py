@@ -31,7 +31,7 @@ def searched_factors(
         scheduler: The scheduler that the search was given, also in a wrapper, or None.
 
     Raises:
-        FinderError: ``hold`` has something else than these optimizers, or all of them; or there
+        FinderError: ``hold`` has something other than these optimizers, or all of them; or there
             are no rates to set.
     """
     held = [hold] if isinstance(hold, Optimizer) else list(hold)

@@ -58,7 +58,7 @@ class ScheduleLR(LRScheduler):
     may work on the same optimizer: its factors go into the base rates. One that sets them, such as
     ``LambdaLR``, or another ``ScheduleLR``, would undo this one, and a warning says so once.
 
-    A schedule may count something else than updates: ``schedule.by("tokens")``. Then say with each
+    A schedule may count something other than updates: ``schedule.by("tokens")``. Then say with each
     step what was in the update, ``scheduler.step(tokens=4096)``, or call ``scheduler.count`` where
     a trainer calls ``step``. The counts are part of the state.
 
