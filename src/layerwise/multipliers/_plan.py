@@ -39,7 +39,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One trainable array of a model, as far as rules need to know it.
+    """One trainable array of a model, with what rules need to know of it.
 
     Args:
         name: The name that the framework prints: ``backbone/conv/kernel``.

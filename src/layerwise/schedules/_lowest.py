@@ -34,7 +34,7 @@ _FIELDS = ("start", "end", "peak")
 
 
 def lower_bound(schedule: Schedule) -> float:
-    """A number that the schedule is never below, but for rounding; 0 where none is known.
+    """A number that the schedule is never below, except by rounding; 0 where none is known.
 
     Args:
         schedule: Any schedule. Nothing is computed.

@@ -212,7 +212,7 @@ class repeat(_Modified):
 
     Args:
         schedule: The schedule, which needs a length.
-        times: How often it runs in all, at least 1. None: for ever.
+        times: How often it runs in all, at least 1. None: forever.
         decay: The factor from each time to the next, above 0.
 
     Raises:

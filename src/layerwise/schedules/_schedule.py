@@ -235,7 +235,7 @@ class Schedule(Configurable, ABC):
         return _combined("skip", self, steps)
 
     def repeat(self, times: int | None = None, decay: float = 1.0) -> "Schedule":
-        """Start again at the end, ``times`` times in all, or for ever. See ``schedules.repeat``."""
+        """Start again at the end, ``times`` times in all, or forever. See ``schedules.repeat``."""
         return _combined("repeat", self, times, decay)
 
     def by(self, counter: str) -> "Schedule":

@@ -35,12 +35,12 @@ def find_lr(
 
     The model trains by its train step for up to three times ``steps`` updates, or five times before
     a long training. Then everything is as it was: weights, other variables, optimizer, rates,
-    metrics and random states, also after an exception or Ctrl-C. Training afterwards equals
+    metrics and random states, even after an exception or Ctrl-C. Training afterwards equals
     training without the search. Two things can't be restored: the batches drawn from a generator,
     and what a ``PyDataset`` or loader changes in itself when it is asked for a batch.
 
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
-    the optimizer, also one that is its learning rate, does not act during the sweep, and the probes
+    the optimizer, or one that is its learning rate, does not act during the sweep, and the probes
     follow its shape: the answer is the rate that the schedule is a factor on, or the highest one of
     a schedule that is the learning rate. What schedules ``.by("tokens")`` count stands still during
     the search, and probes don't follow them.

@@ -349,7 +349,7 @@ def overriding_rate(
     """While the block runs, the optimizer's updates get their base rate from ``rate``.
 
     Args:
-        optimizer: The optimizer, also inside Keras' loss scaling.
+        optimizer: The optimizer, which may be inside Keras' loss scaling.
         rate: A function of the batches that the optimizer has counted.
     """
     inner, before = inner_optimizer(optimizer), base_rate_of(optimizer)

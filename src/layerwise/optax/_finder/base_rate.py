@@ -23,7 +23,7 @@ OptimizerMaker = Callable[[float | jax.Array], optax.GradientTransformation]
 
 
 class OptimizerAtRate:
-    """An optimizer at any base rate, also inside a compiled step.
+    """An optimizer at any base rate, even inside a compiled step.
 
     Args:
         optimizer: A function from a rate to an optimizer, or an optimizer whose state has the

@@ -229,7 +229,7 @@ class InjectedState(Protocol):
 def nodes(
     tree: optax.OptState, wanted: Callable[[object], TypeGuard[Node]], start: Path = ()
 ) -> Iterator[tuple[Path, Node]]:
-    """Every named tuple of a kind with its path, also those inside others."""
+    """Every named tuple of a kind with its path, including those inside others."""
     for path, node in tree_flatten_with_path(tree, is_leaf=wanted)[0]:
         if wanted(node):
             place = (*start, *path)
@@ -266,5 +266,5 @@ def rate_in(value: jax.Array) -> float:
 
 
 def _array(value: jax.Array) -> npt.NDArray[np.generic]:
-    """The array, also out of what Flax' nnx wraps around it."""
+    """The array, taken out of what Flax' nnx wraps around it."""
     return np.asarray(jax.tree.leaves(value)[0])

@@ -138,7 +138,7 @@ class MLflow:
 
 
 def tag_text(column: str) -> str:
-    """A column's name as text that tells any two apart, also those that can't be encoded."""
+    """A column's name as text that differs for any two, even those that can't be encoded."""
     return column.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,7 +1,7 @@
 """The course of the training that an optimizer is going to have, read from its schedulers.
 
 A scheduler of PyTorch is asked for its rates by letting a copy of it go on, beside the optimizer.
-That is exact for every class, also one of the user's. Only the functions of ``LambdaLR`` are called
+That is exact for every class, even one of the user's. Only the functions of ``LambdaLR`` are called
 directly, since any step costs them the same.
 """
 

@@ -69,12 +69,12 @@ def find_lr(
     of the first, and the others keep their ratio to it, unless ``hold`` keeps their rates.
 
     Weights, gradients, buffers, optimizer state, rates, training modes, the scaler and every
-    random state are restored in place, also after an error or an interrupt. An iterator that has
+    random state are restored in place, even after an error or an interrupt. An iterator that has
     been drawn from can't be restored, nor what a dataset or ``step`` changes elsewhere.
 
     Args:
-        model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
-            this and get the same result, from losses that are means over the ranks.
+        model: The model; it may be compiled, or wrapped by ``DistributedDataParallel``. All ranks
+            call this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have an ``lr``. Or several, as a list or a mapping by
             names of your own: all step on each update, unless ``step`` says otherwise.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.

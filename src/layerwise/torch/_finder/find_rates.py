@@ -75,8 +75,8 @@ def find_rates(
     What is restored is what ``find_lr`` restores.
 
     Args:
-        model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
-            this and get the same result, from losses that are means over the ranks.
+        model: The model; it may be compiled, or wrapped by ``DistributedDataParallel``. All ranks
+            call this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have one rate and an ``lr``.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. On
             held-out data it is measured in evaluation mode, where it must take the outputs too.

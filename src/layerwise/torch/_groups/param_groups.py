@@ -89,7 +89,7 @@ def param_groups(
     optimizer state stay as they are, bit for bit.
 
     Args:
-        model: A module, also one wrapped by ``DistributedDataParallel``, ``torch.compile`` or
+        model: A module, which may be wrapped by ``DistributedDataParallel``, ``torch.compile`` or
             ``fully_shard``, or its named parameters.
         rules: Rules by parameter name (``backbone.0.weight``; ``module.``, ``_orig_mod.``
             and ``_fsdp_wrapped_module.`` may be left out): a mapping of keys to numbers, schedules
