@@ -139,18 +139,9 @@ def param_groups(
     Source: the groups are those of ``torch.optim``; leaving biases and norms undecayed is usual
     since BERT (Devlin et al., 2018).
     """
-    if lr is None:
-        raise MultiplierError(
-            "lr must be a finite number of at least 0, got None. If it is the suggestion of a "
-            "finding, print(finding.reason) says why there is none, and finding.rate_or(1e-3) "
-            "puts a rate of yours in its place."
-        )
+    _check_has_rate(lr)
     tensors = named_tensors(model)
-    if decay_rules is not None and weight_decay is None:
-        raise MultiplierError(
-            "There are decay_rules=, and no weight decay for them to multiply. Give one: "
-            "param_groups(..., weight_decay=0.01)."
-        )
+    _check_has_decay(weight_decay, decay_rules)
     spec = spec_of(
         model,
         tensors,
@@ -181,6 +172,23 @@ def param_groups(
     rows = zip(tensors, plan.rows, strict=True)
     write_frozen(groups, [t.tensor for t, row in rows if row.frozen and t.tensor.requires_grad])
     return groups
+
+
+def _check_has_rate(lr: object) -> None:
+    if lr is None:
+        raise MultiplierError(
+            "lr must be a finite number of at least 0, got None. If it is the suggestion of a "
+            "finding, print(finding.reason) says why there is none, and finding.rate_or(1e-3) "
+            "puts a rate of yours in its place."
+        )
+
+
+def _check_has_decay(weight_decay: object, decay_rules: object) -> None:
+    if decay_rules is not None and weight_decay is None:
+        raise MultiplierError(
+            "There are decay_rules=, and no weight decay for them to multiply. Give one: "
+            "param_groups(..., weight_decay=0.01)."
+        )
 
 
 def _group(
