@@ -370,7 +370,7 @@ class Recorder:
         if threading.get_ident() != self._thread:
             self._crossings += 1
             if self._crossings > 1:
-                self._file.say(
+                self._file.keep_message(
                     "threads",
                     f"Two threads record in {self.run}, and each goes back to its own steps, which "
                     "makes the rows of the other void. Give each thread a run of its own.",
@@ -401,8 +401,8 @@ class Recorder:
         try:
             write_data(self.run / name, data)
         except OSError as error:
-            self._file.say(
-                "trouble",
+            self._file.keep_message(
+                "failure",
                 f"{self.run / name} could not be written: {error.strerror}. Training goes on.",
             )
             self._warn_of_failures()
