@@ -161,7 +161,7 @@ def _same_choice(value: object, one: object) -> bool:
 
 
 def sequence(value: object, what: str, error: type[LayerwiseError]) -> tuple[object, ...]:
-    """Return the items of a list, an array or any other iterable; a string or a dict is none."""
+    """Return the items of a list, an array or any other iterable, but not of a string or a dict."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         try:
             items = tuple(islice(value, MOST_ITEMS + 1))

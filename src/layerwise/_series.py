@@ -13,7 +13,7 @@ _NO_VALUE = 0x7FF8_0000_0000_07A2
 ABSENT = np.int64(_NO_VALUE).view(np.float64)
 """Where a row has no value in a column: a NaN with bits of its own, which no computation gives."""
 
-_FAR = 30.0  # a fall by so much, one and a half decades, needs a logarithmic axis
+_FAR = 30.0  # a fall by this factor, one and a half decades, needs a logarithmic axis
 _LARGE, _SMALLER = 2.0**960, 2.0**-64
 """A sum of values above the first may be more than a float holds; of the scaled ones it is not."""
 

@@ -8,8 +8,8 @@ import pytest
 
 from layerwise.finder import QuadraticBands
 from layerwise.finder._rates._divisions.divisions import Division
+from layerwise.finder._rates.heights import Place
 from layerwise.finder._rates.probes import Probes
-from layerwise.finder._rates.scored import Place
 from tests._support.bowls import Counting
 
 LENGTH = 100

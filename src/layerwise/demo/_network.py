@@ -65,7 +65,7 @@ def with_backbone(weights: Weights, backbone: Weights) -> Weights:
 
 
 def in_batches(digits: Digits, steps: int, random: np.random.Generator) -> Digits:
-    """What so many steps see, batch after batch, in a new order each time through the data."""
+    """The data of ``steps`` batches in a row, in a new order each time through it."""
     wanted = steps * BATCH
     rounds = [random.permutation(len(digits)) for _ in range(-(-wanted // len(digits)))]
     return digits.take(np.concatenate(rounds)[:wanted])

@@ -39,7 +39,7 @@ class KerasTrainer:
     """A compiled model, and the state that its optimizer had when it was new.
 
     Weights, optimizer state and base rate are variables, so another start, rate or data compiles
-    nothing anew.
+    nothing again.
     """
 
     model: keras.Model

@@ -7,12 +7,17 @@ from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions, options_from
 from layerwise.finder._progress import ProgressLines, tracked
-from layerwise.finder._rates._divisions.batch_arrays import with_items
-from layerwise.finder._rates.bands import Bands, check_one_rate, rules_to_search
+from layerwise.finder._rates._divisions.batch_arrays import arrays_in, map_arrays, with_items
+from layerwise.finder._rates.bands import Bands, rules_to_search
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
 from layerwise.finder._rates.search import search_rates
-from layerwise.finder._rates.trainer import QuadraticBands, RatesTrainer, relative
+from layerwise.finder._rates.trainer import (
+    QuadraticBands,
+    RatesTrainer,
+    check_one_rate,
+    relative,
+)
 from layerwise.finder._restore import (
     Container,
     HostGenerator,
@@ -48,11 +53,13 @@ __all__ = [
     "SweepPoints",
     "Trainer",
     "accumulated",
+    "arrays_in",
     "candidates",
     "check_one_rate",
     "container_state",
     "generator_state",
     "global_states",
+    "map_arrays",
     "minimum_over_10",
     "options_from",
     "relative",

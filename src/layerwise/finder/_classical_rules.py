@@ -165,5 +165,5 @@ def candidates(rates: npt.ArrayLike, losses: npt.ArrayLike) -> dict[str, float |
 
 def _finite(rates: npt.ArrayLike, losses: npt.ArrayLike) -> tuple[Floats, Floats]:
     x, y = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
-    known = np.isfinite(x) & np.isfinite(y)
-    return x[known], y[known]
+    finite = np.isfinite(x) & np.isfinite(y)
+    return x[finite], y[finite]

@@ -54,7 +54,7 @@ JUMP = 0.05  # of the highest value: a schedule that leaps by more at its end go
 WARM_UP = 0.1  # of a training, where only the warm-up is known
 LEAPT = 0.75  # of a training: where a schedule makes its last leap, if it goes on after that
 ROOT = 0.25  # the power of how many times longer a training is, if it holds its rate
-BY_HEART, LEARNT = 20, 0.5  # the power if probes go through their data so many times
+BY_HEART, LEARNT = 20, 0.5  # the power 0.5 holds if probes go through their data 20 times
 LONGER = 8  # times as long as a probe: a training of unknown length
 END = 0.05  # of a training: its last part, over which its end is measured
 NOTHING = 0.05  # of the highest value: so low a rate at the end is as good as 0
@@ -152,7 +152,7 @@ def check_course(course: object, horizon: int | None = None) -> Course:
         horizon: The number of updates of the training, if it is known.
 
     Raises:
-        FinderError: It is neither a name nor a schedule; it counts something else than updates, or
+        FinderError: It is neither a name nor a schedule; it counts something other than updates, or
             a metric decides; it has no end and there is no horizon; or its values are negative, not
             finite, or nowhere above 0.
 
@@ -221,7 +221,7 @@ def way_of(course: Course) -> str:
 def end_of(course: Schedule) -> int | None:
     """The step from which a schedule no longer changes; None if it always does.
 
-    A function doesn't tell its length, so its values are looked at. One that only comes nearer and
+    A function doesn't say its length, so its values are looked at. One that only comes nearer and
     nearer to 0, until a float can't tell it from 0, never arrives.
 
     Examples:
@@ -268,7 +268,7 @@ def training_length(course: Course, horizon: int | None = None) -> int | None:
 
 
 def known_course(found: Course | None, horizon: int | None = None) -> tuple[Course | None, str]:
-    """The course that an optimizer or its scheduler tells, if a probe can have its shape.
+    """The course that an optimizer or its scheduler says, if a probe can have its shape.
 
     Args:
         found: What they say, whose ``name`` says what it is; None if they say nothing.
@@ -306,6 +306,29 @@ def known_course(found: Course | None, horizon: int | None = None) -> tuple[Cour
         return check_course(found, horizon), ""
     except Exception as error:  # a function of the caller's may raise anything
         return None, f" The schedule of the optimizer is left out: {error}"
+
+
+def course_to_search(
+    wanted: Course | None, found: Course | None, horizon: int | None = None
+) -> tuple[Course, str]:
+    """The course of the training that a search is for, and what to add to the reason of its result.
+
+    Args:
+        wanted: The course that the caller asked for, or None.
+        found: What the optimizer and its scheduler say; it counts where nothing was asked for.
+        horizon: The number of updates of the training, if it is known.
+
+    Examples:
+        >>> from layerwise import cosine
+        >>> course_to_search(None, cosine(400)), course_to_search("constant", cosine(400))
+        ((cosine(400), ''), ('constant', ''))
+        >>> course_to_search(None, None)
+        ('falling', '')
+    """
+    if wanted is not None:
+        return wanted, ""
+    course, note = known_course(found, horizon)
+    return course or "falling", note
 
 
 def relative_course(rates: Schedule, horizon: int | None = None) -> Schedule:

@@ -13,7 +13,7 @@ from layerwise.finder._finding import Suggestion
 Floats = npt.NDArray[np.float64]
 
 _MEMORY = 0.8  # of the running average: it follows within about five batches
-_ROUNDING = 1e-12  # of a loss: a fall that is no larger is none
+_ROUNDING = 1e-12  # of a loss: a smaller fall doesn't count
 _SHARE = 0.9  # of the fall that has been done at the suggested rate
 
 
@@ -60,13 +60,13 @@ def smooth(losses: npt.ArrayLike, width: float = 2.0) -> Floats:
     """
     number(width, "smoothing", FinderError)
     values = np.asarray(losses, np.float64)
-    known = np.isfinite(values)
-    if width == 0 or not known.any():
-        return np.where(known, values, np.nan)
-    first, best = values[known][0], values[known].min()
-    above = np.where(known, values, best) > first + max(first - best, abs(first))
+    finite = np.isfinite(values)
+    if width == 0 or not finite.any():
+        return np.where(finite, values, np.nan)
+    first, best = values[finite][0], values[finite].min()
+    above = np.where(finite, values, best) > first + max(first - best, abs(first))
     with np.errstate(over="ignore", invalid="ignore"):
-        means = [_weighted_mean(values, known & alike, width) for alike in (above, ~above)]
+        means = [_weighted_mean(values, finite & alike, width) for alike in (above, ~above)]
     return np.where(above, *means)
 
 
@@ -99,10 +99,10 @@ def from_curve(
         The suggestion; without a rate if the curve never falls.
     """
     smoothed = smooth(losses, smoothing)
-    known = np.flatnonzero(np.isfinite(smoothed))
-    if not len(known):
+    finite = np.flatnonzero(np.isfinite(smoothed))
+    if not len(finite):
         return Suggestion(None, "The loss was NaN or infinite from the first batch.")
-    curve = smoothed[known]
+    curve = smoothed[finite]
     bottom = int(curve.argmin())
     # The rates of the first tenth are so low that the network is as good as untrained.
     start = float(curve[: max(len(losses) // 10, 1)].mean())
@@ -110,7 +110,7 @@ def from_curve(
     if bottom == 0 or fall <= max(_noise(losses), _ROUNDING * abs(start)):
         return Suggestion(None, "The loss falls at no rate of the sweep by more than its noise.")
     above = np.flatnonzero(curve[: bottom + 1] > start - _SHARE * fall)
-    place = known[above[-1] if len(above) else 0]
+    place = finite[above[-1] if len(above) else 0]
     return Suggestion(
         float(rates[place]),
         "At this rate the sweep's smoothed loss has done nine tenths of its fall.",

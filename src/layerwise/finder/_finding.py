@@ -1,7 +1,8 @@
 """What a search found: the curve, the suggestion, and why."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args
 
@@ -199,8 +200,7 @@ class LRFinding:
         Raises:
             ConfigError: It describes no finding, or one of another version.
         """
-        check_config(config, "finding", VERSION)
-        try:
+        with reading_config(config, "finding", VERSION):
             values: dict[str, Any] = {n: tuple(map(float, config[n])) for n in _CURVES}
             if len(set(map(len, values.values()))) > 1:
                 raise ValueError("The curves must be of one length.")
@@ -216,10 +216,6 @@ class LRFinding:
             values["stopped"] = choice(config["stopped"], "stopped", ConfigError, get_args(Stopped))
             values["method"] = choice(config["method"], "method", ConfigError, get_args(Method))
             return cls(**values)
-        except ConfigError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
     def _repr_html_(self) -> str:
         """The answer and the curve, for notebooks."""
@@ -269,10 +265,10 @@ def rate_or(found: float | None, default: float | None, reason: str) -> float:
 
 
 def as_text(value: object) -> str:
-    """A text that a config has.
+    """A text in a config.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It isn't a text.
     """
     if not isinstance(value, str):
         raise TypeError(f"A text must be a string, got {shown(value)}.")
@@ -280,7 +276,7 @@ def as_text(value: object) -> str:
 
 
 def optional_number(value: Any) -> float | None:
-    """A number that a config has, or None.
+    """A number in a config, or None.
 
     Raises:
         TypeError, ValueError: It is neither.
@@ -300,8 +296,9 @@ def _ended(stopped: Stopped) -> str:
     return stopped if stopped in ("diverged", "reached the upper rate") else f"ended ({stopped})"
 
 
-def check_config(config: object, kind: str, known: int) -> None:
-    """Raise unless a config is that of a finding, of this kind and version.
+@contextmanager
+def reading_config(config: object, kind: str, known: int) -> Iterator[None]:
+    """While the block runs, whatever is wrong with the config of a finding is a ``ConfigError``.
 
     Args:
         config: The config.
@@ -309,8 +306,14 @@ def check_config(config: object, kind: str, known: int) -> None:
         known: The version that can be read.
 
     Raises:
-        ConfigError: It is no such config, or of another version.
+        ConfigError: It is no such config, of another version, or damaged.
     """
     if not isinstance(config, Mapping) or config.get("layerwise") != kind:
         raise ConfigError(f"This is not the config of a finding ({kind!r}): {str(config)[:80]}")
     version(config.get("version"), "The config of this finding", ConfigError, known)
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"The config of this finding is damaged: {error!r}") from error

@@ -49,7 +49,7 @@ class ProgressLines:
         self._done, self._first = 0, True
 
     def advance(self, number: int = 1, what: str | None = None) -> None:
-        """Note that so much more is done, and write a line if it is time for one."""
+        """Note that ``number`` more are done, and write a line if it is time for one."""
         self._what = what or self._what
         self._done += number
         now = self._clock()

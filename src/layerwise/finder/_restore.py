@@ -83,7 +83,7 @@ _KINDS: tuple[Any, ...] = (OrderedDict, dict, list, deque, set)
 
 
 def container_state(container: Container) -> Callable[[], None]:
-    """Remember what is in a container: the very objects, each in its place; of an array the values.
+    """Remember what is in a container: the same objects in the same places; of an array the values.
 
     Args:
         container: A list, dictionary, set, deque or array, or one of a class made from these.

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from layerwise.errors import FinderError
 from layerwise.finder._batches import Batches
-from layerwise.finder._course import Course, course_text, known_course, training_length
+from layerwise.finder._course import Course, course_text, course_to_search, training_length
 from layerwise.finder._finding import LRFinding
 from layerwise.finder._options import SearchKeywords, SearchOptions
 from layerwise.finder._probes.probe import most_held_out, probe
@@ -36,8 +36,9 @@ def search(
         trainer: What trains, with the three methods of ``Trainer``.
         batches: What to train on. At its end, an iterable that can be iterated again starts again.
         options: How to search; by default ``SearchOptions()``.
-        held_out: Batches to score the probes on, for data so small that a probe goes through it
-            more than once. They are trained on at rate 0. Of many, the first few are taken.
+        held_out: Batches to score the probes on; worth giving where the data is so small that a
+            probe goes through it more than once. They are trained on at the rate 0. Of many
+            batches, the first few are used.
         group_factors: The factor of each group's rate on the base rate, by name; it is handed on
             to the result.
         course: What the optimizer says of how its rate will go. It counts where ``options`` have
@@ -60,19 +61,14 @@ def search(
     """
     options = replace(options or SearchOptions(), **keywords)
     probing = options.method == "probe"
-    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
-    shape = options.schedule or read or "falling"
+    asked = course if options.asks_optimizer else None
+    shape, note = course_to_search(options.schedule, asked, options.horizon)
     budget = options.probing(training_length(shape, options.horizon)) if probing else 0
     drawn = Batches(batches)
     points = SweepPoints(options.stop, options.smoothing)
     start = trainer.snapshot()
     try:
-        score_batches = tuple(islice(() if held_out is None else held_out, most_held_out(budget)))
-        if held_out is not None and probing and not score_batches:
-            raise FinderError(
-                "held_out has no batch, or steps is too low to score on any: pass at least one "
-                "batch, or None."
-            )
+        score_batches = _score_batches(held_out, budget) if probing else ()
         with progress_bar(options.steps + budget, options.progress) as advance:
 
             def train(number: int, rate: float) -> float:
@@ -104,3 +100,20 @@ def search(
         group_factors=group_factors,
         schedule=course_text(shape),
     )
+
+
+def _score_batches(held_out: Iterable[Batch] | None, budget: int) -> tuple[Batch, ...]:
+    """The held-out batches to score probes on.
+
+    Raises:
+        FinderError: There is none.
+    """
+    if held_out is None:
+        return ()
+    found = tuple(islice(held_out, most_held_out(budget)))
+    if not found:
+        raise FinderError(
+            "held_out has no batch, or steps is too low to score on any: pass at least one batch, "
+            "or None."
+        )
+    return found

@@ -125,6 +125,17 @@ class SweepPoints:
         """What the curve says so far."""
         return from_curve(self.rates, self.losses, self._smoothing)
 
+    def where_to_begin(self) -> float:
+        """The rate for a search to begin at: the suggested one, or well below the end without one.
+
+        Examples:
+            >>> points = SweepPoints()
+            >>> points.add(0.1, loss=1.0), points.add(1.0, loss=1.0), points.where_to_begin()
+            (False, False, 0.01)
+        """
+        suggested = self.suggested().rate
+        return self.rates[-1] / 100 if suggested is None else suggested
+
     def finding(
         self,
         stopped: Stopped,

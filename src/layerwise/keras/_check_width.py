@@ -57,7 +57,7 @@ def check_width_scaling(
         MultiplierError: A model is subclassed, or a width, rule or number can't be used, or the
             optimizer's family is not known, which ``rules=width_scaling(base, optimizer=...)``
             says.
-        OptimizerError: ``optimizer`` is none.
+        OptimizerError: ``optimizer`` isn't an optimizer.
 
     Examples:
         >>> import keras, numpy

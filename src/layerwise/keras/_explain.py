@@ -62,7 +62,7 @@ def explain(
         A plan: ``print`` shows it as a table, ``.to_dict()`` gives plain columns.
 
     Raises:
-        OptimizerError: The model has no weights yet, or ``optimizer`` is none.
+        OptimizerError: The model has no weights yet, or ``optimizer`` isn't one.
         MultiplierError: A rule, level, rate or step that can't be used.
         ScheduleError: ``schedule`` is neither a schedule nor a callable.
 

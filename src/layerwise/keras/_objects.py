@@ -62,13 +62,13 @@ class ObjectSpec:
     def __post_init__(self) -> None:
         texts: dict[str, list[object]] = {}
 
-        def key_of(thing: object) -> ExactKey:
-            _check(thing)
-            alike = texts.setdefault(_text(thing), [])
-            place = next((i for i, each in enumerate(alike) if each is thing), len(alike))
+        def key_of(part: object) -> ExactKey:
+            _check(part)
+            alike = texts.setdefault(_text(part), [])
+            place = next((i for i, each in enumerate(alike) if each is part), len(alike))
             if place == len(alike):
-                alike.append(thing)
-            return ExactKey(_text(thing) + (f" ({place + 1})" if place else ""))
+                alike.append(part)
+            return ExactKey(_text(part) + (f" ({place + 1})" if place else ""))
 
         self._named(key_of)
 
@@ -79,7 +79,7 @@ class ObjectSpec:
             AmbiguousRuleError: A name is also that of a variable which a key is not for.
         """
         names = [full_name(variable) for variable in variables]
-        return self._named(lambda thing: _key_of(thing, variables, names))
+        return self._named(lambda part: _key_of(part, variables, names))
 
     def to_config(self, function_name: object = None) -> dict[str, Any]:
         """There is no config before the variables are known.
@@ -131,52 +131,52 @@ def _has_parts(layers: ModelLevels | Layers | None) -> bool:
     return any(isinstance(part, Layer | Variable) for part in parts)
 
 
-def _check(thing: object) -> None:
-    if not isinstance(thing, Layer | Variable):
+def _check(part: object) -> None:
+    if not isinstance(part, Layer | Variable):
         raise MultiplierError(
-            f"The key {shown(thing)} of a rule must be a string, part of a name, or a layer or "
+            f"The key {shown(part)} of a rule must be a string, part of a name, or a layer or "
             "variable of the model."
         )
 
 
-def _key_of(thing: object, variables: Sequence[Variable], names: Sequence[str]) -> ExactKey:
+def _key_of(part: object, variables: Sequence[Variable], names: Sequence[str]) -> ExactKey:
     """The key of a layer or variable among these variables."""
-    _check(thing)
-    if isinstance(thing, Variable):
-        place = next((i for i, variable in enumerate(variables) if variable is thing), None)
+    _check(part)
+    if isinstance(part, Variable):
+        place = next((i for i, variable in enumerate(variables) if variable is part), None)
         if place is None:
-            return ExactKey(_text(thing))
-        return _unshared(ExactKey(names[place], [names[place]]), {place}, thing, names)
-    assert isinstance(thing, Layer)
+            return ExactKey(_text(part))
+        return _unshared(ExactKey(names[place], [names[place]]), {place}, part, names)
+    assert isinstance(part, Layer)
     place_by_id = {id(variable): place for place, variable in enumerate(variables)}
-    owned = {id(v): v for v in thing.variables if id(v) in place_by_id}
+    owned = {id(v): v for v in part.variables if id(v) in place_by_id}
     if not owned:
-        return ExactKey(_text(thing))
+        return ExactKey(_text(part))
     places = {place_by_id[key] for key in owned}
     full = [names[place_by_id[key]] for key in owned]
-    start = f"{thing.path}/"
+    start = f"{part.path}/"
     if all(v.path.startswith(start) for v in owned.values()):
         name = place_of(full, [v.path.removeprefix(start) for v in owned.values()], "/")
         if name is not None:
-            return _unshared(ExactKey(name, [name]), places, thing, names)
+            return _unshared(ExactKey(name, [name]), places, part, names)
     # The name of a nested functional model is in no path.
-    return _unshared(ExactKey(thing.name, full, nameless=True), places, thing, names)
+    return _unshared(ExactKey(part.name, full, nameless=True), places, part, names)
 
 
-def _unshared(key: ExactKey, own: set[int], thing: object, names: Sequence[str]) -> ExactKey:
+def _unshared(key: ExactKey, own: set[int], part: object, names: Sequence[str]) -> ExactKey:
     """The key, if it matches nothing but these of the variables."""
     starts = tuple(f"{place}/" for place in key.places)
     wanted = set(key.places)
     for place, name in enumerate(names):
         if place not in own and (name in wanted or name.startswith(starts)):
             raise AmbiguousRuleError(
-                f"{_text(thing)} and another part of the model are both called {name!r}, and rules "
+                f"{_text(part)} and another part of the model are both called {name!r}, and rules "
                 "are kept by name. Give the layers names of their own, or use "
                 "layerwise.keras.annotate(layer, multiplier), which needs none."
             )
     return key
 
 
-def _text(thing: object) -> str:
-    name = thing.path if isinstance(thing, Variable) else getattr(thing, "name", "")
-    return f"<{type(thing).__name__} {name}>"
+def _text(part: object) -> str:
+    name = part.path if isinstance(part, Variable) else getattr(part, "name", "")
+    return f"<{type(part).__name__} {name}>"

@@ -83,7 +83,7 @@ def layers_of(model: keras.Model, by: str = "layer") -> ModelLayers:
             (``expanded_conv_1_expand``, ``expanded_conv_1_project``), as one level.
 
     Returns:
-        The levels: for each, the paths of its variables. As ``layers=`` they keep their depth, also
+        The levels: for each, the paths of its variables. As ``layers=`` they keep their depth, even
         if some of the layers are frozen later.
 
     Raises:

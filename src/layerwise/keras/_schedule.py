@@ -19,7 +19,7 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A Layerwise schedule as a schedule of Keras, for any optimizer.
 
     Its value is the learning rate itself, so scale a factor first: ``cosine(1000) * 3e-4``.
-    Keras counts every batch as a step here, also under gradient accumulation; inside
+    Keras counts every batch as a step here, even under gradient accumulation; inside
     ``LRMultiplier`` a step is an applied update.
 
     Args:
@@ -30,7 +30,7 @@ class LearningRateSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Raises:
         ScheduleError: ``schedule`` is not a Layerwise schedule, a metric moves it, or it counts
-            something else than updates.
+            something other than updates.
 
     Examples:
         >>> import keras

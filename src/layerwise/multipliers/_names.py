@@ -1,4 +1,4 @@
-"""Names as paths, and the few parts of them that tell where in a model a layer stands."""
+"""Names as paths, and the few parts of them that show where in a model a layer stands."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -39,7 +39,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One trainable array of a model, as far as rules need to know it.
+    """One trainable array of a model, with what rules need to know of it.
 
     Args:
         name: The name that the framework prints: ``backbone/conv/kernel``.
@@ -223,7 +223,7 @@ class Plan:
         return result
 
     def _value_at(self, value: Value, step: int, what: str, unknown: float | None) -> float:
-        """A value at a step, with what is counted there; ``unknown`` if the plan can't tell."""
+        """A value at a step, with what is counted there; ``unknown`` if that isn't known."""
         needed = counters_of([value])
         known: dict[str, float] = dict(counts_of_start([value])) if step == 0 else {}
         if step == self.step:

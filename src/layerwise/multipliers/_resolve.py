@@ -112,52 +112,30 @@ def resolve_quietly(
     ``model`` is what else is known of the model and its optimizer, for strategies by parameter.
     With ``for_decay`` messages call the rules those of weight decay.
     """
-    known = tuple(parameters)
-    for parameter in known:
-        if not isinstance(parameter, Parameter):
-            raise MultiplierError(
-                f"parameters must be of the class Parameter, got {shown(parameter)}. A name "
-                'becomes one by Parameter("name").'
-            )
+    listed = _checked_parameters(parameters)
     ruleset = normalize_rules(rules, "decay rule" if for_decay else "rule")
     check_keys(list(ruleset.explicit), match)
-    winners = find_winners(ruleset.explicit, known, match, separator)
+    winners = find_winners(ruleset.explicit, listed, match, separator)
     if strict and winners.unmatched:
         what = "rule of decay_rules=" if for_decay else "rule"
-        raise unmatched_error(winners.unmatched, known, match, separator, what)
+        raise unmatched_error(winners.unmatched, listed, match, separator, what)
     annotations = [
         None
         if parameter.annotation is None
         else check_value(parameter.annotation, f"The annotation of {parameter.name!r}")
-        for parameter in known
-    ]
-    checked = check_layers(layers)
-    ruled = [
-        key is not None or note is not None
-        for key, note in zip(winners.keys, annotations, strict=True)
+        for parameter in listed
     ]
     # Rules may be checked before there is a model, and without one there are no levels.
-    strategies = ruleset.strategies if known else ()
-    finder = _LevelFinder(known, checked, strict, separator)
-    needed = [strict and p.trainable and not rule for p, rule in zip(known, ruled, strict=True)]
+    strategies = ruleset.strategies if listed else ()
+    finder = _LevelFinder(listed, check_layers(layers), strict, separator)
+    needed = [
+        strict and parameter.trainable and key is None and annotation is None
+        for parameter, key, annotation in zip(listed, winners.keys, annotations, strict=True)
+    ]
     defaults, found = _from_strategies(strategies, finder, needed, model or ModelFacts())
-    notes = (*longer_numbers(winners.keys, known, match, separator), *finder.notes, *found)
-    rows = []
-    for parameter, key, annotation, default in zip(
-        known, winners.keys, annotations, defaults, strict=True
-    ):
-        rule = None if key is None else ruleset.explicit[key]
-        if rule is not None and annotation is not None and not isinstance(rule, Override):
-            raise AmbiguousRuleError(
-                f"{parameter.name!r} has the annotation {annotation!r} and the rule "
-                f"{key!r}: {rule!r}; keep one, or let the rule win: {key!r}: override({rule!r})."
-            )
-        if rule is not None:
-            rows.append(PlanRow(parameter, key, rule.value if isinstance(rule, Override) else rule))
-        elif annotation is not None:
-            rows.append(PlanRow(parameter, "annotation", annotation))
-        else:
-            rows.append(PlanRow(parameter, *default))
+    notes = (*longer_numbers(winners.keys, listed, match, separator), *finder.notes, *found)
+    rules_won = [None if key is None else ruleset.explicit[key] for key in winners.keys]
+    rows = list(map(_row, listed, winners.keys, rules_won, annotations, defaults))
     return Plan(
         tuple(rows),
         learning_rate=None if learning_rate is None else _rate(learning_rate),
@@ -169,6 +147,42 @@ def resolve_quietly(
     )
 
 
+def _checked_parameters(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    listed = tuple(parameters)
+    for parameter in listed:
+        if not isinstance(parameter, Parameter):
+            raise MultiplierError(
+                f"parameters must be of the class Parameter, got {shown(parameter)}. A name "
+                'becomes one by Parameter("name").'
+            )
+    return listed
+
+
+def _row(
+    parameter: Parameter,
+    key: str | None,
+    rule: Value | Override | None,
+    annotation: Value | None,
+    default: tuple[str | None, Value],
+) -> PlanRow:
+    """The row of a parameter: a rule decides, or else an annotation, or else strategies.
+
+    Raises:
+        AmbiguousRuleError: There are both a rule and an annotation.
+    """
+    if rule is None:
+        decided = default if annotation is None else ("annotation", annotation)
+        return PlanRow(parameter, *decided)
+    if isinstance(rule, Override):
+        return PlanRow(parameter, key, rule.value)
+    if annotation is not None:
+        raise AmbiguousRuleError(
+            f"{parameter.name!r} has the annotation {annotation!r} and the rule "
+            f"{key!r}: {rule!r}; keep one, or let the rule win: {key!r}: override({rule!r})."
+        )
+    return PlanRow(parameter, key, rule)
+
+
 def _from_strategies(
     strategies: Sequence[AnyStrategy],
     finder: "_LevelFinder",
@@ -176,7 +190,7 @@ def _from_strategies(
     model: ModelFacts,
 ) -> tuple[list[tuple[str | None, Value]], list[str]]:
     """For each parameter, which strategies decide and the multiplier; and the strategies' notes."""
-    said: list[list[tuple[str, Value]]] = [[] for _ in finder.parameters]
+    parts: list[list[tuple[str, Value]]] = [[] for _ in finder.parameters]
     owned = [False for _ in finder.parameters]
     notes: list[str] = []
     for strategy in strategies:
@@ -188,9 +202,9 @@ def _from_strategies(
             by_parameter, more = _by_parameter(strategy, finder, needed, model)
             decided = [*by_parameter]
             notes += more
-        for parts, part in zip(said, decided, strict=True):
+        for own, part in zip(parts, decided, strict=True):
             if part is not None:
-                parts.append(part)
+                own.append(part)
     if any(isinstance(strategy, Strategy) for strategy in strategies):
         _check_owned(
             [
@@ -200,8 +214,8 @@ def _from_strategies(
             ]
         )
     found = [
-        (" * ".join(text for text, _ in parts) or None, product(*(value for _, value in parts)))
-        for parts in said
+        (" * ".join(text for text, _ in own) or None, product(*(value for _, value in own)))
+        for own in parts
     ]
     return found, notes
 

@@ -1,6 +1,6 @@
 """What an outer ``optax.masked`` or ``optax.partition`` hides, as far as rules need to know it.
 
-For a label or mask of a whole subtree Optax leaves one ``MaskedNode``, and nothing tells which
+For a label or mask of a whole subtree Optax leaves one ``MaskedNode``, and nothing says which
 leaves are under it. Rules and levels that name some of them are then no mistake, and a depth that
 would depend on them is not known.
 """
@@ -124,7 +124,7 @@ def _level_names(spec: RuleSpec) -> list[str]:
 
 
 def _opened(found: Leaves, subtrees: Sequence[Leaf]) -> Leaves:
-    """The leaves, with two layers in the place of each subtree."""
+    """The leaves, with two layers in place of each subtree."""
     inside: list[tuple[Key, ...]] = [(SequenceKey(i), GetAttrKey("kernel")) for i in range(2)]
     leaves: list[Leaf] = []
     for leaf in found.leaves:

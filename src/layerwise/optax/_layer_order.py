@@ -1,4 +1,4 @@
-"""The order of a model's layers, as far as its parameter tree can tell it.
+"""The order of a model's layers, as far as its parameter tree shows it.
 
 JAX sorts the keys of dictionaries, so the order of the leaves says nothing about depth: ``body``,
 ``head``, ``stem``. Four things do: the places in a list or tuple, the fields of a module class, the
@@ -62,7 +62,7 @@ def layers_of(
         in a list: ``layers/0/kernel``.
 
     Raises:
-        MultiplierError: The order can't be told; the message says of which layers, and proposes
+        MultiplierError: The order isn't clear; the message says of which layers, and proposes
             all levels.
 
     Examples:
@@ -89,7 +89,7 @@ def levels_in_order(known: Leaves, attributes_sorted: bool = False) -> tuple[tup
             order of a class.
 
     Raises:
-        MultiplierError: The order can't be told.
+        MultiplierError: The order isn't clear.
     """
     scalars = [leaf.name for leaf in known.leaves if _is_global(leaf)]
     rest = [leaf for leaf in known.leaves if leaf.name not in scalars]
@@ -128,7 +128,7 @@ def _front(path: Path) -> int:
 
 
 class _Tree:
-    """Who is in whom, and in which order as far as it can be told."""
+    """Which name lies in which, and in which order, as far as it is known."""
 
     def __init__(self, paths: Sequence[Path], attributes_sorted: bool) -> None:
         self.children: dict[Path, dict[Key, None]] = {}

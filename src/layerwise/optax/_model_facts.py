@@ -1,4 +1,4 @@
-"""What Optax tells of an optimizer and its parameters to strategies by parameter.
+"""What strategies by parameter learn from Optax of an optimizer and its parameters.
 
 A transformation doesn't say what it is. So it is tried on numbers: an optimizer of Adam's family
 makes the same step of a gradient ten times as large, and SGD one that is ten times as large.

@@ -137,7 +137,7 @@ def structure_of(tree: optax.Params) -> Hashable:
 
 
 def is_hidden(value: object) -> bool:
-    """Whether ``optax.masked`` has put the value in the place of a leaf."""
+    """Whether ``optax.masked`` has put the value in place of a leaf."""
     return isinstance(value, optax.MaskedNode)
 
 

@@ -17,6 +17,7 @@ from layerwise.multipliers import (
     ModelFacts,
     Parameter,
     Plan,
+    PlanRow,
     RuleSpec,
     StepValue,
     first_value,
@@ -147,14 +148,27 @@ def plan_of(
         prepare=tried,
         model=model,
     )
-    rows = iter(plan.rows)
-    kept = []
+    rows = _rows_of_leaves(plan, leaves, groups)
+    done = TreePlan(replace(plan, rows=rows, notes=(*plan.notes, *notes)), leaves)
+    _check_arrays(done)
+    return done
+
+
+def _rows_of_leaves(
+    plan: Plan, leaves: Sequence[Leaf], groups: Sequence[Sequence[Parameter]]
+) -> tuple[PlanRow, ...]:
+    """The rows of a plan, with a single one for each hidden leaf.
+
+    Args:
+        plan: The plan of the parameters in all groups, one after the other.
+        leaves: The leaves.
+        groups: The parameters of each leaf, or what a hidden leaf may stand for.
+    """
+    rows, kept = iter(plan.rows), list[PlanRow]()
     for leaf, group in zip(leaves, groups, strict=True):
         own = [next(rows) for _ in group]
         kept += [replace(own[0], parameter=leaf.parameters()[0])] if leaf.hidden else own
-    done = TreePlan(replace(plan, rows=tuple(kept), notes=(*plan.notes, *notes)), leaves)
-    _check_arrays(done)
-    return done
+    return tuple(kept)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _check_sizes(leaves: Sequence[Leaf]) -> None:
 
 
 def _by_metadata(leaves: Sequence[Leaf]) -> dict[int, Stack]:
-    """The stacks that Flax' metadata tell of, by the place of the leaf.
+    """The stacks that Flax' metadata show, by the place of the leaf.
 
     Not every leaf of a scanned layer has metadata. So the stack is the outermost layer around a
     leaf that has some, of which all leaves are as long along that axis.
@@ -146,13 +146,13 @@ def _notes(leaves: Sequence[Leaf]) -> tuple[str, ...]:
             for depth in range(1, len(leaf.path) + 1):
                 inside.setdefault(leaf.path[:depth], []).append(leaf)
     notes: list[str] = []
-    told: list[Path] = []
+    noted: list[Path] = []
     for path, members in sorted(inside.items(), key=lambda item: len(item[0])):
-        if any(path[: len(other)] == other for other in told):
+        if any(path[: len(other)] == other for other in noted):
             continue
         if any(leaf.stack is not None for leaf in members) or not _looks_stacked(path, members):
             continue
-        told.append(path)
+        noted.append(path)
         name = name_of(path)
         notes.append(
             f"{name} looks like {members[0].shape[0]} layers in one array, and counts as it "

@@ -1,6 +1,6 @@
 """Several runs in one picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,18 +47,11 @@ def compare(
         >>> len(plots.compare(map(History.load, runs)).lines)
         2
     """
-    runs = list(histories)
-    known = [run for run in runs if column in run.batch or column in run.epoch]
-    if not known:
-        there = sorted({name for run in runs for name in (*run.batch, *run.epoch)})
-        raise RecorderError(
-            f"None of these {len(runs)} runs has the column {shown(column)}. They have "
-            f"{name_text(', '.join(there)) or 'none'}."
-        )
+    runs = _with_column(list(histories), column)
     ax = axes(ax, height=4.2)
     handles = []
     along = ""
-    for place, run in enumerate(known):
+    for place, run in enumerate(runs):
         columns = run.batch if column in run.batch else run.epoch
         x, values, along = curve_of(columns, column)
         average = moving_average(values) if columns is run.batch else values
@@ -75,9 +68,25 @@ def compare(
                 label=f"_{label}, validation",
             )
     dots = " (points: validation)" if len(ax.lines) > len(handles) else ""
-    dress(ax, f"{column.capitalize()} of {len(known)} runs{dots}", along, column)
+    dress(ax, f"{column.capitalize()} of {len(runs)} runs{dots}", along, column)
     if falls_by_decades(np.asarray(line.get_ydata(), np.float64) for line in ax.lines):
         ax.set_yscale("log")
     over_steps(ax)
-    legend(ax, handles, [run.name for run in known])
+    legend(ax, handles, [run.name for run in runs])
     return ax
+
+
+def _with_column(runs: "Sequence[History]", column: str) -> "list[History]":
+    """The runs that have a column.
+
+    Raises:
+        RecorderError: None has it.
+    """
+    found = [run for run in runs if column in run.batch or column in run.epoch]
+    if not found:
+        there = sorted({name for run in runs for name in (*run.batch, *run.epoch)})
+        raise RecorderError(
+            f"None of these {len(runs)} runs has the column {shown(column)}. They have "
+            f"{name_text(', '.join(there)) or 'none'}."
+        )
+    return found

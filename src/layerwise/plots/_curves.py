@@ -16,7 +16,7 @@ Steps: TypeAlias = int | Sequence[int] | npt.NDArray[np.integer[Any]]
 """A number of steps from 0 on, or the steps themselves."""
 
 EVERY_STEP = 200_000
-"""A closed form is evaluated at so many steps at most, evenly apart."""
+"""The most steps that a closed form is evaluated at; they are evenly apart."""
 
 _CALLS = 2_000  # of a Python function at most
 _MOST = 1e150

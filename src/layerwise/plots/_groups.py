@@ -62,7 +62,7 @@ def group_rates(plan: Plan, groups: Sequence[Group], steps: npt.NDArray[np.int64
     plan has no learning rate.
 
     Raises:
-        LayerwiseError: A rate counts something else than updates.
+        LayerwiseError: A rate counts something other than updates.
     """
     shown: list[Value | None] = [group.value for group in groups]
     if plan.learning_rate is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
@@ -62,27 +63,16 @@ def heat_map(
     shown = steps_of(steps, _COLUMNS)
     unit = unit_of(plan)
     if schedule is not None:
-        factor = as_number(schedule)
-        if not callable(schedule) and (factor is None or not 0 <= factor < np.inf):
-            raise LayerwiseError(
-                "plots.heat_map: schedule must be a schedule, another callable of the step or a "
-                f"finite number of at least 0, got {_shown(schedule)}."
-            )
-        if plan.learning_rate is None:
-            plan, unit = replace(plan, learning_rate=1.0), "factor on the base rate"
-        plan = replace(plan, schedule=schedule if factor is None else factor)
+        unit = unit if plan.learning_rate is not None else "factor on the base rate"
+        plan = _under(schedule, plan)
     names, rates = layer_rates(plan, shown)
     ax = axes(ax, height=min(max(1.7 + _ROW * 1.15 * len(names), 3.0), 8.0))
     frozen = lasting_zeros(rates)
-    positive = rates[rates > 0]
-    low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
-    low = max(low, high / _DEEP)
-    norm = LogNorm(low, high, clip=True) if high / low > _FAR_APART else Normalize(0.0, high)
     mesh = ax.pcolormesh(
         shown,
         np.arange(len(names)),
         np.ma.masked_array(rates, frozen),
-        norm=norm,
+        norm=_norm(rates),
         cmap=MAP,
         shading="nearest",
         rasterized=True,
@@ -100,13 +90,42 @@ def heat_map(
     ax.set_ylim(len(names) - 0.5, -0.5)
     _label_rows(ax, names)
     step_axis(ax.xaxis)
+    _colour_bar(ax, mesh, unit)
+    return ax
+
+
+def _under(schedule: Value, plan: Plan) -> Plan:
+    """The plan under another schedule; without a learning rate, its factors on a rate of 1.
+
+    Raises:
+        LayerwiseError: The schedule is no number and can't be called with a step.
+    """
+    factor = as_number(schedule)
+    if not callable(schedule) and (factor is None or not 0 <= factor < np.inf):
+        raise LayerwiseError(
+            "plots.heat_map: schedule must be a schedule, another callable of the step or a "
+            f"finite number of at least 0, got {_shown(schedule)}."
+        )
+    base = 1.0 if plan.learning_rate is None else plan.learning_rate
+    return replace(plan, learning_rate=base, schedule=schedule if factor is None else factor)
+
+
+def _norm(rates: Floats) -> Normalize:
+    """The scale of the colours: logarithmic if the rates differ much."""
+    positive = rates[rates > 0]
+    low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
+    low = max(low, high / _DEEP)
+    return LogNorm(low, high, clip=True) if high / low > _FAR_APART else Normalize(0.0, high)
+
+
+def _colour_bar(ax: Axes, mesh: QuadMesh, unit: str) -> None:
+    """Explain the colours beside the axes."""
     bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.02, aspect=30)
     quiet = inks(ax)[1]
     bar.set_label(unit, color=quiet, fontsize=9.5)
     bar.outline.set_visible(False)
     bar.ax.tick_params(which="both", color=GREY, labelcolor=quiet, labelsize=9)
     number_axis(bar.ax.yaxis)
-    return ax
 
 
 def layer_rates(plan: Plan, steps: npt.NDArray[np.int64]) -> tuple[list[str], Floats]:

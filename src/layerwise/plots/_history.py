@@ -210,9 +210,9 @@ def _draw(ax: Axes, history: "History", name: str, look: Look, *, raw: bool = Fa
         # Without rows of epochs it was measured in the middle of them, every few batches.
         columns = epoch if validation in epoch else batch
         x, validated, along_validation = curve_of(columns, validation)
-        known = np.isfinite(validated)
+        finite = np.isfinite(validated)
         ax.plot(
-            *thin(x[known], validated[known]),
+            *thin(x[finite], validated[finite]),
             color=color,
             linestyle=_DOTTED,
             linewidth=1.2,

@@ -34,7 +34,7 @@ PLAIN: dict[str, Any] = {"parse_math": False}
 """What a text gets that may have names in it: ``$`` is a dollar there, and begins no formula."""
 
 MAP = "viridis"
-"""Its brightness is even, also for the colour-blind.
+"""Its brightness is even, for the colour-blind too.
 
 Source: S. van der Walt and N. Smith, Matplotlib 2.0.
 """

@@ -22,7 +22,7 @@ Cells: TypeAlias = Sequence[float | str]
 """The numbers of a row; ``nan`` and ``inf`` may be text."""
 
 _BLOCK = 4096
-"""Rows wait as Python lists, which take ten times the memory, until there are so many."""
+"""How many rows wait as Python lists, which take ten times the memory of an array."""
 
 
 class Columns:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from layerwise.errors import RecorderError
 from layerwise.recorder._format import (
@@ -30,13 +30,17 @@ except ModuleNotFoundError:  # Windows
 
 _CHUNK = 1 << 16
 
+Kind = Literal["failure", "locks", "taken", "threads"]
+"""Of a message: the file can't be written, can't be locked, is another recorder's, or two threads
+write to it by turns."""
+
 CLAIM_SECONDS = 1.0
 """How long to wait for the lock: a process that was killed needs a moment to be gone."""
 
 CLAIM_EVERY = 64
 """The system drops the lock when this process closes the file elsewhere, as a reader does.
 
-So it is taken again every so many rows.
+So it is taken again each time after this number of rows.
 """
 
 
@@ -83,8 +87,8 @@ class RecordFile:
 
     Every ``append`` hands its text to the operating system in one call, so the text survives if
     this process dies. The file then has all of the text or none: what a full disk or an
-    interruption leaves half written is cut off again. Troubles are collected in ``messages`` for
-    the recorder to warn of, each kind once.
+    interruption leaves half written is cut off again. Messages are kept in ``messages`` for the
+    recorder to warn of, each kind once.
 
     The file is locked against other processes. Nothing can lock it against a second recorder in
     this process, so the end of the file is looked at before each row: the recorder that declared
@@ -105,21 +109,12 @@ class RecordFile:
         self.path = run / FILE
         self.started = time.time()
         self.messages: list[str] = []
-        self._said: set[str] = set()
+        self._kinds_kept: set[str] = set()
         self._begun = self._ended = False
         self._end = 0
-        self._unsure = b""
+        self._unconfirmed = b""
         self._until_claim = 0
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(
-                self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
-            )
-        except (OSError, ValueError) as error:  # a ValueError for a name with a zero in it
-            raise RecorderError(
-                f"{str(self.path)!r} can't be written: {getattr(error, 'strerror', None) or error}."
-                " Give the recorder a folder that can be written to."
-            ) from error
+        self._open()
         try:
             if not self._claim(CLAIM_SECONDS):
                 raise RecorderError(
@@ -140,6 +135,18 @@ class RecordFile:
         # Two recorders may find the file empty at one time; one of them writes first.
         self.fresh = not self.reopened and self._end == len(self._header)
 
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(
+                self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
+            )
+        except (OSError, ValueError) as error:  # a ValueError for a name with a zero in it
+            raise RecorderError(
+                f"{str(self.path)!r} can't be written: {getattr(error, 'strerror', None) or error}."
+                " Give the recorder a folder that can be written to."
+            ) from error
+
     def _claim(self, seconds: float = 0.0) -> bool:
         """Lock the file for this process, unless another has it for so long."""
         if fcntl is None:
@@ -154,7 +161,7 @@ class RecordFile:
                     return False
                 time.sleep(0.02)
             except OSError as error:
-                self.say(
+                self.keep_message(
                     "locks",
                     f"{self.path} can't be locked here: {error.strerror}. Make sure that no other "
                     "process records in this run.",
@@ -198,7 +205,7 @@ class RecordFile:
             os.ftruncate(self._file, end)
         self._end = end
 
-    def look(self, owns: Callable[[int], bool]) -> bool:
+    def notice_changes(self, owns: Callable[[int], bool]) -> bool:
         """See what others have done to the file since the last row.
 
         Args:
@@ -213,27 +220,27 @@ class RecordFile:
         try:
             status = os.fstat(self._file)
             # Nearly always nothing has happened, and there is no more to ask.
-            usual = status.st_size == self._end and status.st_nlink and not self._unsure
+            usual = status.st_size == self._end and status.st_nlink and not self._unconfirmed
             if usual and self._until_claim > 0:
                 self._until_claim -= 1
                 return False
-            return self._look_closely(owns)
+            return self._examine(owns)
         except OSError as error:
             self._fail(error)
             return False
 
-    def _look_closely(self, owns: Callable[[int], bool]) -> bool:
+    def _examine(self, owns: Callable[[int], bool]) -> bool:
         assert self._file is not None
-        if self._unsure:
+        if self._unconfirmed:
             self._settle()
         # A signal's handler may record, too: so what was there before is kept at hand.
         end, overtaken = self._end, False
         status = os.fstat(self._file)
         # An open file outlives its folder, so writing to it would seem to succeed.
         if status.st_nlink == 0:
-            self.end("it was removed", "trouble")
+            self.end("it was removed", "failure")
         elif status.st_size < end:
-            self.end("something else made it shorter", "trouble")
+            self.end("something else made it shorter", "failure")
         elif self._begun and self._is_taken(status.st_size, owns):
             self.end("a newer recorder writes to it", "taken")
         else:
@@ -252,7 +259,7 @@ class RecordFile:
         start = self._end
         data = (b"" if start else self._header) + text.encode()
         try:
-            self._unsure = data
+            self._unconfirmed = data
             try:
                 written = os.write(self._file, data)
                 while written < len(data):
@@ -261,10 +268,10 @@ class RecordFile:
                 # begins before it.
                 if os.lseek(self._file, 0, os.SEEK_CUR) == start + len(data):
                     self._end = start + len(data)
-                self._unsure = b""
+                self._unconfirmed = b""
                 self._begun = bool(text)
             finally:
-                if self._unsure:
+                if self._unconfirmed:
                     with contextlib.suppress(OSError):
                         self._settle()
         except OSError as error:
@@ -273,8 +280,8 @@ class RecordFile:
         return True
 
     def _fail(self, error: OSError) -> None:
-        self.say(
-            "trouble",
+        self.keep_message(
+            "failure",
             f"{self.path} could not be written: {error.strerror or error}. Training goes on, but "
             "its rows are not in the record until that is mended.",
         )
@@ -299,28 +306,28 @@ class RecordFile:
     def _settle(self) -> None:
         """After an interruption or an error: keep what was written whole, else cut it off."""
         assert self._file is not None
-        start, data, size = self._end, self._unsure, os.fstat(self._file).st_size
+        start, data, size = self._end, self._unconfirmed, os.fstat(self._file).st_size
         os.lseek(self._file, start, os.SEEK_SET)
         found = os.read(self._file, max(0, min(size - start, len(data))))
         if found == data:
             self._end = start + len(found)
         elif found and data.startswith(found) and size == start + len(found):
             os.ftruncate(self._file, start)
-        self._unsure = b""
+        self._unconfirmed = b""
 
-    def end(self, why: str, kind: str) -> None:
+    def end(self, why: str, kind: Kind) -> None:
         """Write nothing more, and say so once."""
         self._ended = True
-        self.say(
+        self.keep_message(
             kind,
             f"Recording to {self.path} has stopped: {why}. Training goes on, but its next rows "
             "are not in the record.",
         )
 
-    def say(self, kind: str, message: str) -> None:
+    def keep_message(self, kind: Kind, message: str) -> None:
         """Keep a message for the recorder to warn of, if none of its kind was given before."""
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._kinds_kept:
+            self._kinds_kept.add(kind)
             self.messages.append(message)
 
     def close(self) -> None:
@@ -330,7 +337,7 @@ class RecordFile:
             try:
                 os.close(file)
             except OSError as error:
-                self.say("trouble", f"{self.path} could not be closed: {error.strerror}.")
+                self.keep_message("failure", f"{self.path} could not be closed: {error.strerror}.")
 
     # A default argument, since modules are gone where Python ends, and the system closes the file.
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:

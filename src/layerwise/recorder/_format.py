@@ -52,7 +52,7 @@ def resume_line(where: str, number: int) -> str:
 
 
 def event_line(step: int, text: str) -> str:
-    """The line that says that something happened when so many updates had been applied."""
+    """The line that says what happened after ``step`` updates."""
     return json.dumps({"event": {"step": step, "text": text}}) + "\n"
 
 

@@ -34,7 +34,7 @@ class History:
 
     The columns are ``step`` (updates applied before the batch, or by the end of the epoch),
     ``epoch``, ``time`` (seconds since the record was begun), ``loss``, the metrics, ``rate`` (the
-    base rate), ``rates/<group>`` and ``ratios/<layer>``, as far as they were recorded. Where a row
+    base rate), ``rates/<group>`` and ``ratios/<layer>``, where they were recorded. Where a row
     has no value, there is nan.
 
     Attributes:

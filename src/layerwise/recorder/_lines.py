@@ -16,7 +16,7 @@ from layerwise.recorder._format import (
 from layerwise.recorder._row import Row, Shape
 
 _BLOCK = 12
-"""A recorder takes its ids in blocks of so many bits."""
+"""How many bits there are in the blocks in which a recorder takes its ids."""
 
 _MOST_SHAPES = 256
 """So many shapes of rows are remembered; names that change at every step take no more memory."""

@@ -91,7 +91,7 @@ def read_rows(run: Path) -> Iterator[Read]:
 
 
 def read_events(run: Path) -> list[tuple[int, str]]:
-    """What happened in a run, with the step, but for what a training that went back did anew."""
+    """What happened in a run, with its step; not what a training that went back has repeated."""
     found: list[tuple[int, str]] = []
     with (run / FILE).open("rb") as file:
         for line in _lines(file):

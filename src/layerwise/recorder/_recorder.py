@@ -49,7 +49,7 @@ class Recorder:
 
     Raises:
         RecorderError: The folder can't be written to, another process is recording in it, it has
-            something else than a record that this Layerwise reads, or an argument is not usable.
+            something other than a record that this Layerwise reads, or an argument is not usable.
 
     Examples:
         >>> import tempfile
@@ -82,7 +82,7 @@ class Recorder:
         self._crossings = 0
         self._closed = False
         try:
-            self._say()
+            self._warn_of_failures()
         except BaseException:
             self.close()
             raise
@@ -216,11 +216,11 @@ class Recorder:
         number = whole(step, STEP, RecorderError)
         self._check_open()
         with self._lock:
-            self._file.look(self._lines.owns)
+            self._file.notice_changes(self._lines.owns)
             draft = self._lines.resumed(number)
             self._write(draft)
             self._step = draft.place.step
-        self._say()
+        self._warn_of_failures()
 
     def log_event(self, text: str, *, step: SupportsIndex) -> None:
         """Record in words that something happened, such as that a level was unfrozen.
@@ -245,9 +245,9 @@ class Recorder:
         line = event_line(number, checked_text(text, "text", RecorderError))
         self._check_open()
         with self._lock:
-            self._file.look(self._lines.owns)
+            self._file.notice_changes(self._lines.owns)
             self._file.append(line)
-        self._say()
+        self._warn_of_failures()
 
     def save_finding(self, finding: LRFinding | RatesFinding) -> None:
         """Save what the finder found, in the run's folder.
@@ -314,7 +314,7 @@ class Recorder:
             self._file.close()
         finally:
             self._sinks.close()
-        self._say()
+        self._warn_of_failures()
 
     def __enter__(self) -> Self:
         return self
@@ -340,7 +340,7 @@ class Recorder:
         sinks = self._sinks if self._sinks.feeds else None
         from_sink = sinks is not None and sinks.is_served_by_this_thread()
         with self._lock:
-            if self._file.look(self._lines.owns):
+            if self._file.notice_changes(self._lines.owns):
                 self._lines.join()
             draft = self._lines.draft(rows, self.every, span)
             if draft.back:
@@ -356,7 +356,7 @@ class Recorder:
             for table, row in draft.kept:
                 sinks.take(row.shape.kind, table.columns, row.values)
         if self._file.messages or self._sinks.messages:
-            self._say()
+            self._warn_of_failures()
 
     def _write(self, draft: Draft) -> None:
         """Write lines, and only then believe that they are there."""
@@ -370,7 +370,7 @@ class Recorder:
         if threading.get_ident() != self._thread:
             self._crossings += 1
             if self._crossings > 1:
-                self._file.say(
+                self._file.keep_message(
                     "threads",
                     f"Two threads record in {self.run}, and each goes back to its own steps, which "
                     "makes the rows of the other void. Give each thread a run of its own.",
@@ -390,7 +390,7 @@ class Recorder:
                 "continues it."
             )
 
-    def _say(self) -> None:
+    def _warn_of_failures(self) -> None:
         """Warn of what went wrong, now that nothing can be spoiled by a warning that raises."""
         found = self._file.messages + self._sinks.messages
         self._file.messages, self._sinks.messages = [], []
@@ -401,8 +401,8 @@ class Recorder:
         try:
             write_data(self.run / name, data)
         except OSError as error:
-            self._file.say(
-                "trouble",
+            self._file.keep_message(
+                "failure",
                 f"{self.run / name} could not be written: {error.strerror}. Training goes on.",
             )
-            self._say()
+            self._warn_of_failures()

@@ -30,7 +30,7 @@ VERSION = 1
 _FRAMEWORKS = ("keras", "jax", "tensorflow", "torch", "optax", "numpy")
 
 POINTS = 200
-"""With so many points, a curve of any length has no visible corners."""
+"""Enough points for a curve of any length to have no visible corners."""
 
 ENDLESS = 1000
 """How many steps of an endless schedule are saved if the length of the training is unknown."""

@@ -16,7 +16,7 @@ from layerwise.report._run import VALIDATION, Run, as_floats
 MOST_RULES = 6
 CLOCK_POINTS = 240
 WORSE = 1.02
-"""A validation loss that ends so many times above its lowest has risen again."""
+"""A validation loss that ends above its lowest value times this has risen again."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,18 @@ def verdict(run: Run) -> str:
     """What became of a run: how its loss went, and how the validation ended."""
     steps, losses = run.shown("loss")
     raw = run.by_batch("loss")[1]
-    known = np.flatnonzero(np.isfinite(losses))
-    if not len(known):
+    finite = np.flatnonzero(np.isfinite(losses))
+    if not len(finite):
         return "No finite loss was recorded." if len(losses) else _validated(run)
     if len(raw) and not np.isfinite(raw[-1]):
-        finite = np.flatnonzero(np.isfinite(raw))
-        last = f" The last finite one was at step {whole_text(steps[finite[-1]])}."
+        before = np.flatnonzero(np.isfinite(raw))
+        last = f" The last finite one was at step {whole_text(steps[before[-1]])}."
         return f"Training broke: the loss is not finite at the end.{last}"
-    first, end = losses[known[0]], losses[known[-1]]
+    first, end = losses[finite[0]], losses[finite[-1]]
     way = "fell" if end < first else "rose" if end > first else "stayed"
     ends = f"from {number_text(first, 3)} to {number_text(end, 3)}"
     course = f"at {number_text(end, 3)}" if way == "stayed" else ends
-    until = f" by step {whole_text(steps[known[-1]])}" if np.isfinite(steps[known[-1]]) else ""
+    until = f" by step {whole_text(steps[finite[-1]])}" if np.isfinite(steps[finite[-1]]) else ""
     return f"The loss {way} {course}{until}. {_validated(run)}".strip()
 
 
@@ -71,11 +71,11 @@ def _validated(run: Run) -> str:
     """How the validation ended: its loss, and the best value of each metric."""
     said = []
     steps, losses = run.shown(f"{VALIDATION}loss")
-    known = np.flatnonzero(np.isfinite(losses))
-    if len(known):
-        best = known[np.argmin(losses[known])]
-        low, last = number_text(losses[best], 3), number_text(losses[known[-1]], 3)
-        if losses[known[-1]] > max(losses[best] * WORSE, losses[best]):
+    finite = np.flatnonzero(np.isfinite(losses))
+    if len(finite):
+        best = finite[np.argmin(losses[finite])]
+        low, last = number_text(losses[best], 3), number_text(losses[finite[-1]], 3)
+        if losses[finite[-1]] > max(losses[best] * WORSE, losses[best]):
             said.append(f"The validation loss was lowest{_at(steps[best])}, {low}, and ended at "
                         f"{last}: what came after it did not help.")  # fmt: skip
         elif low == last:
@@ -84,9 +84,9 @@ def _validated(run: Run) -> str:
             said.append(f"The validation loss ended at {last}, near its lowest, {low}.")
     for metric in run.history.metrics[:MOST_RULES]:
         steps, values = run.shown(f"{VALIDATION}{metric}")
-        known = np.flatnonzero(np.isfinite(values))
-        if len(known):
-            best = known[best_place(metric, values[known])]
+        finite = np.flatnonzero(np.isfinite(values))
+        if len(finite):
+            best = finite[best_place(metric, values[finite])]
             name = f"{VALIDATION}{metric}"
             word = best_word(name).capitalize()
             said.append(f"{word} {name}: {number_text(values[best], 4)}{_at(steps[best])}.")
@@ -106,9 +106,9 @@ def comparison(runs: Sequence[Run]) -> str:
     columns = {f"{VALIDATION}loss": "validation loss", **{m: m for m in metrics}, "loss": "loss"}
     for column, words in columns.items():
         lasts = [
-            (float(known[-1]), run.name)
+            (float(finite[-1]), run.name)
             for run in runs
-            if len(known := (v := run.shown(column)[1])[np.isfinite(v)])
+            if len(finite := (v := run.shown(column)[1])[np.isfinite(v)])
         ]
         if len(runs) > 1 and len(lasts) == len(runs):
             lasts.sort()
@@ -146,8 +146,8 @@ def _rules(plan: Any) -> str:
     for rule, value in named:
         if rule is not None and value not in rules.setdefault(str(rule), []):
             rules[str(rule)].append(value)
-    known = zip(table.get("rule") or (), table.get("frozen") or (), strict=False)
-    idle = sum(rule is None and bool(frozen) for rule, frozen in known)
+    pairs = zip(table.get("rule") or (), table.get("frozen") or (), strict=False)
+    idle = sum(rule is None and bool(frozen) for rule, frozen in pairs)
     if not idle and all(values == [1.0] for values in rules.values()):
         return "none: one rate for all" if table.get("parameter") else ""
     texts = [f"{rule}: {_values(values)}" for rule, values in rules.items()]
@@ -189,8 +189,8 @@ def _clock(run: Run, kind: str) -> list[list[float]] | None:
     if not len(values):
         steps, values = run.by_epoch(kind)
         values = values + (kind == "epoch")  # a row of an epoch stands at its end
-    known = np.isfinite(steps) & np.isfinite(values)
-    steps, values = steps[known], values[known]
+    finite = np.isfinite(steps) & np.isfinite(values)
+    steps, values = steps[finite], values[finite]
     if kind == "epoch" and kind in run.batch and len(values):
         # The first batch of each epoch, and the last of all with what part of its epoch is over.
         starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1) != 0)

@@ -1,4 +1,4 @@
-"""Which way a metric gets better, told from the words of its name."""
+"""Which way a metric gets better, read from the words of its name."""
 
 import re
 
@@ -38,7 +38,7 @@ def less_is_better(name: str) -> bool | None:
 
 
 def best_place(name: str, values: Floats) -> int:
-    """The place of the best value; of the highest one if nobody can tell which is best."""
+    """The place of the best value; of the highest one if it isn't known which is best."""
     return int(np.argmin(values) if less_is_better(name) else np.argmax(values))
 
 

@@ -17,7 +17,7 @@ MOST_METRICS = 6
 """How many metrics stand in the table; the section of the metrics has all of them."""
 
 _JUMP = 1.0
-"""A clock that is set right goes back by less than so many seconds, all the time."""
+"""Seconds. Clocks are set back by less than this all the time, which is nothing to report."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ def _rate(run: Run) -> Fact:
 def _summary(run: Run, column: str) -> Fact:
     """The last value and the best one; for batches, those of the moving average."""
     steps, values = run.shown(column)
-    known = np.flatnonzero(np.isfinite(values))
-    if not len(known):
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
         return Fact(NOTHING)
-    best = known[best_place(column, values[known])]
+    best = finite[best_place(column, values[finite])]
     where = f", step {whole_text(steps[best])}" if np.isfinite(steps[best]) else ""
     detail = f"{best_word(column)} {number_text(values[best], 3)}{where}"
-    return Fact(number_text(values[known[-1]]), detail)
+    return Fact(number_text(values[finite[-1]]), detail)

@@ -144,7 +144,7 @@ def said_of(run: Run, runs: Sequence[Run], words: str) -> str:
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
-    """A sentence of the words about each run, of at most so many of them."""
+    """A sentence of the words about each run, for the first ``most`` runs."""
     rest = len(words) - most
     text = "; ".join(words[:most]) + (f"; and {counted(rest, 'more run')}" if rest > 0 else "")
     return f"{text[:1].upper()}{text[1:]}." if len(words) == 1 else f"{text}."

@@ -47,21 +47,21 @@ def page(runs: Sequence[Run]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"unbroken": unbroken, "shortened": shorten}
-    # Numbers beyond what a float holds are left out of pictures; nobody has to be told twice.
+    # Numbers beyond what a float holds are left out of pictures, which needs no warning.
     with np.errstate(all="ignore"):
-        shown, troubles = sections(runs)
+        shown, failures = sections(runs)
         table, found = facts(runs), remarks(runs)
-        told, best, axes = about(runs), comparison(runs), clocks(runs)
+        abouts, best, axes = about(runs), comparison(runs), clocks(runs)
     pictures = [picture for section in shown for picture in section.pictures]
     return environment.get_template("page.html").render(
         title=title_of(runs),
         runs=[(run, Line(run.name, run.number)) for run in runs],
-        about=told,
+        about=abouts,
         comparison=best,
         clocks=script_data(axes),
         headings=headings(runs),
         facts=table,
-        remarks=[*found, *finder.trouble(runs), *troubles],
+        remarks=[*found, *finder.unreadable(runs), *failures],
         averaged=any(len(run.steps) > 0 for run in runs),
         other_metrics=max(0, len(metrics_of(runs)) - MOST_METRICS),
         sections=shown,
@@ -81,17 +81,17 @@ def sections(runs: Sequence[Run]) -> tuple[list[Section], list[str]]:
     A subject without pictures is left out.
     """
     made = []
-    troubles = []
+    failures = []
     for name, title, draw in _SUBJECTS:
         try:
             pictures = draw(runs)
             more = _measured.other_metrics(runs) if name == "metrics" else None
         except Exception as error:  # whatever was recorded, the other subjects are shown
-            troubles.append(f"{title} can't be drawn: {type(error).__name__}: {str(error)[:200]}")
+            failures.append(f"{title} can't be drawn: {type(error).__name__}: {str(error)[:200]}")
             continue
         if pictures:
             made.append(Section(name, title, pictures, more))
-    return made, troubles
+    return made, failures
 
 
 _SUBJECTS: tuple[tuple[str, str, Callable[[Sequence[Run]], list[Picture]]], ...] = (

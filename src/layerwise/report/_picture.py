@@ -62,7 +62,7 @@ class Picture:
     Attributes:
         name: Its HTML id.
         title: The heading above it.
-        caption: What it shows, in words, also for people who can't see it.
+        caption: What it shows, in words, for people who can't see it too.
         data: Plotly's traces.
         layout: The part of Plotly's layout that is special to this picture.
         table: The numbers behind it.

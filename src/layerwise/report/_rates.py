@@ -26,7 +26,7 @@ MOST_LINES = 8
 """How many groups are drawn as lines; more become a heat map."""
 
 FAR_APART = 20.0
-"""An axis is logarithmic if the highest rate of one line is at least so many times another's."""
+"""An axis is logarithmic if the highest rates of two lines differ by at least this factor."""
 
 
 def base_rates(runs: Sequence[Run]) -> list[Picture]:
@@ -41,8 +41,8 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
         steps, rates = run.by_batch("rate")
         data.append(run_line(run, steps, rates, shared=len(recorded)))
         rows.add(run, table_rows(run, steps, len(recorded), rates))
-        known = rates[np.isfinite(rates)]
-        low, high = number_text(known.min(), 3), number_text(known.max(), 3)
+        finite = rates[np.isfinite(rates)]
+        low, high = number_text(finite.min(), 3), number_text(finite.max(), 3)
         span = f"always {low}" if low == high else f"{low} to {high}"
         words.append(said_of(run, runs, span))
     seen = sum(len(run.by_batch("rate")[1]) for run in recorded)
@@ -62,8 +62,8 @@ def base_rates(runs: Sequence[Run]) -> list[Picture]:
 def constant_rate(run: Run) -> float | None:
     """The base rate of a run in which it never changes; None if it does, or wasn't recorded."""
     rates = run.by_batch("rate")[1]
-    known = rates[np.isfinite(rates)]
-    return float(known[0]) if len(known) and (known == known[0]).all() else None
+    finite = rates[np.isfinite(rates)]
+    return float(finite[0]) if len(finite) and (finite == finite[0]).all() else None
 
 
 def group_rates(runs: Sequence[Run]) -> list[Picture]:
@@ -140,8 +140,8 @@ def _axes(lines: Sequence[Floats]) -> dict[str, Any]:
 
     One rate that falls to almost 0 is no reason: it is easier to read on a linear axis.
     """
-    known = [rates[np.isfinite(rates)] for rates in lines]
-    highest = np.array([peak for rates in known if (peak := rates.max(initial=0.0)) > 0])
+    finite = [rates[np.isfinite(rates)] for rates in lines]
+    highest = np.array([peak for rates in finite if (peak := rates.max(initial=0.0)) > 0])
     if len(highest) < 2 or highest.max() < FAR_APART * highest.min():
         layout = axes("learning rate")
         # From 0, since Plotly shows a line that never changes between 1 below and 1 above it.

@@ -17,7 +17,7 @@ def write_report(
     """Write one HTML page that shows and compares what runs did.
 
     It shows the loss and the metrics, the finder's curve, the rates of groups and layers over
-    time, and the update-to-weight ratios, as far as they were recorded, and the numbers behind
+    time, and the update-to-weight ratios, where they were recorded, and the numbers behind
     every picture. The page is a single file that needs no network. Long runs are thinned, but the
     lowest and the highest value of every stretch stay.
 

@@ -24,7 +24,7 @@ class Configurable:
     def to_config(self) -> dict[str, Any]:
         """Write the schedule as plain JSON data: dicts, lists, strings, numbers, booleans, None.
 
-        All arguments are written, defaults too, so that a config keeps its meaning for ever.
+        All arguments are written, defaults too, so that a config keeps its meaning forever.
 
         Returns:
             ``{"version": 1, "schedule": {"name": ..., "arguments": {...}}}``, nested where the

@@ -34,7 +34,7 @@ _FIELDS = ("start", "end", "peak")
 
 
 def lower_bound(schedule: Schedule) -> float:
-    """A number that the schedule is never below, but for rounding; 0 where none is known.
+    """A number that the schedule is never below, except by rounding; 0 where none is known.
 
     Args:
         schedule: Any schedule. Nothing is computed.
@@ -50,11 +50,11 @@ def lower_bound(schedule: Schedule) -> float:
 
 
 def values_in_advance(value: object) -> npt.NDArray[np.float64] | None:
-    """All the values that a schedule ever has; None if they can't be told ahead.
+    """All the values that a schedule ever has; None if they can't be known ahead.
 
     Args:
         value: A number, a schedule, or a callable of the step. What a user's function or class, or
-            a metric, decides can't be told ahead.
+            a metric, decides can't be known ahead.
 
     Examples:
         >>> from layerwise.schedules import inverse_sqrt, linear, values_in_advance

@@ -212,7 +212,7 @@ class repeat(_Modified):
 
     Args:
         schedule: The schedule, which needs a length.
-        times: How often it runs in all, at least 1. None: for ever.
+        times: How often it runs in all, at least 1. None: forever.
         decay: The factor from each time to the next, above 0.
 
     Raises:
@@ -297,7 +297,7 @@ _TAKEN = ("step", "epoch", "self")
 
 @dataclass(frozen=True, repr=False)
 class by(_Modified):
-    r"""A schedule that counts something else than updates: ``a.by("tokens")``.
+    r"""A schedule that counts something other than updates: ``a.by("tokens")``.
 
     $$f(s, n) = a(n), \quad n \text{ the count of tokens when } s \text{ updates were applied}$$
 

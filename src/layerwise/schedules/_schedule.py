@@ -235,11 +235,11 @@ class Schedule(Configurable, ABC):
         return _combined("skip", self, steps)
 
     def repeat(self, times: int | None = None, decay: float = 1.0) -> "Schedule":
-        """Start again at the end, ``times`` times in all, or for ever. See ``schedules.repeat``."""
+        """Start again at the end, ``times`` times in all, or forever. See ``schedules.repeat``."""
         return _combined("repeat", self, times, decay)
 
     def by(self, counter: str) -> "Schedule":
-        """Count something else than updates: ``a.by("tokens")``. See ``schedules.by``."""
+        """Count something other than updates: ``a.by("tokens")``. See ``schedules.by``."""
         return _combined("by", self, counter)
 
     def scale_steps(self, factor: float) -> "Schedule":
@@ -318,7 +318,7 @@ def arguments_text(schedule: Configurable, shown: Sequence[Field[Any]]) -> str:
 def check_schedule(
     what: str, value: object, *, among_others: bool = False, moved: bool = True
 ) -> Schedule:
-    """Return a schedule, or say that ``value`` is none.
+    """Return a schedule, or raise if ``value`` isn't one.
 
     Args:
         what: What it is called in the message.
@@ -366,7 +366,7 @@ def is_built_in(schedule: Schedule) -> bool:
 
 
 def schedules_in(value: object) -> list[Schedule]:
-    """The schedules in a tuple, in tuples inside of it, too; those inside schedules are not."""
+    """The schedules in a tuple and the tuples inside it, but not those inside other schedules."""
     if isinstance(value, Schedule):
         return [value]
     if isinstance(value, tuple):

@@ -5,8 +5,8 @@ from layerwise.torch._depth.layers_of import layers_of
 from layerwise.torch._explain import explain
 from layerwise.torch._finder.find_lr import find_lr
 from layerwise.torch._finder.find_rates import find_rates
+from layerwise.torch._groups.chosen_parameters import hidden_matrices
 from layerwise.torch._groups.no_decay import biases_and_norms
-from layerwise.torch._groups.only import hidden_matrices
 from layerwise.torch._groups.param_groups import ParamGroups, param_groups
 from layerwise.torch._optimizer.load_optimizer_state import load_optimizer_state
 from layerwise.torch._recorder.recorder import Recorder

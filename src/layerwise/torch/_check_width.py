@@ -142,7 +142,7 @@ class _Trial:
 
     def activations(self) -> Mapping[str, npt.NDArray[np.float64]]:
         """What the modules with weights of their own give for the batch."""
-        with _heard(self.model) as found:
+        with _outputs_kept(self.model) as found:
             self._outputs()
         return found
 
@@ -164,7 +164,7 @@ class _Trial:
 
 
 @contextmanager
-def _heard(model: nn.Module) -> Iterator[dict[str, npt.NDArray[np.float64]]]:
+def _outputs_kept(model: nn.Module) -> Iterator[dict[str, npt.NDArray[np.float64]]]:
     """The last outputs of the modules with weights of their own, as long as this is open."""
     found: dict[str, npt.NDArray[np.float64]] = {}
 

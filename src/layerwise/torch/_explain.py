@@ -81,22 +81,9 @@ def explain(
 
     Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
-    tensors, inner = named_tensors(model), without_wrapper(schedule)
-    if isinstance(inner, ScheduleLR):
-        schedule = inner
-    elif isinstance(inner, LRScheduler):
-        raise ScheduleError(
-            f"{type(inner).__name__} tells no rate before it gets there. Give explain() its "
-            "optimizer= for the rates of now, or a schedule of Layerwise."
-        )
-    optimizers = None if optimizer is None else OptimizerSet.of(optimizer)
-    if isinstance(schedule, ScheduleLR):
-        if optimizers is not None and not optimizers.is_same(schedule.optimizer_set):
-            raise OptimizerError(
-                "The optimizer has other groups than the ScheduleLR, whose rates it can't have. "
-                "Give explain() the ScheduleLR alone: it brings its optimizers along."
-            )
-        optimizers = schedule.optimizer_set
+    tensors = named_tensors(model)
+    schedule = _without_wrapper(schedule)
+    optimizers = _optimizers_of(optimizer, schedule)
     if optimizers is not None:
         given = (rules, learning_rate, weight_decay, no_decay, layers, decay_rules)
         if any(argument is not None for argument in given):
@@ -127,3 +114,39 @@ def explain(
         steps=steps,
         step=step or 0,
     )
+
+
+def _without_wrapper(schedule: StepValue | ScheduleLR | None) -> StepValue | ScheduleLR | None:
+    """The schedule, or the ``ScheduleLR`` within a wrapper.
+
+    Raises:
+        ScheduleError: It is a scheduler of PyTorch.
+    """
+    inner = without_wrapper(schedule)
+    if isinstance(inner, ScheduleLR):
+        return inner
+    if isinstance(inner, LRScheduler):
+        raise ScheduleError(
+            f"{type(inner).__name__} tells no rate before it gets there. Give explain() its "
+            "optimizer= for the rates of now, or a schedule of Layerwise."
+        )
+    return schedule
+
+
+def _optimizers_of(
+    optimizer: Optimizers | None, schedule: StepValue | ScheduleLR | None
+) -> OptimizerSet | None:
+    """The optimizers whose groups are to be shown, or None.
+
+    Raises:
+        OptimizerError: The optimizer is not that of the ``ScheduleLR``.
+    """
+    optimizers = None if optimizer is None else OptimizerSet.of(optimizer)
+    if not isinstance(schedule, ScheduleLR):
+        return optimizers
+    if optimizers is not None and not optimizers.is_same(schedule.optimizer_set):
+        raise OptimizerError(
+            "The optimizer has other groups than the ScheduleLR, whose rates it can't have. "
+            "Give explain() the ScheduleLR alone: it brings its optimizers along."
+        )
+    return schedule.optimizer_set

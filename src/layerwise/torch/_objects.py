@@ -49,7 +49,7 @@ def spec_of(
     layers: ModelLevels | None,
     decay_rules: ModelRules | None,
 ) -> RuleSpec:
-    """The rules for a model, with names in the place of its modules and parameters.
+    """The rules for a model, with names in place of its modules and parameters.
 
     Raises:
         MultiplierError: A rule, value, level or match mode can't be used.
@@ -57,8 +57,8 @@ def spec_of(
         ScheduleError: ``schedule`` is neither a schedule nor a callable of the step.
     """
 
-    def key_of(thing: object) -> ExactKey:
-        return _key_of(thing, model, tensors)
+    def key_of(part: object) -> ExactKey:
+        return _key_of(part, model, tensors)
 
     return RuleSpec(
         named_rules(rules, key_of),
@@ -70,22 +70,22 @@ def spec_of(
     )
 
 
-def _key_of(thing: object, model: Named, tensors: Sequence[NamedTensor]) -> ExactKey:
-    if isinstance(thing, Tensor):
+def _key_of(part: object, model: Named, tensors: Sequence[NamedTensor]) -> ExactKey:
+    if isinstance(part, Tensor):
         for named in tensors:
-            if named.tensor is thing:
+            if named.tensor is part:
                 return ExactKey(named.name, named.names)
-        shape = "x".join(map(str, thing.shape))
-        return ExactKey(f"<{type(thing).__name__} {shape}>")
-    if not isinstance(thing, nn.Module):
+        shape = "x".join(map(str, part.shape))
+        return ExactKey(f"<{type(part).__name__} {shape}>")
+    if not isinstance(part, nn.Module):
         raise MultiplierError(
-            f"The key {shown(thing)} of a rule must be a string, part of a name, or a module or "
+            f"The key {shown(part)} of a rule must be a string, part of a name, or a module or "
             "parameter of the model."
         )
-    if thing is model or not isinstance(model, nn.Module):
-        return _by_parameters(thing, tensors)
-    names = [n for n, module in model.named_modules(remove_duplicate=False) if module is thing]
-    return ExactKey(names[0], names) if names else ExactKey(f"<{_text(thing)}>")
+    if part is model or not isinstance(model, nn.Module):
+        return _by_parameters(part, tensors)
+    names = [n for n, module in model.named_modules(remove_duplicate=False) if module is part]
+    return ExactKey(names[0], names) if names else ExactKey(f"<{_text(part)}>")
 
 
 def _by_parameters(module: nn.Module, tensors: Sequence[NamedTensor]) -> ExactKey:

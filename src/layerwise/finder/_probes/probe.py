@@ -24,7 +24,7 @@ neighbours, over the logarithm of the rate.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 import numpy as np
@@ -76,9 +76,9 @@ def probe(
     """
     if not any(map(math.isfinite, sweep.losses)):
         return Suggestion(None, "Every loss of the sweep was NaN or infinite.")
-    guess = sweep.suggested()
     length = _length(batches, budget, horizon, len(held_out))
     if length < SHORTEST:
+        guess = sweep.suggested()
         return Suggestion(
             guess.rate,
             f"{guess.reason} Probes of only {length} updates would show noise, so there were "
@@ -90,49 +90,19 @@ def probe(
     if not np.isfinite(untrained).all():
         reason = "Losses are NaN or infinite before any training."
         return Suggestion(None, reason, updates=runs.updates)
-    worst = float(untrained.mean())
 
-    # If the curve shows nothing, begin well below where the sweep ended.
     peak = float(factors.max())
     highest = sweep.rates[-1] / peak
-    first = guess.rate / peak if guess.rate is not None else highest / 100
-    # One step above the sweep's end: a probe there tells how near to the end the best rate is.
-    ceiling = math.log10(highest / first) + STEP
-    log10_offset, scores = 0.0, dict[float, float]()
-    ends, probes = dict[float, Floats](), list[Probe]()
-    while budget - runs.updates >= length + len(held_out) and len(probes) < MOST:
-        rate, before = first * 10**log10_offset, runs.updates
-        ended = runs.run(rate)
-        if ended is not None:
-            ends[log10_offset] = ended
-        scores[log10_offset] = math.inf if ended is None else float(ended.mean())
-        probes.append(Probe(rate, scores[log10_offset], runs.updates - before))
-        log10_offset = next_offset(scores, worst, ceiling)
-    stable = censored(scores)
-    best = min(stable, key=stable.__getitem__)
-    # One lucky batch can give the lowest mean: any stable probe that fell consistently will do.
-    gains = (_sure_gain(untrained, ends[at]) for at in stable if math.isfinite(stable[at]))
-    gain = max(gains, default=0.0)
-    spread, constant = float(untrained.std()), abs(worst) / 1000
+    tried = _explore(runs, untrained, sweep.where_to_begin() / peak, highest, budget)
+    gain, probes = tried.gain(), tuple(tried.probes)
+    spread, constant = float(untrained.std()), abs(tried.worst) / 1000
     if gain <= TRACE * max(spread, constant):
-        reason = _why_no_answer(probes, length, gain, worst, uneven=spread > constant)
-        return Suggestion(None, reason, tuple(probes), runs.updates)
-
-    lowest = lowest_offset(scores, worst)
-    rate = min(first * 10**lowest, highest)
-    reason = (
-        f"Of {len(probes)} probes of {length} updates, the one at {first * 10**best:.3g} ended "
-        f"with the lowest loss, {stable[best]:.4g} (untrained: {worst:.4g}). "
-    )
-    if first * 10**lowest > highest:
-        reason += f"The best may be above the highest rate of the sweep, {rate:.3g}, so it is that."
-    elif lowest in (min(stable), max(stable)):
-        reason += "There was no probe on its other side."
-    else:
-        reason += f"A parabola through it and its neighbours is lowest at {rate:.3g}."
+        reason = _why_no_answer(probes, length, gain, tried.worst, uneven=spread > constant)
+        return Suggestion(None, reason, probes, runs.updates)
+    rate, reason = _answer(tried, length, highest)
     longer = longer_factor(course, length, horizon)
-    reason += _which(course, horizon, longer)
-    return Suggestion(rate * longer, reason, tuple(probes), runs.updates)
+    reason += _for_training(course, horizon, longer)
+    return Suggestion(rate * longer, reason, probes, runs.updates)
 
 
 def most_held_out(budget: int) -> int:
@@ -203,6 +173,88 @@ class _Runs(Generic[State, Batch]):
         return loss
 
 
+@dataclass
+class _Tried:
+    """The probes so far, by the offset of their rate; ``line_search`` says what that is.
+
+    Attributes:
+        first: The rate of the first probe.
+        untrained: The losses without training.
+        scores: The score at each offset.
+        ends: The losses at the end of each probe that didn't break.
+        probes: The probes.
+    """
+
+    first: float
+    untrained: Floats
+    scores: dict[float, float] = field(default_factory=dict)
+    ends: dict[float, Floats] = field(default_factory=dict)
+    probes: list[Probe] = field(default_factory=list)
+
+    @property
+    def worst(self) -> float:
+        """The score without training."""
+        return float(self.untrained.mean())
+
+    def gain(self) -> float:
+        """By how much a stable probe lowered the losses at most; 0 if that may be chance.
+
+        One lucky batch can give the lowest mean: any stable probe that fell consistently will do.
+        """
+        stable = censored(self.scores)
+        ends = (self.ends[offset] for offset, score in stable.items() if math.isfinite(score))
+        return max((_sure_gain(self.untrained, each) for each in ends), default=0.0)
+
+
+def _explore(
+    runs: _Runs[State, Batch], untrained: Floats, first: float, highest: float, budget: int
+) -> _Tried:
+    """Probe from the first rate in the direction that gets better, as far as the budget goes.
+
+    Args:
+        runs: What trains the probes.
+        untrained: The losses without training.
+        first: The rate of the first probe.
+        highest: The rate at which the sweep ended. Probes go one step above it, which shows how
+            near to the end the best rate is.
+        budget: How many updates all probes together may take.
+    """
+    tried, log10_offset = _Tried(first, untrained), 0.0
+    ceiling = math.log10(highest / first) + STEP
+    cost = runs.length + len(runs.held_out)
+    while budget - runs.updates >= cost and len(tried.probes) < MOST:
+        rate, before = first * 10**log10_offset, runs.updates
+        ended = runs.run(rate)
+        if ended is not None:
+            tried.ends[log10_offset] = ended
+        score = math.inf if ended is None else float(ended.mean())
+        tried.scores[log10_offset] = score
+        tried.probes.append(Probe(rate, score, runs.updates - before))
+        log10_offset = next_offset(tried.scores, tried.worst, ceiling)
+    return tried
+
+
+def _answer(tried: _Tried, length: int, highest: float) -> tuple[float, str]:
+    """The best rate for a training as long as a probe, and why."""
+    stable = censored(tried.scores)
+    best = min(stable, key=stable.__getitem__)
+    lowest = lowest_offset(tried.scores, tried.worst)
+    wanted = tried.first * 10**lowest
+    rate = min(wanted, highest)
+    reason = (
+        f"Of {len(tried.probes)} probes of {length} updates, the one at "
+        f"{tried.first * 10**best:.3g} ended with the lowest loss, {stable[best]:.4g} (untrained: "
+        f"{tried.worst:.4g}). "
+    )
+    if wanted > highest:
+        reason += f"The best may be above the highest rate of the sweep, {rate:.3g}, so it is that."
+    elif lowest in (min(stable), max(stable)):
+        reason += "There was no probe on its other side."
+    else:
+        reason += f"A parabola through it and its neighbours is lowest at {rate:.3g}."
+    return rate, reason
+
+
 def _sure_gain(untrained: Floats, trained: Floats) -> float:
     """By how much the losses fell, batch for batch; 0 if that may be chance."""
     gains = untrained - trained
@@ -211,10 +263,11 @@ def _sure_gain(untrained: Floats, trained: Floats) -> float:
     return gain if gain > CHANCE * spread / math.sqrt(len(gains)) else 0.0
 
 
-def _which(course: Course, horizon: int | None, longer: float) -> str:
+def _for_training(course: Course, horizon: int | None, longer: float) -> str:
     """Which training a rate is for, as a sentence."""
-    told = horizon is None or (not isinstance(course, str) and course.length is not None)
-    updates = "" if told or course == "falling" else f" for {horizon} updates"
+    has_length = not isinstance(course, str) and course.length is not None
+    plain = horizon is None or has_length or course == "falling"
+    updates = "" if plain else f" for {horizon} updates"
     way = way_of(course)
     if longer == 1:
         return f" This is for a training whose rate {way}{updates}."

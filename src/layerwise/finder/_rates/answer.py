@@ -11,7 +11,7 @@ from layerwise.finder._curve import Floats
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
-from layerwise.finder._rates.scored import Place, fit, grid, in_logarithms
+from layerwise.finder._rates.heights import Place, fit, grid, in_logarithms
 
 SURE = 1.0  # by how many standard errors a tilt must be better than one rate
 SURE_MUCH_DATA = 2.0  # the same with much data, where one rate is rarely far from the best
@@ -82,26 +82,26 @@ def answer(searched: Searched) -> RatesFinding:
     if why_not is not None:
         return _finding(searched, _Decision(None, 1.0, (1.0,)), why_not)
     count = len(searched.bands.parameters)
-    tried = {probe.tilt for probe in searched.probes} | {1.0}
-    every = grid(searched.middle, count, searched.decades, _FINE)
-    places = [place for place in every if place.tilt in tried]
-    found = fit(searched.probes, searched.untrained, places, searched.middle)
-    even = _lowest(places, found.mean, 1.0)
-    best = int(found.mean.argmin())
-    gain, error = found.difference(even, best)
+    tilts_tried = {probe.tilt for probe in searched.probes} | {1.0}
+    fine = grid(searched.middle, count, searched.decades, _FINE)
+    places = [place for place in fine if place.tilt in tilts_tried]
+    surface = fit(searched.probes, searched.untrained, places, searched.middle)
+    lowest = {tilt: _lowest(places, surface.mean, tilt) for tilt in tilts_tried}
+    single, best = lowest[1.0], int(surface.mean.argmin())
+    gain, error = surface.difference(single, best)
     errors = SURE_MUCH_DATA if searched.repeats < MUCH_DATA else SURE
-    chosen = best if gain > max(errors * error, WORTH) else even
+    chosen = best if gain > max(errors * error, WORTH) else single
     rate, tilt = places[chosen]
     as_good = []
-    for other in tried:
-        above, its_error = found.difference(_lowest(places, found.mean, other), chosen)
-        if above <= its_error:
+    for other, place in lowest.items():
+        difference, uncertainty = surface.difference(place, chosen)
+        if difference <= uncertainty:
             as_good.append(other)
-    whole = " of the largest gain"
+    of_what = " of the largest gain"
     if in_logarithms(searched.probes, searched.untrained):  # whose difference is a share
-        gain, error, whole = -math.expm1(-gain), math.exp(-gain) * error, ""
-    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{whole}", f"{error:.1%}")
-    decision = _Decision(rate, tilt, [tilt, *as_good], places[even].rate, gain, error)
+        gain, error, of_what = -math.expm1(-gain), math.exp(-gain) * error, ""
+    reason = _reason(searched, places[best].tilt, tilt, f"{gain:.1%}{of_what}", f"{error:.1%}")
+    decision = _Decision(rate, tilt, [tilt, *as_good], places[single].rate, gain, error)
     return _finding(searched, decision, reason)
 
 
@@ -111,6 +111,7 @@ def _lowest(places: Sequence[Place], mean: Floats, tilt: float) -> int:
 
 
 def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFinding:
+    """What was decided, as the result of the search."""
     longer, bands, tilt = searched.longer, searched.bands, decided.tilt
     count = len(bands.parameters)
     multipliers = tilts.multipliers(tilt, count)
@@ -127,7 +128,7 @@ def _finding(searched: Searched, decided: _Decision, reason: str) -> RatesFindin
                 multipliers,
                 ranges.min(axis=0),
                 ranges.max(axis=0),
-                _slopes(searched.probes, tilt, count),
+                _slopes_of_bands(searched.probes, tilt, count),
                 strict=True,
             )
         ),
@@ -154,17 +155,17 @@ def _lowered(longer: float) -> str:
     )
 
 
-def _slopes(
+def _slopes_of_bands(
     probes: Sequence[RatesProbe], tilt: float, bands: int
 ) -> list[tuple[float | None, float | None]]:
     """The mean slope of each band and its standard error, where they were measured at this tilt."""
     used = [probe for probe in probes if probe.slopes and probe.tilt == tilt]
     found: list[tuple[float | None, float | None]] = []
     for band in range(bands):
-        known = [slope for probe in used if (slope := probe.slopes[band]) is not None]
-        mean = float(np.mean(known)) if known else None
-        several = len(known) > 1
-        error = float(np.std(known, ddof=1)) / math.sqrt(len(known)) if several else None
+        slopes = [slope for probe in used if (slope := probe.slopes[band]) is not None]
+        mean = float(np.mean(slopes)) if slopes else None
+        several = len(slopes) > 1
+        error = float(np.std(slopes, ddof=1)) / math.sqrt(len(slopes)) if several else None
         found.append((mean, error))
     return found
 
@@ -200,6 +201,7 @@ def _reason(searched: Searched, best: float, tilt: float, share: str, error: str
 
 
 def _in_words(tilt: float) -> str:
+    """What a tilt says of the layers."""
     if tilt == 0:
         return "only the head should learn"
     if tilt < 1:

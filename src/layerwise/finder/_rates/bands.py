@@ -10,11 +10,9 @@ from layerwise.errors import AmbiguousRuleError, FinderError
 from layerwise.finder._finding import ReadOnly
 from layerwise.multipliers import Parameter, Plan, Rules, Strategy, moves, resolve
 
-_SAME = 1e-6  # by which share two rates may differ and still count as one
-
 
 class _Levels(Strategy):
-    """Gives each level its number, counted from 1, so that a plan tells each parameter's level."""
+    """Gives each level its number, counted from 1, so that a plan shows each parameter's level."""
 
     def multipliers(self, count: int) -> list[float]:
         return [float(number) for number in range(1, count + 1)]
@@ -200,7 +198,7 @@ class Bands:
             if multiplier != 1.0:
                 found |= dict.fromkeys(self._keys(names, self.separator), multiplier)
         found |= dict.fromkeys(self._keys(self.held, self.separator), 0.0)
-        if not self._says(found, multipliers):
+        if not self._gives(found, multipliers):
             found = self._each(multipliers)
         return found | dict(self.given)
 
@@ -231,7 +229,7 @@ class Bands:
         pairs = zip((*self.parameters, self.held), (*multipliers, 0.0), strict=True)
         return {name: m for names, m in pairs for name in names}
 
-    def _says(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
+    def _gives(self, rules: Mapping[str, float], multipliers: Sequence[float]) -> bool:
         """Whether rules give every parameter of the bands its multiplier."""
         wanted = self._each(multipliers)
         named = [Parameter(name, aliases=self.aliases.get(name, ())) for name in wanted]
@@ -245,7 +243,7 @@ def _name(parameter: Parameter) -> str:
 
 
 def pooled(levels: Sequence[Sequence[str]], most: int) -> list[list[str]]:
-    """Levels in at most so many bands of neighbours, as equal in size as possible.
+    """Levels in at most ``most`` bands of neighbours, as equal in size as possible.
 
     The last level, which is the head, is a band of its own.
 
@@ -268,24 +266,3 @@ def _starts(name: str, separator: str) -> list[str]:
     """The starts of a name that end at a separator, and the name, from short to long."""
     parts = name.split(separator)
     return [separator.join(parts[:count]) for count in range(1, len(parts) + 1)]
-
-
-def check_one_rate(factors: Mapping[str, float]) -> None:
-    """Raise if an optimizer has several rates, which a search for rates would replace.
-
-    Args:
-        factors: The factor of each group's rate on the base rate, by name.
-
-    Raises:
-        FinderError: Its groups have several rates.
-
-    Examples:
-        >>> check_one_rate({"body": 1.0, "head": 1.0})
-    """
-    if factors and max(factors.values()) > (1 + _SAME) * min(factors.values()):
-        first = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
-        raise FinderError(
-            f"The optimizer has rates of its own for parts of the model ({first}), which the "
-            "search would replace. Give an optimizer with one rate, and as rules= what must keep "
-            "its ratio."
-        )

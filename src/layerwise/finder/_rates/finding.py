@@ -11,9 +11,9 @@ from layerwise.errors import ConfigError
 from layerwise.finder._finding import (
     ReadOnly,
     as_text,
-    check_config,
     optional_number,
     rate_or,
+    reading_config,
 )
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ class RatesFinding:
         Raises:
             ConfigError: It describes no such finding, or one of another version.
         """
-        check_config(config, "rates", VERSION)
-        try:
+        with reading_config(config, "rates", VERSION):
             values = {f.name: config[f.name] for f in fields(cls)}
             values |= {name: as_text(config[name]) for name in ("reason", "training")}
             values["rules"] = {as_text(key): float(m) for key, m in config["rules"].items()}
@@ -230,10 +229,6 @@ class RatesFinding:
             values["updates"] = whole(config["updates"], "updates", ConfigError)
             values["ended"] = choice(config["ended"], "ended", ConfigError, get_args(Ended))
             return cls(**values)
-        except ConfigError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"The config of this finding is damaged: {error!r}") from error
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table]":
         yield _show.rates_table(self, options.max_width)

@@ -50,8 +50,8 @@ class RatesOptions:
         horizon: The number of updates of the training to come, at least 10, if it is known. Probes
             are never longer; if the budget allows, they are whole trainings.
         schedule: How the rate of the training will go: ``"falling"`` (to 0), ``"constant"``, or a
-            schedule of Layerwise; by default what the optimizer or its scheduler tells, and
-            ``"falling"`` if they tell nothing.
+            schedule of Layerwise; by default what the optimizer or its scheduler says, and
+            ``"falling"`` if they say nothing.
         low: The lowest rate of the sweep that the search begins with, above 0.
         high: The highest rate of that sweep, above ``low``.
         most_bands: The most bands that the levels of a model are pooled to, at least 1.

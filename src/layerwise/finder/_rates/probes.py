@@ -13,15 +13,15 @@ from layerwise.finder._probes.short_training import short_training
 from layerwise.finder._rates import tilts
 from layerwise.finder._rates._divisions.divisions import Division
 from layerwise.finder._rates.finding import RatesProbe
-from layerwise.finder._rates.scored import Place
+from layerwise.finder._rates.heights import Place
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 
-_SLOPES_PART = 4  # measuring slopes takes at most one part in so many of a probe's updates
-_EARLY = 5  # a probe is given up halfway if its loss is above each of its first so many losses
-_FEWEST_PROBES = 4  # that the budget must be enough for, so that one is trained at the rate 0
-_SAME = 1e-6  # by which share a score may differ if nothing has moved
-FURTHER = 1.1  # a slope compares the loss here with that so many times as far along a band's way
+_SLOPES_PART = 4  # measuring slopes takes at most a probe's updates divided by this
+_EARLY = 5  # how many first losses a probe must not be above halfway, or else it is given up
+_FEWEST_PROBES = 4  # a probe at the rate 0 is trained only if the budget is enough for these
+_SAME = 1e-6  # the share by which a score may differ although nothing has moved
+FURTHER = 1.1  # a slope compares the loss here with that further along a band's way by this
 
 
 class BudgetSpent(Exception):  # noqa: N818  # no error: it ends a search
@@ -86,14 +86,15 @@ class Probes(Generic[State, Batch]):
     def settle(self) -> None:
         """Replace the scores without training by those after a probe at the rate 0.
 
-        Such a probe moves what has no rate, as every probe does: the statistics of BatchNorm. It is
-        trained only if one update at 0 changes a score that otherwise stays the same, and only on
-        the first division; the scores of the others are taken to change by as much. A small budget
-        is left to the other probes.
+        Every probe moves what has no rate, such as the statistics of BatchNorm, so the scores that
+        probes are compared with must have moved by that, too. The probe at 0 is trained only if one
+        update at 0 changes a score that otherwise stays the same, and only on the first division;
+        the scores of the others are taken to change by as much. If the budget is small, it is all
+        left to the other probes.
         """
         division, at_rest = self.divisions[0], [0.0] * self.bands
-        few = self.updates + _FEWEST_PROBES * self.cost > self.budget
-        if few or not np.isfinite(self.untrained).all():
+        is_small = self.updates + _FEWEST_PROBES * self.cost > self.budget
+        if is_small or not np.isfinite(self.untrained).all():
             return
         self.restart()
         one = division.held_out[:1]

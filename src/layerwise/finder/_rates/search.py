@@ -1,7 +1,7 @@
 """search_rates: which bands should learn how fast, and at which base rate.
 
 **What is compared.** Probes from one start, each at a base rate and a tilt (``tilts``). Two sweeps
-tell where to begin. The search begins below the rates that they suggest, since scores are erratic
+show where to begin. The search begins below the rates that they suggest, since scores are erratic
 far above the best rate, and lower still where a probe goes through its data many times.
 
 The first probes have one rate for all bands. One is in the middle, which moves while nothing is
@@ -11,8 +11,8 @@ whose sweeps suggest rates that are too low. A gain is measured from the score w
 from that of a probe at the rate 0 if such a probe moves anything, such as BatchNorm's statistics.
 
 From then on each probe goes where the smoothed surface (``surface``), less its standard error, is
-lowest. The rate at which probes begin to memorize their data also tells
-where the best one is likely to be (``scored``).
+lowest. The rate at which probes begin to memorize their data also shows where the best one is
+likely to be (``heights``).
 
 The probes take turns on the divisions of the data, which hold out different examples as long as
 there are any: with 30 examples, the best rate on one division is often off by a factor of three,
@@ -21,7 +21,7 @@ and on another by a different factor.
 Single bands are not searched: once the best tilt is found, making the rate of one of five bands
 three times as high or as low gains little (``docs/choosing.md``), less than few labels can show.
 
-**What is believed.** The answer is the lowest place of the surface, if it is below the lowest place
+**Which answer is given.** It is the lowest place of the surface, if that is below the lowest place
 for one rate by more than the standard error of the difference (twice that where a probe goes
 through its data less than twice), and by enough to be worth it. Otherwise one rate is as good, and
 simpler.
@@ -40,7 +40,7 @@ import numpy as np
 from layerwise.errors import FinderError
 from layerwise.finder._course import (
     Course,
-    known_course,
+    course_to_search,
     longer_factor,
     probe_factors,
     way_of,
@@ -50,9 +50,9 @@ from layerwise.finder._rates._divisions.divisions import Division, Join, divisio
 from layerwise.finder._rates.answer import Searched, answer
 from layerwise.finder._rates.bands import Bands
 from layerwise.finder._rates.finding import Ended, RatesFinding, RatesProbe
+from layerwise.finder._rates.heights import Place, fit, grid, rounded
 from layerwise.finder._rates.options import SHORTEST, RatesKeywords, RatesOptions
 from layerwise.finder._rates.probes import BudgetSpent, Probes
-from layerwise.finder._rates.scored import Place, fit, grid, rounded
 from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._sweep import SweepPoints, run_sweep
 from layerwise.finder._trainer import State
@@ -117,8 +117,7 @@ def search_rates(
         True
     """
     options = replace(options or RatesOptions(), **keywords)
-    read, note = known_course(course if options.asks_optimizer else None, options.horizon)
-    shape: Course = options.schedule or read or "falling"
+    shape, note = course_to_search(options.schedule, course, options.horizon)
     start = trainer.snapshot()
     try:
         with progress_bar(options.updates, options.progress, "Finding learning rates") as advance:
@@ -230,9 +229,7 @@ class _Search(Generic[State, Item]):
         run_sweep(
             rates, points, lambda n, rate: self.probes.update(division.item(n), [rate] * self.count)
         )
-        guess = points.suggested().rate
-        # If the curve shows nothing, begin well below where the sweep ended.
-        return points.rates[-1] / 100 if guess is None else guess
+        return points.where_to_begin()
 
     def _try_one_rate(self, turns: Iterator[int]) -> None:
         """Train with one rate for all bands: in the middle, and on both sides of it.
@@ -350,7 +347,7 @@ def lengths(options: RatesOptions) -> tuple[int, int]:
 
 
 def _by_updates(division: Division[Item], number: int) -> Callable[[int], tuple[Item, ...]]:
-    """What gives the batches of an update, by its number: so many of a division's."""
+    """A function from the number of an update to its batches, ``number`` of the division's."""
 
     def item(update: int) -> tuple[Item, ...]:
         return tuple(division.item(update * number + place) for place in range(number))

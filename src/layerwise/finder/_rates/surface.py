@@ -4,7 +4,7 @@ Single probes are noisy, above all where few labels are held out, so the lowest 
 luck. Gaussian process regression draws a smooth surface through all of them. It takes the logarithm
 of a score as the sum of
 
-- a bowl over the reach, of the usual shape (``BOWL``) but for its place, its lean and its width,
+- a bowl over the reach, of the usual shape (``BOWL``) except for its place, its lean and its width,
 - a smooth function of where the probe was, with the length scales below,
 - a line over the reach for the division that the probe was trained on, since some held-out data is
   harder, or wants higher rates,
@@ -74,7 +74,7 @@ def surface(
             10, counted from where it is usually best, and the place of the tilt.
         scores: The natural logarithm of the score of each.
         divisions: The division that each was trained on.
-        asked: Where to tell the score, shape ``(n, 2)``.
+        asked: The places to give the score at, shape ``(n, 2)``.
 
     Returns:
         The surface at these places.

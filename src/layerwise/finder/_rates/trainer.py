@@ -1,12 +1,15 @@
-"""What a search for the rates of bands asks of a framework: four methods."""
+"""What a search for the rates of bands asks of a framework: four methods, and one rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from layerwise.errors import FinderError
 from layerwise.finder._trainer import Batch_contra, State
+
+_SAME = 1e-6  # by which share two rates may differ and still count as one
 
 
 class RatesTrainer(Protocol[State, Batch_contra]):
@@ -70,6 +73,27 @@ def relative(rates: Sequence[float]) -> tuple[float, list[float]]:
     """
     base = max(rates)
     return base, [rate / base if base else 0.0 for rate in rates]
+
+
+def check_one_rate(factors: Mapping[str, float]) -> None:
+    """Raise if an optimizer has several rates, which a search for rates would replace.
+
+    Args:
+        factors: The factor of each group's rate on the base rate, by name.
+
+    Raises:
+        FinderError: Its groups have several rates.
+
+    Examples:
+        >>> check_one_rate({"body": 1.0, "head": 1.0})
+    """
+    if factors and max(factors.values()) > (1 + _SAME) * min(factors.values()):
+        first = ", ".join(f"{name}: {factor:g}" for name, factor in list(factors.items())[:4])
+        raise FinderError(
+            f"The optimizer has rates of its own for parts of the model ({first}), which the "
+            "search would replace. Give an optimizer with one rate, and as rules= what must keep "
+            "its ratio."
+        )
 
 
 class QuadraticBands:

@@ -1,4 +1,4 @@
-"""annotate: a multiplier on any layer, also one that is not from ``layerwise.keras.layers``."""
+"""annotate: a multiplier on any layer, even one that is not from ``layerwise.keras.layers``."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -148,5 +148,5 @@ class ReportMetrics(keras.callbacks.Callback):
 
 
 def _storable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The array in a type that a file of NumPy holds; ``bfloat16``, which is none, as float32."""
+    """The array in a type that NumPy's files can hold: ``bfloat16`` becomes float32."""
     return array.astype(np.float32) if array.dtype.kind == "V" else array

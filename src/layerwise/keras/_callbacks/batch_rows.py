@@ -77,7 +77,7 @@ class RowBuilder:
         scales_loss: Whether it is inside Keras' loss scaling.
         may_skip: Whether a step may leave the optimizer's count as it was.
         counted: How many batches the optimizer had counted after the last step seen here.
-        step_rate: What gives the base rate in the place of the optimizer, if something does.
+        step_rate: What gives the base rate in place of the optimizer, if something does.
         several: The model's optimizers, if it has several.
     """
 

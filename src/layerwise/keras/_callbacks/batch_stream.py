@@ -48,7 +48,7 @@ class Listener(Protocol):
 
 
 class BatchStream:
-    """Runs the steps of a model in the place of its train function; see ``open_stream``.
+    """Runs the steps of a model in place of its train function; see ``open_stream``.
 
     Args:
         model: A compiled model whose train function has been made.
@@ -82,7 +82,7 @@ class BatchStream:
         self._rate_rule: RateRule | None = None
         self._counted: frozenset[str] = frozenset()
         self._changes: Callable[[], Changes] | None = None
-        self._told: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._counting: Callable[[], AbstractContextManager[None]] = nullcontext
         self._rows = RowBuilder(model)
         self._pending: PendingRows[Step] = PendingRows(self._rows.build, self._deliver)
         self._optimizer: OptimizerState | None = None
@@ -115,14 +115,14 @@ class BatchStream:
         self,
         names: Collection[str],
         changes: Callable[[], Changes],
-        told: Callable[[], AbstractContextManager[None]],
+        counting: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """Let a callback change what the optimizer has counted, after each batch.
 
         Args:
             names: What is counted.
             changes: Gives the changes that a batch makes.
-            told: Gives a context for each step, in which the optimizer knows that they are counted.
+            counting: Gives a context for each step, in which the optimizer knows of the counts.
 
         Raises:
             OptimizerError: Another callback does so already, or one call runs several batches.
@@ -139,7 +139,7 @@ class BatchStream:
         if problem is not None:
             self.leave()
             raise OptimizerError(problem)
-        self._counted, self._changes, self._told = frozenset(names), changes, told
+        self._counted, self._changes, self._counting = frozenset(names), changes, counting
         self._prepare_function()
 
     def begin_epoch(self, epoch: int) -> None:
@@ -184,7 +184,7 @@ class BatchStream:
         after = (self._batches + self._model.steps_per_execution) // self._rows.per_update
         ratios = self._ratios_of(step) if after > step else None
         before = None if ratios is None else ratios.before(arguments[0] if _on_jax() else None)
-        with self._values.collected(), self._rate_inside(), self._told():
+        with self._values.collected(), self._rate_inside(), self._counting():
             result = self._functions[self._kind](*arguments)
         logs, state = result if _on_jax() else (result, None)
         values, logs = split_logs(logs)
@@ -303,13 +303,13 @@ def _on_jax() -> bool:
 
 
 def stream_of(train_function: object) -> BatchStream | None:
-    """The stream in the place of a train function, if there is one."""
+    """The stream in place of a train function, if there is one."""
     stream = train_function.runner if isinstance(train_function, TrainFunctionProxy) else None
     return stream if isinstance(stream, BatchStream) else None
 
 
 def open_stream(model: keras.Model, kept: BatchStream | None, listener: Listener) -> BatchStream:
-    """Put a stream in the place of a model's train function, or join the one that is there.
+    """Put a stream in place of a model's train function, or join the one that is there.
 
     Args:
         model: A model that ``fit`` is about to train.

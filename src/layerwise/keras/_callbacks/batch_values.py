@@ -1,7 +1,7 @@
 """BatchValues: each batch's loss and metrics, computed inside the compiled step.
 
 Keras hands callbacks the means since the epoch began, and after thousands of batches a float32
-mean no longer tells what one batch added to it. So while a step is traced or run, stand-ins take
+mean no longer shows what one batch added to it. So while a step is traced or run, stand-ins take
 the place of the model's loss tracker and compiled metrics. They update the same state as Keras
 would, and also keep the values of this one batch. These leave the step in its logs, under names
 that are removed before anybody else sees the logs. They stand there one by one, since Keras 3.10
@@ -74,7 +74,7 @@ class BatchValues:
 
 
 class _StandIn(keras.metrics.Metric):
-    """A metric in the place of another one, whose state it uses."""
+    """A metric in place of another one, whose state it uses."""
 
     def __init__(self, inner: keras.metrics.Metric, collector: BatchValues) -> None:
         super().__init__(name=inner.name)

@@ -57,7 +57,7 @@ class LRUpdater(RateCallback):
     Raises:
         OptimizerError: When training begins: the optimizer has a schedule for its rate already,
             or two callbacks would set it.
-        ScheduleError: ``update_lr`` returned something else than a learning rate.
+        ScheduleError: ``update_lr`` returned something other than a learning rate.
 
     Examples:
         >>> import keras, numpy

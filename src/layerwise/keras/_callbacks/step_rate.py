@@ -25,6 +25,6 @@ class StepRate(keras.optimizers.schedules.LearningRateSchedule):
         return self._per_update == batches_per_update(optimizer)
 
     def __call__(self, batches: object) -> keras.KerasTensor:
-        """The rate after so many batches."""
+        """The rate after this number of batches."""
         rate = evaluate(self.value, ops.floor_divide(batches, self._per_update))
         return ops.cast(rate, keras.backend.floatx())

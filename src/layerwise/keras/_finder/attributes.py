@@ -69,7 +69,7 @@ class AttributeSnapshot:
             restore()
 
     def _keep(self, value: Any) -> None:
-        """Keep what is inside a value; it may be met again, also within itself."""
+        """Keep what is inside a value; it may be met again, even within itself."""
         if id(value) in self._seen or isinstance(value, _PLAIN):
             return
         self._seen[id(value)] = value

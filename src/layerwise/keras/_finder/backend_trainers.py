@@ -62,7 +62,7 @@ class EagerTrainer(KerasTrainer):
     def _test_on(self, test: TrainFunction, batch: object) -> float:
         for variable, value in zip(self.trackers, self.reset_values, strict=True):
             variable.assign(keras.ops.convert_to_tensor(value))
-        return self._loss_of(test(_fed(batch)), "test_step")
+        return self._loss_of(test(_batch_for(batch)), "test_step")
 
     def _set_inputs(self, values: Sequence[float | Sequence[float]]) -> None:
         for variable, value in zip(self.inputs, values, strict=True):
@@ -74,10 +74,10 @@ class EagerTrainer(KerasTrainer):
     def _train_on(self, batch: object) -> object:
         for variable, value in self._reset_tensors:
             _assign(variable, value)
-        return self.model.train_function(_fed(batch))
+        return self.model.train_function(_batch_for(batch))
 
 
-def _fed(batch: object) -> object:
+def _batch_for(batch: object) -> object:
     """What a train or test function takes: an iterator of batches, on PyTorch a list of them."""
     return [batch] if keras.backend.backend() == "torch" else iter([batch])
 

@@ -46,7 +46,7 @@ def unfit_batch(
     """
     form = map_arrays(_Array, batch)
     return FinderError(
-        f"The model {model.name!r} can't {does} like {form}: {_in_short(error)} {_FORMS}"
+        f"The model {model.name!r} can't {does} like {form}: {_as_sentence(error)} {_FORMS}"
     )
 
 
@@ -62,7 +62,7 @@ class _Array:
         return self._text
 
 
-def _in_short(error: Exception) -> str:
+def _as_sentence(error: Exception) -> str:
     """What went wrong as one sentence, without the arguments that Keras lists."""
     plain = re.sub(r"\x1b\[\d*m", "", str(error)).partition("\n\nArguments received")[0]
     return f"{shorten(plain, _LENGTH, placeholder=' ...').rstrip('.')}."
@@ -124,7 +124,7 @@ class FinderBatches:
             self._adapter = self._make_adapter()
         except (ValueError, TypeError, KeyError) as error:
             raise FinderError(
-                f"Keras can't train on this data: {_in_short(error)} {_FORMS}"
+                f"Keras can't train on this data: {_as_sentence(error)} {_FORMS}"
             ) from error
         self.held_out: FinderBatches | None = None
         if held_out is not None:
@@ -152,7 +152,7 @@ class FinderBatches:
                     self._once = chain([batch], self._once)
                 return on_one_replica(batch)
         except (ValueError, TypeError) as error:
-            raise FinderError(f"The data gives no batch: {_in_short(error)} {_FORMS}") from error
+            raise FinderError(f"The data gives no batch: {_as_sentence(error)} {_FORMS}") from error
         raise FinderError(
             "The data has no batch: pass arrays, a dataset or a loader that is not empty."
         )

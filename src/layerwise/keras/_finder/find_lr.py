@@ -35,12 +35,12 @@ def find_lr(
 
     The model trains by its train step for up to three times ``steps`` updates, or five times before
     a long training. Then everything is as it was: weights, other variables, optimizer, rates,
-    metrics and random states, also after an exception or Ctrl-C. Training afterwards equals
+    metrics and random states, even after an exception or Ctrl-C. Training afterwards equals
     training without the search. Two things can't be restored: the batches drawn from a generator,
     and what a ``PyDataset`` or loader changes in itself when it is asked for a batch.
 
     Under an ``LRMultiplier`` every layer keeps its rate in proportion to the base. A schedule of
-    the optimizer, also one that is its learning rate, does not act during the sweep, and the probes
+    the optimizer, or one that is its learning rate, does not act during the sweep, and the probes
     follow its shape: the answer is the rate that the schedule is a factor on, or the highest one of
     a schedule that is the learning rate. What schedules ``.by("tokens")`` count stands still during
     the search, and probes don't follow them.
@@ -55,9 +55,9 @@ def find_lr(
         class_weight: Weights of the classes, as for ``model.fit``.
         shuffle: Whether to shuffle arrays, by Keras' random numbers as ``fit`` does. Without, or
             after ``keras.utils.set_random_seed()``, a search can be repeated in another process.
-        held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``: worth it where
-            the data is so small that a probe goes through it several times. By default rates are
-            compared on the training data.
+        held_out: Data to score the probes on, as ``validation_data`` for ``model.fit``; worth
+            giving where the data is so small that a probe goes through it more than once. Of many
+            batches, the first few are used.
         **options: ``low``, ``high``, ``steps``, ``spacing``, ``method``, ``horizon``, ``schedule``,
             ``stop``, ``smoothing``, ``memory`` and ``progress`` as described in
             ``layerwise.finder.SearchOptions``. ``accumulate`` is the

@@ -39,7 +39,7 @@ def find_rates(
     r"""Search for a rate for every layer of a compiled model, and leave it as it was.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 
@@ -52,9 +52,13 @@ def find_rates(
         model: A compiled Keras model with one rate for all layers; it is built if it is not.
             Multipliers that layers carry (``lr_multiplier=``, ``annotate``) are kept.
         x: What to train on, as for ``model.fit``: arrays, a ``tf.data.Dataset``, a
-            ``PyDataset``, a PyTorch ``DataLoader`` or a generator.
+            ``PyDataset``, a PyTorch ``DataLoader`` or a generator. Single examples are held out,
+            and the others drawn in new batches, where the arrays allow it; else whole batches are
+            held out. If the examples of a batch belong together (pairs, triplets), give
+            ``divide="batches"``.
         y: Targets, as for ``model.fit``.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
+        rules: Multipliers by name that the search keeps; they must be numbers, and 0 freezes. It
+            finds all others.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
         batch_size: Samples in a batch of arrays, at least 1; 32 by default.
@@ -62,8 +66,9 @@ def find_rates(
         class_weight: Weights of the classes, as for ``model.fit``.
         shuffle: Whether to shuffle arrays, by Keras' random numbers as ``fit`` does. Without, or
             after ``keras.utils.set_random_seed()``, a search can be repeated in another process.
-        held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``, where there
-            is much data; by default a part of the data, in several divisions.
+        held_out: Data to compare rates on, as ``validation_data`` for ``model.fit``; worth giving
+            where there is much data. By default a part of ``x`` is held out, in several divisions.
+            Of many batches, the first few are used.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``. ``accumulate`` is the
             ``gradient_accumulation_steps`` of the optimizer, and no other number.

@@ -74,7 +74,7 @@ def indexable(batch: object) -> object:
 
 
 def for_training(batch: object) -> object:
-    """A batch of arrays that were put together anew, in the form that a train function takes."""
+    """A batch that a search has put together, in the form that a train function takes."""
     if keras.backend.backend() == "jax":
         return _on_devices(batch)
     return map_arrays(_as_tensor, batch)

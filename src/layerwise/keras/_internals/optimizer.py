@@ -302,7 +302,7 @@ def decays(optimizer: Optimizer) -> bool:
 def decay_properties(plain: type) -> dict[str, property]:
     """The weight decays of an optimizer class as properties that ``decay_now`` multiplies.
 
-    A class that has a property of its own in the place of such an attribute keeps it.
+    A class that has a property of its own in place of such an attribute keeps it.
     """
     return {name: _decay_property(name) for name in _DECAYS if not hasattr(plain, name)}
 
@@ -349,7 +349,7 @@ def overriding_rate(
     """While the block runs, the optimizer's updates get their base rate from ``rate``.
 
     Args:
-        optimizer: The optimizer, also inside Keras' loss scaling.
+        optimizer: The optimizer, which may be inside Keras' loss scaling.
         rate: A function of the batches that the optimizer has counted.
     """
     inner, before = inner_optimizer(optimizer), base_rate_of(optimizer)

@@ -64,7 +64,7 @@ class ForEach(torch.Tensor):
 
 
 class ForeachMode(TorchFunctionMode):
-    """PyTorch's foreach functions take a ``ForEach`` in the place of a number."""
+    """PyTorch's foreach functions take a ``ForEach`` in place of a number."""
 
     def __torch_function__(
         self,
@@ -87,7 +87,7 @@ class ForeachMode(TorchFunctionMode):
 
 
 def takes_each(method: Function, factors: Sequence[object]) -> bool:
-    """Whether a method takes a ``ForEach`` of these factors in the place of a rate's factor.
+    """Whether a method takes a ``ForEach`` of these factors in place of a rate's factor.
 
     Inside of a compiler, and where the method is not Keras' own, it does not.
 

@@ -8,7 +8,7 @@ somebody else holds it. Nothing in Layerwise may.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import keras
 
@@ -16,7 +16,7 @@ TrainFunction = Callable[..., Any]
 
 
 class StepRunner(Protocol):
-    """What runs the steps of ``fit`` in the place of a train function."""
+    """What runs the steps of ``fit`` in place of a train function."""
 
     def call(self, *arguments: Any) -> object:
         """Run one step; takes and returns what the train function does."""
@@ -60,16 +60,7 @@ def _note_shardings(model: keras.Model) -> None:
 
 def untraced_train_function(model: keras.Model) -> TrainFunction:
     """A new train function of the model that JAX has not traced before."""
-    before = model.train_function
-    model.train_function = None
-    try:
-        with _untraced(model, "train_step"):
-            model.make_train_function()
-        made: TrainFunction = model.train_function
-        return made
-    finally:
-        model.train_function = before
-        del before
+    return _untraced_function(model, "train")
 
 
 class TrainFunctionProxy:
@@ -94,16 +85,21 @@ class TrainFunctionProxy:
 
 def untraced_test_function(model: keras.Model) -> TrainFunction:
     """A new test function of the model that JAX has not traced before."""
-    before = model.test_function
-    model.test_function = None
+    return _untraced_function(model, "test")
+
+
+def _untraced_function(model: keras.Model, kind: Literal["train", "test"]) -> TrainFunction:
+    name = f"{kind}_function"
+    before = getattr(model, name)
+    setattr(model, name, None)
     try:
-        with _untraced(model, "test_step"):
-            model.make_test_function()
-        made: TrainFunction = model.test_function
+        with _untraced(model, f"{kind}_step"):
+            getattr(model, f"make_{name}")()
+        made: TrainFunction = getattr(model, name)
         return made
     finally:
-        model.test_function = before
-        del before
+        setattr(model, name, before)
+        del before  # a traceback, which notebooks keep, would keep the function
 
 
 @contextmanager

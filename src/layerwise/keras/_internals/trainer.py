@@ -178,7 +178,7 @@ def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | N
         batch: A batch in the form that the train function takes, of one replica.
 
     Returns:
-        The shape of the loss on it; None if the model doesn't tell without training.
+        The shape of the loss on it; None if the model doesn't say without training.
 
     Raises:
         Exception: Keras' error, or the model's, if it can't train on such a batch.

@@ -11,7 +11,7 @@ from keras import Variable, ops
 
 
 class Tensor(Protocol):
-    """A tensor of the backend, traced or not, as far as Layerwise looks at it."""
+    """A tensor of the backend, traced or not, with what Layerwise uses of it."""
 
     @property
     def shape(self) -> Sequence[int]:

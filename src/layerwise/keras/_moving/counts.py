@@ -207,7 +207,7 @@ class CountsOfStep:
 
 
 def counted_after(array: Tensor, amount: int | Tensor) -> Tensor:
-    """The value of a count's variable after a batch that had so much of it.
+    """The value of a count's variable after a batch that adds an amount to it.
 
     If the batch has completed an update, the amount belongs to that update.
     """

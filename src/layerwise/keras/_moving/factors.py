@@ -135,7 +135,7 @@ class Factors:
         self, rate: Tensor | float | None, decay: Tensor | float | None = None
     ) -> Iterator[None]:
         """While the block runs, the optimizer's rate and weight decay are times these factors."""
-        # Each replica's thread sets them anew, so that what is there is never multiplied again.
+        # Each replica's thread sets them, so nothing is multiplied twice.
         self.rate_factor, self.decay_factor = rate, decay
         try:
             yield

@@ -16,7 +16,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """Keras' ``LossScaleOptimizer`` in which frozen means frozen.
 
     Keras' own looks at all gradients: while one is infinite or NaN, it skips the update of every
-    weight and halves the scale of the loss, also if that weight is frozen by a multiplier of 0.
+    weight and halves the scale of the loss, even if that weight is frozen by a multiplier of 0.
     This one leaves out the gradients of what is frozen at the step; everything else is Keras'.
     ``Model.compile`` wraps an optimizer into Keras' own under the policy ``mixed_float16``, but
     not one that is wrapped already.
@@ -25,7 +25,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inner_optimizer: An ``LRMultiplier``, or what it takes: with any other optimizer this is
             Keras' class.
         initial_scale: The first scale of the loss.
-        dynamic_growth_steps: After so many updates with finite gradients the scale is doubled.
+        dynamic_growth_steps: The updates with finite gradients after which the scale is doubled.
         name: The optimizer's name.
 
     Returns:

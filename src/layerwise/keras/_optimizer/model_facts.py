@@ -1,4 +1,4 @@
-"""What Keras tells of an optimizer and its weights to strategies by parameter."""
+"""What strategies by parameter learn from Keras of an optimizer and its weights."""
 
 from collections.abc import Sequence
 

@@ -41,7 +41,7 @@ class MultipliedRules:
         return plan_of(variables, optimizer, self.named(variables))
 
     def named(self, variables: Sequence[Variable]) -> tuple[RuleSpec, ...]:
-        """The rules with names in the place of layers and variables."""
+        """The rules with names in place of layers and variables."""
         return tuple(
             spec.named(variables) if isinstance(spec, ObjectSpec) else spec for spec in self.specs
         )

@@ -31,7 +31,7 @@ def values_by_group(plan: Plan, model: str = "") -> dict[str, Value]:
 class RateGroups:
     """The parameters of a plan that share a multiplier, each group under a name.
 
-    Groups whose rate counts something else than updates are left out, since a step doesn't tell
+    Groups whose rate counts something other than updates are left out, since a step doesn't tell
     how much of it there was.
 
     Args:

@@ -71,8 +71,8 @@ def levels_from_names(
     Args:
         names: The parameters' names, in the model's order.
         separator: What stands between the parts of a name: ``/`` in Keras, ``.`` in PyTorch.
-        norms: The layers that are normalizations. By default the names tell.
-        parallel: The containers whose members lie side by side. By default the names tell.
+        norms: The layers that are normalizations. By default the names show them.
+        parallel: The containers whose members lie side by side. By default the names show them.
         scalars: Parameters that are a single number, beside those whose names say so.
         embeddings: Layers that are embeddings, beside those whose names say so.
 

@@ -1,4 +1,4 @@
-"""Levels put together anew: the layers of a block as one level, towers side by side."""
+"""Levels grouped differently: the layers of a block as one level, towers side by side."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -47,7 +47,7 @@ class ExactKey(str):
 
     @classmethod
     def from_data(cls, data: object) -> Self | None:
-        """The key that ``to_data`` wrote; None if it is none."""
+        """The key that ``to_data`` wrote; None for any other data."""
         match data:
             case {"key": str(text), "places": [*places], "nameless": bool(nameless), **rest}:
                 if not rest and text and all(isinstance(place, str) for place in places):

@@ -180,10 +180,10 @@ def _first(
     for name in names:
         first = next((key for key in keys if matches(key, name)), None)
         best.append(() if first is None else (first,))
-    return Matches(tuple(best), _hit(keys, names, best, matches))
+    return Matches(tuple(best), _matching_keys(keys, names, best, matches))
 
 
-def _hit(
+def _matching_keys(
     keys: Sequence[str],
     names: Sequence[str],
     best: Sequence[tuple[str, ...]],

@@ -146,7 +146,7 @@ class Structure:
 
 
 def ways_of(node: Node, length: int) -> float:
-    """At most so many ways to match at one place of a name of this length."""
+    """An upper bound on the ways to match at one place of a name of this length."""
     match node:
         case Atom():
             return 1.0

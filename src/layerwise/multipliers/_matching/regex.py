@@ -179,7 +179,7 @@ class Program:
                 steps += 1
                 if here == end:
                     return True, steps
-                for target in self._onward(here, name, at):
+                for target in self._reachable(here, name, at):
                     if target == here:
                         ready.append(here)
                     elif target not in seen:
@@ -190,7 +190,7 @@ class Program:
             waiting = {here + 1 for here in ready if self._takes(here, name[at])}
         return False, steps
 
-    def _onward(self, here: int, name: str, at: int) -> Iterator[int]:
+    def _reachable(self, here: int, name: str, at: int) -> Iterator[int]:
         """Where an instruction leads without a character; to itself if it needs one."""
         test = self.tests[here]
         if test is None:

@@ -1,6 +1,6 @@
 """Which axes of a weight lead in and which lead out, by the conventions of the frameworks.
 
-A weight's last name tells its layout: ``weight`` is PyTorch's and Equinox', with the output first;
+A weight's last name says its layout: ``weight`` is PyTorch's and Equinox', with the output first;
 ``kernel`` and ``w`` are those of Keras, Flax and Haiku, with the output last.
 """
 
@@ -47,7 +47,7 @@ def check_axes(axes: object, what: str) -> dict[str, str]:
 
 
 def guess_axes(path: Sequence[str], shape: Shape, base: Shape, bias: bool | None) -> str | None:
-    """The axes of a weight by its name and by how it grows; None if they can't be told.
+    """The axes of a weight by its name and by how it grows; None if they can't be guessed.
 
     Args:
         path: The parts of its name.

@@ -93,7 +93,7 @@ def match_shapes(
 
     They are matched by name, with or without what a wrapper puts in front. Keras numbers names
     within a process (``dense``, ``dense_1``). If names don't fit, and the two models have the same
-    parameters in the same order but for such numbers, the order counts.
+    parameters in the same order except for such numbers, the order counts.
     """
     by_name = _by_name(parameters, shapes, separator)
     if all(

@@ -205,10 +205,10 @@ class gradual_unfreezing(BuiltInByLevel):
         """Group ``k`` below the head: 0, then 1 from its step or firing on; the head: 1."""
         group = _groups(count, self.groups, "gradual_unfreezing")
         last = max(group, default=0)
-        waiting = [self._thaws(k) for k in range(1, last + 1)]
+        waiting = [self._unfreezing(k) for k in range(1, last + 1)]
         return [1.0 if i == last else waiting[last - i - 1] for i in group]
 
-    def _thaws(self, k: int) -> Value:
+    def _unfreezing(self, k: int) -> Value:
         if self.when is not None:
             return on_plateau(self.when, [0.0] * k + [1.0])
         assert self.every is not None

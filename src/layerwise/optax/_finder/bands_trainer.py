@@ -16,7 +16,7 @@ from layerwise.optax._finder.given_arrays import named_in_errors
 from layerwise.optax._finder.trainer import Evaluated, OptaxTrainer, Tree
 from layerwise.optax._parameters import flatten, is_hidden
 from layerwise.optax._plan import TreePlan
-from layerwise.optax._transforms.factors import Active, along, mask_gradient, scaled
+from layerwise.optax._transforms.factors import Active, along, mask_gradient, scaled_updates
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,12 +106,8 @@ class BandsUpdate:
         ]
         masked = jax.tree.unflatten(structure, list(map(mask_gradient, values, active)))
         updates, state = self.update_at.update(rate.base, masked, state, params, **extra_args)
-        done = [
-            scaled(update, (factor,), moves, leaf.shape)
-            for update, factor, moves, leaf in zip(
-                flatten(updates)[0], factors, active, self.rows.found.leaves, strict=True
-            )
-        ]
+        alone = [(factor,) for factor in factors]
+        done = scaled_updates(flatten(updates)[0], alone, active, self.rows.found.leaves)
         return jax.tree.unflatten(structure, done), state
 
 

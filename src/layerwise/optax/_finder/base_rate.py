@@ -1,4 +1,4 @@
-"""How a rate gets into an Optax optimizer: by making it anew, or through its state."""
+"""How a rate gets into an Optax optimizer: by making it again, or through its state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ OptimizerMaker = Callable[[float | jax.Array], optax.GradientTransformation]
 
 
 class OptimizerAtRate:
-    """An optimizer at any base rate, also inside a compiled step.
+    """An optimizer at any base rate, even inside a compiled step.
 
     Args:
         optimizer: A function from a rate to an optimizer, or an optimizer whose state has the
@@ -62,7 +62,7 @@ class OptimizerAtRate:
 
         Raises:
             FinderError: The optimizer is made already, and its rate is not in its state, or is
-                computed anew at each update.
+                computed again at each update.
         """
         found = [node for _, node in nodes(state, has_rate)]
         if any("learning_rate" in (getattr(n, "hyperparams_states", None) or {}) for n in found):

@@ -71,8 +71,8 @@ def find_lr(
         extra: What else the network changes: batch statistics, random keys.
         has_aux: Whether the loss function returns a pair, whose second part is ignored.
         jit: Whether to compile the step. If not, ``update`` may donate its arguments.
-        held_out: Batches to score the probes on, for data so small that a probe goes through it
-            more than once. Of many, the first few are taken.
+        held_out: Batches to score the probes on; worth giving where the data is so small that a
+            probe goes through it more than once. Of many batches, the first few are used.
         **options: How to search; see ``layerwise.finder.SearchOptions``. ``accumulate`` is how many
             batches ``optax.MultiSteps`` gathers for an update. With ``memory="host"`` the start
             is kept in the host's memory between trainings; that saves memory on the device only

@@ -60,7 +60,7 @@ def find_rates(
     r"""Search for a rate for every layer of a parameter tree, and change nothing of the caller's.
 
     The levels of the tree are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 
@@ -74,22 +74,25 @@ def find_rates(
         loss_fn: ``loss_fn(params, batch)``, a scalar; with ``extra=``, ``loss_fn(params, extra,
             batch)``, which returns the loss and the new extra.
         params: A tree of parameters.
-        batches: The batches to train on, as many as there are, up to what a probe needs. Where all
-            arrays have an axis of examples in front, single examples are held out, and the others
-            drawn in new batches; else whole batches are. Where that axis is another one, or the
-            examples of a batch belong together (pairs, triplets), give ``divide="batches"``.
+        batches: The batches to train on, as many as there are, up to what a probe needs. Where
+            the first axis of all arrays is that of the examples, single examples are held out, and
+            the others drawn in new batches; else whole batches are held out. If that axis is
+            another one, or the examples of a batch belong together (pairs, triplets), give
+            ``divide="batches"``.
         optimizer: A function from a rate to an optimizer (``optax.adamw``, or
             ``lambda rate: optax.chain(...)``), or an optimizer made with
             ``optax.inject_hyperparams``; without multipliers.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
+        rules: Multipliers by name that the search keeps; they must be numbers, and 0 freezes. It
+            finds all others.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(params)``.
         state: An optimizer state to start from; by default a new one.
         extra: What else the network changes: batch statistics, random keys.
         has_aux: Whether the loss function returns a pair, whose second part is ignored.
         jit: Whether to compile the step and the loss.
-        held_out: Batches to compare rates on, where there is much data; by default a part of
-            ``batches``, in several divisions. Of many, the first few are taken.
+        held_out: Batches to compare rates on; worth giving where there is much data. By default a
+            part of ``batches`` is held out, in several divisions. Of many batches, the first few
+            are used.
         **options: How to search, such as ``budget=3000`` or ``horizon=250``: see
             ``layerwise.finder.RatesOptions``. ``accumulate`` is how many batches
             ``optax.MultiSteps`` gathers for an update. Neither it nor ``schedule`` is read from the

@@ -141,7 +141,7 @@ def loss_of(loss_fn: LossFunction, has_aux: bool) -> Evaluated:
     """The loss of a batch, and the new state of the network, which is None if it has none."""
 
     def evaluated(params: optax.Params, extra: Tree, batch: Tree) -> tuple[jax.Array, Tree]:
-        # Made anew at this level of tracing, variables of Flax' nnx may be changed in place.
+        # Made again at this level of tracing, variables of Flax' nnx may be changed in place.
         own = jax.tree.map(lambda leaf: leaf, extra)
         given = (params, batch) if extra is None else (params, own, batch)
         found: Tree = _called(loss_fn, given)
@@ -193,7 +193,7 @@ def loss_step(loss_fn: LossFunction, optimizer: Updating[Rate], has_aux: bool) -
 
 
 def _updated(update: Callable[[dict[str, Tree]], Updated], known: dict[str, Tree]) -> Updated:
-    """What an optimizer makes of an update, told all that it takes of what is known.
+    """What an optimizer makes of an update, given all the extra arguments that it takes.
 
     Only its error says what an optimizer inside of a chain doesn't take.
 

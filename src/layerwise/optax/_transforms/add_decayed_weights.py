@@ -53,7 +53,7 @@ def add_decayed_weights(
     Put it where an optimizer has ``optax.add_decayed_weights``, before the learning rate:
     ``adamw(1e-3, weight_decay=0.01)`` is
     ``chain(scale_by_adam(), add_decayed_weights(0.01), scale_by_learning_rate(1e-3))``. The decay
-    then scales with the leaf's rate, also under ``with_multipliers`` around the chain, and a leaf
+    then scales with the leaf's rate, even under ``with_multipliers`` around the chain, and a leaf
     that is frozen there doesn't decay.
 
     Args:
@@ -135,7 +135,7 @@ def add_decayed_weights(
 
 
 class _Decay:
-    """A weight decay as a leaf of a tree, also where it is an array of several numbers."""
+    """A weight decay as a leaf of a tree, even where it is an array of several numbers."""
 
     def __init__(self, value: Number) -> None:
         self.value = value

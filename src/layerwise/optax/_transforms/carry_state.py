@@ -43,16 +43,16 @@ def carry_state(
     The other state may be that of the same optimizer under other rules (what was frozen is trained
     now: linear probing, then fine-tuning), that of the plain optimizer without multipliers, or one
     that was restored as dictionaries. Moments go from each leaf to the leaf of the same name.
-    What the other state doesn't have, because it was frozen, starts anew; what is frozen now is
+    What the other state doesn't have, because it was frozen, starts afresh; what is frozen now is
     left behind. Hyperparameters (``optax.inject_hyperparams``) are those of the new optimizer.
 
-    Adam's count is shared by all leaves and goes on. A leaf that starts anew thus misses the
+    Adam's count is shared by all leaves and goes on. A leaf that starts afresh thus misses the
     correction of its first moments: its first update is three times as large as its rate says, and
     some after it up to six times. Warm it up over about ``1 / (1 - b2)`` updates,
     ``{"body": warmup(1000) * 0.1}`` with ``step=0``.
 
     Until the next update ``learning_rates`` gives the rates that the new rules have for the update
-    before; of a schedule that counts something else than updates, the first ones.
+    before; of a schedule that counts something other than updates, the first ones.
 
     Args:
         optimizer: The optimizer to go on with.
@@ -60,7 +60,7 @@ def carry_state(
         state: The other state.
         step: The step from which schedules go on. By default that of the other state.
         strict: Whether it is an error if something has no counterpart, or one of another shape. If
-            not, it starts anew.
+            not, it starts afresh.
 
     Returns:
         A state for ``optimizer``.
@@ -156,7 +156,7 @@ class _Read:
         """The step of the multipliers at a place, or else of the whole optimizer.
 
         Raises:
-            OptimizerError: It can't be told.
+            OptimizerError: It isn't known.
         """
         if place in self.steps:
             return self.steps[place]

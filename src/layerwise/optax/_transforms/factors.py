@@ -170,6 +170,19 @@ def scaled(
     return result if active is True else jnp.where(active, result, jnp.full_like(update, -0.0))
 
 
+def scaled_updates(
+    updates: Sequence[Array],
+    factors: Sequence[Sequence[Number]],
+    active: Sequence[Active],
+    leaves: Sequence[Leaf],
+) -> list[Array]:
+    """The update of each leaf times its factors; see ``scaled``."""
+    return [
+        scaled(update, factor, moves, leaf.shape)
+        for update, factor, moves, leaf in zip(updates, factors, active, leaves, strict=True)
+    ]
+
+
 def mask_gradient(gradient: Array, active: Active) -> Array:
     """The gradient, or zeros where the leaf is frozen at this step."""
     if isinstance(active, bool) or is_hidden(gradient):

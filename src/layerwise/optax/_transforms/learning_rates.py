@@ -164,7 +164,7 @@ def _acts_on(scale: Path, multipliers: Path, masks: Sequence[Path]) -> bool:
     """Whether a factor at one place in a state acts on the leaves of multipliers at another.
 
     Raises:
-        OptimizerError: It acts on some of them, and nothing tells on which.
+        OptimizerError: It acts on some of them, and nothing says on which.
     """
     shared = _shared(scale, multipliers)
     if not any(shared < len(mask) <= len(scale) and scale[: len(mask)] == mask for mask in masks):
@@ -230,7 +230,7 @@ class InjectedState(Protocol):
 def nodes(
     tree: optax.OptState, wanted: Callable[[object], TypeGuard[Node]], start: Path = ()
 ) -> Iterator[tuple[Path, Node]]:
-    """Every named tuple of a kind with its path, also those inside others."""
+    """Every named tuple of a kind with its path, including those inside others."""
     for path, node in tree_flatten_with_path(tree, is_leaf=wanted)[0]:
         if wanted(node):
             place = (*start, *path)
@@ -267,6 +267,6 @@ def rate_in(value: jax.Array) -> float:
 
 
 def _array(value: jax.Array) -> npt.NDArray[np.generic]:
-    """The array, also out of what Flax' nnx wraps around it."""
+    """The array, taken out of what Flax' nnx wraps around it."""
     check_there(value)
     return np.asarray(jax.tree.leaves(value)[0])

@@ -154,37 +154,39 @@ def check_nesting(
         return refusal is not None and applies[refusal.when] and not opaque
 
     for node in filter(is_one, jax.tree.leaves(state, is_leaf=is_one)):
-        name, reason, _, instead = _NOT_AROUND[type(node).__name__]
-        if searching:
-            way = (
-                _TRAIN_WITH.format(name=name)
-                if instead == _INSIDE
-                else "Search with another optimizer"
-            )
-            raise OptimizerError(
-                f"Layers can't have rates of their own around {name}: {reason}. "
-                f"{way.format(name=name)}."
-            )
-        raise OptimizerError(
+        raise _refused(_NOT_AROUND[type(node).__name__], searching)
+    if found.scales and (limit := _limit_after_rate(optimizer)):
+        raise _limited(limit, searching)
+    if link := next((one for way in _ways(optimizer) for one in way if one in _FROM_THE_FIRST), ""):
+        _check_none_thaws(plan, link.removeprefix("scale_by_"))
+
+
+def _refused(refusal: _Refusal, searching: bool) -> OptimizerError:
+    """The error for multipliers around what they must be inside of."""
+    name, reason, _, instead = refusal
+    if not searching:
+        return OptimizerError(
             f"Multipliers go inside of {name}, not around it: {reason}. "
             f"{instead.format(name=name)}."
         )
-    if found.scales and (limit := _limit_after_rate(optimizer)):
-        behind = f"optax.chain(with_multipliers(optimizer, ...), optax.{limit}(...))"
-        if searching:
-            raise OptimizerError(
-                f"Layers can't have rates of their own around optax.{limit}, which "
-                "limits what the learning rate has scaled. Search without it, and then train with "
-                f"{behind}."
-            )
-        raise OptimizerError(
-            f"Multipliers go before optax.{limit}, not around it: it limits what the learning rate "
-            "has scaled, and the multiplier would scale its result. Put it behind: "
-            f"{behind}."
-        )
+    way = _TRAIN_WITH.format(name=name) if instead == _INSIDE else "Search with another optimizer"
+    return OptimizerError(
+        f"Layers can't have rates of their own around {name}: {reason}. {way.format(name=name)}."
+    )
 
-    if link := next((one for way in _ways(optimizer) for one in way if one in _FROM_THE_FIRST), ""):
-        _check_none_thaws(plan, link.removeprefix("scale_by_"))
+
+def _limited(limit: str, searching: bool) -> OptimizerError:
+    """The error for multipliers around what limits an update after its rate."""
+    behind = f"optax.chain(with_multipliers(optimizer, ...), optax.{limit}(...))"
+    if searching:
+        return OptimizerError(
+            f"Layers can't have rates of their own around optax.{limit}, which limits what the "
+            f"learning rate has scaled. Search without it, and then train with {behind}."
+        )
+    return OptimizerError(
+        f"Multipliers go before optax.{limit}, not around it: it limits what the learning rate has "
+        f"scaled, and the multiplier would scale its result. Put it behind: {behind}."
+    )
 
 
 def _check_none_thaws(plan: Plan, name: str) -> None:

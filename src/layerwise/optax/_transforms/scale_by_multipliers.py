@@ -15,10 +15,7 @@ from layerwise.optax._arrays import ArrayRules, checked_rules
 from layerwise.optax._parameters import flatten, is_placeholder
 from layerwise.optax._plan import PlanCache, TreePlan
 from layerwise.optax._transforms.counts import counts_before_all, counts_in
-from layerwise.optax._transforms.factors import (
-    factors_at,
-    scaled,
-)
+from layerwise.optax._transforms.factors import factors_at, scaled_updates
 
 _STEP: ContextVar[int] = ContextVar("the step that first factors are of", default=0)
 
@@ -122,12 +119,7 @@ def scale_by_multipliers(
         found = plan_for(plans, updates, params, state)
         factors = factors_at(found, state.count, counts_in(found, extra_args))
         values, structure = flatten(updates)
-        done = [
-            scaled(value, factor, active, leaf.shape)
-            for value, factor, active, leaf in zip(
-                values, factors.factor, factors.active, found.leaves, strict=True
-            )
-        ]
+        done = scaled_updates(values, factors.factor, factors.active, found.leaves)
         return jax.tree.unflatten(structure, done), next_state(state, factors.table)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -19,7 +19,7 @@ from layerwise.optax._transforms.factors import (
     Active,
     factors_at,
     mask_gradient,
-    scaled,
+    scaled_updates,
 )
 from layerwise.optax._transforms.fitting import check_fitting, misfit
 from layerwise.optax._transforms.frozen_state import check_holdable, hide, with_frozen
@@ -131,20 +131,13 @@ def with_multipliers(
         if is_placeholder(params):
             return WithMultipliersState(first_state(None), inner.optimizer.init(params))
         found = plans.first_plan(params)
-        structure = flatten(params)[1]
-        view = inner.view(params, found)
-        state = inner.optimizer.init(hide(params, jax.tree.unflatten(structure, view.shown)))
-        check_nesting(optimizer, state, found)
+        view, inner_state = inner.init(params, found)
+        check_nesting(optimizer, inner_state, found)
         multipliers = first_state(found)
-        active = view.switches(
-            factors_at(found, multipliers.count, counts_before_all(found)).active
-        )
-        if not all(isinstance(each, bool) for each in active):
-            shown = jax.tree.unflatten(structure, view.shown)
-            check_holdable(
-                inner.optimizer, state, hide(jax.tree.unflatten(structure, active), shown)
-            )
-        return WithMultipliersState(multipliers, state)
+        factors = factors_at(found, multipliers.count, counts_before_all(found))
+        if (switches := view.switch_tree(factors.active, flatten(params)[1])) is not None:
+            check_holdable(inner.optimizer, inner_state, switches)
+        return WithMultipliersState(multipliers, inner_state)
 
     def update(
         updates: optax.Updates,
@@ -158,26 +151,12 @@ def with_multipliers(
         values, structure = flatten(updates)
         alike = params is not None and structure_of(params) == structure_of(updates)
         view = inner.view(params if alike else updates, found, state.inner_state)
-        active = view.switches(factors.active)
-        shown = jax.tree.unflatten(structure, view.shown)
-        masked = jax.tree.unflatten(structure, list(map(mask_gradient, values, active)))
         inner_updates, inner_state = inner.update(
-            view, (masked, state.inner_state, params), shown, extra_args
+            view, (updates, state.inner_state, params), factors.active, extra_args
         )
-        if not all(isinstance(each, bool) for each in active):
-            tree = hide(jax.tree.unflatten(structure, active), shown)
-            inner_state = with_frozen(inner.optimizer, tree, state.inner_state, inner_state)
-        done = [
-            scaled(value if moves is False else new, factor, moves, leaf.shape)
-            for value, new, factor, moves, leaf in zip(
-                values,
-                flatten(inner_updates)[0],
-                factors.factor,
-                factors.active,
-                found.leaves,
-                strict=True,
-            )
-        ]
+        pairs = zip(values, flatten(inner_updates)[0], factors.active, strict=True)
+        made = [value if moves is False else new for value, new, moves in pairs]
+        done = scaled_updates(made, factors.factor, factors.active, found.leaves)
         multiplied = next_state(state.multipliers, factors.table)
         return jax.tree.unflatten(structure, done), WithMultipliersState(multiplied, inner_state)
 
@@ -190,7 +169,7 @@ class _View:
 
     Attributes:
         shown: Which leaves it sees.
-        state: The state that it makes for them, as shapes; None if that can't be told.
+        state: The state that it makes for them, as shapes; None if that isn't known.
     """
 
     shown: tuple[bool, ...]
@@ -201,6 +180,16 @@ class _View:
         off = jnp.zeros((), bool)
         pairs = zip(active, self.shown, strict=True)
         return [off if moves is False and seen else moves for moves, seen in pairs]
+
+    def switch_tree(
+        self, active: Sequence[Active], structure: jax.tree_util.PyTreeDef
+    ) -> optax.Params | None:
+        """The switches as a tree of the leaves that it sees; None if nothing seen may be frozen."""
+        switches = self.switches(active)
+        if all(isinstance(each, bool) for each in switches):
+            return None
+        shown = jax.tree.unflatten(structure, self.shown)
+        return hide(jax.tree.unflatten(structure, switches), shown)
 
 
 @dataclass(frozen=True)
@@ -238,14 +227,45 @@ class _Inner:
                 self._checked.add((key, structure_of(state)))
         return view
 
+    def init(self, params: optax.Params, found: TreePlan) -> tuple[_View, optax.OptState]:
+        """What it sees of the parameters, and its state for that."""
+        view = self.view(params, found)
+        shown = jax.tree.unflatten(flatten(params)[1], view.shown)
+        return view, self.optimizer.init(hide(params, shown))
+
     def update(
+        self,
+        view: _View,
+        given: tuple[optax.Updates, optax.OptState, optax.Params | None],
+        active: Sequence[Active],
+        extra_args: ExtraArgs,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        """The update of what it sees; what is frozen at this step keeps its state.
+
+        Args:
+            view: What it sees.
+            given: The updates, the state and the parameters.
+            active: Whether each leaf trains.
+            extra_args: The other arguments of the update.
+        """
+        updates, before, params = given
+        values, structure = flatten(updates)
+        shown = jax.tree.unflatten(structure, view.shown)
+        masked = list(map(mask_gradient, values, view.switches(active)))
+        given = jax.tree.unflatten(structure, masked), before, params
+        done, after = self._updated(view, given, shown, extra_args)
+        if (switches := view.switch_tree(active, structure)) is not None:
+            after = with_frozen(self.optimizer, switches, before, after)
+        return done, after
+
+    def _updated(
         self,
         view: _View,
         given: tuple[optax.Updates, optax.OptState, optax.Params | None],
         shown: optax.Params,
         extra_args: ExtraArgs,
     ) -> tuple[optax.Updates, optax.OptState]:
-        """The optimizer's update of what it sees; given are updates, state and parameters."""
+        """What the optimizer makes of those parts of updates and parameters that it sees."""
         updates, state, params = given
         if all(view.shown):
             attempts = [extra_args]
@@ -298,7 +318,7 @@ def _check_optimizer(optimizer: object) -> None:
         )
 
 
-def is_optimizer(thing: object) -> bool:
-    """Whether something has what an Optax optimizer has."""
-    usable = callable(getattr(thing, "init", None)) and callable(getattr(thing, "update", None))
-    return usable and not isinstance(thing, type)
+def is_optimizer(value: object) -> bool:
+    """Whether a value has what an Optax optimizer has."""
+    usable = callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+    return usable and not isinstance(value, type)

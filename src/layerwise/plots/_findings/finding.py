@@ -49,23 +49,9 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
     """
     rates, smoothed = np.array(finding.rates), np.array(finding.smoothed)
     ax = axes(ax, height=4.2)
-    ink, _ = inks(ax)
     ax.plot(rates, finding.losses, color=GREY, linewidth=1.0, alpha=0.8, label="each batch")
     ax.plot(rates, smoothed, color=BLUE, linewidth=2.4, label="smoothed")
-    known = {name: rate for name, rate in finding.candidates.items() if rate is not None}
-    for place, (name, rate) in enumerate(known.items()):
-        ax.plot(
-            [rate],
-            [loss_at(rates, smoothed, rate)],
-            linestyle="none",
-            marker=_MARKERS[place % len(_MARKERS)],
-            markersize=7,
-            color=PURPLE,
-            markeredgecolor=ink,
-            markeredgewidth=0.7,
-            zorder=4,
-            label=f"{name}: {number_text(rate, 3)}",
-        )
+    _mark_candidates(ax, finding)
     if finding.probes:
         ax.plot(
             [probe.rate for probe in finding.probes],
@@ -95,10 +81,10 @@ def finding(finding: "LRFinding", ax: Axes | None = None) -> Axes:
 def loss_at(rates: npt.ArrayLike, losses: npt.ArrayLike, rate: float) -> float:
     """The loss of a curve at a rate, interpolated over the logarithm; NaN if it has no point."""
     x, y = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
-    known = np.isfinite(y)
-    if not known.any():
+    finite = np.isfinite(y)
+    if not finite.any():
         return float("nan")
-    return float(np.interp(np.log(rate), np.log(x[known]), y[known]))
+    return float(np.interp(np.log(rate), np.log(x[finite]), y[finite]))
 
 
 def loss_limits(
@@ -130,6 +116,25 @@ def loss_limits(
     low, high = float(everything.min()), float(before.max(initial=everything.min()))
     span = (high - low) or abs(high) or 1.0
     return low - 0.1 * span, high + 0.5 * span
+
+
+def _mark_candidates(ax: Axes, finding: "LRFinding") -> None:
+    """Mark what the classical rules suggest on the smoothed curve."""
+    ink, _ = inks(ax)
+    suggested = {name: rate for name, rate in finding.candidates.items() if rate is not None}
+    for place, (name, rate) in enumerate(suggested.items()):
+        ax.plot(
+            [rate],
+            [loss_at(finding.rates, finding.smoothed, rate)],
+            linestyle="none",
+            marker=_MARKERS[place % len(_MARKERS)],
+            markersize=7,
+            color=PURPLE,
+            markeredgecolor=ink,
+            markeredgewidth=0.7,
+            zorder=4,
+            label=f"{name}: {number_text(rate, 3)}",
+        )
 
 
 def _mark(ax: Axes, rate: float, loss: float) -> None:

@@ -179,10 +179,10 @@ def rates_heat_map(finding: "RatesFinding", ax: Axes | None = None) -> Axes:
     ax.add_collection(cells)
     marks = _marks(ax, finding, rows)
     dress(ax, "Held-out loss of the short trainings", "base rate", "")
-    known = [rate for rate, _ in losses]
-    known += [rate for rate in (finding.learning_rate, finding.single_rate) if rate is not None]
+    drawn = [rate for rate, _ in losses]
+    drawn += [rate for rate in (finding.learning_rate, finding.single_rate) if rate is not None]
     ax.set_xscale("log")
-    ax.set_xlim(min(known) / half**2, max(known) * half**2)
+    ax.set_xlim(min(drawn) / half**2, max(drawn) * half**2)
     ax.set_ylim(-0.7, len(tilts) - 0.3)
     ax.set_yticks(range(len(tilts)), [tilt_text(tilt) for tilt in tilts], **PLAIN)
     number_axis(ax.xaxis)

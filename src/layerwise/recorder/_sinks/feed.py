@@ -9,7 +9,7 @@ from typing import Protocol
 from layerwise._text import shorten
 
 PATIENCE = 5.0
-"""A sink that does nothing for so many seconds while training waits for it hangs."""
+"""Seconds. A sink that does nothing for so long while training waits for it hangs."""
 
 MOST_BEHIND = 1000
 """So many rows wait for a sink at most. Then training waits until half of them are written."""
@@ -38,12 +38,12 @@ class Feed:
 
     Attributes:
         sink: The sink.
-        trouble: Why the sink has to be dropped, or None.
+        failure: Why the sink has to be dropped, or None.
     """
 
     def __init__(self, sink: Written) -> None:
         self.sink = sink
-        self.trouble: str | None = None
+        self.failure: str | None = None
         self._rows: SimpleQueue[tuple[int, dict[str, float]] | None] = SimpleQueue()
         self._answers: SimpleQueue[None] = SimpleQueue()
         self._given = 0
@@ -89,7 +89,7 @@ class Feed:
     def wait_for_end(self) -> None:
         """Wait until the sink has written what is left and is closed, unless it hangs."""
         half = MOST_BEHIND // 2
-        while self._behind > 0 and self.trouble is None:
+        while self._behind > 0 and self.failure is None:
             left = max(0, self._behind - half)
             begun = self._since
             if self._wait_until(left, begun + PATIENCE):
@@ -97,7 +97,7 @@ class Feed:
             else:
                 self._fail("hangs", f"{self._behind:,} rows are not written after {PATIENCE:g} s")
         thread = self._thread
-        if self.trouble is None and thread is not None and not self.is_served_by_this_thread():
+        if self.failure is None and thread is not None and not self.is_served_by_this_thread():
             thread.join(max(0.0, self._since + PATIENCE - time.monotonic()))
             if thread.is_alive():
                 self._fail("hangs", f"it has not finished after {PATIENCE:g} s")
@@ -137,13 +137,13 @@ class Feed:
                 break
             self._written += 1
             self._answers.put(None)
-        if self.trouble is None and not self._abandoned:
+        if self.failure is None and not self._abandoned:
             self._closing = True
             try:
                 self.sink.close()
             except BaseException as error:
                 self._fail("could not finish", _text(error))
-        if self.trouble is not None or self._abandoned:
+        if self.failure is not None or self._abandoned:
             self._abort()
 
     def _abort(self) -> None:
@@ -158,14 +158,14 @@ class Feed:
                 self.sink.close()
 
     def _fail(self, what: str, why: str) -> None:
-        self.trouble = self.trouble or f"{what} and gets nothing more: {why}"
+        self.failure = self.failure or f"{what} and gets nothing more: {why}"
 
     def _wait_until(self, behind: int, deadline: float) -> bool:
         """Wait until the sink is no more rows behind, or fails; whether it is."""
         with contextlib.suppress(Empty):
             while True:
                 self._answers.get_nowait()
-        while self._behind > behind and self.trouble is None:
+        while self._behind > behind and self.failure is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False

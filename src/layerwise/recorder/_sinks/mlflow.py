@@ -69,7 +69,7 @@ class MLflow:
                     importlib.import_module(module)
             self._metric, self._tag = Metric, RunTag
             self._client = MlflowClient(tracking_uri=tracking_uri)
-            self.run_id: str = self._begun(experiment, name) if run_id is None else run_id
+            self.run_id: str = self._new_run(experiment, name) if run_id is None else run_id
         except ModuleNotFoundError as error:
             raise RecorderError(
                 f'MLflow needs {error.name}: pip install "layerwise[mlflow]".'
@@ -77,7 +77,7 @@ class MLflow:
         if run_id is not None:
             self._take_up()
 
-    def _begun(self, experiment: str, name: str | None) -> str:
+    def _new_run(self, experiment: str, name: str | None) -> str:
         found = self._client.get_experiment_by_name(experiment)
         number = (
             self._client.create_experiment(experiment) if found is None else found.experiment_id
@@ -97,7 +97,7 @@ class MLflow:
             self._names.keep(renamed.get(name, name), name)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Take one row, and send a thousand numbers when so many wait."""
+        """Take one row, and send the numbers that wait once they are a thousand."""
         if not self._running:
             self._client.update_run(self.run_id, status="RUNNING")
             self._running = True
@@ -138,7 +138,7 @@ class MLflow:
 
 
 def tag_text(column: str) -> str:
-    """A column's name as text that tells any two apart, also those that can't be encoded."""
+    """A column's name as text that differs for any two, even those that can't be encoded."""
     return column.replace("\\", "\\\\").encode("utf-8", "backslashreplace").decode()
 
 

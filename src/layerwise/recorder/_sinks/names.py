@@ -16,7 +16,7 @@ def as_text(name: str) -> str:
 
 
 def cut(name: str, most: int) -> str:
-    """A name of at most so many bytes."""
+    """The name, cut to at most ``most`` bytes."""
     return name.encode()[:most].decode("utf-8", "ignore")
 
 

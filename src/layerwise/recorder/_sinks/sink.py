@@ -93,7 +93,7 @@ class Sinks:
     def take(self, kind: str, columns: Sequence[str], values: Sequence[float]) -> None:
         """Pass one row on, as sinks see it."""
         if os.getpid() != self._process:
-            self._leave("This process was forked off, and its sinks stayed behind; {}.")
+            self._drop_all("This process was forked off, and its sinks stayed behind; {}.")
             return
         prefix = "epoch/" if kind == "epoch" else ""
         row = dict(zip(columns, values, strict=True))
@@ -104,7 +104,7 @@ class Sinks:
         with self._lock:
             for feed in tuple(self.feeds):
                 feed.give(step, {prefix + name: value for name, value in row.items()})
-                if feed.trouble:
+                if feed.failure:
                     self._drop(feed)
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Sinks:
             while self.feeds:
                 feed = self.feeds[0]
                 feed.wait_for_end()
-                if feed.trouble:
+                if feed.failure:
                     self._drop(feed)
                 else:
                     self.feeds.remove(feed)
@@ -129,11 +129,11 @@ class Sinks:
         # Before anything else, so that an interruption can't bring it back.
         self.feeds.remove(feed)
         self.messages.append(
-            f"{type(feed.sink).__name__} {feed.trouble}. Training and the other records go on."
+            f"{type(feed.sink).__name__} {feed.failure}. Training and the other records go on."
         )
         feed.abandon()
 
-    def _leave(self, message: str) -> None:
+    def _drop_all(self, message: str) -> None:
         self.feeds = []
         self.messages.append(message.format("the file alone is written"))
 

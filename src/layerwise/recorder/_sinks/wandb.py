@@ -41,9 +41,9 @@ class WeightsAndBiases:
         self._begin = wandb.init
         self._names = Names(_clean)
         self._next = 0
-        self._run: Any = self._begun()
+        self._run: Any = self._new_run()
 
-    def _begun(self, **options: Any) -> Any:
+    def _new_run(self, **options: Any) -> Any:
         run = self._begin(**self._settings, **options)
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
@@ -53,7 +53,7 @@ class WeightsAndBiases:
     def write(self, step: int, values: dict[str, float]) -> None:
         """Log one row; after ``close``, the same run goes on, offline in a new folder."""
         if self._run is None:
-            self._run = self._begun(resume="allow")
+            self._run = self._new_run(resume="allow")
         row = {self._names.of(name): value for name, value in values.items()}
         number = max(step, self._next)
         self._run.log({STEP: step, **row}, step=number, commit=True)

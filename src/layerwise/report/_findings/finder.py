@@ -56,7 +56,7 @@ def finding_of(run: Run) -> LRFinding | None:
         return None
 
 
-def trouble(runs: Sequence[Run]) -> list[str]:
+def unreadable(runs: Sequence[Run]) -> list[str]:
     """A sentence for each run whose finding can't be read."""
     return [
         f"The finding of the run {run.name} can't be read: it was written by another version, or "
@@ -105,14 +105,14 @@ def _traces(run: Run, finding: LRFinding) -> list[dict[str, Any]]:
 
 
 def _height(rate: float, rates: Floats, smoothed: Floats) -> float:
-    known = np.isfinite(smoothed)
-    return float(np.interp(np.log(rate), np.log(rates[known]), smoothed[known]))
+    finite = np.isfinite(smoothed)
+    return float(np.interp(np.log(rate), np.log(rates[finite]), smoothed[finite]))
 
 
 def _view(findings: Sequence[LRFinding]) -> list[float]:
     """From a little below the lowest loss to a little above the first, without the blow-up."""
     curves = [np.array(finding.smoothed) for finding in findings]
-    curves = [known for curve in curves if len(known := curve[np.isfinite(curve)])]
+    curves = [finite for curve in curves if len(finite := curve[np.isfinite(curve)])]
     if not curves:
         return [0.0, 1.0]
     low = min(float(curve.min()) for curve in curves)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ PLANNED = "as planned before the training, which recorded none"
 TABLE_STEPS = 6
 SAMPLE = 500
 DECADES = 6
-"""The colours reach so many powers of ten down; anything lower has the lowest colour."""
+"""How many powers of ten the colours reach down; anything lower has the lowest colour."""
 
 
 HIGHEST = 308.25
@@ -73,13 +74,7 @@ def _pictures(found: Sequence[tuple[Run, Grid | None]], subject: Subject) -> lis
 def _picture(
     run: Run, whole_grid: Grid, subject: Subject, scale: tuple[float, float], shared: int
 ) -> Picture:
-    low, high = scale
     grid = _folded(_merged(whole_grid))
-    layers = len(grid.names)
-    places, values = thin_columns(grid.values, int(np.clip(CELLS // shared // layers, 60, 400)))
-    height = int(np.clip(100 + 22 * layers, 240, 640))
-    decades = list(range(int(np.ceil(low - 0.01)), int(np.floor(high + 0.01)) + 1))
-    ticks = decades if len(decades) > 1 else [low, high]
     caption = subject.words.format(
         unit=grid.unit,
         layers=counted(len(whole_grid.names), "parameter" if grid.unit != RATIO else "layer"),
@@ -91,35 +86,42 @@ def _picture(
         f"picture-{subject.name}-{run.number}",
         run.name,
         caption,
-        (
-            {
-                "type": "heatmap",
-                "x": numbers(grid.steps[places]),
-                "y": list(grid.names),
-                # The page takes the logarithm for the colours, and shows the value.
-                "customdata": [numbers(row) for row in values],
-                "zmin": low,
-                "zmax": high,
-                "colorscale": "Viridis",
-                "hoverongaps": False,
-                # The page puts the names there, since an axis of names fails at "constructor".
-                "hovertemplate": "%{text}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>",
-                "colorbar": {
-                    "title": {"text": grid.unit},
-                    "tickvals": ticks,
-                    "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
-                },
-                "meta": {},
-            },
-        ),
+        (_heat(grid, scale, CELLS // shared),),
         {
             "xaxis": {"title": {"text": STEP}},
             "yaxis": {"type": "linear", "autorange": "reversed"},
         },
         _table(grid),
-        height=height,
+        height=int(np.clip(100 + 22 * len(grid.names), 240, 640)),
         run=run.number,
     )
+
+
+def _heat(grid: Grid, scale: tuple[float, float], cells: int) -> dict[str, Any]:
+    """The heat map of a grid as Plotly's data, of about as many cells as are wanted."""
+    low, high = scale
+    places, values = thin_columns(grid.values, int(np.clip(cells // len(grid.names), 60, 400)))
+    decades = list(range(int(np.ceil(low - 0.01)), int(np.floor(high + 0.01)) + 1))
+    ticks = decades if len(decades) > 1 else [low, high]
+    return {
+        "type": "heatmap",
+        "x": numbers(grid.steps[places]),
+        "y": list(grid.names),
+        # The page takes the logarithm for the colours, and shows the value.
+        "customdata": [numbers(row) for row in values],
+        "zmin": low,
+        "zmax": high,
+        "colorscale": "Viridis",
+        "hoverongaps": False,
+        # The page puts the names there, since an axis of names fails at "constructor".
+        "hovertemplate": "%{text}<br>%{customdata:.3~g} at step %{x:,d}<extra></extra>",
+        "colorbar": {
+            "title": {"text": grid.unit},
+            "tickvals": ticks,
+            "ticktext": [number_text(10.0 ** min(tick, HIGHEST), 2) for tick in ticks],
+        },
+        "meta": {},
+    }
 
 
 def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
@@ -129,27 +131,27 @@ def _scale(grids: Sequence[Floats]) -> tuple[float, float]:
     """
     # A quantile of ten million values takes a second; some of them give nearly the same.
     some = [grid[:, evenly(grid.shape[1], SAMPLE)] for grid in grids]
-    known = np.concatenate([grid[np.isfinite(grid) & (grid > 0)] for grid in some])
+    positive = np.concatenate([grid[np.isfinite(grid) & (grid > 0)] for grid in some])
     highest = max(grid.max(where=np.isfinite(grid), initial=0.0) for grid in grids)
-    if highest == 0 or not len(known):
+    if highest == 0 or not len(positive):
         return -1.0, 0.0
     high = float(np.log10(highest))
-    low = max(float(np.log10(np.quantile(known, 0.01))), high - DECADES)
+    low = max(float(np.log10(np.quantile(positive, 0.01))), high - DECADES)
     return (low, high) if high - low > 0.05 else (high - 0.5, min(high + 0.5, HIGHEST))
 
 
 def _range(values: Floats) -> str:
-    known = values[np.isfinite(values) & (values > 0)]
-    if not len(known):
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
         return "all 0"
-    low, high = number_text(known.min(), 3), number_text(known.max(), 3)
+    low, high = number_text(positive.min(), 3), number_text(positive.max(), 3)
     return f"always {low}" if low == high else f"from {low} to {high}"
 
 
 def _merged(grid: Grid) -> Grid:
     """The grid with one row for each layer whose parameters have equal values: kernel and bias.
 
-    Layers are told from the parameters' names. The ratios of layers stay as they are.
+    Layers are read from the parameters' names. The ratios of layers stay as they are.
     """
     if grid.unit == RATIO:
         return grid
@@ -192,8 +194,8 @@ def _table(grid: Grid) -> Table:
     shown = evenly(len(grid.steps), TABLE_STEPS)
     rows = []
     for name, values in zip(grid.names, grid.values, strict=True):
-        known = values[np.isfinite(values)]
-        ends = (known.min(), known.max()) if len(known) else ()
+        finite = values[np.isfinite(values)]
+        ends = (finite.min(), finite.max()) if len(finite) else ()
         extremes = [number_text(end, 3) for end in ends] or [NOTHING, NOTHING]
         rows.append((name, *(number_text(values[place], 3) for place in shown), *extremes))
     headings = ("layer", *(f"step {whole_text(grid.steps[place])}" for place in shown))

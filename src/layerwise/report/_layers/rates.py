@@ -59,7 +59,7 @@ def planned(run: Run) -> Grid | None:
 def _of_parameters(
     run: Run, plan: Grid, steps: Floats, groups: Mapping[str, Floats]
 ) -> Grid | None:
-    """The recorded rates, a row for each parameter; None if their groups can't be told.
+    """The recorded rates, a row for each parameter; None if their groups aren't known.
 
     A frozen parameter in no group has the rate 0; any other in no group has no row, since its rate
     was not recorded.
@@ -68,11 +68,11 @@ def _of_parameters(
     if owners is None:
         return None
     curves = np.stack(list(groups.values()))
-    known = np.flatnonzero(np.isfinite(curves).any(axis=0))
+    finite = np.flatnonzero(np.isfinite(curves).any(axis=0))
     # The grid repeats each group for each of its parameters, so the steps are thinned first.
     most = max(POINTS // len(curves), FEWEST_POINTS)
-    kept = [places_of_extremes(curve, most) for curve in curves[:, known]]
-    places = known[np.unique(np.concatenate(kept))]
+    kept = [places_of_extremes(curve, most) for curve in curves[:, finite]]
+    places = finite[np.unique(np.concatenate(kept))]
     numbers = {name: number for number, name in enumerate(groups)}
     frozen = _column(run, "frozen", len(owners))
     rows = [
@@ -87,7 +87,7 @@ def _of_parameters(
 def _owners(
     run: Run, names: Sequence[str], groups: Mapping[str, Floats]
 ) -> list[str | None] | None:
-    """The recorded group of each parameter, or None where it has none; None if it can't be told.
+    """The recorded group of each parameter, or None where it has none; None if it isn't known.
 
     The adapters name a group after its rules or its layers; a record by hand may name it anything.
     A reading of the names counts if every group has a parameter, or every trained parameter a

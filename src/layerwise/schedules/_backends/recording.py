@@ -2,7 +2,7 @@
 
 Schedules of one kind, ``linear(100)`` and ``linear(90, end=0.1)``, do the same operations with
 other numbers. Recorded, their operations can be compared; those that are equal are computed once,
-with an array in the place of each number that differs.
+with an array in place of each number that differs.
 """
 
 import math

@@ -71,7 +71,7 @@ class plateau(Configurable):
         >>> plateau("val_loss", patience=2).firings([1.0, 0.8, 0.9, 0.8, 0.7, 0.7, 0.7])
         [3, 6]
 
-    Source: ``torch.optim.lr_scheduler.ReduceLROnPlateau``, whose formulas these are, but for the
+    Source: ``torch.optim.lr_scheduler.ReduceLROnPlateau``, whose formulas these are, except for the
     patience.
     """
 

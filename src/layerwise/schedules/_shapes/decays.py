@@ -1,4 +1,4 @@
-"""The shapes that fall, or grow, for ever: exponential, inverse square root, power laws."""
+"""The shapes that fall, or grow, forever: exponential, inverse square root, power laws."""
 
 from dataclasses import dataclass, field
 
@@ -51,7 +51,7 @@ class exponential(Schedule):
 
 @dataclass(frozen=True, repr=False)
 class inverse_sqrt(Schedule):
-    r"""The inverse square root of the step: 1 at first, then falling for ever.
+    r"""The inverse square root of the step: 1 at first, then falling forever.
 
     $$f(s) = \sqrt{\frac{\text{timescale}}{\text{timescale} + \max(s - \text{hold}, 0)}}$$
 
@@ -90,7 +90,7 @@ class inverse_sqrt(Schedule):
 
 @dataclass(frozen=True, repr=False)
 class inverse_power(Schedule):
-    r"""A power law: 1 at first, then falling for ever with a power of the step.
+    r"""A power law: 1 at first, then falling forever with a power of the step.
 
     $$f(s) = \left(\frac{\text{timescale}}
     {\text{timescale} + \max(s - \text{hold}, 0)}\right)^{\text{power}}$$

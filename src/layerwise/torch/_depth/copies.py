@@ -37,7 +37,7 @@ def without_copies(tensors: Sequence[NamedTensor]) -> list[NamedTensor]:
         if start[:-1] not in frozen
         and any(
             _without_numbers(start) != _without_numbers(other)
-            for other in _twins(start, inside, trained)
+            for other in _originals(start, inside, trained)
         )
     ]
     return [
@@ -47,7 +47,7 @@ def without_copies(tensors: Sequence[NamedTensor]) -> list[NamedTensor]:
     ]
 
 
-def _twins(
+def _originals(
     start: _Path,
     inside: dict[_Path, list[tuple[_Path, tuple[int, ...]]]],
     trained: dict[object, list[_Path]],

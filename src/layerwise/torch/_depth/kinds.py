@@ -1,4 +1,4 @@
-"""What the modules of a model tell about its layers, beyond their names."""
+"""What the modules of a model show of its layers, beyond their names."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +20,7 @@ _NORMS = (
     nn.RMSNorm,
     nn.PReLU,
 )
-# Layers that tell how many inputs and outputs they have.
+# Layers that say how many inputs and outputs they have.
 _SIZES = (("in_features", "out_features"), ("in_channels", "out_channels"))
 
 

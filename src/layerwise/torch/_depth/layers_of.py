@@ -48,7 +48,7 @@ def layers_of(model: Named, by: str = "layer") -> ModelLayers:
         have in the whole.
 
     Raises:
-        MultiplierError: The names don't tell the depth: all are in one level, or a head comes
+        MultiplierError: The names don't show the depth: all are in one level, or a head comes
             first.
         OptimizerError: There are no usable parameters.
 
@@ -127,7 +127,7 @@ def _scalars(parts: Mapping[str, Sequence[NamedTensor]]) -> set[str]:
 
 
 def _check(levels: Sequence[Sequence[str]]) -> None:
-    """Raise if the names don't tell how deep the layers lie."""
+    """Raise if the names don't show how deep the layers lie."""
     if len(levels) < 2:
         raise MultiplierError(
             f"The names {first_few(levels[0], 3)} are all in one layer, so that they don't tell "

@@ -48,7 +48,7 @@ def check_parts(model: object, optimizers: OptimizerSet, loader: object) -> None
 def check_training(
     optimizers: OptimizerSet, loss: object, step: object, accumulate: int | None, autocast: object
 ) -> None:
-    """Raise unless a loss or a training step can make an update, of so many batches, in a type.
+    """Raise unless either a loss or a training step can make an update as it is asked for.
 
     Raises:
         FinderError: They can't.

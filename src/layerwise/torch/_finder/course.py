@@ -1,7 +1,7 @@
 """The course of the training that an optimizer is going to have, read from its schedulers.
 
 A scheduler of PyTorch is asked for its rates by letting a copy of it go on, beside the optimizer.
-That is exact for every class, also one of the user's. Only the functions of ``LambdaLR`` are called
+That is exact for every class, even one of the user's. Only the functions of ``LambdaLR`` are called
 directly, since any step costs them the same.
 """
 
@@ -31,9 +31,9 @@ from layerwise.torch._optimizer.other_schedulers import outermost_on, setting
 from layerwise.torch._scheduler.schedule_lr import ScheduleLR
 
 MOST_STEPS = 50_000
-"""For how many steps a copy of a scheduler goes on at most, which takes a second or two."""
+"""The most steps that a copy of a scheduler goes on for, which takes a second or two."""
 
-_EARLY = 2  # a scheduler counts epochs if the training is at least so many times as long
+_EARLY = 2  # a scheduler counts epochs if the training is longer by at least this factor
 
 
 def course_of(
@@ -143,10 +143,12 @@ def _of_copies(
         pairs = zip(ends, found, strict=True)
         left = max(end - _inner([each])[-1].last_epoch for end, each in pairs if end is not None)
     if left is None and horizon is None:
-        return from_function(_untold, name=name)
+        return from_function(_unknown_rate, name=name)
     steps = (horizon or 0) * stride if left is None else max(left, 1)
     if steps > MOST_STEPS:
-        return from_function(_untold, name=f"{name}, which takes more than {MOST_STEPS} steps,")
+        return from_function(
+            _unknown_rate, name=f"{name}, which takes more than {MOST_STEPS} steps,"
+        )
     factors = rates_of(optimizer, found, steps) / max(map(base_of, optimizer.param_groups))
     if setting(_inner(found)) and factors.max() > 0:
         factors /= factors.max()
@@ -165,7 +167,7 @@ def _of_copies(
 def rates_of(
     optimizer: Optimizer, schedulers: Sequence[LRScheduler], steps: int
 ) -> npt.NDArray[np.float64]:
-    """The highest rate of all groups, now and after each of so many steps, ``(steps + 1,)``.
+    """The highest rate of all groups, now and after each of the steps, shape ``(steps + 1,)``.
 
     Raises:
         FinderError: A scheduler can't be copied, or needs more than a step.
@@ -227,5 +229,5 @@ def _end_of(scheduler: LRScheduler) -> int | None:
     return None
 
 
-def _untold(step: int) -> float:
+def _unknown_rate(step: int) -> float:
     raise FinderError("its rates can't be told beforehand: pass schedule=.")

@@ -28,10 +28,10 @@ def searched_factors(
     Args:
         optimizers: The optimizers.
         hold: Those whose rates are held, so that their groups have None.
-        scheduler: The scheduler that the search was given, also in a wrapper, or None.
+        scheduler: The scheduler that the search was given, which may be in a wrapper, or None.
 
     Raises:
-        FinderError: ``hold`` has something else than these optimizers, or all of them; or there
+        FinderError: ``hold`` has something other than these optimizers, or all of them; or there
             are no rates to set.
     """
     held = [hold] if isinstance(hold, Optimizer) else list(hold)
@@ -65,7 +65,7 @@ def factors_now(
 
     Args:
         optimizer: The optimizer.
-        scheduler: What knows the step if no ``ScheduleLR`` does, also in a wrapper, or None.
+        scheduler: What knows the step if no ``ScheduleLR`` does; it may be in a wrapper, or None.
         base: The base rate, if it is that of another optimizer.
 
     Raises:

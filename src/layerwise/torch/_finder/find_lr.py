@@ -36,7 +36,7 @@ from layerwise.torch._groups.shared_tensors import separate_tensors
 from layerwise.torch._optimizer.attached_schedulers import schedulers_with
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
-from layerwise.torch._scheduler.frozen_gradients import only
+from layerwise.torch._scheduler.frozen_gradients import released_by_others
 
 Batch = TypeVar("Batch")
 
@@ -69,12 +69,12 @@ def find_lr(
     of the first, and the others keep their ratio to it, unless ``hold`` keeps their rates.
 
     Weights, gradients, buffers, optimizer state, rates, training modes, the scaler and every
-    random state are restored in place, also after an error or an interrupt. An iterator that has
+    random state are restored in place, even after an error or an interrupt. An iterator that has
     been drawn from can't be restored, nor what a dataset or ``step`` changes elsewhere.
 
     Args:
-        model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
-            this and get the same result, from losses that are means over the ranks.
+        model: The model; it may be compiled, or wrapped by ``DistributedDataParallel``. All ranks
+            call this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have an ``lr``. Or several, as a list or a mapping by
             names of your own: all step on each update, unless ``step`` says otherwise.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``.
@@ -82,8 +82,8 @@ def find_lr(
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
-        held_out: Batches to score the probes on, if the data is so small that a probe goes through
-            it more than once. Of many, the first few are taken.
+        held_out: Batches to score the probes on; worth giving where the data is so small that a
+            probe goes through it more than once. Of many batches, the first few are used.
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
@@ -155,7 +155,7 @@ def find_lr(
 
     with ExitStack() as stack:
         for one in optimizers.optimizers:
-            stack.enter_context(only(one, optimizers.optimizers))
+            stack.enter_context(released_by_others(one, optimizers.optimizers))
             stack.enter_context(hands_off(one))
         return search(
             trainer,

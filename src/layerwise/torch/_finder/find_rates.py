@@ -43,7 +43,7 @@ from layerwise.torch._optimizer.inner_optimizer import hookable
 from layerwise.torch._optimizer.optimizer_hooks import hands_off
 from layerwise.torch._optimizer.optimizer_set import OptimizerSet
 from layerwise.torch._parameters import SEPARATOR, NamedTensor, named_tensors, plain
-from layerwise.torch._scheduler.frozen_gradients import only
+from layerwise.torch._scheduler.frozen_gradients import released_by_others
 
 Batch = TypeVar("Batch")
 
@@ -68,30 +68,34 @@ def find_rates(
     r"""Search for a rate for every layer of a model, and leave model and optimizer as they were.
 
     The levels of the model are pooled to a few bands. Short trainings, compared on data that was
-    held out, tell the base rate and the multiplier $m_b$ of each band $b$, whose rate is
+    held out, give the base rate and the multiplier $m_b$ of each band $b$, whose rate is
 
     $$\eta_b = m_b \cdot \text{base rate}$$
 
     What is restored is what ``find_lr`` restores.
 
     Args:
-        model: The model, also compiled, or wrapped by ``DistributedDataParallel``. All ranks call
-            this and get the same result, from losses that are means over the ranks.
+        model: The model; it may be compiled, or wrapped by ``DistributedDataParallel``. All ranks
+            call this and get the same result, from losses that are means over the ranks.
         optimizer: Any optimizer whose groups have one rate and an ``lr``.
         loss: A loss function ``(outputs, targets)``; None if the outputs have a ``loss``. On
             held-out data it is measured in evaluation mode, where it must take the outputs too.
         loader: The batches. A tuple or list has inputs and, last, targets; a mapping has the
             model's keyword arguments, and is the targets too; anything else is inputs and targets.
-            The first axis of all arrays is taken to be that of the examples, which are drawn in
-            other batches; if it isn't (``batch_first=False``), give ``divide="batches"``.
-        rules: Multipliers by name that are kept, numbers only; 0 freezes. All else is found.
+            Where the first axis of all arrays is that of the examples, single examples are held
+            out, and the others drawn in new batches; else whole batches are held out. If that axis
+            is another one (``batch_first=False``), or the examples of a batch belong together
+            (pairs, triplets), give ``divide="batches"``.
+        rules: Multipliers by name that the search keeps; they must be numbers, and 0 freezes. It
+            finds all others.
         layers: Levels from input to head, each a name, a beginning of names, or several; by
             default ``layers_of(model)``.
         step: Instead of ``loss``, a whole training step: ``step(batch)`` does forward, backward
             and ``optimizer.step()`` on a batch as it comes from the loader, and returns its loss.
             Held-out batches are then given to it at the rate 0, in training mode.
-        held_out: Batches to compare rates on, where there is much data; by default a part of the
-            loader's, in several divisions. Of many, the first few are taken.
+        held_out: Batches to compare rates on; worth giving where there is much data. By default a
+            part of what ``loader`` gives is held out, in several divisions. Of many batches, the
+            first few are used.
         device: Where batches are moved to; by default where the model's first parameter is.
         autocast: A type to compute in (``torch.bfloat16``), or a ``torch.autocast``.
         scaler: The ``GradScaler``. A batch whose update it skips is trained again.
@@ -132,13 +136,7 @@ def find_rates(
     Fine-Tuning", 2023); the search is that of ``layerwise.finder.search_rates``.
     """
     wanted, also = options_from(RatesOptions, options, "find_rates"), tuple(also)
-    if not isinstance(optimizer, Optimizer):
-        raise FinderError(
-            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
-            "optimizer. With several, search with one after the other: parameters that an "
-            "optimizer doesn't have stay as they are."
-        )
-    alone = OptimizerSet.of(optimizer, FinderError)
+    alone = _only_optimizer(optimizer)
     check_parts(model, alone, loader)
     assert loader is not None
     factors = _check_groups(optimizer, scheduler)
@@ -154,7 +152,7 @@ def find_rates(
     ranks = Processes(model, where)
     update = Update(model, optimizer, loss, device=where, autocast=autocast, scaler=scaler)
     with (
-        only(optimizer),
+        released_by_others(optimizer),
         as_before(optimizer, schedulers),  # which can't see divided groups
         hands_off(optimizer),
         groups_by_band(optimizer, band_of) as group_bands,
@@ -189,6 +187,21 @@ def find_rates(
             join=_joined if ranks.size == 1 and wanted.divide == "examples" else None,
             targets_at=-1 if step is None else None,
         )
+
+
+def _only_optimizer(optimizer: object) -> OptimizerSet:
+    """The optimizer as a set of one.
+
+    Raises:
+        FinderError: It is no optimizer, or there are several.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise FinderError(
+            f"{type(optimizer).__name__} is not a torch.optim.Optimizer. find_rates takes one "
+            "optimizer. With several, search with one after the other: parameters that an "
+            "optimizer doesn't have stay as they are."
+        )
+    return OptimizerSet.of(optimizer, FinderError)
 
 
 def _bands_of(

@@ -1,7 +1,7 @@
 """The processes beside this one: those that train the model together, and a loader's workers."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from layerwise.finder import arrays_in
 
 Batch = TypeVar("Batch")
 
@@ -81,18 +83,10 @@ class _Unshared(Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.loader:
-            for tensor in _tensors(batch):
-                if tensor.is_shared():  # type: ignore[no-untyped-call]
-                    tensor.data = tensor.data.clone()
+            for array in arrays_in(batch):
+                if isinstance(array, Tensor) and array.is_shared():  # type: ignore[no-untyped-call]
+                    array.data = array.data.clone()
             yield batch
-
-
-def _tensors(batch: object) -> Iterator[Tensor]:
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping | tuple | list):
-        for item in batch.values() if isinstance(batch, Mapping) else batch:
-            yield from _tensors(item)
 
 
 def _group_of(model: nn.Module) -> dist.ProcessGroup | None:

@@ -61,7 +61,7 @@ def _device_state(module: ModuleType) -> Callable[[], object]:
 
 
 def _generators(loader: object) -> Iterator[Generator]:
-    """The generators of a loader and of all that it draws from, also inside a wrapper."""
+    """The generators of a loader and of all that it draws from, even inside a wrapper."""
     seen, waiting = dict[int, object](), [loader]
     while waiting:
         thing = waiting.pop()

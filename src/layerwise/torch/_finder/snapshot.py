@@ -133,7 +133,7 @@ class Snapshot:
     def _value(self, value: object) -> None:
         """Add what a value holds. An object of a kind that isn't known stays as training leaves it.
 
-        Containers are filled again with the very objects that were in them, and each of those is
+        Containers are filled again with the same objects that were in them, and each of those is
         restored on its own, so that any of them may be in several places.
         """
         if isinstance(value, _PLAIN):

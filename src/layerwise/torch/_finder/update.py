@@ -10,7 +10,7 @@ from torch.amp import GradScaler
 from torch.nn.utils.rnn import PackedSequence
 
 from layerwise.errors import FinderError, LayerwiseError
-from layerwise.finder import with_items
+from layerwise.finder import map_arrays
 from layerwise.torch._optimizer.optimizer_set import Optimizers, OptimizerSet
 
 LossFunction: TypeAlias = Callable[[Any, Any], Tensor]
@@ -228,22 +228,16 @@ def _shown(batch: object) -> str:
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """A batch with all its tensors on a device."""
-    found: object = batch
-    if isinstance(batch, Tensor):
-        found = batch.to(device, non_blocking=True)
-        # A model that differentiates with respect to its inputs marks them, and not the user's.
-        found = batch.detach() if found is batch and not batch.requires_grad else found
-    elif isinstance(batch, PackedSequence):  # a named tuple, of which a part stays on the host
-        found = batch.to(device)  # type: ignore[arg-type]  # so it is documented
-    elif isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        found = type(batch)(*(moved(item, device) for item in batch))
-    elif isinstance(batch, tuple | list):
-        found = type(batch)(moved(item, device) for item in batch)
-    elif isinstance(batch, Mapping):
-        found = with_items(batch, {key: moved(value, device) for key, value in batch.items()})
-    elif hasattr(batch, "to"):
-        found = batch.to(device)
-    return cast(Batch, found)
+
+    def move(part: Any) -> object:
+        if isinstance(part, Tensor):
+            found = part.to(device, non_blocking=True)
+            # A model that differentiates with respect to its inputs marks them, and not the user's.
+            return part.detach() if found is part and not part.requires_grad else found
+        return part.to(device) if hasattr(part, "to") else part
+
+    # A packed sequence is a named tuple, of which a part stays on the host.
+    return map_arrays(move, batch, whole=(PackedSequence,))
 
 
 def parameters_of(model: nn.Module, optimizer: Optimizers | OptimizerSet) -> list[Tensor]:

@@ -182,6 +182,6 @@ def _factors_of(optimizer: Optimizer) -> list[float]:
 
 
 def _common(found: Iterable[float]) -> float | None:
-    """The number that all of these are but for rounding, or None."""
+    """The number that all of these are up to rounding, or None."""
     each = list(found)
     return each[0] if each and max(each) - min(each) <= 1e-6 * max(each) else None

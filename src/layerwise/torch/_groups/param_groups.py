@@ -24,12 +24,12 @@ from layerwise.multipliers import (
 from layerwise.schedules import Schedule, counts_of_start
 from layerwise.torch._depth.layers_of import layers_in
 from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, FACTOR
+from layerwise.torch._groups.chosen_parameters import Only, chosen
 from layerwise.torch._groups.frozen_beside import write_frozen
 from layerwise.torch._groups.group_parameters import NAMES, STATELESS, GroupParameters, joined
+from layerwise.torch._groups.model_facts import facts_of
 from layerwise.torch._groups.no_decay import NoDecay, undecayed
-from layerwise.torch._groups.only import Only, chosen
 from layerwise.torch._groups.stored_multiplier import DECAY_KEY, KEYS, write_multiplier
-from layerwise.torch._groups.weight_axes import facts_of
 from layerwise.torch._objects import ModelLevels, ModelRules, spec_of
 from layerwise.torch._optimizer.optimizer_hooks import watch_copy, watch_loads, watch_steps
 from layerwise.torch._parameters import SEPARATOR, Named, NamedTensor, named_tensors
@@ -89,7 +89,7 @@ def param_groups(
     optimizer state stay as they are, bit for bit.
 
     Args:
-        model: A module, also one wrapped by ``DistributedDataParallel``, ``torch.compile`` or
+        model: A module, which may be wrapped by ``DistributedDataParallel``, ``torch.compile`` or
             ``fully_shard``, or its named parameters.
         rules: Rules by parameter name (``backbone.0.weight``; ``module.``, ``_orig_mod.``
             and ``_fsdp_wrapped_module.`` may be left out): a mapping of keys to numbers, schedules
@@ -139,18 +139,9 @@ def param_groups(
     Source: the groups are those of ``torch.optim``; leaving biases and norms undecayed is usual
     since BERT (Devlin et al., 2018).
     """
-    if lr is None:
-        raise MultiplierError(
-            "lr must be a finite number of at least 0, got None. If it is the suggestion of a "
-            "finding, print(finding.reason) says why there is none, and finding.rate_or(1e-3) "
-            "puts a rate of yours in its place."
-        )
+    _check_has_rate(lr)
     tensors = named_tensors(model)
-    if decay_rules is not None and weight_decay is None:
-        raise MultiplierError(
-            "There are decay_rules=, and no weight decay for them to multiply. Give one: "
-            "param_groups(..., weight_decay=0.01)."
-        )
+    _check_has_decay(weight_decay, decay_rules)
     spec = spec_of(
         model,
         tensors,
@@ -175,34 +166,72 @@ def param_groups(
     groups = ParamGroups()
     groups.plan = plan
     for name, (_, places) in zip(_names(plan, members), members, strict=True):
-        row = plan.rows[places[0]]
-        rate_moves, decay = moves(row.value), _decay(row)
-        watch = watch_steps if rate_moves or decay.moves is not None else watch_loads
-        members_of_it = [tensors[place] for place in places]
-        group: dict[str, Any] = {
-            "params": GroupParameters(
-                (each.tensor for each in members_of_it),
-                partial(_join_decayed, watch=watch) if plan.has_decay_rules else watch,
-            ),
-            NAMES: [each.short for each in members_of_it],
-        }
-        factor = float(first[places[0]])
-        group |= {"name": name, "lr": _scaled(lr, factor), BASE: float(lr)}
-        group[FACTOR] = 1.0 if rate_moves else factor
-        if decay.base is not None:
-            group["weight_decay"] = decay.base
-        if decay.base is not None and decay.moves is not None:
-            start = counts_of_start([decay.moves])
-            now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}", counts=start)
-            group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
-            write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
-        if rate_moves:
-            group |= {"initial_lr": float(lr), STATELESS: ""}
-            write_multiplier(row.value, group, watch_copy)
-        groups.append(group)
+        row, factor = plan.rows[places[0]], float(first[places[0]])
+        own = [tensors[place] for place in places]
+        groups.append(_group(name, row, own, lr, factor, has_decay_rules=plan.has_decay_rules))
     rows = zip(tensors, plan.rows, strict=True)
     write_frozen(groups, [t.tensor for t, row in rows if row.frozen and t.tensor.requires_grad])
     return groups
+
+
+def _check_has_rate(lr: object) -> None:
+    if lr is None:
+        raise MultiplierError(
+            "lr must be a finite number of at least 0, got None. If it is the suggestion of a "
+            "finding, print(finding.reason) says why there is none, and finding.rate_or(1e-3) "
+            "puts a rate of yours in its place."
+        )
+
+
+def _check_has_decay(weight_decay: object, decay_rules: object) -> None:
+    if decay_rules is not None and weight_decay is None:
+        raise MultiplierError(
+            "There are decay_rules=, and no weight decay for them to multiply. Give one: "
+            "param_groups(..., weight_decay=0.01)."
+        )
+
+
+def _group(
+    name: str,
+    row: PlanRow,
+    members: Sequence[NamedTensor],
+    lr: float | Tensor,
+    factor: float,
+    *,
+    has_decay_rules: bool,
+) -> dict[str, Any]:
+    """One group.
+
+    Args:
+        name: Its name.
+        row: The row of the plan of any parameter in it.
+        members: Its parameters.
+        lr: The base rate.
+        factor: The multiplier at step 0.
+        has_decay_rules: Whether the plan has rules for weight decay.
+    """
+    rate_moves, decay = moves(row.value), _decay(row)
+    watch = watch_steps if rate_moves or decay.moves is not None else watch_loads
+    group: dict[str, Any] = {
+        "params": GroupParameters(
+            (each.tensor for each in members),
+            partial(_join_decayed, watch=watch) if has_decay_rules else watch,
+        ),
+        NAMES: [each.short for each in members],
+    }
+    group |= {"name": name, "lr": _scaled(lr, factor), BASE: float(lr)}
+    group[FACTOR] = 1.0 if rate_moves else factor
+    if decay.base is not None:
+        group["weight_decay"] = decay.base
+    if decay.base is not None and decay.moves is not None:
+        start = counts_of_start([decay.moves])
+        now = value_at(decay.moves, 0, f"The decay multiplier of {name!r}", counts=start)
+        group |= {"weight_decay": decay.base * now, BASE_DECAY: decay.base}
+        write_multiplier(decay.moves, group, watch_copy, DECAY_KEY)
+    if rate_moves:
+        group |= {"initial_lr": float(lr), STATELESS: ""}
+        write_multiplier(row.value, group, watch_copy)
+    return group
 
 
 def plan_of_rules(

@@ -97,7 +97,7 @@ class OptimizerHooks:
         before = self.driver()
         if before is not None:
             before.let_go()
-        self._drivers.append(ref(driver, self._gone))
+        self._drivers.append(ref(driver, self._remove_step_hooks))
         self.watch_steps()
 
     def driver(self) -> Driver | None:
@@ -142,7 +142,7 @@ class OptimizerHooks:
         if driver is not None and not self.hands_off:
             driver.settle()
 
-    def _gone(self, _: object) -> None:
+    def _remove_step_hooks(self, _: object) -> None:
         optimizer = self._optimizer()
         if self.driver() is None and optimizer is not None and not _moving(optimizer):
             for handle in self._on_steps:

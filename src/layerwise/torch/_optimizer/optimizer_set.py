@@ -40,7 +40,7 @@ class OptimizerSet:
             error: The error to raise.
 
         Raises:
-            LayerwiseError: It is none, has none in it or one twice, or a name is not text. The
+            LayerwiseError: It is no optimizer, is empty, has one twice, or a name is not text. The
                 class is ``error``.
         """
         if isinstance(given, cls):

@@ -38,8 +38,8 @@ class Recorder(recorder.Recorder):
 
     Args:
         run: The run's folder, made if need be.
-        optimizer: The optimizer, or a scheduler on it, also within a wrapper of Accelerate's. A
-            ``ScheduleLR`` knows the step as well, also in training that is resumed. An optimizer
+        optimizer: The optimizer, or a scheduler on it, which may be wrapped by Accelerate. A
+            ``ScheduleLR`` knows the step as well, even in training that is resumed. An optimizer
             that makes its own rate (``lr=None``) is recorded without it. Several optimizers that
             update together, as a list, a mapping by names or a ``ScheduleLR`` on them, are recorded
             as one: all rates are in a row, and step and base rate are those of the first.

@@ -35,7 +35,7 @@ class TrainerRecorder:
         self._record: Recorder | None = None
 
     def close(self) -> None:
-        """Close the record, also after training that was broken off."""
+        """Close the record, even after training that was broken off."""
         if self._record is not None:
             self._record.close()
             self._record = None

@@ -90,7 +90,7 @@ class Counts:
         """The counts of a saved state.
 
         Raises:
-            ConfigError: They are none.
+            ConfigError: They aren't counts.
         """
         if not isinstance(state, Mapping):
             raise ConfigError(f"The counts of a ScheduleLR must be a dict, got {shown(state)}.")

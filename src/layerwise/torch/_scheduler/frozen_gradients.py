@@ -32,7 +32,7 @@ _HOOKS = "_post_accumulate_grad_hooks"
 class FrozenGradients:
     """Drops the gradients of parameters while they are frozen, for as long as this object lives.
 
-    A copy, also through pickle, holds nothing yet: hooks don't go with a tensor's copy either.
+    A copy, even through pickle, holds nothing yet: hooks don't go with a tensor's copy either.
     """
 
     def __init__(self, left_out: Sequence[Tensor] = ()) -> None:
@@ -111,8 +111,13 @@ def take_over(
 
 
 @contextmanager
-def only(optimizer: Optimizer, beside: Sequence[Optimizer] = ()) -> Iterator[None]:
-    """Have nothing frozen by schedulers of other optimizers, but those beside, for a while."""
+def released_by_others(optimizer: Optimizer, beside: Sequence[Optimizer] = ()) -> Iterator[None]:
+    """While the block runs, other optimizers' schedulers freeze none of an optimizer's parameters.
+
+    Args:
+        optimizer: The optimizer.
+        beside: Optimizers whose schedulers may go on freezing them.
+    """
     found = take_over(optimizer, beside)
     try:
         yield
@@ -147,7 +152,7 @@ class _Holder:
         return self._its_optimizer()
 
     def hold(self, tensors: set[Tensor]) -> None:
-        """Hold these parameters, but for those that were lost to other optimizers."""
+        """Hold these parameters, except those that were lost to other optimizers."""
         self._wanted = tensors
         wanted = tensors - self._lost
         for tensor in self._handles.keys() - wanted:
@@ -157,7 +162,7 @@ class _Holder:
                 self._handles[tensor] = handle
 
     def let_go(self, tensors: set[Tensor]) -> None:
-        """Hold these no longer, also when they are frozen again."""
+        """Hold these no longer, even when they are frozen again."""
         self._lost |= tensors
         self.hold(self._wanted)
 

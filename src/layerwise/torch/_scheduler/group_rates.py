@@ -52,7 +52,7 @@ class GroupRates(NamedTuple):
 
 @dataclass(frozen=True)
 class Followed:
-    """What all groups follow, as far as it can't change between two steps.
+    """The part of what all groups follow that can't change between two steps.
 
     Attributes:
         schedules: The schedule of each.

@@ -104,10 +104,10 @@ class RateDriver:
         """Each group's rate at a step, computed before anything is written."""
         if self._is_divided:
             return self._rates
-        self.look()
+        self.refresh()
         return self._shared.rates_at(step, self.optimizer.param_groups, self.counts.at(step))
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Find what the groups follow, if there are others than before."""
         if not self._is_divided and len(self._followed) != len(self.optimizer.param_groups):
             self._followed = schedules_of(self._part, self.schedules)
@@ -144,7 +144,7 @@ class RateDriver:
             return
         if self.is_aside:
             self._others.forget_cuts()
-        self.look()
+        self.refresh()
         groups = self.optimizer.param_groups
         rates = self._shared.rates_at(step, groups, self.counts.at(step))
         settings = self._settings_at(step)

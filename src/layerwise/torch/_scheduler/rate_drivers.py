@@ -106,18 +106,18 @@ class RateDrivers:
 
     def count(self, amounts: Mapping[str, object]) -> None:
         """Add to the counts; the rates are written at the next step."""
-        self._look()
+        self._refresh()
         self.counts.so_far = self.counts.plus(amounts)
 
     def set_counts(self, counts: Mapping[str, object]) -> None:
         """Set counts to what they are, from the next step on."""
-        self._look()
+        self._refresh()
         self.counts.check(counts)
         self.counts.set(counts)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         for driver in self.each:
-            driver.look()
+            driver.refresh()
 
     def _check(self, step: float) -> None:
         """Raise what writing would, before the first of several optimizers is written to."""

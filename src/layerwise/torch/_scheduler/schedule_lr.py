@@ -58,7 +58,7 @@ class ScheduleLR(LRScheduler):
     may work on the same optimizer: its factors go into the base rates. One that sets them, such as
     ``LambdaLR``, or another ``ScheduleLR``, would undo this one, and a warning says so once.
 
-    A schedule may count something else than updates: ``schedule.by("tokens")``. Then say with each
+    A schedule may count something other than updates: ``schedule.by("tokens")``. Then say with each
     step what was in the update, ``scheduler.step(tokens=4096)``, or call ``scheduler.count`` where
     a trainer calls ``step``. The counts are part of the state.
 
@@ -230,7 +230,7 @@ class ScheduleLR(LRScheduler):
         return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def get_lr(self) -> list[float | Tensor]:
-        """The rate of each group at the present step, computed anew."""
+        """The rate of each group at the present step, computed again."""
         self._driver.catch_up()
         return [*self._driver.rates_at(self.last_epoch)]
 

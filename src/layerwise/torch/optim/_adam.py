@@ -4,8 +4,8 @@ import torch
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, GradientScaling, Options
-from layerwise.torch.optim._batch import Batch, advance, update_moments
-from layerwise.torch.optim._corrections import correction, correction_on_device
+from layerwise.torch.optim._batch import Batch, advance
+from layerwise.torch.optim._moments import correction, correction_on_device, update_moments
 
 
 class _AllGroupsAdam(AllGroups):

@@ -40,7 +40,7 @@ class GradientScaling:
 class AllGroups(Optimizer):
     """What the optimizers of this folder share: a step over all groups at once.
 
-    Groups that differ in nothing but rate and weight decay are gathered anew at every step, as
+    Groups that differ in nothing but rate and weight decay are gathered again at every step, as
     PyTorch gathers each group, so that nothing kept can be out of date. What has no such form is
     handed to PyTorch's own step, whole: its for-loop, a step that is differentiated or compiled,
     sparse gradients, tensors of a class of their own such as DTensor.

@@ -152,16 +152,3 @@ def advance(steps: list[Tensor]) -> None:
         internals.add_(steps, torch.tensor(1.0, device="cpu"), alpha=1.0)
     else:
         internals.add_(steps, 1)
-
-
-def update_moments(
-    means: list[Tensor],
-    squares: list[Tensor],
-    gradients: list[Tensor],
-    beta1: float,
-    beta2: float,
-) -> None:
-    """Move the averages of the gradients and of their squares on."""
-    internals.lerp_(means, gradients, 1 - beta1)
-    internals.multiply_(squares, beta2)
-    internals.addcmul_(squares, gradients, gradients, 1 - beta2)

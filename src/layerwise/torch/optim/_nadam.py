@@ -5,8 +5,8 @@ from torch import Tensor
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, Options
-from layerwise.torch.optim._batch import Batch, advance, update_moments
-from layerwise.torch.optim._corrections import correction, correction_on_device
+from layerwise.torch.optim._batch import Batch, advance
+from layerwise.torch.optim._moments import correction, correction_on_device, update_moments
 
 DECAY = 0.96
 """By which the momentum's distance from its final value falls; Dozat gives this number."""

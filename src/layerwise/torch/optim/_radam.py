@@ -5,8 +5,8 @@ from torch import Tensor
 
 from layerwise.torch.optim import _internals as internals
 from layerwise.torch.optim._all_groups import AllGroups, Options
-from layerwise.torch.optim._batch import Batch, advance, update_moments
-from layerwise.torch.optim._corrections import correction_on_device
+from layerwise.torch.optim._batch import Batch, advance
+from layerwise.torch.optim._moments import correction_on_device, update_moments
 
 SURE = 5.0
 """The length of the average, in steps, above which its variance is small enough to divide by."""

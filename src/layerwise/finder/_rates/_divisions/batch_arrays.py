@@ -23,7 +23,12 @@ def length_of(array: Any) -> int | None:
 
 
 def arrays_in(item: Any) -> Iterator[Any]:
-    """The arrays of a batch; what is no container is one."""
+    """The arrays of a batch; whatever is no container counts as one.
+
+    Examples:
+        >>> list(arrays_in({"x": "abc", "y": ["d", None]}))
+        ['abc', 'd']
+    """
     if isinstance(item, Mapping):
         for part in item.values():
             yield from arrays_in(part)
@@ -45,18 +50,35 @@ def form_of(item: Any) -> object:
 
 def refilled(like: Item, arrays: Iterator[Any]) -> Item:
     """A batch in the same containers as another one, with other arrays."""
-    made: Item = _refilled(like, arrays)
+    return map_arrays(lambda _: next(arrays), like)
+
+
+def map_arrays(change: Callable[[Any], Any], item: Item, whole: tuple[type, ...] = ()) -> Item:
+    """A batch in the same containers, with each array changed; None stays None.
+
+    Args:
+        change: Gets an array, and returns the new one.
+        item: The batch.
+        whole: Classes of containers that count as one array.
+
+    Examples:
+        >>> map_arrays(len, {"x": "abc", "y": ["d", None]})
+        {'x': 3, 'y': [1, None]}
+    """
+
+    def changed(part: Any) -> Any:
+        if isinstance(part, whole):
+            return change(part)
+        if isinstance(part, Mapping):
+            return with_items(part, {key: changed(value) for key, value in part.items()})
+        if isinstance(part, tuple) and hasattr(part, "_fields"):
+            return type(part)(*map(changed, part))
+        if isinstance(part, tuple | list):
+            return type(part)(map(changed, part))
+        return None if part is None else change(part)
+
+    made: Item = changed(item)
     return made
-
-
-def _refilled(like: Any, arrays: Iterator[Any]) -> Any:
-    if isinstance(like, Mapping):
-        return with_items(like, {key: _refilled(part, arrays) for key, part in like.items()})
-    if isinstance(like, tuple) and hasattr(like, "_fields"):
-        return type(like)(*(_refilled(part, arrays) for part in like))
-    if isinstance(like, tuple | list):
-        return type(like)(_refilled(part, arrays) for part in like)
-    return None if like is None else next(arrays)
 
 
 def with_items(like: Mapping[Any, object], items: dict[Any, object]) -> Mapping[Any, object]:

@@ -37,7 +37,7 @@ Join = Callable[[Sequence[Any]], Any]
 
 _NOTHING: Places = np.arange(0)
 _LABELS = ("labels", "label", "targets", "target", "y")
-_FEW = 10  # whole numbers with at most so many different values are always classes
+_FEW = 10  # whole numbers with at most this number of different values are always classes
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _by_examples(
     apart: Places,
     random: np.random.Generator,
 ) -> Division[Item]:
-    """One division.
+    """One division of single examples.
 
     Args:
         table: All examples.

@@ -48,7 +48,7 @@ def _digest(flat: Sequence[Any], place: int) -> bytes:
 
 
 def _rows(array: npt.NDArray[np.generic]) -> list[bytes] | None:
-    """The values of each row, as bytes; None if they can't be told."""
+    """The values of each row, as bytes; None if they can't be read."""
     if array.dtype.kind != "O":
         return [row.tobytes() for row in array]
     try:

@@ -1,4 +1,4 @@
-"""Probes on the surface: where each of them is, and what its score says."""
+"""The heights of probes on the surface: how a score becomes a height, and where it stands."""
 
 import math
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ def grid(rate: float, bands: int, decades: float, step: float) -> list[Place]:
         step: The decades from one reach to the next.
     """
     count = round(decades / step)
-    known = tilts.TILTS if bands > 1 else (1.0,)
+    compared = tilts.TILTS if bands > 1 else (1.0,)
     reaches = [rate * bands * 10 ** (step * n) for n in range(-count, count + 1)]
     return [
         Place(rounded(reach / tilts.spread(tilt, bands)), tilt)
-        for tilt in known
+        for tilt in compared
         for reach in reaches
     ]
 
@@ -60,14 +60,14 @@ def fit(
     Its height is the logarithm of the score, where all scores are above 0; else the score as a
     share of the largest gain. ``FLOOR`` is added to scores before the logarithm, so that near 0 a
     few held-out examples don't decide. A probe that ends no better than without training counts as
-    one that broke, since how bad it is tells nothing more. The height of both is that without
+    one that broke, since how bad it is says nothing more. The height of both is that without
     training, or ``HIGHEST`` above the lowest if that is more, and nothing is higher.
 
     Args:
         probes: At least one.
         untrained: The score of each division without training; see ``Probes.settle``.
-        asked: Where to tell the height.
-        middle: The rate that is usually best, if training losses don't tell it.
+        asked: The places to give the height at.
+        middle: The rate that is usually best, if training losses don't show it.
     """
     bands = len(probes[0].multipliers)
     scores = np.array([probe.score for probe in probes])
@@ -90,7 +90,7 @@ def fit(
 
 
 def usual_rate(probes: Sequence[RatesProbe]) -> float | None:
-    """The rate for all bands that is usually best, as training losses tell it.
+    """The rate for all bands that is usually best, as training losses show it.
 
     It is a little above the one at which probes begin to memorize their data: beyond that, a higher
     rate only makes wrong answers more confident. Scores alone depend more on a few held-out

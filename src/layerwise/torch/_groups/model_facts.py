@@ -1,6 +1,6 @@
-"""What a PyTorch model tells of its weights beyond names and shapes: their axes and their values.
+"""What strategies by parameter learn from a PyTorch model: the axes and the values of its weights.
 
-``width_scaling`` asks. A module's class says what names alone may not: a table to look up, a
+``width_scaling`` needs them. A module's class says what names alone may not: a table to look up, a
 transposed convolution.
 """
 

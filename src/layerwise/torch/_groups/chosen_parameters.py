@@ -62,8 +62,8 @@ def chosen(tensors: Sequence[NamedTensor], only: Only) -> list[int]:
     """The places of the parameters that an optimizer is to train.
 
     Raises:
-        MultiplierError: It is neither names nor a function, a name is no parameter's, or nothing
-            is left.
+        MultiplierError: ``only`` is neither names nor a function, a name is no parameter's, or
+            nothing is left.
     """
     if callable(only):
         places = [i for i, each in enumerate(tensors) if only(each.short, each.tensor)]

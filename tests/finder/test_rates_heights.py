@@ -8,7 +8,7 @@ import pytest
 
 from layerwise.finder import Bands, QuadraticBands, RatesProbe, search_rates
 from layerwise.finder._rates import tilts
-from layerwise.finder._rates.scored import BEYOND, MEMORIZES, Place, fit, grid, usual_rate
+from layerwise.finder._rates.heights import BEYOND, MEMORIZES, Place, fit, grid, usual_rate
 
 PLACES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SCORE = 0.5

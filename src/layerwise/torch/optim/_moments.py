@@ -1,4 +1,4 @@
-"""What makes a moving average that starts at 0 unbiased, on the host and on the device."""
+"""The moments of Adam and its kin: moving averages, and what makes them unbiased."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,24 @@ from torch import Tensor
 from layerwise.torch.optim import _internals as internals
 
 
+def update_moments(
+    means: list[Tensor],
+    squares: list[Tensor],
+    gradients: list[Tensor],
+    beta1: float,
+    beta2: float,
+) -> None:
+    """Move the averages of the gradients and of their squares on."""
+    internals.lerp_(means, gradients, 1 - beta1)
+    internals.multiply_(squares, beta2)
+    internals.addcmul_(squares, gradients, gradients, 1 - beta2)
+
+
 def correction(steps: Sequence[Tensor], beta: float) -> list[float]:
     r"""For each parameter $1 - \beta^t$; every different step is computed once."""
     counts = [step.item() for step in steps]
-    known = {count: 1 - beta**count for count in set(counts)}
-    return [known[count] for count in counts]
+    corrections = {count: 1 - beta**count for count in set(counts)}
+    return [corrections[count] for count in counts]
 
 
 def correction_on_device(steps: list[Tensor], beta: float) -> list[Tensor]:
