@@ -80,6 +80,15 @@ def all_multiply(schedulers: Sequence[LRScheduler]) -> bool:
     return bool(schedulers) and all(isinstance(each, _MULTIPLYING) for each in schedulers)
 
 
+def set_to_zero(schedulers: Sequence[LRScheduler], count: int) -> list[bool]:
+    """Whether one of these has brought each of so many groups to the rate 0 at its last step."""
+    last = [getattr(each, "_last_lr", ()) for each in schedulers]
+    return [
+        any(place < len(rates) and float(rates[place]) == 0 for rates in last)
+        for place in range(count)
+    ]
+
+
 def named(schedulers: Sequence[LRScheduler]) -> str:
     """Schedulers for a message."""
     return " and ".join(dict.fromkeys(type(each).__name__ for each in schedulers))

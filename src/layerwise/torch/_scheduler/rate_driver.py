@@ -17,6 +17,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
     all_multiply,
     named,
+    set_to_zero,
     setting,
 )
 from layerwise.torch._optimizer.rate_changes import (
@@ -27,6 +28,7 @@ from layerwise.torch._optimizer.rate_changes import (
     factors_on_bases,
     is_thawed,
     mark,
+    raise_base,
     scale_base,
     stored,
 )
@@ -307,7 +309,10 @@ class RateDriver:
         """
         written = list(map(stored, self._rates.rates, [group["lr"] for group in groups]))
         present = [float(group["lr"]) for group in groups]
-        factors = factors_between(written, present)
+        others = [] if written == present else self._others.now(self.optimizer)
+        multiply = all_multiply(others)
+        at_zero = set_to_zero(others, len(groups)) if multiply else None
+        factors = factors_between(written, present, at_zero)
         if all(factor == 1 for factor in factors):
             self._marks = self._marks_of(groups)
             return True
@@ -315,10 +320,8 @@ class RateDriver:
             [place in places for place in range(len(groups))]
             for places in (self._rates.frozen, self._shared.moving)
         )
-        others = self._others.now(self.optimizer)
-        by_hand = not all_multiply(others)
-        self._are_set |= by_hand and are_set(factors, frozen, moving)
-        if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
+        self._are_set |= not multiply and are_set(factors, frozen, moving)
+        if setting(others) or is_thawed(factors, frozen) or (not multiply and self._are_set):
             for group, base in zip(groups, self._rates.bases, strict=True):
                 group["initial_lr"] = base  # OneCycleLR and CyclicLR have set it, too
             them = named(setting(others) or others) or "something else"
@@ -327,9 +330,20 @@ class RateDriver:
         for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
             if factor != 1:
                 scale_base(group, factor)
+        if multiply:
+            self._come_back_from_zero(groups)
         self._rates = self._rates._replace(rates=present)
         self._marks = self._marks_of(groups)
         return True
+
+    def _come_back_from_zero(self, groups: Sequence[dict[str, Any]]) -> None:
+        """Find the base rates that a scheduler set to 0 and has raised again by adding to rates."""
+        back = [i for i, each in enumerate(groups) if each["initial_lr"] == 0 < float(each["lr"])]
+        if back:
+            ones = [{"initial_lr": 1.0} for _ in groups]
+            values = self._shared.rates_at(self._at, ones, self.counts.at(self._at)).rates
+            for place in back:
+                raise_base(groups[place], values[place])
 
     def _warn(self, other: str, which: str) -> None:
         """Tell, once, that another scheduler and this one undo each other."""
