@@ -140,6 +140,11 @@ def test_a_function_may_stand_at_its_last_value_before_its_end(factor, end):
     assert end_of(from_function(factor)) == end
 
 
+def test_an_error_calls_a_function_by_its_name():
+    with pytest.raises(FinderError, match=r"^schedule=the optimizer's decay must be above 0"):
+        check_course(from_function(lambda step: 0.0, name="the optimizer's decay"))
+
+
 @pytest.mark.parametrize(
     "schedule",
     [

@@ -376,11 +376,11 @@ def _values(course: Schedule, steps: Steps, *, learns: bool = True) -> Floats:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise FinderError(
-            f"schedule={shown(course)} must be finite and at least 0, got {values[at]:g} at step "
+            f"schedule={course_text(course)} must be finite and at least 0, got {values[at]:g} at step "
             f"{int(steps[at])}."
         )
     if learns and not values.any():
         raise FinderError(
-            f"schedule={shown(course)} must be above 0 somewhere: nothing trains at a rate of 0."
+            f"schedule={course_text(course)} must be above 0 somewhere: nothing trains at a rate of 0."
         )
     return values
