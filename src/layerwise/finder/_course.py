@@ -376,11 +376,12 @@ def _values(course: Schedule, steps: Steps, *, learns: bool = True) -> Floats:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise FinderError(
-            f"schedule={course_text(course)} must be finite and at least 0, got {values[at]:g} at step "
-            f"{int(steps[at])}."
+            f"schedule={course_text(course)} must be finite and at least 0, got {values[at]:g} at "
+            f"step {int(steps[at])}."
         )
     if learns and not values.any():
         raise FinderError(
-            f"schedule={course_text(course)} must be above 0 somewhere: nothing trains at a rate of 0."
+            f"schedule={course_text(course)} must be above 0 somewhere: nothing trains at "
+            "a rate of 0."
         )
     return values

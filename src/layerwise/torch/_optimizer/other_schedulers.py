@@ -81,8 +81,9 @@ def all_multiply(schedulers: Sequence[LRScheduler]) -> bool:
 
 
 def set_to_zero(schedulers: Sequence[LRScheduler], count: int) -> list[bool]:
-    """Whether one of these has brought each of so many groups to the rate 0 at its last step."""
-    last = [getattr(each, "_last_lr", ()) for each in schedulers]
+    """Whether each of so many groups has the rate 0 from one of these, which all multiply."""
+    multiply = all_multiply(schedulers)
+    last = [getattr(each, "_last_lr", ()) for each in schedulers if multiply]
     return [
         any(place < len(rates) and float(rates[place]) == 0 for rates in last)
         for place in range(count)

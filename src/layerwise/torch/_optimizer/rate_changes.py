@@ -121,20 +121,27 @@ def factors_on_bases(factors: Sequence[float], written: Sequence[float]) -> list
     return [factor if rate > 0 else common for factor, rate in zip(factors, written, strict=True)]
 
 
-def scale_base(group: dict[str, Any], factor: float) -> None:
-    """Multiply a group's base rate."""
-    group["initial_lr"] = base_of(group) * factor
-    if BASE in group:
-        group[BASE] *= factor
+def scale_bases(groups: Sequence[dict[str, Any]], factors: Sequence[float]) -> None:
+    """Multiply each group's base rate."""
+    for group, factor in zip(groups, factors, strict=True):
+        if factor != 1:
+            group["initial_lr"] = base_of(group) * factor
+            if BASE in group:
+                group[BASE] *= factor
 
 
-def raise_base(group: dict[str, Any], value: float) -> None:
-    """Give a group whose base rate is 0 that of its present rate, which is ``value`` times it."""
-    if not value:
-        return
-    group["initial_lr"] = float(group["lr"]) / value
-    if BASE in group:
-        group[BASE] = group["initial_lr"] / (group.get(FACTOR) or 1.0)
+def raise_bases(groups: Sequence[dict[str, Any]], values: Sequence[float]) -> None:
+    """Find the base rates that a scheduler had set to 0, once it has added to the rates.
+
+    Args:
+        groups: The groups.
+        values: What each rate is of its base rate.
+    """
+    for group, value in zip(groups, values, strict=True):
+        if value and group["initial_lr"] == 0 < float(group["lr"]):
+            group["initial_lr"] = float(group["lr"]) / value
+            if BASE in group:
+                group[BASE] = group["initial_lr"] / (group.get(FACTOR) or 1.0)
 
 
 def _are_equal(factors: Sequence[float]) -> bool:

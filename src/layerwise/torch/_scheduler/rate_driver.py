@@ -28,8 +28,8 @@ from layerwise.torch._optimizer.rate_changes import (
     factors_on_bases,
     is_thawed,
     mark,
-    raise_base,
-    scale_base,
+    raise_bases,
+    scale_bases,
     stored,
 )
 from layerwise.torch._scheduler.counts import Counts
@@ -297,9 +297,8 @@ class RateDriver:
         self._gradients.hold(self.optimizer, self.frozen_now())
 
     def _marks_of(self, groups: Sequence[dict[str, Any]]) -> list[object]:
-        if not self._tensors:
-            return [group["lr"] for group in groups]
-        return [mark(group["lr"]) for group in groups]
+        rates = [group["lr"] for group in groups]
+        return [mark(rate) for rate in rates] if self._tensors else rates
 
     def _take_over(self, groups: Sequence[dict[str, Any]]) -> bool:
         """Take factors on the rates over into the bases.
@@ -311,39 +310,26 @@ class RateDriver:
         present = [float(group["lr"]) for group in groups]
         others = [] if written == present else self._others.now(self.optimizer)
         multiply = all_multiply(others)
-        at_zero = set_to_zero(others, len(groups)) if multiply else None
-        factors = factors_between(written, present, at_zero)
+        factors = factors_between(written, present, set_to_zero(others, len(groups)))
         if all(factor == 1 for factor in factors):
             self._marks = self._marks_of(groups)
             return True
-        frozen, moving = (
-            [place in places for place in range(len(groups))]
-            for places in (self._rates.frozen, self._shared.moving)
-        )
+        frozen = [place in self._rates.frozen for place in range(len(groups))]
+        moving = [place in self._shared.moving for place in range(len(groups))]
         self._are_set |= not multiply and are_set(factors, frozen, moving)
         if setting(others) or is_thawed(factors, frozen) or (not multiply and self._are_set):
             for group, base in zip(groups, self._rates.bases, strict=True):
                 group["initial_lr"] = base  # OneCycleLR and CyclicLR have set it, too
-            them = named(setting(others) or others) or "something else"
-            self._warn(them, "the ScheduleLR")
+            self._warn(named(setting(others) or others) or "something else", "the ScheduleLR")
             return False
-        for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
-            if factor != 1:
-                scale_base(group, factor)
+        scale_bases(groups, factors_on_bases(factors, written))
         if multiply:
-            self._come_back_from_zero(groups)
+            ones = [{"initial_lr": 1.0}] * len(groups)
+            values = self._shared.rates_at(self._at, ones, self.counts.at(self._at))
+            raise_bases(groups, values.rates)
         self._rates = self._rates._replace(rates=present)
         self._marks = self._marks_of(groups)
         return True
-
-    def _come_back_from_zero(self, groups: Sequence[dict[str, Any]]) -> None:
-        """Find the base rates that a scheduler set to 0 and has raised again by adding to rates."""
-        back = [i for i, each in enumerate(groups) if each["initial_lr"] == 0 < float(each["lr"])]
-        if back:
-            ones = [{"initial_lr": 1.0} for _ in groups]
-            values = self._shared.rates_at(self._at, ones, self.counts.at(self._at)).rates
-            for place in back:
-                raise_base(groups[place], values[place])
 
     def _warn(self, other: str, which: str) -> None:
         """Tell, once, that another scheduler and this one undo each other."""
