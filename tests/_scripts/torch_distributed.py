@@ -15,7 +15,8 @@ from torch import nn
 
 from layerwise import cosine, piecewise_constant, warmup
 from layerwise.errors import OptimizerError
-from layerwise.torch import ScheduleLR, param_groups
+from layerwise.recorder import History
+from layerwise.torch import Recorder, ScheduleLR, param_groups
 from tests._support.torch.networks import make_batch, make_network
 
 WORLD = 2
@@ -62,15 +63,43 @@ def data_parallel(rank: int) -> tuple[Any, Any]:
     return {name: p.detach() for name, p in model.module.named_parameters()}, settings
 
 
-def fully_sharded(rank: int) -> tuple[Any, Any]:
+def make_sharded() -> Any:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     model, mesh = make_model(), init_device_mesh("cpu", (WORLD,))
     for layer in (model.backbone[0], model.backbone[3], model):
         fully_shard(layer, mesh=mesh)
+    return model
+
+
+def fully_sharded(rank: int) -> tuple[Any, Any]:
+    model = make_sharded()
     settings = train(model, slice(rank * 8, rank * 8 + 8))
     return {name: p.full_tensor().detach() for name, p in model.named_parameters()}, settings
+
+
+def recorded_ratios(rank: int, folder: Path) -> tuple[Any, list[float]]:
+    """What one rank alone records of how far the head moved, and that of its shard by hand."""
+    model = make_sharded()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = Recorder(folder / "run", optimizer, model=model, ratios=1) if rank == 0 else None
+    shard = [tensor.to_local() for tensor in model.head.parameters()]
+    expected = []
+    for step in range(3):
+        x, y = make_batch(step)
+        before = torch.cat([part.detach().flatten() for part in shard])
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x.double()), y).backward()
+        optimizer.step()
+        moved = torch.cat([part.detach().flatten() for part in shard]) - before
+        expected.append(float(moved.norm() / before.norm()))
+        if recorder is not None:
+            recorder.log()
+    if recorder is None:
+        return None, expected
+    recorder.close()
+    return History.load(folder / "run").ratios["head"].tolist(), expected
 
 
 def first_fsdp(use_orig_params: bool) -> str:
@@ -97,6 +126,7 @@ def main(rank: int, folder: Path) -> None:
     for name, way in WAYS.items():
         weights, settings = way(rank)
         torch.save({"weights": weights, "settings": settings}, folder / f"{name}-{rank}.pt")
+    torch.save(recorded_ratios(rank, folder), folder / f"ratios-{rank}.pt")
     said = {use: first_fsdp(use) for use in (False, True)}
     torch.save(said, folder / f"FullyShardedDataParallel-{rank}.pt")
     dist.destroy_process_group()

@@ -127,6 +127,25 @@ def test_the_length_of_a_training_is_read_from_its_schedule(schedule, total):
 
 
 @pytest.mark.parametrize(
+    ("factor", "end"),
+    [
+        (lambda step: 0.1 if 1100 <= step < 1200 else 1.0, 1200),
+        (lambda step: 0.0 if step < 600 else max(0.0, 1 - (step - 600) / 400), 1000),
+        (lambda step: 1.0 if step < 100 or 700 <= step < 800 else 0.1, 800),
+        (lambda step: float(9000 <= step < 10_000), 10_000),
+    ],
+    ids=["a dip", "0, and then a line", "twice the same", "a pulse"],
+)
+def test_a_function_may_stand_at_its_last_value_before_its_end(factor, end):
+    assert end_of(from_function(factor)) == end
+
+
+def test_an_error_calls_a_function_by_its_name():
+    with pytest.raises(FinderError, match=r"^schedule=the optimizer's decay must be above 0"):
+        check_course(from_function(lambda step: 0.0, name="the optimizer's decay"))
+
+
+@pytest.mark.parametrize(
     "schedule",
     [
         exponential(0.9),

@@ -52,3 +52,10 @@ def test_a_flattened_model_says_the_way_out(folder: Path) -> None:
     said = torch.load(folder / "FullyShardedDataParallel-0.pt", weights_only=True)
     assert re.search(r"_flat_param' is many.*fully_shard.*use_orig_params=True", said[False])
     assert said[True] == "backbone at 0.1 and default at 1.0"
+
+
+def test_one_rank_alone_records_how_far_its_shards_move(folder: Path) -> None:
+    recorded, expected = torch.load(folder / "ratios-0.pt", weights_only=True)
+    assert recorded == pytest.approx(expected, rel=1e-6)  # a ratio is in float32
+    assert len(set(expected)) == 3
+    assert min(expected) > 0

@@ -1,6 +1,7 @@
 """The recorder as a callback of the Transformers Trainer."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,14 @@ def make_dataset(tokens: bool = False) -> list[dict[str, Any]]:
 
 
 def train(
-    run: Path, folder: Path, model: Any, *, callbacks: Any = None, loss: Any = None, **options: Any
+    run: Path,
+    folder: Path,
+    model: Any,
+    *,
+    callbacks: Any = None,
+    loss: Any = None,
+    prepare: Any = lambda trainer: None,
+    **options: Any,
 ) -> Any:
     optimizer = torch.optim.AdamW(param_groups(model, {"bert": 0.1}, lr=0.01, strict=False))
     scheduler = ScheduleLR(optimizer, SCHEDULE)
@@ -91,6 +99,7 @@ def train(
         compute_loss_func=loss,
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    prepare(trainer)
     trainer.train()
     return trainer
 
@@ -162,6 +171,48 @@ def test_a_loss_function_of_ones_own(tmp_path: Path) -> None:
     )
     batch = History.load(tmp_path / "run").batch
     assert batch["loss"].tolist() == pytest.approx(trainer.losses, rel=1e-6)
+
+
+@pytest.mark.parametrize("make", [make_bert, make_gpt2])
+def test_a_loss_of_smoothed_labels(tmp_path: Path, make: Any) -> None:
+    recorder = Recorder(tmp_path / "run")
+
+    def prepare(trainer: Any) -> None:
+        trainer.label_smoother = recorder.of(trainer.label_smoother)
+
+    options: Any = {"label_smoothing_factor": 0.2, "gradient_accumulation_steps": 2}
+    trainer = train(
+        tmp_path, tmp_path / "a", make(), callbacks=[recorder], prepare=prepare, **options
+    )
+    pairs = zip(trainer.losses[::2], trainer.losses[1::2], strict=True)
+    recorded = History.load(tmp_path / "run").batch["loss"].tolist()
+    assert recorded == pytest.approx([a + b for a, b in pairs], rel=1e-6)
+    with pytest.warns(RecorderWarning, match=r"=0\.2.*label_smoother = recorder\.of"):
+        train(tmp_path / "other", tmp_path / "b", make(), **options)
+
+
+@pytest.mark.parametrize("averages", [True, False])
+def test_losses_of_two_devices_of_one_process(tmp_path: Path, averages: bool) -> None:
+    """``DataParallel`` calls the hooks of a model in a thread for each device."""
+    model, rows = make_gpt2(), make_dataset(tokens=True)[:2]
+    for dropout in (part for part in model.modules() if isinstance(part, torch.nn.Dropout)):
+        dropout.p = 0.0
+    batches = [{name: value[None] for name, value in row.items()} for row in rows]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    arguments = SimpleNamespace(average_tokens_across_devices=averages, world_size=1, n_gpu=2)
+    state, control = transformers.TrainerState(), transformers.TrainerControl()
+    recorder, tokens = Recorder(tmp_path), 10  # of 6 tokens the first is none to predict
+    recorder.on_train_begin(arguments, state, control, model=model, optimizer=optimizer)
+    recorder.on_step_begin(arguments, state, control)
+    items = torch.tensor(tokens if averages else tokens // 2)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda batch: model(**batch, num_items_in_batch=items), batches))
+    optimizer.step()
+    state.global_step += 1
+    recorder.on_step_end(arguments, state, control)
+    recorder.on_train_end(arguments, state, control)
+    mean = sum(model.eval()(**batch).loss.item() for batch in batches) / 2
+    assert History.load(tmp_path).batch["loss"].tolist() == [pytest.approx(mean, rel=1e-6)]
 
 
 def test_a_loss_that_it_can_not_see_is_said(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ _BEYOND = (4_194_301, 6_000_011, 7_777_777, 8_388_593)  # steps that no training
 _FADED = 0.02  # of the highest value: with a mean below that a schedule only fades away
 
 Steps: TypeAlias = npt.NDArray[np.int64]
+_SEARCHED: Steps = np.unique(np.geomspace(1, _BEYOND[0] + 1, 400).round().astype(np.int64)) - 1
+"""The steps at which a function is asked whether it still changes, each 4 % after the last."""
 
 
 def probe_factors(course: Course, length: int, horizon: int | None = None) -> Floats:
@@ -221,8 +223,9 @@ def way_of(course: Course) -> str:
 def end_of(course: Schedule) -> int | None:
     """The step from which a schedule no longer changes; None if it always does.
 
-    A function doesn't say its length, so its values are looked at. One that only comes nearer and
-    nearer to 0, until a float can't tell it from 0, never arrives.
+    A function doesn't say its length, so its values are looked at, at 400 steps. If it leaves its
+    last value for less than a 25th of the steps so far, it may seem to have arrived before that.
+    One that only comes nearer and nearer to 0, until a float can't tell it from 0, never arrives.
 
     Examples:
         >>> from layerwise import cosine, exponential, from_function
@@ -237,8 +240,11 @@ def end_of(course: Schedule) -> int | None:
         late = values_over(course, np.array(_BEYOND))
         if not np.isfinite(late).all() or np.ptp(late) != 0:
             return None
-        low, high = -1, _BEYOND[0]  # it moves after `low`, and has arrived at `high`
-        while high - low > 1:
+        moving = np.flatnonzero(values_over(course, _SEARCHED) != late[0])
+        last = int(moving[-1]) if len(moving) else -1
+        low = int(_SEARCHED[last]) if last >= 0 else -1
+        high = int(_SEARCHED[last + 1])
+        while high - low > 1:  # it moves after `low`, and has arrived at `high`
             middle = (low + high) // 2
             if values_over(course, np.array([middle]))[0] == late[0]:
                 high = middle
@@ -393,11 +399,12 @@ def _values(course: Schedule, steps: Steps, *, learns: bool = True) -> Floats:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise FinderError(
-            f"schedule={shown(course)} must be finite and at least 0, got {values[at]:g} at step "
-            f"{int(steps[at])}."
+            f"schedule={course_text(course)} must be finite and at least 0, got {values[at]:g} at "
+            f"step {int(steps[at])}."
         )
     if learns and not values.any():
         raise FinderError(
-            f"schedule={shown(course)} must be above 0 somewhere: nothing trains at a rate of 0."
+            f"schedule={course_text(course)} must be above 0 somewhere: nothing trains at "
+            "a rate of 0."
         )
     return values

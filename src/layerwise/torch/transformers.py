@@ -1,11 +1,12 @@
 """Recorder for Transformers: a callback. Importing this module imports ``transformers``."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Real
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import TrainerCallback, TrainerState, TrainingArguments
@@ -20,6 +21,11 @@ _NO_LOSS = (
     "The model's outputs have no loss while it trains, so no loss is recorded. If you have a loss "
     "function, wrap it: Trainer(..., compute_loss_func=recorder.of(function))."
 )
+_SMOOTHED = (
+    "The Trainer computes the loss itself where it smooths labels (label_smoothing_factor={}), so "
+    "no loss is recorded. Before training, set "
+    "trainer.label_smoother = recorder.of(trainer.label_smoother)."
+)
 
 
 class Recorder(TrainerRecorder, TrainerCallback):
@@ -29,8 +35,9 @@ class Recorder(TrainerRecorder, TrainerCallback):
     The ``Trainer`` logs a mean of several updates and gives its callbacks no loss, so the loss is
     taken from the model's outputs, by a forward hook that is removed at the end of training;
     under gradient accumulation, from all batches of the update. A loss that the model doesn't
-    compute (``compute_loss_func``) must go through ``of``. An epoch's row has the metrics of the
-    evaluation at its end. Of several processes the first one writes, with the loss of its batches.
+    compute (``compute_loss_func``, smoothed labels) must go through ``of``. An epoch's row has the
+    metrics of the evaluation at its end. Of several processes the first one writes, with the loss
+    of its batches.
 
     Args:
         run: The run's folder, made if need be.
@@ -53,15 +60,18 @@ class Recorder(TrainerRecorder, TrainerCallback):
     """
 
     _hook: RemovableHandle | None = None
-    _losses: Sequence[Tensor] = ()
+    _losses: list[Tensor] | None = None
     _shares = False
-    _processes = 1
+    _factor = 1.0
     _epoch: dict[str, Any] | None = None
     _at = 0
     _warned = False
 
     def of(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Wrap a ``compute_loss_func``, so that its losses are recorded.
+
+        Where the ``Trainer`` smooths labels it has such a function, too:
+        ``trainer.label_smoother = recorder.of(trainer.label_smoother)``.
 
         Args:
             function: ``(outputs, labels, num_items_in_batch=None) -> loss``.
@@ -72,9 +82,12 @@ class Recorder(TrainerRecorder, TrainerCallback):
 
         @wraps(function)
         def recorded(
-            outputs: object, labels: object, num_items_in_batch: int | Tensor | None = None
+            outputs: object,
+            labels: object,
+            num_items_in_batch: int | Tensor | None = None,
+            **options: Any,
         ) -> Tensor:
-            loss = function(outputs, labels, num_items_in_batch=num_items_in_batch)
+            loss = function(outputs, labels, num_items_in_batch=num_items_in_batch, **options)
             self._take(loss, num_items_in_batch is not None)
             return loss
 
@@ -87,13 +100,13 @@ class Recorder(TrainerRecorder, TrainerCallback):
         if not state.is_world_process_zero:
             return
         model, optimizer = kwargs["model"], kwargs["optimizer"]
-        self._processes = _processes_sharing(args, model)
+        self._factor = _factor_on_shares(args, model)
         scheduler = kwargs.get("lr_scheduler")
         scheduler = getattr(scheduler, "scheduler", scheduler)  # Accelerate wraps it
         self._open(
             scheduler if isinstance(scheduler, ScheduleLR) else optimizer, model, state.global_step
         )
-        self._losses, self._epoch = (), None
+        self._losses, self._epoch = None, None
         self._hook = model.register_forward_hook(self._forward, with_kwargs=True)
 
     def on_step_begin(
@@ -101,16 +114,20 @@ class Recorder(TrainerRecorder, TrainerCallback):
     ) -> None:
         """Begin an update, with no loss yet."""
         self._write_epoch()
-        self._losses = ()
+        self._losses = []
         self._at = int((state.epoch or 0) + 1e-6)  # a fraction of epochs; 1e-6 for rounding
 
-    def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: object, **_: object
+    ) -> None:
         """Record the update. The Trainer has counted its step already."""
         if self._record is None:
             return
         if not self._losses and not self._warned:
             self._warned = True
-            warnings.warn(_NO_LOSS, RecorderWarning, stacklevel=2)
+            smoothing = getattr(args, "label_smoothing_factor", 0)
+            text = _SMOOTHED.format(smoothing) if smoothing else _NO_LOSS
+            warnings.warn(text, RecorderWarning, stacklevel=2)
         self._record.log(step=state.global_step - 1, epoch=self._at, loss=self._loss())
 
     def on_epoch_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
@@ -158,17 +175,23 @@ class Recorder(TrainerRecorder, TrainerCallback):
         """The loss of the update's batches together."""
         if not self._losses:
             return None
-        factor = self._processes if self._shares else 1 / len(self._losses)
-        return sum(self._losses[1:], self._losses[0]) * factor
+        device = self._losses[0].device  # DataParallel has one on each
+        total = torch.stack([loss.to(device) for loss in self._losses]).sum()
+        return total * (self._factor if self._shares else 1 / len(self._losses))
 
     def _take(self, loss: Tensor, shares: bool) -> None:
         """Keep a batch's loss; if the update's items are known, it is a share of the update's."""
-        self._losses = [*self._losses, loss.detach().clone()]
-        self._shares = shares
+        if self._losses is not None:
+            self._losses.append(loss.detach().mean())  # DataParallel has many threads
+            self._shares = shares
 
 
-def _processes_sharing(args: TrainingArguments, model: nn.Module) -> int:
-    """How many processes' items a loss is divided by, where it is divided by items."""
+def _factor_on_shares(args: TrainingArguments, model: nn.Module) -> float:
+    """The factor on the sum of losses that are divided by the items of a whole update.
+
+    The ``Trainer`` divides by the items of all processes. If it does not count those of others, it
+    divides by a device's share of its own, and takes the mean over the devices.
+    """
     if not args.average_tokens_across_devices:
-        return 1
-    return int(args.world_size // (getattr(model, "_tp_size", None) or 1))
+        return 1 / max(getattr(args, "n_gpu", 1), 1)
+    return float(args.world_size // (getattr(model, "_tp_size", None) or 1))

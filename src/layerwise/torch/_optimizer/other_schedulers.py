@@ -80,6 +80,16 @@ def all_multiply(schedulers: Sequence[LRScheduler]) -> bool:
     return bool(schedulers) and all(isinstance(each, _MULTIPLYING) for each in schedulers)
 
 
+def set_to_zero(schedulers: Sequence[LRScheduler], count: int) -> list[bool]:
+    """Whether each of so many groups has the rate 0 from one of these, which all multiply."""
+    multiply = all_multiply(schedulers)
+    last = [getattr(each, "_last_lr", ()) for each in schedulers if multiply]
+    return [
+        any(place < len(rates) and float(rates[place]) == 0 for rates in last)
+        for place in range(count)
+    ]
+
+
 def named(schedulers: Sequence[LRScheduler]) -> str:
     """Schedulers for a message."""
     return " and ".join(dict.fromkeys(type(each).__name__ for each in schedulers))

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, base_of
+from layerwise.torch._groups.base_rate import BASE, BASE_DECAY, FACTOR, base_of
 
 BASES = {"initial_lr": "lr", BASE_DECAY: "weight_decay"}
 """Where a group keeps the base of each value that moves."""
@@ -67,14 +67,22 @@ def stored(rate: float, place: float | Tensor) -> float:
     return float(place.new_tensor(rate)) if isinstance(place, Tensor) else rate
 
 
-def factors_between(written: Sequence[float], present: Sequence[float]) -> list[float]:
+def factors_between(
+    written: Sequence[float], present: Sequence[float], at_zero: Sequence[bool] | None = None
+) -> list[float]:
     """By what each rate was multiplied: infinity where it was 0.
 
-    A rate that was set to 0 counts as unchanged, since nothing would bring it back.
+    A rate that was set to 0 counts as unchanged, since a hand may do that for a single step.
+
+    Args:
+        written: The rates before.
+        present: The rates now.
+        at_zero: Whether a scheduler that multiplies has brought each rate to 0, which counts.
     """
     found = []
-    for before, now in zip(written, present, strict=True):
-        if now in (before, 0.0):
+    zeros = at_zero or [False] * len(present)
+    for before, now, counts in zip(written, present, zeros, strict=True):
+        if now == before or (now == 0 and not counts):
             found.append(1.0)
         else:
             found.append(now / before if before else math.inf)
@@ -105,18 +113,35 @@ def is_thawed(factors: Sequence[float], frozen: Sequence[bool]) -> bool:
 def factors_on_bases(factors: Sequence[float], written: Sequence[float]) -> list[float]:
     """The factor on each group's base rate.
 
-    A rate of 0 can't show a factor. It takes that of the others, if they have one in common.
+    A rate of 0 can't show a factor. It takes that of the others, if they have one in common that
+    leaves something.
     """
     shown = [factor for factor, rate in zip(factors, written, strict=True) if rate > 0]
-    common = shown[0] if shown and _are_equal(shown) else 1.0
+    common = shown[0] if shown and _are_equal(shown) and shown[0] else 1.0
     return [factor if rate > 0 else common for factor, rate in zip(factors, written, strict=True)]
 
 
-def scale_base(group: dict[str, Any], factor: float) -> None:
-    """Multiply a group's base rate."""
-    group["initial_lr"] = base_of(group) * factor
-    if BASE in group:
-        group[BASE] *= factor
+def scale_bases(groups: Sequence[dict[str, Any]], factors: Sequence[float]) -> None:
+    """Multiply each group's base rate."""
+    for group, factor in zip(groups, factors, strict=True):
+        if factor != 1:
+            group["initial_lr"] = base_of(group) * factor
+            if BASE in group:
+                group[BASE] *= factor
+
+
+def raise_bases(groups: Sequence[dict[str, Any]], values: Sequence[float]) -> None:
+    """Find the base rates that a scheduler had set to 0, once it has added to the rates.
+
+    Args:
+        groups: The groups.
+        values: What each rate is of its base rate.
+    """
+    for group, value in zip(groups, values, strict=True):
+        if value and group["initial_lr"] == 0 < float(group["lr"]):
+            group["initial_lr"] = float(group["lr"]) / value
+            if BASE in group:
+                group[BASE] = group["initial_lr"] / (group.get(FACTOR) or 1.0)
 
 
 def _are_equal(factors: Sequence[float]) -> bool:

@@ -12,7 +12,8 @@ class UpdateRatios:
     $$\lVert W_{t+1} - W_t \rVert / \lVert W_t \rVert$$
 
     over all parameters of the layer that train at this step; of complex ones, over both of their
-    parts.
+    parts. Of parameters that ``fully_shard`` has divided, over the part that this process has: the
+    others don't measure, and would not answer.
 
     Args:
         model: A module, or its named parameters.
@@ -33,8 +34,9 @@ class UpdateRatios:
         self._before = {}
         for name, layer in self._members.items() if step % self._every == 0 else ():
             trained = [tensor for tensor in layer if tensor.requires_grad]  # others may be, later
-            if trained:
-                self._before[name] = [(tensor, tensor.detach().clone()) for tensor in trained]
+            here = [tensor for tensor in trained if _part_here(tensor).numel()]
+            if here:
+                self._before[name] = [(tensor, _part_here(tensor).clone()) for tensor in here]
 
     @torch.no_grad()
     def after(self, last: bool = True) -> dict[str, Tensor] | None:
@@ -45,11 +47,18 @@ class UpdateRatios:
         """
         found: dict[str, Tensor] = {}
         for name, layer in self._before.items():
-            moved = [now.detach() - then for now, then in layer]
+            moved = [_part_here(now) - then for now, then in layer]
             found[name] = _norm(moved) / _norm([then for _, then in layer])
         if last:
             self._before = {}
         return found or None
+
+
+def _part_here(tensor: Tensor) -> Tensor:
+    """The values of a parameter that this process has: all, or its shard of a ``DTensor``."""
+    shard = getattr(tensor, "to_local", None)
+    found: Tensor = tensor.detach() if shard is None else shard().detach()
+    return found
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from layerwise.torch._optimizer.other_schedulers import (
     OtherSchedulers,
     all_multiply,
     named,
+    set_to_zero,
     setting,
 )
 from layerwise.torch._optimizer.rate_changes import (
@@ -27,7 +28,8 @@ from layerwise.torch._optimizer.rate_changes import (
     factors_on_bases,
     is_thawed,
     mark,
-    scale_base,
+    raise_bases,
+    scale_bases,
     stored,
 )
 from layerwise.torch._scheduler.counts import Counts
@@ -295,9 +297,8 @@ class RateDriver:
         self._gradients.hold(self.optimizer, self.frozen_now())
 
     def _marks_of(self, groups: Sequence[dict[str, Any]]) -> list[object]:
-        if not self._tensors:
-            return [group["lr"] for group in groups]
-        return [mark(group["lr"]) for group in groups]
+        rates = [group["lr"] for group in groups]
+        return [mark(rate) for rate in rates] if self._tensors else rates
 
     def _take_over(self, groups: Sequence[dict[str, Any]]) -> bool:
         """Take factors on the rates over into the bases.
@@ -307,26 +308,25 @@ class RateDriver:
         """
         written = list(map(stored, self._rates.rates, [group["lr"] for group in groups]))
         present = [float(group["lr"]) for group in groups]
-        factors = factors_between(written, present)
+        others = [] if written == present else self._others.now(self.optimizer)
+        multiply = all_multiply(others)
+        factors = factors_between(written, present, set_to_zero(others, len(groups)))
         if all(factor == 1 for factor in factors):
             self._marks = self._marks_of(groups)
             return True
-        frozen, moving = (
-            [place in places for place in range(len(groups))]
-            for places in (self._rates.frozen, self._shared.moving)
-        )
-        others = self._others.now(self.optimizer)
-        by_hand = not all_multiply(others)
-        self._are_set |= by_hand and are_set(factors, frozen, moving)
-        if setting(others) or is_thawed(factors, frozen) or (by_hand and self._are_set):
+        frozen = [place in self._rates.frozen for place in range(len(groups))]
+        moving = [place in self._shared.moving for place in range(len(groups))]
+        self._are_set |= not multiply and are_set(factors, frozen, moving)
+        if setting(others) or is_thawed(factors, frozen) or (not multiply and self._are_set):
             for group, base in zip(groups, self._rates.bases, strict=True):
                 group["initial_lr"] = base  # OneCycleLR and CyclicLR have set it, too
-            them = named(setting(others) or others) or "something else"
-            self._warn(them, "the ScheduleLR")
+            self._warn(named(setting(others) or others) or "something else", "the ScheduleLR")
             return False
-        for group, factor in zip(groups, factors_on_bases(factors, written), strict=True):
-            if factor != 1:
-                scale_base(group, factor)
+        scale_bases(groups, factors_on_bases(factors, written))
+        if multiply:
+            ones = [{"initial_lr": 1.0}] * len(groups)
+            values = self._shared.rates_at(self._at, ones, self.counts.at(self._at))
+            raise_bases(groups, values.rates)
         self._rates = self._rates._replace(rates=present)
         self._marks = self._marks_of(groups)
         return True
