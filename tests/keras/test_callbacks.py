@@ -156,13 +156,29 @@ class TrainsOnItsOwn(callbacks.Callback):
         self.model.train_on_batch(*self.data)
 
 
-def test_batches_are_recorded_beside_those_that_a_callback_trains_on(tmp_path: Path) -> None:
+class TrainsBefore(TrainsOnItsOwn):
+    """Trains on them before those of ``fit``; Keras has begun the next batch then."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch == 2:
+            self.model.train_on_batch(*self.data)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("kind", [TrainsOnItsOwn, TrainsBefore])
+def test_batches_are_recorded_beside_those_that_a_callback_trains_on(
+    kind: type[TrainsOnItsOwn], last: bool, tmp_path: Path
+) -> None:
     x, y = make_data(24)
     weights = []
     for watching in ([], [Recorder(tmp_path), PerformanceLogger()]):
         model = make_network()
         model.compile(LRMultiplier("adam", {"high": linear(20)}), loss=loss())
-        given = [TrainsOnItsOwn(x[:4], y[:4]), *watching]
+        own = kind(x[:4], y[:4])
+        given = [*watching, own] if last else [own, *watching]
         model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=given)
         weights.append(bits(model.weights))
         assert stream_of(model.train_function) is None

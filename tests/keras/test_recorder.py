@@ -341,6 +341,26 @@ def test_a_training_that_is_broken_off_leaves_nothing_to_the_next(tmp_path: Path
     assert max(History.load(tmp_path).batch["step"]) < 8  # nothing of the last one
 
 
+@pytest.mark.parametrize("afterwards", ["fit", "train_on_batch"])
+def test_a_training_broken_off_before_a_step_takes_none_of_the_next(
+    afterwards: str, tmp_path: Path
+) -> None:
+    class Break(callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 2:
+                raise KeyboardInterrupt
+
+    model = line()
+    x, y = points(8)
+    recorder = Recorder(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=2, verbose=0, callbacks=[recorder, Break()])
+    getattr(model, afterwards)(x[:2], y[:2])
+    recorder.close()
+    assert History.load(tmp_path).batch["step"].tolist() == [0, 1]
+    assert stream_of(model.train_function) is None
+
+
 def test_one_row_an_execution(tmp_path: Path) -> None:
     if keras.backend.backend() == "torch":
         pytest.skip("Keras on Torch has one batch an execution")

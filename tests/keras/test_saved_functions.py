@@ -160,6 +160,32 @@ def test_a_checkpoint_after_the_first_epoch_says_it_too(value: Any, tmp_path: Pa
         fit(make_network(), LRMultiplier("sgd", {"low": value}), callbacks=[checkpoint])
 
 
+def test_from_a_config_with_custom_objects() -> None:
+    class Third(NotRegistered):
+        def __call__(self, step: Any) -> Any:
+            return ops.cast(1 / 3, "float32")
+
+    def fifth(step: Any) -> Any:
+        return 0.2
+
+    known: dict[str, Any] = {"Third": Third, "fifth": fifth}
+    model = make_network()
+    with keras.saving.custom_object_scope(known):
+        optimizer = LRMultiplier(
+            keras.optimizers.SGD(Third(), momentum=0.5),
+            {"low": Third(), "high": fifth},
+            schedule=Third(),
+            hyperparameters={"momentum": fifth},
+        )
+        optimizer.build(model.trainable_variables)
+        config = optimizer.get_config()
+    made = LRMultiplier.from_config(config, custom_objects=known)
+    made.build(model.trainable_variables)
+    assert made.learning_rates() == optimizer.learning_rates()
+    assert made.hyperparameters() == {"momentum": pytest.approx(0.2)}
+    assert sorted({round(rate * 135) for rate in made.learning_rates().values()}) == [3, 5, 15]
+
+
 def test_a_class_that_is_not_known_when_loading(tmp_path: Path) -> None:
     config = LRMultiplier("sgd", {"low": Halves(2.0)}).get_config()
     config["rules"]["rules"]["mapping"][0][1]["function"]["registered_name"] = "tests>Gone"

@@ -67,6 +67,7 @@ class BatchStream:
         self._functions: dict[Kind, TrainFunction] = {}
         self._epoch = 0
         self._expected = False
+        self._history: object = None
         self._aside = False
         self.listeners: list[Listener] = []
 
@@ -149,13 +150,10 @@ class BatchStream:
     def begin_batch(self, wait: float) -> None:
         """Expect a step, and fetch what has waited long enough.
 
-        A callback that trains in ``on_train_batch_begin`` must come before those that listen: the
-        step that follows is taken for that of ``fit``.
-
         Args:
             wait: How many seconds rows may wait on the device.
         """
-        self._expected = True
+        self._expected, self._history = True, _history_of(self._model)
         if self._aside:
             self.fetch()  # meanwhile the optimizer has counted other steps
             self._aside, self._outdated = False, True
@@ -172,9 +170,9 @@ class BatchStream:
         Returns:
             What the train function would have returned.
         """
-        if not self._expected:
-            # A callback's train_on_batch(), or a training without listeners after one that an
-            # exception ended. If it is the former, begin_batch() comes back.
+        if not self._expected or self._history is not _history_of(self._model):
+            # A training without listeners after one that an exception ended, or one that a callback
+            # began. If it is the latter, begin_batch() comes back.
             self._step_aside()
             return self._model.train_function(*arguments)
         self._expected = False
@@ -195,6 +193,22 @@ class BatchStream:
         self._pending.add(self._finished(values, logs, state, moved))
         self._state = state
         return (logs, state) if _on_jax() else logs
+
+    def call_between(self, *arguments: Any) -> object:
+        """Run the step of a ``train_on_batch()``, and go on with ``fit`` after it.
+
+        Args:
+            arguments: What ``train_on_batch`` calls the train function with.
+
+        Returns:
+            What the train function returns.
+        """
+        if not self._expected:
+            self._step_aside()  # maybe ``fit`` is over; if not, begin_batch() comes back
+            return self._model.train_function(*arguments)
+        self.fetch()
+        self._state, self._outdated = None, True
+        return self._model.train_function.original(*arguments)
 
     def fetch(self, wait: float = 0.0) -> None:
         """Hand the rows of all steps to the listeners.
@@ -296,6 +310,11 @@ class BatchStream:
         several = self._rows.several
         readings = {} if several is None else several.read()
         return Step(given, batches, rate, self._epoch, time.time(), ratios, readings)
+
+
+def _history_of(model: keras.Model) -> object:
+    """What tells one call of ``fit`` from the next, also from outside of its callbacks."""
+    return getattr(model, "history", None)
 
 
 def _on_jax() -> bool:

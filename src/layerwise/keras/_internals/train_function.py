@@ -8,6 +8,7 @@ somebody else holds it. Nothing in Layerwise may.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import currentframe
 from typing import Any, Literal, Protocol
 
 import keras
@@ -20,6 +21,9 @@ class StepRunner(Protocol):
 
     def call(self, *arguments: Any) -> object:
         """Run one step; takes and returns what the train function does."""
+
+    def call_between(self, *arguments: Any) -> object:
+        """Run the step of a ``train_on_batch()``, which is none of ``fit``."""
 
 
 @contextmanager
@@ -78,8 +82,11 @@ class TrainFunctionProxy:
         self.runner = runner
 
     def __call__(self, *arguments: Any) -> object:
-        call = self.runner.call
-        del self  # a traceback, which notebooks keep, would keep the function
+        # On PyTorch the arguments are the same, so only the caller tells the two apart.
+        frame = currentframe()
+        between = frame and frame.f_back and frame.f_back.f_code.co_name == "train_on_batch"
+        call = self.runner.call_between if between else self.runner.call
+        del self, frame  # a traceback, which notebooks keep, would keep the function
         return call(*arguments)
 
 

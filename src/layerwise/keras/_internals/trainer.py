@@ -1,15 +1,17 @@
 """The private parts of Keras' training that Layerwise leans on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import currentframe
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from keras.src import backend
 
-from layerwise.errors import RecorderError
+from layerwise.errors import OptimizerError, RecorderError
 from layerwise.keras._internals.data import map_arrays
-from layerwise.keras._internals.optimizer import batch_count, rate_variable
+from layerwise.keras._internals.optimizer import batch_count, rate_variable, trained_variables
 from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._internals.versions import missing
@@ -224,3 +226,51 @@ def tells_its_loss(model: keras.Model) -> bool:
 def give_arrays_away(model: keras.Model) -> None:
     """On JAX, let go of the arrays in all variables, because a step takes them over."""
     model._purge_model_variables(True, True, True, True)
+
+
+@contextmanager
+def arrays_given_back() -> Iterator[None]:
+    """Where the block raises inside a step of ``fit``, the model keeps its weights.
+
+    On JAX ``fit`` takes the arrays out of all variables for the first step of an epoch, and knows
+    no others to put there than those that the step returns.
+    """
+    try:
+        yield
+    except BaseException:
+        if keras.backend.backend() == "jax":
+            _give_arrays_back()
+        raise
+
+
+def _give_arrays_back() -> None:
+    frame = currentframe()
+    while frame is not None and frame.f_code.co_name != "fit":
+        frame = frame.f_back
+    found = {} if frame is None else frame.f_locals
+    model, state = found.get("self"), found.get("state")
+    if isinstance(model, keras.Model) and state is not None:
+        for variables, values in zip(state_variables(model), state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable._value = value
+        model._jax_state_synced = True
+
+
+def check_trained(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raise if it is known that ``fit`` trains other weights than an optimizer was built on.
+
+    On TensorFlow and PyTorch Keras' optimizers see which weights they get. On JAX they see values
+    alone; but for its first step ``fit`` takes the arrays out of what it trains.
+
+    Raises:
+        OptimizerError: The weights are those of another model.
+    """
+    if keras.backend.backend() != "jax" or batch_count(optimizer)._value is not None:
+        return
+    others = [v.path for v in trained_variables(optimizer) if v._value is not None]
+    if others:
+        raise OptimizerError(
+            f"The optimizer {optimizer.name!r} was built on the weights of another model, such as "
+            f"{others[0]!r}, and would give their rates and state to those that train now. Compile "
+            "each model with an optimizer of its own."
+        )

@@ -252,12 +252,13 @@ class LRMultiplier(InformedOptimizer):
         cls, config: Mapping[str, object], custom_objects: Mapping[str, object] | None = None
     ) -> "LRMultiplier":
         """The optimizer that ``get_config`` described."""
-        optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        moving = Hyperparameters.from_config(config.get("hyperparameters", {}))
-        spec = RuleSpec.from_config(config, RegisteredFunctions())
-        made = _multiplied(as_optimizer(optimizer), spec, moving)
-        weights = config.get("weights")
-        made._multiplied.saved = None if weights is None else SavedWeights.from_config(weights)
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+            moving = Hyperparameters.from_config(config.get("hyperparameters", {}))
+            spec = RuleSpec.from_config(config, RegisteredFunctions())
+            made = _multiplied(as_optimizer(optimizer), spec, moving)
+            weights = config.get("weights")
+            made._multiplied.saved = None if weights is None else SavedWeights.from_config(weights)
         return made
 
     def save_assets(self, directory: str) -> None:
@@ -339,12 +340,11 @@ def to_search_with(optimizer: LRMultiplier, rules: Rules, layers: Layers) -> LRM
         rules: The rules. They come first, so that the multipliers that layers carry meet them.
         layers: Levels from input to head.
     """
-    known = optimizer._multiplied
     spec = RuleSpec(rules, layers=layers)
     made = _multiplied(optimizer.plain(), spec, optimizer._hyperparameters.given)
     decays = [replace(each, rules=None, schedule=None) for each in specs_of(optimizer)]
     source = optimizer if optimizer.built else None
-    made._multiplied = MultipliedRules((spec, *decays), source, known.saved)
+    made._multiplied = MultipliedRules((spec, *decays), source, optimizer._multiplied.saved)
     return made
 
 

@@ -45,6 +45,7 @@ from layerwise.keras._internals.tensorflow import (
     mask_slices,
     only_if,
 )
+from layerwise.keras._internals.trainer import arrays_given_back, check_trained
 from layerwise.keras._internals.values import Tensor, copy_of, mask_stored, value_of
 from layerwise.keras._moving.calls import Call, calls
 from layerwise.keras._moving.counts import Counts
@@ -107,12 +108,15 @@ class MultipliedUpdate(OptimizerHooks):
                     self.build(variables)
             _check_lengths(grads, variables)
             check_known(self, variables)
-        self._counts.check_fed()
         counts = self._counts.read_once()
         with (
+            arrays_given_back(),
             self._factors.at(self.iterations, counts),
             self._hyperparameters.at(self, self.iterations, counts),
         ):
+            if trainable_variables is None:
+                check_trained(self)
+            self._counts.check_fed()
             self._apply_unfrozen(list(grads), variables)
         self._counts.advance(batch_count(self), batches_per_update(self))
         if not self._factors.in_step:  # else other replicas are about to ask
@@ -293,6 +297,7 @@ class MultipliedUpdate(OptimizerHooks):
             average.assign(new)
 
     def take_averages(self, variables: Sequence[Variable]) -> None:
+        check_known(self, variables)
         counts = self._counts.read_once()
         kept = [
             (v, copy_of(v))
