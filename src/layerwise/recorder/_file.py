@@ -30,18 +30,16 @@ except ModuleNotFoundError:  # Windows
 
 _CHUNK = 1 << 16
 
+# Of a message: the file can't be written, can't be locked, is another recorder's, or two threads
+# write to it by turns.
 Kind = Literal["failure", "locks", "taken", "threads"]
-"""Of a message: the file can't be written, can't be locked, is another recorder's, or two threads
-write to it by turns."""
 
+# How long to wait for the lock: a process that was killed needs a moment to be gone.
 CLAIM_SECONDS = 1.0
-"""How long to wait for the lock: a process that was killed needs a moment to be gone."""
 
+# The system drops the lock when this process closes the file elsewhere, as a reader does. So it is
+# taken again each time after this number of rows.
 CLAIM_EVERY = 64
-"""The system drops the lock when this process closes the file elsewhere, as a reader does.
-
-So it is taken again each time after this number of rows.
-"""
 
 
 class RecorderWarning(UserWarning):
