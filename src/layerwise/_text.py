@@ -120,9 +120,9 @@ def load_rich() -> None:
 
 
 def keep_numbers(table: "Table", width: int) -> None:
-    """Give a table of Rich more than a line of so few characters, if its columns need it.
+    """Make a table of Rich wider than the line if its columns need that.
 
-    Rich would take digits away. So the terminal breaks its lines.
+    Rich would cut digits off. A terminal breaks the lines instead.
 
     Args:
         table: A table each column of which says the width it needs.

@@ -1,4 +1,4 @@
-"""An optimizer trains the model that it was built on, and an error in a step costs no weights."""
+"""In ``fit`` an optimizer trains the model that it was built on; its errors cost no weights."""
 
 from typing import Any
 

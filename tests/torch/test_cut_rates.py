@@ -106,3 +106,24 @@ def test_a_rate_that_a_hand_sets_to_0_comes_back() -> None:
     optimizer.param_groups[0]["lr"] = 0.0
     schedule.step()
     assert schedule.get_last_lr() == pytest.approx([0.09, 0.045])
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        peer.ReduceLROnPlateau,
+        lambda optimizer: peer.CosineAnnealingLR(optimizer, 5),
+    ],
+)
+def test_a_scheduler_that_found_0_when_it_was_made_has_not_set_it(beside: Any) -> None:
+    """A warm-up begins at 0; the other one steps once an epoch, and so not yet."""
+    _, optimizer = make()
+    schedule = ScheduleLR(optimizer, warmup(10))
+    other = beside(optimizer)
+    assert other.last_epoch == 0
+    for step in range(1, 7):
+        if step == 4:
+            optimizer.param_groups[0]["lr"] = 0.0
+        optimizer.step()
+        schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([0.06, 0.03])

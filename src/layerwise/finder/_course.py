@@ -223,9 +223,9 @@ def way_of(course: Course) -> str:
 def end_of(course: Schedule) -> int | None:
     """The step from which a schedule no longer changes; None if it always does.
 
-    A function doesn't say its length, so its values are looked at, at 400 steps. If it leaves its
-    last value for less than a 25th of the steps so far, it may seem to have arrived before that.
-    One that only comes nearer and nearer to 0, until a float can't tell it from 0, never arrives.
+    A function doesn't say its length, so its values are looked at, at 400 steps. A change that
+    lasts less than 1/25 of the steps before it may be missed. A function that only comes nearer and
+    nearer to 0, until a float can't tell it from 0, never arrives.
 
     Examples:
         >>> from layerwise import cosine, exponential, from_function

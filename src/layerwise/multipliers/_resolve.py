@@ -135,9 +135,9 @@ def resolve_quietly(
     defaults, found = _from_strategies(strategies, finder, needed, model or ModelFacts())
     notes = (*longer_numbers(winners.keys, listed, match, separator), *finder.notes, *found)
     rules_won = [None if key is None else ruleset.explicit[key] for key in winners.keys]
-    rows = list(map(_row, listed, winners.keys, rules_won, annotations, defaults))
+    parts = zip(listed, winners.keys, rules_won, annotations, defaults, strict=True)
     return Plan(
-        tuple(rows),
+        tuple(_row(*each) for each in parts),
         learning_rate=None if learning_rate is None else _rate(learning_rate),
         schedule=None if schedule is None else _schedule(schedule),
         steps=tuple(whole(s, "steps", MultiplierError) for s in steps),

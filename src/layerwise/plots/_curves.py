@@ -19,7 +19,7 @@ EVERY_STEP = 200_000
 """The most steps that a closed form is evaluated at; they are evenly apart."""
 
 _CALLS = 2_000  # of a Python function at most
-_MOST = 1e150
+_MOST = 1e150  # what is drawn at most, since Matplotlib computes with its square
 _POINTS = 2_000  # of a line: more than a screen is wide
 
 

@@ -16,10 +16,10 @@ from layerwise.recorder._format import (
 from layerwise.recorder._row import Row, Shape
 
 _BLOCK = 12
-"""How many bits there are in the blocks in which a recorder takes its ids."""
+"""A recorder takes its ids in blocks of ``2**12``."""
 
 _MOST_SHAPES = 256
-"""So many shapes of rows are remembered; names that change at every step take no more memory."""
+"""How many shapes of rows are remembered; names that change at every step take no more memory."""
 
 
 class Table(NamedTuple):

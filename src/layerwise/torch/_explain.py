@@ -82,7 +82,7 @@ def explain(
     Source: the plan is ``layerwise.multipliers.resolve``'s.
     """
     tensors = named_tensors(model)
-    schedule = _without_wrapper(schedule)
+    schedule = _checked_schedule(schedule)
     optimizers = _optimizers_of(optimizer, schedule)
     if optimizers is not None:
         given = (rules, learning_rate, weight_decay, no_decay, layers, decay_rules)
@@ -116,7 +116,7 @@ def explain(
     )
 
 
-def _without_wrapper(schedule: StepValue | ScheduleLR | None) -> StepValue | ScheduleLR | None:
+def _checked_schedule(schedule: StepValue | ScheduleLR | None) -> StepValue | ScheduleLR | None:
     """The schedule, or the ``ScheduleLR`` within a wrapper.
 
     Raises:

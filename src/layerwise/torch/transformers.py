@@ -114,7 +114,7 @@ class Recorder(TrainerRecorder, TrainerCallback):
     ) -> None:
         """Begin an update, with no loss yet."""
         self._write_epoch()
-        self._losses = []
+        self._losses = None if self._record is None else []
         self._at = int((state.epoch or 0) + 1e-6)  # a fraction of epochs; 1e-6 for rounding
 
     def on_step_end(
@@ -153,10 +153,11 @@ class Recorder(TrainerRecorder, TrainerCallback):
         self.close()
 
     def close(self) -> None:
-        """Close the record and remove the hook, also after training that was broken off."""
+        """Close the record and remove the hook, even after training that was broken off."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        self._losses = None
         super().close()
 
     def _write_epoch(self) -> None:

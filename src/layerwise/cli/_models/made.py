@@ -86,7 +86,7 @@ def _from_factory(text: str) -> MadeModel:
         try:
             found: Any = import_module(module)
         except (Exception, SystemExit) as error:  # a script that ends itself makes no model
-            raise LayerwiseError(f"{text}: import {module} raised {_said(error)}") from error
+            raise LayerwiseError(f"{text}: import {module} raised {_reason(error)}") from error
         for name in names.split("."):
             if not hasattr(found, name):
                 raise LayerwiseError(f"{text}: {module} has no {names}. Name what makes the model.")
@@ -95,7 +95,7 @@ def _from_factory(text: str) -> MadeModel:
             try:
                 found = found()
             except (Exception, SystemExit) as error:
-                raise LayerwiseError(f"{text} raised {_said(error)}") from error
+                raise LayerwiseError(f"{text} raised {_reason(error)}") from error
     parts = found if isinstance(found, tuple) else (found,)
     if not 1 <= len(parts) <= 3 or not _is_model(parts[0]):
         raise LayerwiseError(
@@ -122,7 +122,7 @@ def _from_folder(path: Path, weights: bool) -> MadeModel:
         kinds = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [None]
         kind = getattr(transformers, str(kinds[0]), None)
     except (ValueError, AttributeError) as error:
-        raise LayerwiseError(f"{name}: config.json is damaged: {_said(error)}") from error
+        raise LayerwiseError(f"{name}: config.json is damaged: {_reason(error)}") from error
     if kind is None:
         raise LayerwiseError(
             f"{name}: config.json must name one of Transformers' models under architectures, got "
@@ -136,7 +136,7 @@ def _from_folder(path: Path, weights: bool) -> MadeModel:
             config = kind.config_class.from_pretrained(path, local_files_only=True)
             return MadeModel(name, kind(config))
     except Exception as error:  # Transformers raises many kinds
-        raise LayerwiseError(f"Transformers can't load {name}: {_said(error)}") from error
+        raise LayerwiseError(f"Transformers can't load {name}: {_reason(error)}") from error
 
 
 def _is_model(value: object) -> bool:
@@ -146,7 +146,7 @@ def _is_model(value: object) -> bool:
     return isinstance(value, tuple(kinds))
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0] or 'no text'}"
 
 

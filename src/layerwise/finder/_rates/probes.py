@@ -18,10 +18,10 @@ from layerwise.finder._rates.trainer import RatesTrainer
 from layerwise.finder._trainer import Batch, State
 
 _SLOPES_PART = 4  # measuring slopes takes at most a probe's updates divided by this
-_EARLY = 5  # how many first losses a probe must not be above halfway, or else it is given up
+_EARLY = 5  # a probe is given up halfway if its loss is above all of its first 5
 _FEWEST_PROBES = 4  # a probe at the rate 0 is trained only if the budget is enough for these
 _SAME = 1e-6  # the share by which a score may differ although nothing has moved
-FURTHER = 1.1  # a slope compares the loss here with that further along a band's way by this
+FURTHER = 1.1  # a slope compares the loss here with that 1.1 times as far along a band's way
 
 
 class BudgetSpent(Exception):  # noqa: N818  # no error: it ends a search

@@ -9,6 +9,7 @@ somebody else holds it. Nothing in Layerwise may.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import currentframe
+from types import FrameType
 from typing import Any, Literal, Protocol
 
 import keras
@@ -23,7 +24,7 @@ class StepRunner(Protocol):
         """Run one step; takes and returns what the train function does."""
 
     def call_between(self, *arguments: Any) -> object:
-        """Run the step of a ``train_on_batch()``, which is none of ``fit``."""
+        """Run the step of a ``train_on_batch()``, which is not a step of ``fit``."""
 
 
 @contextmanager
@@ -84,10 +85,17 @@ class TrainFunctionProxy:
     def __call__(self, *arguments: Any) -> object:
         # On PyTorch the arguments are the same, so only the caller tells the two apart.
         frame = currentframe()
-        between = frame and frame.f_back and frame.f_back.f_code.co_name == "train_on_batch"
+        caller = frame.f_back if frame is not None else None
+        between = caller is not None and is_of_keras(caller, "train_on_batch")
         call = self.runner.call_between if between else self.runner.call
-        del self, frame  # a traceback, which notebooks keep, would keep the function
+        del self, frame, caller  # a traceback, which notebooks keep, would keep the function
         return call(*arguments)
+
+
+def is_of_keras(frame: FrameType, name: str) -> bool:
+    """Whether a frame is that of a function of Keras, and not of a user's of the same name."""
+    module = str(frame.f_globals.get("__name__"))
+    return frame.f_code.co_name == name and module.startswith("keras.")
 
 
 def untraced_test_function(model: keras.Model) -> TrainFunction:

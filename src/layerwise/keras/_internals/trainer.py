@@ -13,6 +13,7 @@ from layerwise.errors import OptimizerError, RecorderError
 from layerwise.keras._internals.data import map_arrays
 from layerwise.keras._internals.optimizer import batch_count, rate_variable, trained_variables
 from layerwise.keras._internals.tensorflow import where_fit_builds
+from layerwise.keras._internals.train_function import is_of_keras
 from layerwise.keras._internals.values import number_in
 from layerwise.keras._internals.versions import missing
 
@@ -232,8 +233,8 @@ def give_arrays_away(model: keras.Model) -> None:
 def arrays_given_back() -> Iterator[None]:
     """Where the block raises inside a step of ``fit``, the model keeps its weights.
 
-    On JAX ``fit`` takes the arrays out of all variables for the first step of an epoch, and knows
-    no others to put there than those that the step returns.
+    On JAX ``fit`` takes the arrays out of all variables for the first step of an epoch, and puts
+    back only what the step returns.
     """
     try:
         yield
@@ -245,7 +246,7 @@ def arrays_given_back() -> Iterator[None]:
 
 def _give_arrays_back() -> None:
     frame = currentframe()
-    while frame is not None and frame.f_code.co_name != "fit":
+    while frame is not None and not is_of_keras(frame, "fit"):
         frame = frame.f_back
     found = {} if frame is None else frame.f_locals
     model, state = found.get("self"), found.get("state")

@@ -54,7 +54,7 @@ class LRMultiplier(InformedOptimizer):
     The result *is* an optimizer of the given class with the same variables in the same order,
     so files saved with the plain optimizer load into it, and back. Where schedules count tokens, or
     a metric decides, variables for that come after the others: a plain file still loads, and they
-    begin anew, but a plain optimizer can't load theirs.
+    begin afresh, but a plain optimizer can't load theirs.
 
     Args:
         optimizer: An identifier (``"adam"``), a config, or an instance of any Keras optimizer.

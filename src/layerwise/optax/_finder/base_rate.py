@@ -67,7 +67,7 @@ class OptimizerAtRate:
         found = [node for _, node in nodes(state, has_rate)]
         if any("learning_rate" in (getattr(n, "hyperparams_states", None) or {}) for n in found):
             raise FinderError(
-                "The rate of this optimizer is a schedule, which sets it anew at each update. "
+                "The rate of this optimizer is a schedule, which sets it at each update. "
                 "Search with a number in its place, learning_rate=1.0, and give the same schedule, "
                 "as a factor, as schedule= to the search and on the suggestion to the optimizer."
             )

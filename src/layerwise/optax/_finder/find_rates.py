@@ -172,6 +172,9 @@ def _joined(arrays: Sequence[object], *, compiled: bool) -> Tree | None:
         compiled: Whether the step is. Then they are joined in the host's memory, from which batches
             are taken many times faster than by JAX outside of a compiled function. A step that is
             not compiled may need JAX arrays, for ``.at[...]``.
+
+    Raises:
+        FinderError: The memory of an array is gone.
     """
     check_there("The list of batches", arrays)
     known = [array for array in arrays if isinstance(array, np.ndarray | jax.Array)]

@@ -78,11 +78,8 @@ def _found(
     """The beginning of a sentence on the first leaf that is wanted; None without one."""
     for path, leaf in tree_flatten_with_path(tree)[0]:
         if wanted(leaf):
-            return (
-                f"{what} has {kind(leaf)} at {name_of(path)!r}"
-                if path
-                else (f"{what} is {kind(leaf)}")
-            )
+            there = f"has {kind(leaf)} at {name_of(path)!r}" if path else f"is {kind(leaf)}"
+            return f"{what} {there}"
     return None
 
 

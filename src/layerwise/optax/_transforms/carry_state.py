@@ -19,7 +19,7 @@ from layerwise._checks import whole
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Path, is_hidden, leaves_of
 from layerwise.optax._transforms.add_decayed_weights import DecayState
-from layerwise.optax._transforms.fitting import check_there
+from layerwise.optax._transforms.fitting import check_state_there
 from layerwise.optax._transforms.scale_by_multipliers import MultipliersState, factors_of
 from layerwise.optax._transforms.with_multipliers import WithMultipliersState
 
@@ -82,7 +82,7 @@ def carry_state(
     """
     if step is not None:
         step = whole(step, "step", OptimizerError, at_most=2**31 - 1)
-    check_there(state)
+    check_state_there(state)
     new, old = optimizer.init(params), _read(state)
     names = {_parts(leaf.path) for leaf in leaves_of(params).leaves}
     wanted = _read(new)
@@ -122,7 +122,7 @@ def _with_factors(
         return state
     states = []
     for step in steps:
-        with factors_of(step):
+        with factors_of(step), jax.disable_jit():  # a compiled init would know one step only
             states.append(optimizer.init(params))
 
     def one(node: optax.OptState, *at_steps: optax.OptState) -> optax.OptState:
@@ -210,14 +210,14 @@ def _check(old: _Read, wanted: _Read, names: set[Parts]) -> None:
             if shape != known:
                 raise OptimizerError(
                     f"{shown!r} has the shape {shape}, and {known} in the old state: it must be "
-                    "the same parameter. With strict=False it starts anew."
+                    "the same parameter. With strict=False it starts afresh."
                 )
             continue
         name = _leaf(path, names)
         if name is None or path[: len(path) - len(name)] not in trees:
             raise OptimizerError(
                 f"The old state has no {shown!r}, which this optimizer needs: it was made by "
-                "another kind of optimizer. With strict=False it starts anew."
+                "another kind of optimizer. With strict=False it starts afresh."
             )
     for path in old.values:
         if "hyperparams" in path or path in wanted.values:

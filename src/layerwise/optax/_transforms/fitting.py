@@ -41,7 +41,7 @@ def check_fitting(state: optax.OptState, expected: optax.OptState, leaves: Seque
             )
 
 
-def check_there(state: optax.OptState) -> None:
+def check_state_there(state: optax.OptState) -> None:
     """Raise unless the memory of all arrays in a state is still there.
 
     Raises:

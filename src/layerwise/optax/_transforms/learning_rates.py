@@ -14,7 +14,7 @@ from jax.tree_util import GetAttrKey, SequenceKey, tree_flatten_with_path
 from layerwise._checks import number
 from layerwise.errors import OptimizerError
 from layerwise.optax._parameters import Leaf, Path, leaves_of, name_of
-from layerwise.optax._transforms.fitting import check_there
+from layerwise.optax._transforms.fitting import check_state_there
 from layerwise.optax._transforms.scale_by_multipliers import MultipliersState
 
 Node = TypeVar("Node")
@@ -268,5 +268,5 @@ def rate_in(value: jax.Array) -> float:
 
 def _array(value: jax.Array) -> npt.NDArray[np.generic]:
     """The array, taken out of what Flax' nnx wraps around it."""
-    check_there(value)
+    check_state_there(value)
     return np.asarray(jax.tree.leaves(value)[0])

@@ -81,9 +81,12 @@ def all_multiply(schedulers: Sequence[LRScheduler]) -> bool:
 
 
 def set_to_zero(schedulers: Sequence[LRScheduler], count: int) -> list[bool]:
-    """Whether each of so many groups has the rate 0 from one of these, which all multiply."""
-    multiply = all_multiply(schedulers)
-    last = [getattr(each, "_last_lr", ()) for each in schedulers if multiply]
+    """Which of ``count`` groups have the rate 0 from one of these, if all of them multiply.
+
+    One that has not stepped yet may have found the rate 0, as at the start of a warm-up.
+    """
+    stepped = [each for each in schedulers if each.last_epoch > 0]
+    last = [getattr(each, "_last_lr", ()) for each in stepped if all_multiply(schedulers)]
     return [
         any(place < len(rates) and float(rates[place]) == 0 for rates in last)
         for place in range(count)

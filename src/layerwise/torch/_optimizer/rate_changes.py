@@ -131,11 +131,11 @@ def scale_bases(groups: Sequence[dict[str, Any]], factors: Sequence[float]) -> N
 
 
 def raise_bases(groups: Sequence[dict[str, Any]], values: Sequence[float]) -> None:
-    """Find the base rates that a scheduler had set to 0, once it has added to the rates.
+    """Once a scheduler has raised a rate that it had set to 0, compute the base rate from it.
 
     Args:
         groups: The groups.
-        values: What each rate is of its base rate.
+        values: Each rate divided by its base rate.
     """
     for group, value in zip(groups, values, strict=True):
         if value and group["initial_lr"] == 0 < float(group["lr"]):

@@ -55,7 +55,7 @@ class AllGroups(Optimizer):
         """Update all parameters once.
 
         Args:
-            closure: Computes the loss anew, with its gradients.
+            closure: Computes the loss again, with its gradients.
 
         Returns:
             The closure's loss, or None.
