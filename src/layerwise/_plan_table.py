@@ -1,7 +1,6 @@
 """A plan as a Rich table, folded until it fits a screen; opened by ``_show`` alone."""
 
 import math
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from layerwise._html import Row, table
 from layerwise._numbers import counted, number_text
-from layerwise._text import keep_numbers, name_text, table_text
+from layerwise._text import columns_of, keep_numbers, name_text, table_text
 from layerwise.multipliers import Plan, Value, common_start, value_text
 from layerwise.schedules import Schedule
 
@@ -110,7 +109,7 @@ def _table(plan: Plan, lines: Sequence[Line], columns: Sequence[Column]) -> Tabl
 
 def plan_text(plan: Plan, width: int | None = None) -> str:
     """The tables as plain text, as wide as the terminal or the given width, if that is enough."""
-    columns = width or shutil.get_terminal_size((100, 24)).columns
+    columns = columns_of(width)
     return "\n".join(table_text(table, columns) for table in plan_tables(plan, columns))
 
 

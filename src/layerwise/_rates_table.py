@@ -1,13 +1,11 @@
 """A finding of rates as a Rich table; opened by ``_show`` alone."""
 
-import shutil
-
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from layerwise._rates_shown import HEADINGS, answer_text, bands_in_words, summary
-from layerwise._text import keep_numbers, printable, table_text
+from layerwise._text import columns_of, keep_numbers, printable, table_text
 from layerwise.finder import RatesFinding
 
 _NUMBERS = ("multiplier", "as good", "rate")
@@ -48,5 +46,5 @@ def rates_table(finding: RatesFinding, width: int) -> Table:
 
 def rates_text(finding: RatesFinding, width: int | None = None) -> str:
     """The table as plain text, as wide as the terminal unless a width is given."""
-    columns = width or shutil.get_terminal_size((100, 24)).columns
+    columns = columns_of(width)
     return table_text(rates_table(finding, columns), columns)

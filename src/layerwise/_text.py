@@ -133,6 +133,11 @@ def keep_numbers(table: "Table", width: int) -> None:
         table.width = least
 
 
+def columns_of(width: int | None) -> int:
+    """The characters of a line: as given, or as many as the terminal has."""
+    return width or shutil.get_terminal_size((100, 24)).columns
+
+
 def table_text(table: object, width: int | None = None) -> str:
     """A table of Rich as plain text, without spaces at the ends of its lines, or empty lines.
 
@@ -146,8 +151,8 @@ def table_text(table: object, width: int | None = None) -> str:
     from rich.console import Console
 
     page = io.StringIO()
-    columns = width or shutil.get_terminal_size((100, 24)).columns
-    Console(file=page, width=columns, color_system=None).print(table, highlight=False, crop=False)
+    console = Console(file=page, width=columns_of(width), color_system=None)
+    console.print(table, highlight=False, crop=False)
     lines = [line.rstrip() for line in page.getvalue().splitlines()]
     text = "\n".join(filter(None, lines))
     try:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerwise.errors import FinderError
-from layerwise.finder import with_items
+from layerwise.finder._rates._divisions.batch_arrays import with_items
 from layerwise.finder._rates._divisions.divisions import divisions
 from layerwise.finder._rates._divisions.same_examples import first_same
 

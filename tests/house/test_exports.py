@@ -164,7 +164,6 @@ NOT_ON_THE_FACADE = {
     "values_in_advance",
     "values_over",
     "values_together",
-    "with_items",
 }
 
 

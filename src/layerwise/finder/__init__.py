@@ -7,7 +7,7 @@ from layerwise.finder._curve import smooth
 from layerwise.finder._finding import LRFinding, Probe, Stopped
 from layerwise.finder._options import SearchKeywords, SearchOptions, options_from
 from layerwise.finder._progress import ProgressLines, tracked
-from layerwise.finder._rates._divisions.batch_arrays import arrays_in, map_arrays, with_items
+from layerwise.finder._rates._divisions.batch_arrays import arrays_in, map_arrays
 from layerwise.finder._rates.bands import Bands, rules_to_search
 from layerwise.finder._rates.finding import Band, Ended, RatesFinding, RatesProbe
 from layerwise.finder._rates.options import RatesKeywords, RatesOptions
@@ -72,5 +72,4 @@ __all__ = [
     "steepest",
     "tracked",
     "valley",
-    "with_items",
 ]

@@ -16,7 +16,7 @@ from layerwise.keras._internals.data import (
     adapter_for,
     batches_for_training,
     can_be_shuffled,
-    map_arrays,
+    map_leaves,
     on_one_replica,
     stop_workers,
 )
@@ -44,7 +44,7 @@ def unfit_batch(
         error: What Keras or the model raised.
         does: What it can't do.
     """
-    form = map_arrays(_Array, batch)
+    form = map_leaves(_Array, batch)
     return FinderError(
         f"The model {model.name!r} can't {does} like {form}: {_as_sentence(error)} {_FORMS}"
     )

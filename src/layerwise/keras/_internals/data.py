@@ -42,7 +42,7 @@ def _resumed(first: object, others: Iterator[object]) -> Iterator[object]:
     yield from chain([first], others)
 
 
-def map_arrays(function: Callable[[Any], object], batch: object) -> object:
+def map_leaves(function: Callable[[Any], object], batch: object) -> object:
     """The batch with a function applied to each array in it."""
     return keras.tree.map_structure(lambda a: None if a is None else function(a), batch)
 
@@ -63,21 +63,21 @@ def batches_for_training(adapter: DataAdapter, model: keras.Model) -> Iterator[o
         return iter(shared_out(model, adapter.get_tf_dataset()))
     if hasattr(adapter, "_dataset"):
         return iter(adapter.get_tf_dataset())
-    return (map_arrays(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
+    return (map_leaves(_as_tensor, batch) for batch in adapter.get_numpy_iterator())
 
 
 def indexable(batch: object) -> object:
     """A batch whose dense arrays can be indexed by arrays of NumPy, to take examples from it."""
     if keras.backend.backend() != "tensorflow":
         return batch
-    return map_arrays(lambda a: a.numpy() if is_dense_tensor(a) else a, batch)
+    return map_leaves(lambda a: a.numpy() if is_dense_tensor(a) else a, batch)
 
 
 def for_training(batch: object) -> object:
     """A batch that a search has put together, in the form that a train function takes."""
     if keras.backend.backend() == "jax":
         return _on_devices(batch)
-    return map_arrays(_as_tensor, batch)
+    return map_leaves(_as_tensor, batch)
 
 
 def joined(arrays: Sequence[Any]) -> object:
@@ -100,7 +100,7 @@ def can_be_joined(model: keras.Model, batch: object) -> bool:
 
 def on_one_replica(batch: object) -> object:
     """The batch, or what one replica gets of it if it is split among several."""
-    return map_arrays(lambda array: array.values[0] if is_split(array) else array, batch)
+    return map_leaves(lambda array: array.values[0] if is_split(array) else array, batch)
 
 
 def stop_workers(adapter: DataAdapter) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from keras.src import backend
 
 from layerwise.errors import OptimizerError, RecorderError
-from layerwise.keras._internals.data import map_arrays
+from layerwise.keras._internals.data import map_leaves
 from layerwise.keras._internals.optimizer import batch_count, rate_variable, trained_variables
 from layerwise.keras._internals.tensorflow import where_fit_builds
 from layerwise.keras._internals.train_function import is_of_keras
@@ -200,7 +200,7 @@ def build_as_fit_would(model: keras.Model, batch: object) -> tuple[int, ...] | N
             model.optimizer.build(model.trainable_variables)
             return None
         try:
-            x, y, weight = keras.utils.unpack_x_y_sample_weight(map_arrays(symbolic, batch))
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(map_leaves(symbolic, batch))
             prediction = backend.compute_output_spec(model, x, training=False)
             loss = backend.compute_output_spec(
                 model._compute_loss, x, y, prediction, sample_weight=weight, training=False
