@@ -210,6 +210,9 @@ def test_the_rates_of_the_update_before_are_in_it() -> None:
     found = learning_rates(state, params, learning_rate=1.0)
     assert found["low/bias"] == pytest.approx(0.6 * 0.7)
     assert found["high/bias"] == pytest.approx(0.7)
+    compiled = optax.GradientTransformationExtraArgs(jax.jit(inner.init), inner.update)
+    compiled.init(params)  # traced for the first step
+    assert bits(carry_state(compiled, params, plain)) == bits(state)
     again = learning_rates(carry_state(inner, params, plain, step=0), params, learning_rate=1.0)
     assert (again["low/bias"], again["high/bias"]) == (0.0, 1.0)
 
