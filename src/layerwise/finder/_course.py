@@ -274,7 +274,7 @@ def training_length(course: Course, horizon: int | None = None) -> int | None:
 
 
 def known_course(found: Course | None, horizon: int | None = None) -> tuple[Course | None, str]:
-    """The course that an optimizer or its scheduler says, if a probe can have its shape.
+    """The course of an optimizer or its scheduler, if a probe can have its shape.
 
     Args:
         found: What they say, whose ``name`` says what it is; None if they say nothing.

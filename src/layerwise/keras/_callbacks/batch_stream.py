@@ -313,7 +313,7 @@ class BatchStream:
 
 
 def _history_of(model: keras.Model) -> object:
-    """What tells one call of ``fit`` from the next, also from outside of its callbacks."""
+    """What tells one call of ``fit`` from the next, even from outside of its callbacks."""
     return getattr(model, "history", None)
 
 

@@ -85,8 +85,9 @@ def set_to_zero(schedulers: Sequence[LRScheduler], count: int) -> list[bool]:
 
     One that has not stepped yet may have found the rate 0, as at the start of a warm-up.
     """
-    stepped = [each for each in schedulers if each.last_epoch > 0]
-    last = [getattr(each, "_last_lr", ()) for each in stepped if all_multiply(schedulers)]
+    if not all_multiply(schedulers):
+        return [False] * count
+    last = [getattr(each, "_last_lr", ()) for each in schedulers if each.last_epoch > 0]
     return [
         any(place < len(rates) and float(rates[place]) == 0 for rates in last)
         for place in range(count)
